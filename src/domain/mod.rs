@@ -1,0 +1,20 @@
+//! Plain values that every other module speaks in: object ids, ref names, updates, principals.
+//!
+//! Nothing here does I/O, reads a clock or knows a library's types. Parsing is strict, because these
+//! values are built from what a pusher sent.
+
+mod id;
+mod principal;
+mod push;
+mod refname;
+pub mod text;
+
+pub use id::{ObjectFormat, ObjectId, ParseIdError};
+pub use principal::{Principal, PrincipalKind};
+pub use push::{
+    ObjectKind, PushContext, Pusher, RefUpdate, RepositoryId, RepositoryRef, RequestId, UpdateKind,
+};
+pub use refname::{RefName, RefNameError};
+
+/// A point in time, in UTC. Read from the clock once per request, at receipt, and passed on from there.
+pub use jiff::Timestamp;

@@ -1,0 +1,6 @@
+//! Countersign: a Git push gatekeeper.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod domain;
+pub mod signature;

@@ -1,0 +1,231 @@
+//! What a signature turned out to be.
+
+use crate::domain::Timestamp;
+use std::fmt;
+
+/// The kinds of signature that can be verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// OpenPGP, RFC 9580 and its predecessors.
+    OpenPgp,
+    /// SSHSIG, as `ssh-keygen -Y sign` makes it.
+    Ssh,
+}
+
+impl Scheme {
+    /// The word used in records and output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Scheme::OpenPgp => "openpgp",
+            Scheme::Ssh => "ssh",
+        }
+    }
+}
+
+/// How a key is named to people: `SHA256:...` for SSH, upper-case hexadecimal for OpenPGP.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct KeyId {
+    /// Which kind of key.
+    pub scheme: Scheme,
+    /// The full fingerprint, or, for an unknown OpenPGP key, the 64-bit key id where the signature
+    /// gives nothing better.
+    pub text: String,
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} key {}", self.scheme.name(), self.text)
+    }
+}
+
+/// Proof that a key made this signature over these bytes and that the key and the signature are valid
+/// by their own rules at the time of receipt. Only the verifiers in this module can make one; whether
+/// its owner is trusted is the keyring's and the policy's question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedSignature {
+    scheme: Scheme,
+    fingerprint: String,
+    certificate: String,
+    algorithm: String,
+    signed_at: Option<Timestamp>,
+}
+
+impl VerifiedSignature {
+    pub(in crate::signature) fn new(
+        scheme: Scheme,
+        fingerprint: String,
+        certificate: String,
+        algorithm: String,
+        signed_at: Option<Timestamp>,
+    ) -> Self {
+        Self { scheme, fingerprint, certificate, algorithm, signed_at }
+    }
+
+    /// OpenPGP or SSH.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Full fingerprint of the key that signed: for OpenPGP the component key (maybe a subkey).
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Fingerprint under which the keyring holds the key: for OpenPGP the primary key's, for SSH the
+    /// same as [`Self::fingerprint`].
+    pub fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
+    /// Key algorithm and digest, for records (`ssh-ed25519 sha512`).
+    pub fn algorithm(&self) -> &str {
+        &self.algorithm
+    }
+
+    /// The time claimed inside the signature; SSH signatures carry none.
+    pub fn signed_at(&self) -> Option<Timestamp> {
+        self.signed_at
+    }
+}
+
+/// The verdict on one object's signature. Exhaustive on purpose: a new state must be thought through
+/// everywhere. Only [`SignatureStatus::Verified`] ever counts for an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignatureStatus {
+    /// There is no signature at all.
+    Unsigned,
+    /// The key signed these bytes, and both are valid now.
+    Verified(VerifiedSignature),
+    /// Well-formed, but by a key that the keyring does not have.
+    UnknownKey {
+        /// The key as the signature names it.
+        key: KeyId,
+    },
+    /// The arithmetic says no: the bytes were changed or somebody else signed.
+    Bad {
+        /// The key as the signature names it.
+        key: KeyId,
+    },
+    /// The key, its subkey or the signature has expired.
+    Expired {
+        /// Which key.
+        key: KeyId,
+        /// What expired: `key`, `subkey`, `signature`, `keyring entry`.
+        what: &'static str,
+        /// When.
+        at: Timestamp,
+    },
+    /// The key or signature lies in the future.
+    NotYetValid {
+        /// Which key.
+        key: KeyId,
+        /// What is not valid yet: `key`, `signature`, `keyring entry`.
+        what: &'static str,
+        /// From when it will be.
+        from: Timestamp,
+    },
+    /// The key was revoked, by its owner or by the keyring's operator.
+    Revoked {
+        /// Which key.
+        key: KeyId,
+        /// Why: `superseded`, `retired`, `compromised`, or the OpenPGP reason.
+        reason: String,
+    },
+    /// The key may not sign commits or tags: no signing flag, no back signature, wrong namespace.
+    WrongPurpose {
+        /// Which key.
+        key: KeyId,
+        /// What is missing.
+        why: String,
+    },
+    /// A hash, algorithm or key size that is not accepted.
+    WeakAlgorithm {
+        /// Which key.
+        key: KeyId,
+        /// What is too weak.
+        what: String,
+    },
+    /// Recognised, but not a kind that this program verifies. Never the same as unsigned.
+    Unsupported {
+        /// The kind.
+        what: String,
+    },
+    /// A signature is there but breaks the grammar, so that two readers could disagree about it.
+    Malformed {
+        /// A stable reason code such as `sig.trailing`.
+        code: &'static str,
+        /// The same for people.
+        why: String,
+    },
+}
+
+impl SignatureStatus {
+    /// One word for records and output.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            SignatureStatus::Unsigned => "unsigned",
+            SignatureStatus::Verified(_) => "verified",
+            SignatureStatus::UnknownKey { .. } => "unknown-key",
+            SignatureStatus::Bad { .. } => "bad",
+            SignatureStatus::Expired { .. } => "expired",
+            SignatureStatus::NotYetValid { .. } => "not-yet-valid",
+            SignatureStatus::Revoked { .. } => "revoked",
+            SignatureStatus::WrongPurpose { .. } => "wrong-purpose",
+            SignatureStatus::WeakAlgorithm { .. } => "weak-algorithm",
+            SignatureStatus::Unsupported { .. } => "unsupported",
+            SignatureStatus::Malformed { .. } => "malformed",
+        }
+    }
+
+    /// The key that the signature is by or claims to be by, where it names one.
+    pub fn key(&self) -> Option<KeyId> {
+        match self {
+            SignatureStatus::Verified(signature) => {
+                Some(KeyId { scheme: signature.scheme, text: signature.fingerprint.clone() })
+            }
+            SignatureStatus::UnknownKey { key }
+            | SignatureStatus::Bad { key }
+            | SignatureStatus::Expired { key, .. }
+            | SignatureStatus::NotYetValid { key, .. }
+            | SignatureStatus::Revoked { key, .. }
+            | SignatureStatus::WrongPurpose { key, .. }
+            | SignatureStatus::WeakAlgorithm { key, .. } => Some(key.clone()),
+            SignatureStatus::Unsigned
+            | SignatureStatus::Unsupported { .. }
+            | SignatureStatus::Malformed { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for SignatureStatus {
+    /// What was seen, as a phrase: "a signature that does not verify (ssh key SHA256:...)".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SignatureStatus::Unsigned => write!(f, "no signature"),
+            SignatureStatus::Verified(signature) => {
+                write!(f, "a valid signature by {} key {}", signature.scheme.name(), signature.fingerprint)
+            }
+            SignatureStatus::UnknownKey { key } => {
+                write!(f, "a signature by {key}, which is not in the keyring")
+            }
+            SignatureStatus::Bad { key } => write!(f, "a signature that does not verify, naming {key}"),
+            SignatureStatus::Expired { key, what, at } => {
+                write!(f, "a signature by {key}, whose {what} expired at {at}")
+            }
+            SignatureStatus::NotYetValid { key, what, from } => {
+                write!(f, "a signature by {key}, whose {what} is not valid before {from}")
+            }
+            SignatureStatus::Revoked { key, reason } => {
+                write!(f, "a signature by {key}, which is revoked ({reason})")
+            }
+            SignatureStatus::WrongPurpose { key, why } => {
+                write!(f, "a signature by {key}, which may not sign this: {why}")
+            }
+            SignatureStatus::WeakAlgorithm { key, what } => {
+                write!(f, "a signature by {key} that is too weak: {what}")
+            }
+            SignatureStatus::Unsupported { what } => write!(f, "a signature of an unsupported kind: {what}"),
+            SignatureStatus::Malformed { code, why } => write!(f, "a malformed signature ({code}): {why}"),
+        }
+    }
+}
