@@ -1,0 +1,156 @@
+//! What policy judges: complete facts, collected beforehand. There is no "unknown" here; where a fact
+//! could not be had, no [`PushFacts`] was built and the push is undecided.
+
+use crate::domain::{
+    ObjectId, ObjectKind, Principal, PushContext, RefName, RefUpdate, Timestamp, UpdateKind,
+};
+use crate::signature::SignatureStatus;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Everything about one push that rules may look at.
+#[derive(Clone, Debug)]
+pub struct PushFacts {
+    /// Repository, pusher, time, request.
+    pub context: PushContext,
+    /// One entry for each well-formed update, in the order of the push.
+    pub refs: Vec<RefFacts>,
+    /// The commits that some ruleset has to judge, by id.
+    pub commits: HashMap<ObjectId, CommitFacts>,
+    /// Faults of the push that the built-in ruleset refuses; see [`BuiltinFault`].
+    pub faults: Vec<BuiltinFault>,
+}
+
+/// One ref update and what is known of it.
+#[derive(Clone, Debug)]
+pub struct RefFacts {
+    /// As pushed.
+    pub update: RefUpdate,
+    /// The ref that moves, after symbolic refs are resolved (N4). Selectors match this name.
+    pub name: RefName,
+    /// What the ref really holds now.
+    pub current: Option<ObjectId>,
+    /// What the update does.
+    pub kind: UpdateKind,
+    /// What kind of object the new tip is; `None` for deletions.
+    pub tip_kind: Option<ObjectKind>,
+    /// The annotated tags between the new tip and what it finally points at, outermost first.
+    pub tags: Vec<TagFacts>,
+    /// For each covering ruleset (by its index), the commits it has not judged yet, parents before
+    /// children (N7). Empty for rulesets without commit rules.
+    pub introduced: HashMap<usize, Vec<ObjectId>>,
+}
+
+/// A commit that follows the object grammar.
+#[derive(Clone, Debug)]
+pub struct CommitFacts {
+    /// Its id, recomputed from its bytes.
+    pub id: ObjectId,
+    /// Its parents.
+    pub parents: Vec<ObjectId>,
+    /// The message, raw bytes.
+    pub message: Vec<u8>,
+    /// The committer's claimed time, in seconds since the epoch. A claim.
+    pub committed_at: i64,
+    /// The signature.
+    pub signature: SignatureFacts,
+}
+
+/// An annotated tag that follows the object grammar.
+#[derive(Clone, Debug)]
+pub struct TagFacts {
+    /// Its id, recomputed from its bytes.
+    pub id: ObjectId,
+    /// The name it was made for (its `tag` header), raw bytes.
+    pub name: Vec<u8>,
+    /// What it points at.
+    pub target: ObjectId,
+    /// The signature.
+    pub signature: SignatureFacts,
+}
+
+/// A signature together with the key's standing in the keyring.
+#[derive(Clone, Debug)]
+pub struct SignatureFacts {
+    /// The verdict on the signature, the keyring's own windows and revocations applied.
+    pub status: SignatureStatus,
+    /// The key's owner, where the keyring knows the key, valid or not.
+    pub principal: Option<Arc<Principal>>,
+    /// When the gate received it: what the status was judged at (N13).
+    pub judged_at: Timestamp,
+}
+
+impl SignatureFacts {
+    /// The owner of the key, if and only if the signature is verified and the key valid now.
+    pub fn verified_by(&self) -> Option<&Principal> {
+        match self.status {
+            SignatureStatus::Verified(_) => self.principal.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// What the built-in ruleset refuses, whatever the configuration says (N1). Each names its rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuiltinFault {
+    /// Which built-in rule.
+    pub rule: BuiltinRule,
+    /// The ref, escaped; empty where the fault is of the whole push.
+    pub reference: String,
+    /// The object, where one is at fault.
+    pub object: Option<(ObjectKind, ObjectId)>,
+    /// What was seen, escaped.
+    pub seen: String,
+    /// What would have been right.
+    pub wanted: String,
+    /// What to do about it.
+    pub help: String,
+}
+
+/// The rules that no configuration turns off and no bypass waives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BuiltinRule {
+    /// The update itself contradicts git's rules or the repository (N5).
+    MalformedUpdate,
+    /// A commit or tag that two readers could understand differently.
+    MalformedObject,
+    /// A ref outside the hierarchies that the repository uses.
+    UnknownNamespace,
+    /// The push cuts history (N6).
+    ShallowGraft,
+    /// The push names a symbolic ref (N4).
+    SymrefPush,
+    /// A counted budget is exceeded (N23).
+    PushTooLarge,
+}
+
+impl BuiltinRule {
+    /// All of them.
+    pub const ALL: [BuiltinRule; 6] = [
+        BuiltinRule::MalformedUpdate,
+        BuiltinRule::MalformedObject,
+        BuiltinRule::UnknownNamespace,
+        BuiltinRule::ShallowGraft,
+        BuiltinRule::SymrefPush,
+        BuiltinRule::PushTooLarge,
+    ];
+
+    /// What `malformed-object` wants.
+    pub const MALFORMED_OBJECT_WANTED: &'static str = "an object that every reader understands alike";
+
+    /// What helps against `malformed-object`.
+    pub const MALFORMED_OBJECT_HELP: &'static str =
+        "make the commit or tag again with an ordinary git command; `git fsck --strict` shows more";
+
+    /// The rule's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BuiltinRule::MalformedUpdate => "malformed-update",
+            BuiltinRule::MalformedObject => "malformed-object",
+            BuiltinRule::UnknownNamespace => "unknown-namespace",
+            BuiltinRule::ShallowGraft => "shallow-graft",
+            BuiltinRule::SymrefPush => "symref-push",
+            BuiltinRule::PushTooLarge => "push-too-large",
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The decision: a pure, total function of facts and rulesets.
+//!
+//! Nothing here reads git, a file, a clock, the network or the environment; what it knows is in
+//! [`PushFacts`]. [`evaluate`] never stops at the first violation.
+
+mod evaluate;
+pub mod facts;
+mod limits;
+mod pattern;
+pub mod rules;
+mod ruleset;
+mod selector;
+mod verdict;
+
+pub use evaluate::evaluate;
+pub use facts::PushFacts;
+pub use limits::Limits;
+pub use pattern::{Pattern, PatternError};
+pub use ruleset::{Enforcement, Refs, Ruleset, Rulesets, SpecError, Uncovered};
+pub use selector::{Selector, SelectorError};
+pub use verdict::{Coverage, Decision, RefVerdict, RulesetVerdict, Subject, Verdict, Violation};

@@ -1,0 +1,38 @@
+//! `ref-creation`: nobody makes new refs of these names by pushing.
+
+use super::{Finding, Judges, Kind, Rule, no_options};
+use crate::domain::UpdateKind;
+use crate::policy::facts::RefFacts;
+
+/// The registry line.
+pub const KIND: Kind = Kind {
+    name: "ref-creation",
+    summary: "a push that creates a ref",
+    judges: Judges::RefUpdate,
+    build: |options| {
+        no_options(&options)?;
+        Ok(Box::new(RefCreation))
+    },
+};
+
+#[derive(Debug)]
+struct RefCreation;
+
+impl Rule for RefCreation {
+    fn name(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn judges(&self) -> Judges {
+        KIND.judges
+    }
+
+    fn check_ref(&self, reference: &RefFacts) -> Option<Finding> {
+        (reference.kind == UpdateKind::Create).then(|| Finding {
+            seen: "the ref does not exist yet".to_owned(),
+            wanted: "an update of a ref that exists".to_owned(),
+            help: "push to a name outside the protected pattern, or ask an administrator to create the ref"
+                .to_owned(),
+        })
+    }
+}

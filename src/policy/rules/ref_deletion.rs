@@ -1,0 +1,40 @@
+//! `ref-deletion`: these refs stay.
+
+use super::{Finding, Judges, Kind, Rule, no_options};
+use crate::domain::UpdateKind;
+use crate::policy::facts::RefFacts;
+
+/// The registry line.
+pub const KIND: Kind = Kind {
+    name: "ref-deletion",
+    summary: "a push that deletes a ref",
+    judges: Judges::RefUpdate,
+    build: |options| {
+        no_options(&options)?;
+        Ok(Box::new(RefDeletion))
+    },
+};
+
+#[derive(Debug)]
+struct RefDeletion;
+
+impl Rule for RefDeletion {
+    fn name(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn judges(&self) -> Judges {
+        KIND.judges
+    }
+
+    fn check_ref(&self, reference: &RefFacts) -> Option<Finding> {
+        (reference.kind == UpdateKind::Delete).then(|| Finding {
+            seen: match reference.current {
+                Some(id) => format!("the push deletes the ref, which holds {}", id.short()),
+                None => "the push deletes the ref".to_owned(),
+            },
+            wanted: "the ref stays".to_owned(),
+            help: "leave the ref out of the push; an administrator can retire a protected ref".to_owned(),
+        })
+    }
+}

@@ -1,0 +1,120 @@
+//! What a decision looks like.
+
+use super::ruleset::Enforcement;
+use crate::domain::{ObjectId, RefName, UpdateKind};
+
+/// Whether the push may go in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// All of it.
+    Accept,
+    /// None of it.
+    Refuse,
+}
+
+impl Decision {
+    /// The word used in records and output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Decision::Accept => "accept",
+            Decision::Refuse => "refuse",
+        }
+    }
+}
+
+/// What a violation is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Subject {
+    /// The ref update as such.
+    Ref,
+    /// A commit.
+    Commit(ObjectId),
+    /// An annotated tag.
+    Tag(ObjectId),
+}
+
+/// One broken rule, with what was seen and what was wanted. All text is escaped already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The rule that is broken.
+    pub rule: &'static str,
+    /// The ref, escaped.
+    pub reference: String,
+    /// What about it.
+    pub subject: Subject,
+    /// What was seen.
+    pub seen: String,
+    /// What the rule wants.
+    pub wanted: String,
+    /// The command or action that helps.
+    pub help: String,
+    /// The rulesets that say so.
+    pub rulesets: Vec<String>,
+}
+
+/// How a ref came to be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coverage {
+    /// At least one enforcing ruleset covers it.
+    Ruleset,
+    /// None does, and `uncovered = "accept"` lets it in (N2).
+    UncoveredAccept,
+    /// None does, and `uncovered = "refuse"`.
+    UncoveredRefuse,
+}
+
+impl Coverage {
+    /// The word used in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Coverage::Ruleset => "ruleset",
+            Coverage::UncoveredAccept => "uncovered-accept",
+            Coverage::UncoveredRefuse => "uncovered-refuse",
+        }
+    }
+}
+
+/// What one ruleset said of one ref.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulesetVerdict {
+    /// The ruleset's index in the configuration; `None` for the built-in one.
+    pub index: Option<usize>,
+    /// Its name, `builtin` for the built-in one.
+    pub name: String,
+    /// Whether its refusals count.
+    pub enforcement: Enforcement,
+    /// How many commits it judged.
+    pub introduced: usize,
+    /// How many violations it found.
+    pub violations: usize,
+}
+
+/// The verdict on one ref.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefVerdict {
+    /// The ref that moves, after symbolic refs are resolved.
+    pub name: RefName,
+    /// What it holds.
+    pub old: Option<ObjectId>,
+    /// What it shall hold.
+    pub new: Option<ObjectId>,
+    /// What the update does.
+    pub kind: UpdateKind,
+    /// Whether a ruleset covers it.
+    pub coverage: Coverage,
+    /// Every ruleset that judged it, the built-in one first.
+    pub rulesets: Vec<RulesetVerdict>,
+}
+
+/// The outcome of [`super::evaluate`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Accept only if nothing that is enforced is violated.
+    pub decision: Decision,
+    /// What enforcing rulesets and the built-in one refuse; all of it.
+    pub violations: Vec<Violation>,
+    /// What rulesets in evaluate mode would have refused.
+    pub advisory: Vec<Violation>,
+    /// Per ref, who judged it.
+    pub refs: Vec<RefVerdict>,
+}
