@@ -3,5 +3,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod domain;
+pub mod facts;
+pub mod git;
+pub mod keyring;
 pub mod policy;
 pub mod signature;

@@ -1,0 +1,417 @@
+//! From updates and a repository to [`PushFacts`].
+
+use super::introduced::{self, ParentCache};
+use super::judge::Judge;
+use super::updates::malformed;
+use super::{Budget, CollectError, Frontier, Updates};
+use crate::domain::{ObjectId, ObjectKind, PushContext, RefName, RefUpdate, UpdateKind};
+use crate::git::{self, Found, Relation, Repository};
+use crate::keyring::Keyring;
+use crate::policy::facts::{BuiltinFault, BuiltinRule, PushFacts, RefFacts};
+use crate::policy::{Enforcement, Limits, Ruleset, Rulesets};
+use std::collections::{HashMap, HashSet};
+
+/// Everything that [`collect`] works from.
+pub struct Inputs<'a> {
+    /// The repository, opened together with the quarantine.
+    pub repository: &'a Repository,
+    /// Who, where, when.
+    pub context: PushContext,
+    /// What git says the push does.
+    pub updates: Updates,
+    /// Whether git reports that the push comes with a shallow file (N6).
+    pub shallow_push: bool,
+    /// The rulesets in force.
+    pub policy: &'a Rulesets,
+    /// The counted budgets.
+    pub limits: &'a Limits,
+    /// Ref hierarchies that may be pushed.
+    pub namespaces: &'a [String],
+    /// Whether a push to a symbolic ref is judged as a push to its target instead of refused (N4).
+    pub allow_symref_push: bool,
+    /// The keys that count.
+    pub keyring: &'a Keyring,
+    /// What was accepted before.
+    pub frontier: &'a dyn Frontier,
+    /// When to give up.
+    pub budget: Budget<'a>,
+}
+
+/// Collects the facts of one push.
+///
+/// # Errors
+/// Whatever keeps a fact from being known; the push is undecided then. What is merely wrong with the
+/// push is a fault in the facts.
+pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
+    let mut collector = Collector {
+        judge: Judge::new(inputs.repository, inputs.keyring, inputs.limits, &inputs.context),
+        parents: ParentCache::new(),
+        inputs: &inputs,
+        faults: Vec::new(),
+        present: None,
+    };
+    let refs = collector.refs()?;
+    let Collector { judge, mut faults, .. } = collector;
+    let (commits, object_faults) = judge.finish()?;
+    for reference in &refs {
+        let enforced = reference
+            .introduced
+            .iter()
+            .filter(|(index, _)| inputs.policy.rulesets[**index].enforcement == Enforcement::Enforce);
+        let mut reported = HashSet::new();
+        for id in enforced.flat_map(|(_, ids)| ids) {
+            for fault in object_faults.get(id).into_iter().flatten() {
+                if reported.insert((id, fault.rule)) {
+                    faults.push(BuiltinFault { reference: reference.name.to_string(), ..fault.clone() });
+                }
+            }
+        }
+    }
+    let mut all = inputs.updates.faults;
+    all.append(&mut faults);
+    Ok(PushFacts { context: inputs.context, refs, commits, faults: all })
+}
+
+struct Collector<'a> {
+    inputs: &'a Inputs<'a>,
+    judge: Judge<'a>,
+    parents: ParentCache,
+    faults: Vec<BuiltinFault>,
+    /// The repository's refs, read at most once.
+    present: Option<Vec<(RefName, ObjectId)>>,
+}
+
+impl Collector<'_> {
+    fn refs(&mut self) -> Result<Vec<RefFacts>, CollectError> {
+        let inputs = self.inputs;
+        let count = inputs.updates.updates.len();
+        if count > inputs.limits.refs {
+            self.faults.push(too_large(
+                "",
+                None,
+                format!("the push moves {count} refs"),
+                format!("at most {} refs in one push", inputs.limits.refs),
+                "push the refs in several parts",
+            ));
+            return Ok(Vec::new());
+        }
+        let mut targets = HashSet::new();
+        let mut refs = Vec::with_capacity(count);
+        for update in &inputs.updates.updates {
+            inputs.budget.check()?;
+            let facts = self.reference(update)?;
+            if !targets.insert(facts.name.clone()) && update.name != facts.name {
+                let seen = format!("the push moves {} more than once, under different names", facts.name);
+                self.faults.push(malformed(&update.name.to_string(), seen));
+            }
+            refs.push(facts);
+        }
+        Ok(refs)
+    }
+
+    fn reference(&mut self, update: &RefUpdate) -> Result<RefFacts, CollectError> {
+        let inputs = self.inputs;
+        let state = inputs.repository.resolve(&update.name)?;
+        let shown = state.target.to_string();
+        self.check_name(update, &state, &shown);
+        let mut facts = RefFacts {
+            update: update.clone(),
+            name: state.target,
+            current: state.value,
+            kind: UpdateKind::Delete,
+            tip_kind: None,
+            tags: Vec::new(),
+            introduced: HashMap::new(),
+        };
+        let Some(new) = update.new else { return Ok(facts) };
+        let Some(found) = inputs.repository.objects().find(&new)? else {
+            self.faults.push(malformed(&shown, format!("the new object {} is not there", new.short())));
+            facts.kind = if facts.current.is_none() { UpdateKind::Create } else { UpdateKind::Force };
+            return Ok(facts);
+        };
+        facts.tip_kind = Some(found.kind);
+        let covering = inputs.policy.covering(&inputs.context.repository.name, &facts.name);
+        let enforced =
+            covering.iter().any(|index| inputs.policy.rulesets[*index].enforcement == Enforcement::Enforce);
+        let tip = self.peel(new, found, enforced, &shown, &mut facts)?;
+        for index in covering {
+            let ruleset = &inputs.policy.rulesets[index];
+            if let (true, Some(tip)) = (ruleset.judges_commits(), tip) {
+                let commits = self.introduced(ruleset, &facts.name, tip, &shown)?;
+                facts.introduced.insert(index, commits);
+            }
+        }
+        if let (Some(tip), false) = (tip, enforced) {
+            self.check_tip(tip, &shown)?;
+        }
+        facts.kind = self.kind(facts.current, new, tip)?;
+        Ok(facts)
+    }
+
+    /// What the built-in ruleset has to say of the name and of the claimed old value.
+    fn check_name(&mut self, update: &RefUpdate, state: &git::RefState, shown: &str) {
+        let inputs = self.inputs;
+        if state.symbolic && !inputs.allow_symref_push {
+            self.faults.push(BuiltinFault {
+                rule: BuiltinRule::SymrefPush,
+                reference: update.name.to_string(),
+                object: None,
+                seen: format!("the ref is a symbolic ref to {shown}"),
+                wanted: "a push to the ref that really moves".to_owned(),
+                help: format!("push to {shown} instead"),
+            });
+        }
+        if inputs.shallow_push {
+            self.faults
+                .push(shallow(shown, "the push comes from a shallow clone and cuts history".to_owned()));
+        }
+        let allowed = |name: &RefName| {
+            let hierarchies = inputs.namespaces.iter();
+            hierarchies.clone().any(|prefix| name.as_bytes().starts_with(prefix.as_bytes()))
+        };
+        if !allowed(&update.name) || !allowed(&state.target) {
+            self.faults.push(BuiltinFault {
+                rule: BuiltinRule::UnknownNamespace,
+                reference: update.name.to_string(),
+                object: None,
+                seen: "the ref lies outside the hierarchies of this server".to_owned(),
+                wanted: format!("a ref below {}", inputs.namespaces.join(", ")),
+                help: "push to a branch or a tag; the administrator can list more under `[repositories] namespaces`"
+                    .to_owned(),
+            });
+        }
+        if update.old != state.value {
+            let say = |id: Option<ObjectId>| id.map_or_else(|| "nothing".to_owned(), |id| id.short());
+            self.faults.push(malformed(
+                shown,
+                format!("the push moves the ref from {}, but it holds {}", say(update.old), say(state.value)),
+            ));
+        }
+    }
+
+    /// Follows annotated tags to what they tag; `None` where that is no commit.
+    fn peel(
+        &mut self,
+        new: ObjectId,
+        found: Found,
+        enforced: bool,
+        shown: &str,
+        facts: &mut RefFacts,
+    ) -> Result<Option<ObjectId>, CollectError> {
+        let objects = self.inputs.repository.objects();
+        let (mut id, mut found) = (new, found);
+        loop {
+            match found.kind {
+                ObjectKind::Commit => return Ok(Some(id)),
+                ObjectKind::Tree | ObjectKind::Blob => return Ok(None),
+                ObjectKind::Tag => {}
+            }
+            if facts.tags.len() >= self.inputs.limits.tag_depth {
+                self.faults.push(too_large(
+                    shown,
+                    Some((ObjectKind::Tag, new)),
+                    format!("more than {} annotated tags point at each other", self.inputs.limits.tag_depth),
+                    format!("at most {} levels of annotated tags", self.inputs.limits.tag_depth),
+                    "tag the commit itself",
+                ));
+                return Ok(None);
+            }
+            let (tag, mut problems) = self.judge.tag(&id, found)?;
+            let judged = enforced || found.in_quarantine;
+            let Some(tag) = tag else {
+                if judged {
+                    problems.iter_mut().for_each(|fault| fault.reference = shown.to_owned());
+                    self.faults.append(&mut problems);
+                }
+                return Ok(None);
+            };
+            let target = tag.facts.target;
+            facts.tags.push(tag.facts);
+            let Some(next) = objects.find(&target)? else {
+                let context = format!(" (target of tag {id})");
+                return Err(git::GitError::Missing { id: target, context }.into());
+            };
+            if next.kind != tag.target_kind && judged {
+                self.faults.push(BuiltinFault {
+                    rule: BuiltinRule::MalformedObject,
+                    reference: shown.to_owned(),
+                    object: Some((ObjectKind::Tag, id)),
+                    seen: format!("the tag calls a {} a {}", next.kind.name(), tag.target_kind.name()),
+                    wanted: BuiltinRule::MALFORMED_OBJECT_WANTED.to_owned(),
+                    help: BuiltinRule::MALFORMED_OBJECT_HELP.to_owned(),
+                });
+            }
+            (id, found) = (target, next);
+        }
+    }
+
+    fn introduced(
+        &mut self,
+        ruleset: &Ruleset,
+        name: &RefName,
+        tip: ObjectId,
+        shown: &str,
+    ) -> Result<Vec<ObjectId>, CollectError> {
+        let inputs = self.inputs;
+        let enforced = ruleset.enforcement == Enforcement::Enforce;
+        let has_record = inputs.frontier.has_record(&ruleset.name)?;
+        let mut hidden = HashSet::new();
+        if !has_record {
+            let covered: Vec<ObjectId> = self.covered_tips(ruleset)?;
+            if enforced && !covered.is_empty() {
+                return Err(CollectError::NoTrustedBase {
+                    ruleset: ruleset.name.clone(),
+                    repository: inputs.context.repository.name.clone(),
+                    path: inputs.repository.common_dir().display().to_string(),
+                });
+            }
+            // A ruleset that is only evaluated refuses nothing, so what stands already is left alone:
+            // to list a whole history as violations would teach nobody anything.
+            hidden.extend(covered);
+        }
+        let accepted = |id: &ObjectId| {
+            Ok(hidden.contains(id) || (has_record && inputs.frontier.is_accepted(&ruleset.name, name, id)?))
+        };
+        let (judge, cache) = (&mut self.judge, &mut self.parents);
+        let mut cut_by_absence = Vec::new();
+        let mut parents = |child: Option<&ObjectId>, id: &ObjectId| {
+            if let Some(known) = cache.get(id) {
+                return Ok(known.clone());
+            }
+            match judge.commit(id)? {
+                Some(parents) => {
+                    cache.insert(*id, parents.clone());
+                    Ok(parents)
+                }
+                None => {
+                    let quarantined = match child {
+                        Some(child) => {
+                            inputs.repository.objects().find(child)?.is_some_and(|f| f.in_quarantine)
+                        }
+                        None => false,
+                    };
+                    if !quarantined {
+                        let context = child.map_or_else(String::new, |child| format!(" (parent of {child})"));
+                        return Err(git::GitError::Missing { id: *id, context }.into());
+                    }
+                    cut_by_absence.push((child.copied(), *id));
+                    Ok(Vec::new())
+                }
+            }
+        };
+        let walked = introduced::walk(tip, inputs.limits.commits, &inputs.budget, &accepted, &mut parents)?;
+        for (child, id) in cut_by_absence {
+            let child = child.map_or_else(String::new, |child| child.short());
+            let seen = format!(
+                "commit {child} has a parent, {}, that neither the push nor the repository has",
+                id.short()
+            );
+            self.faults.push(shallow(shown, seen));
+        }
+        if walked.cut && enforced {
+            self.faults.push(too_large(
+                shown,
+                None,
+                format!("the push introduces more than {} commits", inputs.limits.commits),
+                format!("at most {} commits that are not judged yet", inputs.limits.commits),
+                "push the history in several parts; the administrator can raise `[limits] commits` or adopt a base",
+            ));
+        }
+        Ok(walked.commits)
+    }
+
+    /// Tips of the repository's refs that a ruleset covers, peeled no further.
+    fn covered_tips(&mut self, ruleset: &Ruleset) -> Result<Vec<ObjectId>, CollectError> {
+        if self.present.is_none() {
+            self.present = Some(self.inputs.repository.references()?);
+        }
+        let repository = &self.inputs.context.repository.name;
+        let present = self.present.iter().flatten();
+        Ok(present.filter(|(name, _)| ruleset.covers(repository, name)).map(|(_, id)| *id).collect())
+    }
+
+    /// A tip that no enforcing ruleset looks at must at least be well-formed if the push brought it.
+    fn check_tip(&mut self, tip: ObjectId, shown: &str) -> Result<(), CollectError> {
+        let found = self.inputs.repository.objects().find(&tip)?;
+        if found.is_some_and(|found| found.in_quarantine) {
+            for mut fault in self.judge.grammar(&tip)? {
+                fault.reference = shown.to_owned();
+                self.faults.push(fault);
+            }
+        }
+        Ok(())
+    }
+
+    fn kind(
+        &self,
+        current: Option<ObjectId>,
+        new: ObjectId,
+        tip: Option<ObjectId>,
+    ) -> Result<UpdateKind, CollectError> {
+        let Some(current) = current else { return Ok(UpdateKind::Create) };
+        if current == new {
+            return Ok(UpdateKind::FastForward);
+        }
+        let (Some(old), Some(tip)) = (self.peel_old(current)?, tip) else { return Ok(UpdateKind::Force) };
+        let check = || self.inputs.budget.check();
+        match git::relate(self.inputs.repository.objects(), old, tip, &check)? {
+            Relation::Descends => Ok(UpdateKind::FastForward),
+            Relation::Diverges => Ok(UpdateKind::Force),
+        }
+    }
+
+    /// The commit behind a ref's present value, tags followed without judging them (N25).
+    fn peel_old(&self, value: ObjectId) -> Result<Option<ObjectId>, CollectError> {
+        let objects = self.inputs.repository.objects();
+        let mut id = value;
+        let mut buffer = Vec::new();
+        for _ in 0..16 {
+            match objects.read_unchecked(&id, &mut buffer)? {
+                None => {
+                    return Err(
+                        git::GitError::Missing { id, context: " (the ref holds it)".to_owned() }.into()
+                    );
+                }
+                Some(ObjectKind::Commit) => return Ok(Some(id)),
+                Some(ObjectKind::Tag) => {
+                    let line = buffer.split(|byte| *byte == b'\n').next().unwrap_or_default();
+                    match line.strip_prefix(b"object ").map(ObjectId::parse) {
+                        Some(Ok(target)) => id = target,
+                        _ => return Ok(None),
+                    }
+                }
+                Some(_) => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn shallow(reference: &str, seen: String) -> BuiltinFault {
+    BuiltinFault {
+        rule: BuiltinRule::ShallowGraft,
+        reference: reference.to_owned(),
+        object: None,
+        seen,
+        wanted: "a push whose history is complete".to_owned(),
+        help: "complete the clone with `git fetch --unshallow`, then push again".to_owned(),
+    }
+}
+
+/// A `push-too-large` fault with its figures.
+pub(super) fn too_large(
+    reference: &str,
+    object: Option<(ObjectKind, ObjectId)>,
+    seen: String,
+    wanted: String,
+    help: &str,
+) -> BuiltinFault {
+    BuiltinFault {
+        rule: BuiltinRule::PushTooLarge,
+        reference: reference.to_owned(),
+        object,
+        seen,
+        wanted,
+        help: help.to_owned(),
+    }
+}

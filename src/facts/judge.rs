@@ -1,0 +1,293 @@
+//! Reading commits and tags and verifying their signatures, on all cores.
+
+use super::CollectError;
+use super::collect::too_large;
+use crate::domain::{ObjectFormat, ObjectId, ObjectKind, PushContext, Timestamp};
+use crate::git::{self, Found, Objects, Repository};
+use crate::keyring::Keyring;
+use crate::policy::Limits;
+use crate::policy::facts::{BuiltinFault, BuiltinRule, CommitFacts, SignatureFacts, TagFacts};
+use crate::signature::object::{self, Payload, SignatureField};
+use crate::signature::{self, SignatureStatus};
+use std::collections::HashMap;
+
+/// Commits are verified in batches of this many, so that memory does not grow with the push.
+const BATCH: usize = 256;
+/// And of this many bytes.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// Commit facts and object faults, by object.
+pub(super) type Judged = (HashMap<ObjectId, CommitFacts>, HashMap<ObjectId, Vec<BuiltinFault>>);
+
+/// Collects the facts of single objects.
+pub(super) struct Judge<'a> {
+    objects: &'a Objects,
+    verifier: Verifier<'a>,
+    commits: HashMap<ObjectId, CommitFacts>,
+    faults: HashMap<ObjectId, Vec<BuiltinFault>>,
+    batch: Vec<(ObjectId, Vec<u8>)>,
+    batch_bytes: usize,
+    total_bytes: u64,
+}
+
+/// What turns bytes into facts. It has no hand on the repository, so that threads can share it.
+#[derive(Clone, Copy)]
+struct Verifier<'a> {
+    format: ObjectFormat,
+    keyring: &'a Keyring,
+    limits: &'a Limits,
+    received_at: Timestamp,
+}
+
+/// A tag's facts, and the kind that it claims for its target.
+pub(super) struct JudgedTag {
+    pub(super) facts: TagFacts,
+    pub(super) target_kind: ObjectKind,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(
+        repository: &'a Repository,
+        keyring: &'a Keyring,
+        limits: &'a Limits,
+        context: &PushContext,
+    ) -> Self {
+        Judge {
+            objects: repository.objects(),
+            verifier: Verifier {
+                format: repository.format(),
+                keyring,
+                limits,
+                received_at: context.received_at,
+            },
+            commits: HashMap::new(),
+            faults: HashMap::new(),
+            batch: Vec::new(),
+            batch_bytes: 0,
+            total_bytes: 0,
+        }
+    }
+
+    /// Takes a commit in to be judged and gives its parents; `None` if there is no such object.
+    pub(super) fn commit(&mut self, id: &ObjectId) -> Result<Option<Vec<ObjectId>>, CollectError> {
+        let Some(found) = self.objects.find(id)? else { return Ok(None) };
+        if found.kind != ObjectKind::Commit {
+            self.fault(
+                *id,
+                malformed(ObjectKind::Commit, *id, format!("it is a {}, not a commit", found.kind.name())),
+            );
+            return Ok(Some(Vec::new()));
+        }
+        if let Some(fault) = self.oversized(id, found) {
+            self.fault(*id, fault);
+            return Ok(Some(Vec::new()));
+        }
+        self.total_bytes += found.size;
+        if self.total_bytes > self.verifier.limits.push_bytes {
+            let fault = too_large(
+                "",
+                Some((ObjectKind::Commit, *id)),
+                format!(
+                    "the commits of the push have more than {} bytes together",
+                    self.verifier.limits.push_bytes
+                ),
+                format!("at most {} bytes of commits and tags", self.verifier.limits.push_bytes),
+                "push the history in several parts",
+            );
+            self.fault(*id, fault);
+            return Ok(Some(Vec::new()));
+        }
+        let mut raw = Vec::new();
+        // The id is proved by the worker that judges the bytes.
+        if self.objects.read_unchecked(id, &mut raw)? != Some(ObjectKind::Commit) {
+            return Err(git::GitError::Missing {
+                id: *id,
+                context: " (it was there a moment ago)".to_owned(),
+            }
+            .into());
+        }
+        let Some(parents) = object::parents_lenient(self.objects.format(), &raw) else {
+            self.fault(*id, malformed(ObjectKind::Commit, *id, "its parents cannot be read".to_owned()));
+            return Ok(Some(Vec::new()));
+        };
+        if parents.len() > self.verifier.limits.parents {
+            let fault = too_large(
+                "",
+                Some((ObjectKind::Commit, *id)),
+                format!("the commit has {} parents", parents.len()),
+                format!("at most {} parents", self.verifier.limits.parents),
+                "merge fewer branches at once",
+            );
+            self.fault(*id, fault);
+            return Ok(Some(Vec::new()));
+        }
+        self.batch_bytes += raw.len();
+        self.batch.push((*id, raw));
+        if self.batch.len() >= BATCH || self.batch_bytes >= BATCH_BYTES {
+            self.flush()?;
+        }
+        Ok(Some(parents))
+    }
+
+    /// Judges what is waiting and hands everything out.
+    pub(super) fn finish(mut self) -> Result<Judged, CollectError> {
+        self.flush()?;
+        Ok((self.commits, self.faults))
+    }
+
+    /// The faults that one commit has as an object, for a tip that nobody else judges.
+    pub(super) fn grammar(&mut self, id: &ObjectId) -> Result<Vec<BuiltinFault>, CollectError> {
+        let Some(found) = self.objects.find(id)? else { return Ok(Vec::new()) };
+        if let Some(fault) = self.oversized(id, found) {
+            return Ok(vec![fault]);
+        }
+        let mut raw = Vec::new();
+        self.objects.read(id, &mut raw)?;
+        match object::parse_commit(self.objects.format(), &raw) {
+            Ok(_) => Ok(Vec::new()),
+            Err(error) => Ok(vec![malformed(ObjectKind::Commit, *id, error.to_string())]),
+        }
+    }
+
+    /// Judges an annotated tag; `None` with faults if it does not follow the grammar.
+    pub(super) fn tag(
+        &mut self,
+        id: &ObjectId,
+        found: Found,
+    ) -> Result<(Option<JudgedTag>, Vec<BuiltinFault>), CollectError> {
+        if let Some(fault) = self.oversized(id, found) {
+            return Ok((None, vec![fault]));
+        }
+        let mut raw = Vec::new();
+        if self.objects.read(id, &mut raw)? != Some(ObjectKind::Tag) {
+            return Err(git::GitError::Missing {
+                id: *id,
+                context: " (it was there a moment ago)".to_owned(),
+            }
+            .into());
+        }
+        let tag = match object::parse_tag(self.objects.format(), &raw) {
+            Ok(tag) => tag,
+            Err(error) => return Ok((None, vec![malformed(ObjectKind::Tag, *id, error.to_string())])),
+        };
+        let signature = self.verifier.signature(&tag.signature, &tag.payload, tag.tagger.time);
+        let facts = TagFacts { id: *id, name: tag.name.to_vec(), target: tag.target, signature };
+        Ok((Some(JudgedTag { facts, target_kind: tag.target_kind }), Vec::new()))
+    }
+
+    fn oversized(&self, id: &ObjectId, found: Found) -> Option<BuiltinFault> {
+        let limit = self.verifier.limits.object_bytes;
+        (found.size > limit as u64).then(|| {
+            let kind = found.kind.name();
+            too_large(
+                "",
+                Some((found.kind, *id)),
+                format!("the {kind} has {} bytes", found.size),
+                format!("at most {limit} bytes for a {kind}"),
+                "shorten its message",
+            )
+        })
+    }
+
+    fn fault(&mut self, id: ObjectId, fault: BuiltinFault) {
+        self.faults.entry(id).or_default().push(fault);
+    }
+
+    fn flush(&mut self) -> Result<(), CollectError> {
+        let batch = std::mem::take(&mut self.batch);
+        self.batch_bytes = 0;
+        let Some((first, _)) = batch.first() else { return Ok(()) };
+        let first = *first;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        // A thread costs about as much as one signature; below a handful it does not pay.
+        let threads = cores.min(batch.len().div_ceil(8));
+        let verifier = self.verifier;
+        let results: Vec<Result<Outcome, CollectError>> = if threads <= 1 {
+            batch.iter().map(|(id, raw)| verifier.judge(id, raw)).collect()
+        } else {
+            std::thread::scope(|scope| {
+                let share = batch.len().div_ceil(threads);
+                let workers: Vec<_> = batch
+                    .chunks(share)
+                    .map(|part| {
+                        scope.spawn(move || {
+                            part.iter().map(|(id, raw)| verifier.judge(id, raw)).collect::<Vec<_>>()
+                        })
+                    })
+                    .collect();
+                let joined = workers.into_iter().map(|worker| worker.join());
+                joined
+                    .flat_map(|done| done.unwrap_or_else(|_| vec![Err(CollectError::Worker(first))]))
+                    .collect()
+            })
+        };
+        for result in results {
+            match result? {
+                Outcome::Commit(facts) => {
+                    self.commits.insert(facts.id, facts);
+                }
+                Outcome::Fault(id, fault) => self.fault(id, fault),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Verifier<'_> {
+    fn judge(&self, id: &ObjectId, raw: &[u8]) -> Result<Outcome, CollectError> {
+        git::verify_commit_id(id, raw)?;
+        let commit = match object::parse_commit(self.format, raw) {
+            Ok(commit) => commit,
+            Err(error) => {
+                return Ok(Outcome::Fault(*id, malformed(ObjectKind::Commit, *id, error.to_string())));
+            }
+        };
+        if commit.message.len() > self.limits.message_bytes {
+            return Ok(Outcome::Fault(
+                *id,
+                too_large(
+                    "",
+                    Some((ObjectKind::Commit, *id)),
+                    format!("the message has {} bytes", commit.message.len()),
+                    format!("at most {} bytes of message", self.limits.message_bytes),
+                    "shorten the message with `git commit --amend`",
+                ),
+            ));
+        }
+        Ok(Outcome::Commit(CommitFacts {
+            id: *id,
+            signature: self.signature(&commit.signature, &commit.payload, commit.committer.time),
+            committed_at: commit.committer.time,
+            message: commit.message.to_vec(),
+            parents: commit.parents,
+        }))
+    }
+
+    fn signature(&self, field: &SignatureField, payload: &Payload<'_>, object_time: i64) -> SignatureFacts {
+        let status = match field {
+            SignatureField::Absent => SignatureStatus::Unsigned,
+            SignatureField::Malformed { code, why } => SignatureStatus::Malformed { code, why: why.clone() },
+            SignatureField::Present(block) => {
+                signature::verify(block, payload, self.keyring, self.received_at, object_time)
+            }
+        };
+        let (status, principal) = self.keyring.assess(status, self.received_at);
+        SignatureFacts { status, principal, judged_at: self.received_at }
+    }
+}
+
+enum Outcome {
+    Commit(CommitFacts),
+    Fault(ObjectId, BuiltinFault),
+}
+
+fn malformed(kind: ObjectKind, id: ObjectId, seen: String) -> BuiltinFault {
+    BuiltinFault {
+        rule: BuiltinRule::MalformedObject,
+        reference: String::new(),
+        object: Some((kind, id)),
+        seen,
+        wanted: BuiltinRule::MALFORMED_OBJECT_WANTED.to_owned(),
+        help: BuiltinRule::MALFORMED_OBJECT_HELP.to_owned(),
+    }
+}

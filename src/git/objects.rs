@@ -1,0 +1,145 @@
+//! Objects of a repository and of the quarantine of the push in flight.
+
+use super::{GitError, alternates};
+use crate::domain::{ObjectFormat, ObjectId, ObjectKind};
+use gix::objs::{Find as _, FindHeader as _};
+use std::path::Path;
+
+/// One reader over several object directories: the quarantine first, then the repository's own, then
+/// its alternates, flattened. The library's own treatment of alternates is not relied on: it resolves
+/// nested relative ones against the wrong directory.
+#[derive(Clone)]
+pub struct Objects {
+    format: ObjectFormat,
+    stores: Vec<gix::odb::HandleArc>,
+    quarantined: bool,
+}
+
+/// Where and as what an object was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its kind.
+    pub kind: ObjectKind,
+    /// Its size, bytes.
+    pub size: u64,
+    /// Whether the push in flight brought it.
+    pub in_quarantine: bool,
+}
+
+impl Objects {
+    pub(super) fn open(
+        format: ObjectFormat,
+        objects: &Path,
+        quarantine: Option<&Path>,
+    ) -> Result<Self, GitError> {
+        let mut stores = Vec::new();
+        let kind = match format {
+            ObjectFormat::Sha1 => gix::hash::Kind::Sha1,
+            ObjectFormat::Sha256 => gix::hash::Kind::Sha256,
+        };
+        let directories = alternates::flatten(objects)?;
+        let all = quarantine.into_iter().map(Path::to_owned).chain(directories);
+        for directory in all {
+            let options = gix::odb::store::init::Options {
+                // The default looks at the disk once to count packs, which also bounds the table.
+                current_dir: Some(directory.clone()),
+                alloc_limit_bytes: Some(1 << 30),
+                ..Default::default()
+            };
+            let error = |why: String| GitError::Alternates { path: directory.clone(), why };
+            let store = gix::odb::Store::at_opts(directory.clone(), kind, &mut None.into_iter(), options)
+                .map_err(|e| error(e.to_string()))?;
+            let mut handle = gix::odb::Cache::from(std::sync::Arc::new(store).to_handle_arc());
+            // A repack beside us may remove a pack whose objects are still needed.
+            handle.prevent_pack_unload();
+            stores.push(handle);
+        }
+        Ok(Objects { format, stores, quarantined: quarantine.is_some() })
+    }
+
+    /// The repository's hash function.
+    pub fn format(&self) -> ObjectFormat {
+        self.format
+    }
+
+    /// Kind and size of an object without its content; `None` if it is nowhere.
+    pub fn find(&self, id: &ObjectId) -> Result<Option<Found>, GitError> {
+        let Some(oid) = self.oid(id) else { return Ok(None) };
+        for (index, store) in self.stores.iter().enumerate() {
+            let header = store.try_header(&oid).map_err(|e| unreadable(id, &e))?;
+            if let Some(header) = header {
+                let in_quarantine = self.quarantined && index == 0;
+                return Ok(Some(Found { kind: kind(header.kind), size: header.size, in_quarantine }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads an object into `buffer` without comparing content and id. For relations between commits
+    /// only, never for anything that is judged.
+    pub fn read_unchecked(
+        &self,
+        id: &ObjectId,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Option<ObjectKind>, GitError> {
+        let Some(oid) = self.oid(id) else { return Ok(None) };
+        for store in &self.stores {
+            let data = store.try_find(&oid, buffer).map_err(|e| unreadable(id, &e))?;
+            if let Some(found) = data.map(|data| kind(data.kind)) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads an object and proves that `buffer` is what the id names: hashed again, with collision
+    /// detection for SHA-1 (R4).
+    pub fn read(&self, id: &ObjectId, buffer: &mut Vec<u8>) -> Result<Option<ObjectKind>, GitError> {
+        let Some(found) = self.read_unchecked(id, buffer)? else { return Ok(None) };
+        verify_id(id, found, buffer)?;
+        Ok(Some(found))
+    }
+
+    /// An id of the other object format is not an error here: no such object exists.
+    fn oid(&self, id: &ObjectId) -> Option<gix::ObjectId> {
+        (id.format() == self.format).then(|| gix::ObjectId::from_bytes_or_panic(id.as_bytes()))
+    }
+}
+
+/// Proves that a commit's bytes are what its id names; see [`Objects::read`].
+pub fn verify_commit_id(id: &ObjectId, bytes: &[u8]) -> Result<(), GitError> {
+    verify_id(id, ObjectKind::Commit, bytes)
+}
+
+fn verify_id(id: &ObjectId, found: ObjectKind, bytes: &[u8]) -> Result<(), GitError> {
+    let hash = match id.format() {
+        ObjectFormat::Sha1 => gix::hash::Kind::Sha1,
+        ObjectFormat::Sha256 => gix::hash::Kind::Sha256,
+    };
+    let object_kind = match found {
+        ObjectKind::Commit => gix::objs::Kind::Commit,
+        ObjectKind::Tag => gix::objs::Kind::Tag,
+        ObjectKind::Tree => gix::objs::Kind::Tree,
+        ObjectKind::Blob => gix::objs::Kind::Blob,
+    };
+    let corrupt = |why: String| GitError::Corrupt { id: *id, why };
+    let computed = gix::objs::compute_hash(hash, object_kind, bytes).map_err(|e| corrupt(e.to_string()))?;
+    if computed.as_slice() == id.as_bytes() {
+        Ok(())
+    } else {
+        Err(corrupt(format!("its content hashes to {computed}")))
+    }
+}
+
+fn unreadable(id: &ObjectId, error: &dyn std::fmt::Display) -> GitError {
+    GitError::Object { id: *id, why: error.to_string() }
+}
+
+fn kind(kind: gix::objs::Kind) -> ObjectKind {
+    match kind {
+        gix::objs::Kind::Commit => ObjectKind::Commit,
+        gix::objs::Kind::Tag => ObjectKind::Tag,
+        gix::objs::Kind::Tree => ObjectKind::Tree,
+        gix::objs::Kind::Blob => ObjectKind::Blob,
+    }
+}

@@ -1,0 +1,128 @@
+//! Whether one commit descends from another.
+
+use super::{GitError, Objects};
+use crate::domain::{ObjectId, ObjectKind};
+use crate::signature::object::parents_lenient;
+use std::collections::hash_map::Entry;
+use std::collections::{BinaryHeap, HashMap};
+
+/// How a new tip relates to an old one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// The old commit is the new one or an ancestor of it.
+    Descends,
+    /// It is not: commits are dropped, or the histories are unrelated.
+    Diverges,
+}
+
+const FROM_NEW: u8 = 1;
+const FROM_OLD: u8 = 2;
+/// Reached from both, so all its ancestors are, too.
+const STALE: u8 = 4;
+
+/// Compares two commits by painting their histories, newest claimed date first. Dates only steer the
+/// order: a wrong one costs time, never the answer, because the walk goes on until every commit that
+/// is still waiting has been reached from both sides.
+///
+/// `stop` is asked now and then, so that a deadline can end a long walk; it returns an error then.
+pub fn relate<E: From<GitError>>(
+    objects: &Objects,
+    old: ObjectId,
+    new: ObjectId,
+    stop: &dyn Fn() -> Result<(), E>,
+) -> Result<Relation, E> {
+    if old == new {
+        return Ok(Relation::Descends);
+    }
+    let mut history = History { objects, buffer: Vec::new(), seen: HashMap::new() };
+    let mut queue: BinaryHeap<(i64, ObjectId)> = BinaryHeap::new();
+    // How many entries of the queue have been reached from one side only.
+    let mut waiting = 0_usize;
+    let mut steps = 0_usize;
+    let mut reach = vec![(new, FROM_NEW), (old, FROM_OLD)];
+    loop {
+        for (id, flags) in reach {
+            let commit = history.commit(&id)?;
+            let before = commit.flags;
+            commit.flags |= flags;
+            if commit.flags == before {
+                continue;
+            }
+            if commit.queued {
+                if before & STALE == 0 && commit.flags & STALE != 0 {
+                    waiting -= 1;
+                }
+            } else {
+                commit.queued = true;
+                queue.push((commit.date, id));
+                waiting += usize::from(commit.flags & STALE == 0);
+            }
+        }
+        if waiting == 0 {
+            return Ok(Relation::Diverges);
+        }
+        let Some((_, id)) = queue.pop() else { return Ok(Relation::Diverges) };
+        steps += 1;
+        if steps.is_multiple_of(1024) {
+            stop()?;
+        }
+        let commit = history.commit(&id)?;
+        commit.queued = false;
+        waiting -= usize::from(commit.flags & STALE == 0);
+        if id == old && commit.flags & FROM_NEW != 0 {
+            return Ok(Relation::Descends);
+        }
+        if commit.flags & (FROM_NEW | FROM_OLD) == FROM_NEW | FROM_OLD {
+            commit.flags |= STALE;
+        }
+        let flags = commit.flags;
+        reach = commit.parents.iter().map(|parent| (*parent, flags)).collect();
+    }
+}
+
+struct Painted {
+    parents: Vec<ObjectId>,
+    date: i64,
+    flags: u8,
+    queued: bool,
+}
+
+struct History<'a> {
+    objects: &'a Objects,
+    buffer: Vec<u8>,
+    seen: HashMap<ObjectId, Painted>,
+}
+
+impl History<'_> {
+    /// The commit's state, read on first sight.
+    fn commit(&mut self, id: &ObjectId) -> Result<&mut Painted, GitError> {
+        match self.seen.entry(*id) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => {
+                let (parents, date) = read(self.objects, id, &mut self.buffer)?;
+                Ok(entry.insert(Painted { parents, date, flags: 0, queued: false }))
+            }
+        }
+    }
+}
+
+fn read(objects: &Objects, id: &ObjectId, buffer: &mut Vec<u8>) -> Result<(Vec<ObjectId>, i64), GitError> {
+    let unreadable = |why: &str| GitError::Object { id: *id, why: why.to_owned() };
+    match objects.read_unchecked(id, buffer)? {
+        None => Err(GitError::Missing { id: *id, context: String::new() }),
+        Some(ObjectKind::Commit) => {
+            let parents = parents_lenient(objects.format(), buffer)
+                .ok_or_else(|| unreadable("its parents cannot be read"))?;
+            Ok((parents, claimed_date(buffer)))
+        }
+        Some(_) => Err(unreadable("it is not a commit")),
+    }
+}
+
+/// The committer's date, to steer by; anything unreadable is the epoch.
+fn claimed_date(commit: &[u8]) -> i64 {
+    let mut lines = commit.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty());
+    let committer = lines.find_map(|line| line.strip_prefix(b"committer "));
+    let seconds = committer.and_then(|line| line.rsplit(|byte| *byte == b' ').nth(1));
+    seconds.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()).unwrap_or(0)
+}

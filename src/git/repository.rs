@@ -1,0 +1,182 @@
+//! Opening a repository and reading its refs.
+
+use super::{GitError, Objects};
+use crate::domain::{ObjectFormat, ObjectId, RefName};
+use std::path::{Path, PathBuf};
+
+/// A bare repository (or a work tree's git directory), opened for reading.
+pub struct Repository {
+    inner: gix::Repository,
+    objects: Objects,
+    common_dir: PathBuf,
+}
+
+/// What a ref name stands for right now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefState {
+    /// The ref that a push to the name would move: itself, or the target of a symbolic ref (N4).
+    pub target: RefName,
+    /// Whether the name is a symbolic ref.
+    pub symbolic: bool,
+    /// What it holds; `None` if it does not exist.
+    pub value: Option<ObjectId>,
+}
+
+/// How many symbolic refs may follow each other; git stops at five, too.
+const MAX_SYMREF_DEPTH: usize = 5;
+
+impl Repository {
+    /// Opens the repository whose git directory is `git_dir`, without looking at the environment, the
+    /// user's or the system's configuration.
+    ///
+    /// `quarantine` is the object directory of a push in flight; it must lie directly in the
+    /// repository's own object directory.
+    ///
+    /// # Errors
+    /// Everything that would make reading unfaithful: reftable, unknown extensions, a `shallow` file.
+    pub fn open(git_dir: &Path, quarantine: Option<&Path>) -> Result<Self, GitError> {
+        let options = gix::open::Options::isolated().with(gix::sec::Trust::Full).open_path_as_is(true);
+        let error = |why: String| GitError::Open { path: git_dir.to_owned(), why };
+        let repository = gix::open_opts(git_dir, options).map_err(|e| error(chain(&e)))?;
+        let common_dir = repository.common_dir().canonicalize().map_err(|e| error(e.to_string()))?;
+        let format = check_format(&repository, &common_dir)?;
+        if std::fs::metadata(common_dir.join("shallow")).is_ok_and(|file| file.len() > 0) {
+            return Err(GitError::Shallow { path: common_dir });
+        }
+        let objects_dir = common_dir.join("objects");
+        let quarantine = quarantine.map(|path| check_quarantine(&objects_dir, path)).transpose()?;
+        let objects = Objects::open(format, &objects_dir, quarantine.as_deref())?;
+        Ok(Repository { inner: repository, objects, common_dir })
+    }
+
+    /// The common git directory, as a physical path: a repository's identity (N3).
+    pub fn common_dir(&self) -> &Path {
+        &self.common_dir
+    }
+
+    /// The repository's hash function.
+    pub fn format(&self) -> ObjectFormat {
+        self.objects.format()
+    }
+
+    /// The objects, those of the quarantine included.
+    pub fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
+    /// What a name stands for, symbolic refs followed.
+    pub fn resolve(&self, name: &RefName) -> Result<RefState, GitError> {
+        let mut target = name.clone();
+        for depth in 0..=MAX_SYMREF_DEPTH {
+            match self.raw(&target)? {
+                None => return Ok(RefState { target, symbolic: depth > 0, value: None }),
+                Some(gix::refs::Target::Object(id)) => {
+                    let value = ObjectId::from_bytes(id.as_slice())
+                        .map_err(|e| GitError::Refs { why: format!("{target}: {e}") })?;
+                    return Ok(RefState { target, symbolic: depth > 0, value: Some(value) });
+                }
+                Some(gix::refs::Target::Symbolic(next)) => {
+                    target = RefName::parse(next.as_bstr())
+                        .map_err(|e| GitError::Refs { why: format!("{target} points at {e}") })?;
+                }
+            }
+        }
+        Err(GitError::Refs { why: format!("{name}: more than {MAX_SYMREF_DEPTH} symbolic refs in a row") })
+    }
+
+    /// All refs that hold an object, symbolic ones left out (their targets are there themselves).
+    ///
+    /// # Errors
+    /// One unreadable ref makes the whole list an error: a list that lacks a ref would be a lie.
+    pub fn references(&self) -> Result<Vec<(RefName, ObjectId)>, GitError> {
+        let error = |why: String| GitError::Refs { why };
+        let platform = self.inner.references().map_err(|e| error(chain(&e)))?;
+        let mut out = Vec::new();
+        for reference in platform.all().map_err(|e| error(chain(&e)))? {
+            let reference = reference.map_err(|e| error(chain(&e)))?.detach();
+            let name = RefName::parse(reference.name.as_bstr()).map_err(|e| error(e.to_string()))?;
+            match reference.target {
+                gix::refs::Target::Symbolic(_) => {}
+                gix::refs::Target::Object(id) => {
+                    let id =
+                        ObjectId::from_bytes(id.as_slice()).map_err(|e| error(format!("{name}: {e}")))?;
+                    out.push((name, id));
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    fn raw(&self, name: &RefName) -> Result<Option<gix::refs::Target>, GitError> {
+        let error = |why: String| GitError::Refs { why: format!("{name}: {why}") };
+        let partial: &gix::refs::PartialNameRef = gix::bstr::BStr::new(name.as_bytes())
+            .try_into()
+            .map_err(|_| error("not a ref name".to_owned()))?;
+        let found = self.inner.refs.try_find(partial).map_err(|e| error(chain(&e)))?;
+        // The library may guess prefixes for names that do not exist; only the exact name counts.
+        Ok(found
+            .filter(|reference| reference.name.as_bstr() == name.as_bytes())
+            .map(|reference| reference.target))
+    }
+}
+
+/// Refuses repositories that git itself would read differently from the library.
+fn check_format(repository: &gix::Repository, common_dir: &Path) -> Result<ObjectFormat, GitError> {
+    let unsupported = |feature: String| Err(GitError::Unsupported { path: common_dir.to_owned(), feature });
+    let config = repository.config_snapshot();
+    let version = config.integer("core.repositoryFormatVersion").unwrap_or(0);
+    if !(0..=1).contains(&version) {
+        return unsupported(format!("repository format version {version}"));
+    }
+    for section in config.plumbing().sections_by_name("extensions").into_iter().flatten() {
+        for name in section.body().value_names() {
+            let key = name.to_string().to_ascii_lowercase();
+            let value = section.body().value(key.as_str()).map(|v| v.to_string().to_ascii_lowercase());
+            let value = value.unwrap_or_default();
+            let known = match key.as_str() {
+                "noop" | "noop-v1" | "preciousobjects" | "worktreeconfig" | "relativeworktrees" => true,
+                "objectformat" => value == "sha1" || value == "sha256",
+                "refstorage" => value == "files",
+                _ => false,
+            };
+            if !known {
+                let shown = crate::domain::text::escape(format!("extensions.{key} = {value}").as_bytes());
+                return unsupported(format!("`{shown}`"));
+            }
+        }
+    }
+    if common_dir.join("reftable").is_dir() {
+        return unsupported("reftable".to_owned());
+    }
+    match repository.object_hash() {
+        gix::hash::Kind::Sha1 => Ok(ObjectFormat::Sha1),
+        gix::hash::Kind::Sha256 => Ok(ObjectFormat::Sha256),
+        other => unsupported(format!("object format {other}")),
+    }
+}
+
+/// The quarantine must be a directory directly below the object directory, after links are resolved.
+fn check_quarantine(objects: &Path, quarantine: &Path) -> Result<PathBuf, GitError> {
+    let error = |why: String| GitError::Quarantine { why };
+    let objects = objects.canonicalize().map_err(|e| error(format!("{}: {e}", objects.display())))?;
+    let physical = quarantine.canonicalize().map_err(|e| error(format!("{}: {e}", quarantine.display())))?;
+    if physical.parent() != Some(objects.as_path()) || !physical.is_dir() {
+        return Err(error(format!("{} is not a directory in {}", physical.display(), objects.display())));
+    }
+    Ok(physical)
+}
+
+/// The library's errors put the useful part into their sources.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        source = inner.source();
+    }
+    text
+}
