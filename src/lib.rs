@@ -5,6 +5,7 @@
 pub mod domain;
 pub mod facts;
 pub mod git;
+pub mod hook;
 pub mod keyring;
 pub mod policy;
 pub mod signature;

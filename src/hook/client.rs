@@ -1,0 +1,304 @@
+//! The program that git starts on every push.
+
+use super::environment::gather;
+use super::file::{HookFile, HookKind};
+use super::wire::{Answer, MAX_ANSWER, Outcome, POST_RECEIVE_PATH, PRE_RECEIVE_PATH, PROTOCOL, Request};
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long the client waits altogether: longer than any daemon's own deadline, so that the daemon
+/// gets to say what took so long.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Why no answer can be trusted. Always undecided.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The installed hook file is damaged.
+    #[error("the installed hook {0} cannot be used: {1}")]
+    HookFile(String, String),
+    /// Git's side of the push could not be gathered.
+    #[error("{0}")]
+    Environment(String),
+    /// The daemon does not answer at its socket.
+    #[error("the countersign daemon cannot be reached at {0}: {1}")]
+    Connect(String, std::io::Error),
+    /// Somebody else listens there.
+    #[error(
+        "the process at {socket} runs as uid {found}, not as uid {wanted}: it is not the countersign daemon"
+    )]
+    Peer {
+        /// The socket.
+        socket: String,
+        /// Who listens.
+        found: u32,
+        /// Who should.
+        wanted: u32,
+    },
+    /// The conversation broke off.
+    #[error("the countersign daemon did not answer: {0}")]
+    Talk(std::io::Error),
+    /// The time is over.
+    #[error("the countersign daemon did not answer within {} s", PATIENCE.as_secs())]
+    Timeout,
+    /// What came back is not an answer to this request.
+    #[error("the countersign daemon's answer cannot be used: {0}")]
+    Answer(String),
+    /// The hook that was here before could not be run.
+    #[error("the chained hook {0} cannot be run: {1}")]
+    Chain(String, std::io::Error),
+}
+
+/// Runs as the interpreter of an installed hook file, given as the first argument. Returns the exit
+/// code (N24).
+pub fn client_main(mut arguments: impl Iterator<Item = OsString>) -> u8 {
+    let _ = arguments.next();
+    let Some(path) = arguments.next() else {
+        say(
+            "countersign-hook: git runs this as the interpreter of a hook that `countersign install` wrote\n",
+        );
+        return 2;
+    };
+    let path = path.to_string_lossy().into_owned();
+    let hook_error = |why: String| Failure::HookFile(path.clone(), why);
+    let parsed = std::fs::read_to_string(&path)
+        .map_err(|e| hook_error(e.to_string()))
+        .and_then(|text| HookFile::parse(&text).map_err(|e| hook_error(e.to_string())));
+    let file = match parsed {
+        Ok(file) => file,
+        Err(failure) => return undecided(&failure, None),
+    };
+    let mut updates = Vec::new();
+    if let Err(e) = std::io::stdin().lock().read_to_end(&mut updates) {
+        return undecided(&Failure::Environment(format!("cannot read the list of updates: {e}")), None);
+    }
+    if let Some(chain) = &file.chain {
+        match run_chained(chain, &updates) {
+            Ok(status) if status.success() => {}
+            // Its own refusal: it has said why. A post-receive hook cannot refuse.
+            Ok(_) if file.kind == HookKind::PreReceive => return Outcome::Refuse.exit_code(),
+            Ok(_) => {}
+            Err(failure) if file.kind == HookKind::PreReceive => return undecided(&failure, None),
+            Err(failure) => say(&format!("countersign: {failure}\n")),
+        }
+    }
+    let request = match gather(updates) {
+        Ok(request) => request,
+        Err(why) => return ended(file.kind, &Failure::Environment(why), None),
+    };
+    match ask(&file, &request) {
+        Ok(answer) => print_answer(file.kind, &answer),
+        Err(failure) => ended(file.kind, &failure, Some(&request.request_id)),
+    }
+}
+
+/// Prints what the daemon says and gives the exit code.
+pub fn print_answer(kind: HookKind, answer: &Answer) -> u8 {
+    say(&answer.text);
+    match kind {
+        HookKind::PreReceive => answer.outcome.exit_code(),
+        HookKind::PostReceive => 0,
+    }
+}
+
+fn ended(kind: HookKind, failure: &Failure, request: Option<&str>) -> u8 {
+    match kind {
+        HookKind::PreReceive => undecided(failure, request),
+        HookKind::PostReceive => {
+            // The push is in already. The daemon sees for itself at the next one (N10).
+            say(&format!(
+                "countersign: could not report the applied refs ({failure}); the next push makes up for it\n"
+            ));
+            0
+        }
+    }
+}
+
+fn undecided(failure: &Failure, request: Option<&str>) -> u8 {
+    let mut text =
+        String::from("countersign could not decide about this push. This is not a policy decision.\n");
+    text.push_str(&format!("  cause: {failure}\n"));
+    if let Some(id) = request {
+        text.push_str(&format!("  request: {id}\n"));
+    }
+    text.push_str("  help: nothing was changed; try again later, or tell the administrator of this server\n");
+    say(&text);
+    Outcome::Undecided.exit_code()
+}
+
+fn run_chained(program: &Path, input: &[u8]) -> Result<ExitStatus, Failure> {
+    let error = |e| Failure::Chain(program.display().to_string(), e);
+    let mut child = Command::new(program).stdin(Stdio::piped()).spawn().map_err(error)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A hook need not read its input: a closed pipe is not a failure.
+        let _ = stdin.write_all(input);
+    }
+    child.wait().map_err(error)
+}
+
+/// Sends one request and reads the one answer.
+pub fn ask(file: &HookFile, request: &Request) -> Result<Answer, Failure> {
+    let socket = file.socket.display().to_string();
+    let until = Instant::now() + PATIENCE;
+    let mut stream = UnixStream::connect(&file.socket).map_err(|e| Failure::Connect(socket.clone(), e))?;
+    let peer = rustix::net::sockopt::socket_peercred(&stream).map_err(|e| Failure::Talk(e.into()))?;
+    let found = peer.uid.as_raw();
+    if found != file.server_uid {
+        return Err(Failure::Peer { socket, found, wanted: file.server_uid });
+    }
+    let body = serde_json::to_vec(request).map_err(|e| Failure::Environment(e.to_string()))?;
+    let path = match file.kind {
+        HookKind::PreReceive => PRE_RECEIVE_PATH,
+        HookKind::PostReceive => POST_RECEIVE_PATH,
+    };
+    let mut message = format!(
+        "POST {path} HTTP/1.1\r\nhost: countersign\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    message.extend_from_slice(&body);
+    stream.set_write_timeout(Some(PATIENCE)).map_err(Failure::Talk)?;
+    stream.write_all(&message).map_err(timeout)?;
+    let received = read_all(&mut stream, until)?;
+    parse_answer(&received, request)
+}
+
+fn read_all(stream: &mut UnixStream, until: Instant) -> Result<Vec<u8>, Failure> {
+    let mut received = Vec::with_capacity(4096);
+    let mut chunk = [0_u8; 16 << 10];
+    loop {
+        let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero());
+        stream.set_read_timeout(Some(left.ok_or(Failure::Timeout)?)).map_err(Failure::Talk)?;
+        match stream.read(&mut chunk) {
+            Ok(0) => return Ok(received),
+            Ok(count) => received.extend_from_slice(&chunk[..count]),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(timeout(e)),
+        }
+        if received.len() > MAX_ANSWER {
+            return Err(Failure::Answer("it is too long".to_owned()));
+        }
+    }
+}
+
+fn timeout(error: std::io::Error) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => Failure::Timeout,
+        _ => Failure::Talk(error),
+    }
+}
+
+/// Only a complete, well-formed answer to this very request counts.
+fn parse_answer(received: &[u8], request: &Request) -> Result<Answer, Failure> {
+    let error = |why: &str| Failure::Answer(why.to_owned());
+    if received.is_empty() {
+        return Err(error("the connection was closed without one"));
+    }
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut response = httparse::Response::new(&mut headers);
+    let head = match response.parse(received) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Err(error("it breaks off in its head")),
+        Err(e) => return Err(error(&format!("it is not HTTP: {e}"))),
+    };
+    let header = |name: &str| {
+        let mut found = response.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
+        let first = found.next();
+        if found.next().is_some() {
+            None
+        } else {
+            first.and_then(|header| std::str::from_utf8(header.value).ok())
+        }
+    };
+    let length: usize = header("content-length")
+        .and_then(|value| value.parse().ok())
+        .ok_or_else(|| error("it does not say how long it is"))?;
+    let body = &received[head..];
+    if body.len() != length {
+        return Err(error(&format!("it has {} bytes of {length}", body.len())));
+    }
+    match response.code {
+        Some(200) => {}
+        Some(code) => {
+            let why = crate::domain::text::escape_short(body, 300);
+            return Err(error(&format!("HTTP status {code}: {why}")));
+        }
+        None => return Err(error("it has no status")),
+    }
+    let answer: Answer =
+        serde_json::from_slice(body).map_err(|e| error(&format!("it is not understood: {e}")))?;
+    if answer.protocol != PROTOCOL {
+        return Err(error(&format!(
+            "the daemon (version {}) speaks protocol {}, this hook (version {}) speaks {PROTOCOL}; \
+             install both from one release",
+            crate::domain::text::escape_short(answer.version.as_bytes(), 40),
+            answer.protocol,
+            env!("CARGO_PKG_VERSION")
+        )));
+    }
+    if answer.request_id != request.request_id {
+        return Err(error("it answers another request"));
+    }
+    Ok(answer)
+}
+
+/// Writes to the pusher's terminal. The daemon has escaped what came from outside; this is the second
+/// look, for control characters of any kind but the newline.
+fn say(text: &str) {
+    let safe: String = text.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).collect();
+    // The pusher may be gone; the exit code says it all the same.
+    let _ = std::io::stderr().lock().write_all(safe.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hook::wire::{Bytes, Place};
+
+    fn request() -> Request {
+        Request {
+            protocol: PROTOCOL,
+            version: "0".into(),
+            request_id: "a".repeat(32),
+            git_dir: Place { path: "/x".into(), device: 0, inode: 0 },
+            quarantine: None,
+            updates: Bytes(Vec::new()),
+            push_options: Vec::new(),
+            environment: Default::default(),
+        }
+    }
+
+    fn http(body: &str, length: usize) -> Vec<u8> {
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
+    }
+
+    fn answer(id: &str, protocol: u32) -> String {
+        format!(r#"{{"protocol":{protocol},"version":"9","request_id":"{id}","outcome":"accept","text":""}}"#)
+    }
+
+    fn why(received: &[u8]) -> String {
+        parse_answer(received, &request()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn only_a_whole_answer_to_this_request_counts() {
+        let good = answer(&"a".repeat(32), PROTOCOL);
+        assert_eq!(parse_answer(&http(&good, good.len()), &request()).unwrap().outcome, Outcome::Accept);
+        assert!(why(b"").contains("closed without one"));
+        assert!(why(b"HTTP/1.1 200 OK\r\ncontent-le").contains("breaks off"));
+        assert!(why(b"garbage\r\n\r\n").contains("not HTTP"));
+        assert!(why(&http(&good[..good.len() - 1], good.len())).contains("bytes of"));
+        assert!(why(&http(&format!("{good} "), good.len())).contains("bytes of"));
+        assert!(why(b"HTTP/1.1 200 OK\r\n\r\n{}").contains("how long"));
+        assert!(why(b"HTTP/1.1 503 No\r\ncontent-length: 4\r\n\r\ndown").contains("status 503: down"));
+        let other = answer(&"b".repeat(32), PROTOCOL);
+        assert!(why(&http(&other, other.len())).contains("another request"));
+        let future = answer(&"a".repeat(32), PROTOCOL + 1);
+        assert!(why(&http(&future, future.len())).contains("speaks protocol"));
+        assert!(why(&http("{}", 2)).contains("not understood"));
+    }
+}

@@ -1,0 +1,13 @@
+//! What git runs: the hook client and the request it sends.
+//!
+//! This module is linked into a small program of its own, because it starts once per push. It depends
+//! on nothing but [`crate::domain`]: no configuration parser, no async runtime, no gix.
+
+mod client;
+mod environment;
+mod file;
+pub mod wire;
+
+pub use client::{Failure, ask, client_main, print_answer};
+pub use environment::{ENVIRONMENT, gather};
+pub use file::{HookFile, HookFileError, HookKind};
