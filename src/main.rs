@@ -1,2 +1,3 @@
-//! x
+//! The `countersign` program.
+
 fn main() {}
