@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod audit;
 pub mod domain;
 pub mod facts;
 pub mod git;
@@ -9,3 +10,4 @@ pub mod hook;
 pub mod keyring;
 pub mod policy;
 pub mod signature;
+pub mod store;

@@ -92,6 +92,13 @@ pub(super) fn read_id(common: &Path) -> Result<RepositoryId, Fault> {
     }
 }
 
+/// Whether the repository that is on record under `name` is still there, is another one than `here`, and
+/// carries this identity: then one of the two is a copy.
+pub(super) fn carries(root: &Path, name: &str, id: &RepositoryId, here: &Path) -> bool {
+    let places = [root.join(name), root.join(format!("{name}.git")), root.join(name).join(".git")];
+    places.iter().any(|place| place != here && read_id(place).is_ok_and(|found| found == *id))
+}
+
 /// Gives a repository an identity, if it has none. Returns it.
 ///
 /// # Errors
