@@ -2,6 +2,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod config;
 pub mod domain;
+pub mod keyring;
 pub mod policy;
 pub mod signature;
