@@ -16,3 +16,6 @@ pub use certificate::{Certificate, CertificateError, Findings};
 pub use key::{KeyAlgorithm, MIN_RSA_BITS};
 pub use validity::Standing;
 pub use verify::{MAX_CANDIDATES, MAX_FUTURE, MAX_SKEW, verify};
+
+#[cfg(test)]
+mod tests;
