@@ -500,3 +500,6 @@ fn last_marker(body: &[u8]) -> Option<usize> {
     }
     last
 }
+
+#[cfg(test)]
+mod tests;

@@ -450,3 +450,6 @@ fn arithmetic(key: &PublicKey, algorithm: Algorithm, signature: &[u8], signed: &
     }
     ssh_key::Signature::new(algorithm, bytes).is_ok_and(|signature| data.verify(signed, &signature).is_ok())
 }
+
+#[cfg(test)]
+mod tests;
