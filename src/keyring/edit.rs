@@ -1,14 +1,15 @@
 //! Changing a keyring on disk, so that no reader ever sees half a change.
 
-use super::document::nearest;
+use super::document::{Place, nearest};
 use super::{Key, Keyring, KeyringError, Material, MaterialError, Standing, principal_file};
-use crate::domain::{PrincipalKind, Timestamp, text};
+use crate::domain::{Principal, PrincipalKind, Timestamp, text};
 use crate::signature::Scheme;
 use rustix::fs::{FlockOperation, OFlags};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
@@ -39,6 +40,8 @@ pub struct Added {
     pub created: bool,
     /// Whether the key is new; the same key again is no error.
     pub key_added: bool,
+    /// Whether a newer copy of an OpenPGP certificate took the place of the one that was there.
+    pub key_updated: bool,
     /// Whether the file was written at all.
     pub changed: bool,
     /// OpenPGP or SSH.
@@ -130,7 +133,28 @@ pub fn add(dir: &Path, request: &AddRequest, now: Timestamp) -> Result<Added, Ed
     {
         return Err(EditError::Taken { key: key.id().to_string(), owner: key.principal.name.clone() });
     }
-    let key_added = holder.is_none();
+    let change = match holder {
+        None => Change::Add,
+        Some(key) if key.material.fingerprint() != material.fingerprint() => {
+            let message = format!("it shares a component key with {}, which is there already", key.id());
+            return Err(EditError::Invalid(message));
+        }
+        Some(Key { material: Material::OpenPgp(_), .. }) => {
+            let own = |key: &&Key| key.principal.name == request.name;
+            let same = |key: &Key| key.material.fingerprint() == material.fingerprint();
+            let index = keyring.keys().iter().filter(own).position(same);
+            index.map_or(Change::Keep, Change::Replace)
+        }
+        Some(_) => Change::Keep,
+    };
+    if let Some(key) = holder
+        && key.material.own_revocation(now).is_some()
+        && material.own_revocation(now).is_none()
+    {
+        // An older copy would bring a key back that its owner has revoked.
+        let message = format!("{} is revoked in the keyring and not in this copy", key.id());
+        return Err(EditError::Invalid(message));
+    }
 
     let file_name = format!("{}.toml", request.name);
     let path = dir.join(&file_name);
@@ -138,7 +162,7 @@ pub fn add(dir: &Path, request: &AddRequest, now: Timestamp) -> Result<Added, Ed
         Some(_) => std::fs::read_to_string(&path).map_err(io_error("read", &path))?,
         None => format!("name = \"{}\"\nkind = \"{}\"\n", request.name, request.kind.unwrap_or_default()),
     };
-    let after = edited(&before, request, key_added.then_some((material.scheme(), written.as_str())))?;
+    let (after, key_updated) = edited(&before, request, change, material.scheme(), &written)?;
     let changed = known.is_none() || after != before;
     if changed {
         if path.is_symlink() {
@@ -147,18 +171,33 @@ pub fn add(dir: &Path, request: &AddRequest, now: Timestamp) -> Result<Added, Ed
         Keyring::load_with(dir, Some((&file_name, &after))).map_err(EditError::Result)?;
         replace(dir, &path, &after)?;
     }
-    let mut warnings = Vec::new();
-    let standing = match holder {
-        Some(key) => key.standing(now),
-        None => standing_alone(&material, now),
+    let mut warnings: Vec<String> =
+        material.remarks().into_iter().map(|remark| format!("the key: {remark}")).collect();
+    let entry = match holder {
+        Some(key) => Key { material: material.clone(), ..key.clone() },
+        None => Key {
+            principal: Arc::new(Principal {
+                name: request.name.clone(),
+                kind: PrincipalKind::default(),
+                emails: Vec::new(),
+                groups: Vec::new(),
+            }),
+            material: material.clone(),
+            valid_from: None,
+            valid_until: None,
+            revoked: None,
+            place: Place::whole(&path),
+        },
     };
+    let standing = entry.standing(now);
     if !matches!(standing, Standing::Valid { .. }) {
         warnings.push(format!("the key is {standing}: no signature by it is accepted"));
     }
     Ok(Added {
         path,
         created: known.is_none(),
-        key_added,
+        key_added: change == Change::Add,
+        key_updated,
         changed,
         scheme: material.scheme(),
         fingerprint: material.fingerprint(),
@@ -166,11 +205,15 @@ pub fn add(dir: &Path, request: &AddRequest, now: Timestamp) -> Result<Added, Ed
     })
 }
 
-fn standing_alone(material: &Material, now: Timestamp) -> Standing {
-    match material.weakness() {
-        Some(what) => Standing::Weak { what },
-        None => material.standing(now, None),
-    }
+/// What happens to the key in its principal's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    /// It gets a `[[key]]` of its own.
+    Add,
+    /// The one at this position is another copy of it.
+    Replace(usize),
+    /// It is there.
+    Keep,
 }
 
 /// Who holds this key, or a component of it.
@@ -203,10 +246,17 @@ fn check(request: &AddRequest) -> Result<(), EditError> {
     Ok(())
 }
 
-/// The file's new text.
-fn edited(before: &str, request: &AddRequest, key: Option<(Scheme, &str)>) -> Result<String, EditError> {
+/// The file's new text, and whether a copy of the key in it was replaced.
+fn edited(
+    before: &str,
+    request: &AddRequest,
+    change: Change,
+    scheme: Scheme,
+    written: &str,
+) -> Result<(String, bool), EditError> {
+    let name = &request.name;
     // The keyring loaded, so this parses; an edit in between is the one way to get here.
-    let broken = || EditError::Invalid(format!("`{}.toml` changed while it was edited", request.name));
+    let broken = || EditError::Invalid(format!("`{name}.toml` changed while it was edited"));
     let mut document: DocumentMut = before.parse().map_err(|_| broken())?;
     for (name, words) in [("emails", &request.emails), ("groups", &request.groups)] {
         if words.is_empty() {
@@ -220,16 +270,34 @@ fn edited(before: &str, request: &AddRequest, key: Option<(Scheme, &str)>) -> Re
             }
         }
     }
-    if let Some((scheme, written)) = key {
-        let tables = document.entry("key").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
-        let mut table = Table::new();
-        match scheme {
-            Scheme::Ssh => table.insert("ssh", value(written)),
-            Scheme::OpenPgp => table.insert("openpgp", multi_line(written)),
-        };
-        tables.as_array_of_tables_mut().ok_or_else(broken)?.push(table);
+    if change == Change::Keep {
+        return Ok((document.to_string(), false));
     }
-    Ok(document.to_string())
+    let tables = document.entry("key").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+    let inline =
+        || EditError::Invalid(format!("`key` in `{name}.toml` is a list; write it as `[[key]]` first"));
+    let tables = tables.as_array_of_tables_mut().ok_or_else(inline)?;
+    match change {
+        Change::Add => {
+            let mut table = Table::new();
+            match scheme {
+                Scheme::Ssh => table.insert("ssh", value(written)),
+                Scheme::OpenPgp => table.insert("openpgp", multi_line(written)),
+            };
+            tables.push(table);
+            Ok((document.to_string(), false))
+        }
+        Change::Replace(index) => {
+            let table = tables.get_mut(index).ok_or_else(broken)?;
+            let old = table.get("openpgp").and_then(Item::as_str).ok_or_else(broken)?;
+            let same = Material::from_file(old.as_bytes()).is_ok_and(|(_, old)| old == written);
+            if !same {
+                table.insert("openpgp", multi_line(written));
+            }
+            Ok((document.to_string(), !same))
+        }
+        Change::Keep => Err(broken()),
+    }
 }
 
 /// A literal of several lines. Armor has neither quotes nor backslashes, see `Material::from_file`.
@@ -296,7 +364,7 @@ impl Keyring {
     ///
     /// # Errors
     /// The nearest name there is, if any is near.
-    pub fn principal(&self, name: &str) -> Result<&std::sync::Arc<crate::domain::Principal>, Option<&str>> {
+    pub fn principal(&self, name: &str) -> Result<&Arc<Principal>, Option<&str>> {
         let found = self.principals().iter().find(|principal| principal.name == name);
         found.ok_or_else(|| nearest(name, self.principals().iter().map(|one| one.name.as_str())))
     }

@@ -4,7 +4,7 @@ use super::document::{Diagnostic, Owner, Place, Reader, Source, Warning};
 use super::document::{check_directory, read_checked, sort_and_count};
 use super::principal_file::{self, PrincipalFile};
 use super::{Key, Keyring};
-use crate::domain::text;
+use crate::domain::{Timestamp, text};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -82,6 +82,11 @@ impl Keyring {
             let message = format!("`{}` has no key", file.principal.name);
             scan.warnings.push(Warning::at(file.place.clone(), message));
         }
+        for key in scan.files.iter().flat_map(|file| &file.keys) {
+            for remark in key.material.remarks() {
+                scan.warnings.push(Warning::at(key.place.clone(), format!("{}: {remark}", key.id())));
+            }
+        }
         let digest = digest_of(&scan.bytes);
         let (mut principals, mut keys) = (Vec::new(), Vec::new());
         for file in scan.files {
@@ -95,9 +100,14 @@ impl Keyring {
     /// rejected, and how many of them are news (N15).
     ///
     /// Revocations only make things stricter, so they count whoever could have written the file and
-    /// whatever else is wrong with it; one that is itself illegible counts as a compromise. Nothing
-    /// else of the directory is taken.
+    /// whatever else is wrong with it; one that is itself illegible counts as a compromise, and so does
+    /// one by which the owner of an OpenPGP certificate left nothing usable in it. Nothing else of the
+    /// directory is taken.
     pub fn with_revocations_from(&self, dir: &Path) -> (Keyring, usize) {
+        self.with_revocations_at(dir, Timestamp::now())
+    }
+
+    fn with_revocations_at(&self, dir: &Path, now: Timestamp) -> (Keyring, usize) {
         let scan = Scan::of(dir, Owner::Unchecked, None);
         let mut keys = self.keys.clone();
         let mut news = Vec::new();
@@ -106,14 +116,12 @@ impl Keyring {
                 continue;
             };
             let key = &mut keys[*index];
-            if let Some(material) = key.material.with_own_revocations_of(&found.material) {
-                key.material = material;
-                news.push(*index);
-            }
-            if let Some(revocation) = &found.revoked {
+            let own =
+                found.material.own_revocation(now).filter(|_| key.material.own_revocation(now).is_none());
+            for revocation in [found.revoked.clone(), own].into_iter().flatten() {
                 let joined = match key.revoked.clone() {
-                    Some(known) => known.join(revocation.clone()),
-                    None => revocation.clone(),
+                    Some(known) => known.join(revocation),
+                    None => revocation,
                 };
                 if key.revoked.as_ref() != Some(&joined) {
                     key.revoked = Some(joined);

@@ -1,7 +1,7 @@
 //! Public keys as they stand in keyring files and as people hand them in.
 
-use super::Standing;
-use crate::domain::Timestamp;
+use super::{Reason, Revocation, Standing};
+use crate::domain::{Timestamp, text};
 use crate::signature::{Scheme, openpgp, ssh};
 
 /// A public key.
@@ -20,7 +20,7 @@ pub enum MaterialError {
     #[error("this is a private key: it must not leave its owner's machine; give the public key instead")]
     Private,
     /// More than one key where one is wanted.
-    #[error("this holds {} keys, and one is wanted: {}", .0.len(), .0.join(", "))]
+    #[error("this holds {} keys; give one at a time: {}", .0.len(), .0.join(", "))]
     Several(Vec<String>),
     /// Nothing at all.
     #[error("this holds no key")]
@@ -33,7 +33,7 @@ pub enum MaterialError {
     Ssh(#[source] ssh::SshKeyError),
     /// Not an OpenPGP certificate.
     #[error("this is not an OpenPGP certificate: {0}")]
-    OpenPgp(String),
+    OpenPgp(#[source] openpgp::CertificateError),
     /// Neither.
     #[error("this is neither an OpenSSH public key nor an OpenPGP certificate")]
     Unknown,
@@ -65,7 +65,22 @@ impl Material {
         if armor.contains("PRIVATE KEY") {
             return Err(MaterialError::Private);
         }
-        Err(MaterialError::OpenPgp("not supported yet".to_owned()))
+        Self::certificate_of(armor.as_bytes())
+    }
+
+    fn certificate_of(bytes: &[u8]) -> Result<Self, MaterialError> {
+        let mut all = openpgp::Certificate::parse_all(bytes).map_err(|error| match error {
+            openpgp::CertificateError::SecretKey => MaterialError::Private,
+            other => MaterialError::OpenPgp(other),
+        })?;
+        match (all.pop(), all.is_empty()) {
+            (Some(one), true) => Ok(Material::OpenPgp(Box::new(one))),
+            (Some(last), false) => {
+                all.push(last);
+                Err(MaterialError::Several(all.iter().map(named).collect()))
+            }
+            (None, _) => Err(MaterialError::Empty),
+        }
     }
 
     /// Parses a key as a file holds it, and gives the text for the principal's file along with it:
@@ -80,6 +95,14 @@ impl Material {
         let has = |needle: &str| bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
         if has("PRIVATE KEY") || bytes.starts_with(b"PuTTY-User-Key-File") {
             return Err(MaterialError::Private);
+        }
+        // The first octet of every OpenPGP packet has its high bit set, and that of no text does.
+        if bytes.first().is_some_and(|first| *first >= 0x80) && !bytes.starts_with(b"\xef\xbb\xbf") {
+            let material = Self::certificate_of(bytes).map_err(|error| match error {
+                MaterialError::OpenPgp(openpgp::CertificateError::NotACertificate) => MaterialError::Unknown,
+                other => other,
+            })?;
+            return Ok((material, armored(bytes)));
         }
         let text = std::str::from_utf8(bytes).map_err(|_| MaterialError::Unknown)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -108,7 +131,7 @@ impl Material {
     pub fn fingerprint(&self) -> String {
         match self {
             Material::Ssh(key) => key.fingerprint(),
-            Material::OpenPgp(_) => String::new(),
+            Material::OpenPgp(certificate) => certificate.fingerprint(),
         }
     }
 
@@ -116,7 +139,7 @@ impl Material {
     pub fn algorithm(&self) -> String {
         match self {
             Material::Ssh(key) => key.algorithm().to_owned(),
-            Material::OpenPgp(_) => String::new(),
+            Material::OpenPgp(certificate) => certificate.algorithm().to_string(),
         }
     }
 
@@ -137,20 +160,56 @@ impl Material {
 
     /// Full fingerprint and key id of every component key of an OpenPGP certificate.
     pub(super) fn components(&self) -> Vec<(Vec<u8>, [u8; 8])> {
-        Vec::new()
+        match self {
+            Material::Ssh(_) => Vec::new(),
+            Material::OpenPgp(certificate) => {
+                certificate.component_fingerprints().into_iter().zip(certificate.key_ids()).collect()
+            }
+        }
     }
 
     /// What the key says of itself, where its entry ends at `until`.
     pub(super) fn standing(&self, now: Timestamp, until: Option<Timestamp>) -> Standing {
-        let _ = now;
-        Standing::Valid { until }
+        let Material::OpenPgp(certificate) = self else { return Standing::Valid { until } };
+        match certificate.standing(now) {
+            openpgp::Standing::Usable { until: own } => {
+                let ends = [own, until].into_iter().flatten().min();
+                Standing::Valid { until: ends }
+            }
+            openpgp::Standing::Expired { at } => Standing::Expired { at },
+            openpgp::Standing::NotYetValid { from } => Standing::NotYetValid { from },
+            openpgp::Standing::Revoked { reason, .. } => Standing::Revoked { reason },
+            openpgp::Standing::Weak { what } => Standing::Weak { what },
+            openpgp::Standing::NoSigningKey { why } => Standing::Unusable { why: why.to_owned() },
+        }
     }
 
-    /// This certificate with what `newer`, the same certificate, says against it; `None` where that is
-    /// nothing new (N15).
-    pub(super) fn with_own_revocations_of(&self, newer: &Material) -> Option<Material> {
-        let _ = newer;
-        None
+    /// The revocation that the key's owner put into the certificate, if nothing in it is usable any more.
+    pub(super) fn own_revocation(&self, now: Timestamp) -> Option<Revocation> {
+        let openpgp::Standing::Revoked { reason, .. } = self.certificate()?.standing(now) else {
+            return None;
+        };
+        let soft = Reason::WORDS.iter().find(|(word, _)| *word == reason).map(|(_, reason)| *reason);
+        // Like in the certificate itself: in effect whatever its date says (K065).
+        Some(Revocation { at: None, effective_from: None, reason: soft.unwrap_or(Reason::Compromised) })
+    }
+
+    /// What an operator should ask the key's owner about.
+    pub(super) fn remarks(&self) -> Vec<&'static str> {
+        let Some(findings) = self.certificate().map(openpgp::Certificate::findings) else {
+            return Vec::new();
+        };
+        let mut remarks = Vec::new();
+        if findings.designated_revocations > 0 {
+            remarks.push(
+                "somebody whom its owner named as revoker revoked it; that is not acted upon: ask the owner",
+            );
+        }
+        if findings.false_revocations > 0 {
+            remarks
+                .push("it holds a revocation that claims to be its own and does not verify: ask the owner");
+        }
+        remarks
     }
 
     /// Bytes that are the same for the same key, to find duplicates.
@@ -167,4 +226,23 @@ impl Material {
 /// A fingerprint as people see it.
 pub(super) fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXUPPER.encode(bytes)
+}
+
+/// A certificate as people recognise it.
+fn named(certificate: &openpgp::Certificate) -> String {
+    let user = certificate.user_ids().into_iter().next();
+    let user = user.map(|id| format!(" ({})", text::escape_short(&id, 60)));
+    format!("{}{}", certificate.fingerprint(), user.unwrap_or_default())
+}
+
+/// Binary packets in ASCII armor. Without a checksum, which nothing needs and RFC 9580 discourages.
+fn armored(bytes: &[u8]) -> String {
+    let encoded = data_encoding::BASE64.encode(bytes);
+    let mut armor = String::from("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n");
+    for line in encoded.as_bytes().chunks(64) {
+        armor.push_str(std::str::from_utf8(line).expect("base64 is ASCII"));
+        armor.push('\n');
+    }
+    armor.push_str("-----END PGP PUBLIC KEY BLOCK-----\n");
+    armor
 }

@@ -1,0 +1,6 @@
+//! The command line.
+
+pub mod common;
+pub mod config_check;
+pub mod init;
+pub mod keyring;
