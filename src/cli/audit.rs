@@ -19,8 +19,10 @@ pub enum AuditCommand {
 
 /// Which records.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "With --format json each record is one line, exactly as the hash chain covers it.\n\n\
-                        Example: countersign audit log --repository infra/app --outcome refuse --limit 20")]
+#[command(
+    after_help = "With --format json each record is one line, exactly as the hash chain covers it.\n\n\
+                        Example: countersign audit log --repository infra/app --outcome refuse --limit 20"
+)]
 pub struct LogArgs {
     /// Only of this repository, by its name below the root
     #[arg(long, value_name = "NAME")]
@@ -40,7 +42,12 @@ pub struct LogArgs {
 }
 
 /// Prints or verifies the log.
-pub fn run(command: &AuditCommand, config_path: &Path, format: Format, out: &mut dyn Write) -> Result<u8, CliError> {
+pub fn run(
+    command: &AuditCommand,
+    config_path: &Path,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<u8, CliError> {
     let config = config::load(config_path).map_err(|e| CliError::usage(e.to_string()))?.config;
     let failed = |e: &dyn std::fmt::Display| CliError { message: format!("error: {e}"), code: 3 };
     let store = Store::open(&config.daemon.state, Mode::ReadOnly).map_err(|e| failed(&e))?;
@@ -49,9 +56,8 @@ pub fn run(command: &AuditCommand, config_path: &Path, format: Format, out: &mut
             let since = match &args.since {
                 None => None,
                 Some(text) => {
-                    let time: crate::domain::Timestamp = text
-                        .parse()
-                        .map_err(|e| CliError::usage(format!("error: --since `{text}`: {e}")))?;
+                    let time: crate::domain::Timestamp =
+                        text.parse().map_err(|e| CliError::usage(format!("error: --since `{text}`: {e}")))?;
                     Some(format!("{time:.3}"))
                 }
             };
@@ -113,18 +119,29 @@ fn print(out: &mut dyn Write, entry: &Entry) -> std::io::Result<()> {
                 decision.outcome, decision.repository, decision.request_id
             )?;
             for reference in &decision.refs {
-                let id = |id: &Option<String>| id.as_ref().map_or_else(|| "-".to_owned(), |id| id.chars().take(10).collect());
-                let names: Vec<&str> = reference.rulesets.iter().map(|ruleset| ruleset.name.as_str()).collect();
+                let id = |id: &Option<String>| {
+                    id.as_ref().map_or_else(|| "-".to_owned(), |id| id.chars().take(10).collect())
+                };
+                let names: Vec<&str> =
+                    reference.rulesets.iter().map(|ruleset| ruleset.name.as_str()).collect();
                 let (old, new) = (id(&reference.old), id(&reference.new));
                 writeln!(
                     out,
                     "        {} {} {old}..{new} [{}: {}]",
-                    reference.kind, reference.name, reference.coverage, names.join(", ")
+                    reference.kind,
+                    reference.name,
+                    reference.coverage,
+                    names.join(", ")
                 )?;
             }
             for commit in &decision.commits {
                 let who = commit.principal.as_deref().unwrap_or("nobody known");
-                writeln!(out, "        commit {} {} ({who})", commit.id.get(..10).unwrap_or_default(), commit.signature)?;
+                writeln!(
+                    out,
+                    "        commit {} {} ({who})",
+                    commit.id.get(..10).unwrap_or_default(),
+                    commit.signature
+                )?;
             }
             for violation in &decision.violations {
                 writeln!(out, "        {}: {}: {}", violation.rule, violation.reference, violation.seen)?;
@@ -147,14 +164,22 @@ fn print(out: &mut dyn Write, entry: &Entry) -> std::io::Result<()> {
         Body::Adopt(adopt) => writeln!(
             out,
             "adopt     {} for ruleset `{}` by {}: {} tips, {} commits",
-            adopt.repository, adopt.ruleset, adopt.who, adopt.tips.len(), adopt.commits
+            adopt.repository,
+            adopt.ruleset,
+            adopt.who,
+            adopt.tips.len(),
+            adopt.commits
         ),
         Body::Start(state) => {
             let digest: String = state.configuration.chars().take(12).collect();
             writeln!(out, "start     version {}, configuration {digest}", state.version)
         }
         Body::Reload(state) => match state.error {
-            None => writeln!(out, "reload    configuration {}", state.configuration.chars().take(12).collect::<String>()),
+            None => writeln!(
+                out,
+                "reload    configuration {}",
+                state.configuration.chars().take(12).collect::<String>()
+            ),
             Some(error) => writeln!(out, "reload    rejected: {}", error.lines().next().unwrap_or_default()),
         },
         Body::Stop => writeln!(out, "stop"),

@@ -4,12 +4,12 @@ use super::fault::Fault;
 use super::gate::{Gate, Snapshot, answer, request_id};
 use super::locate::{self, Located};
 use super::{record, render};
+use crate::audit::How;
 use crate::domain::{ObjectId, PushContext, Pusher, RefName, RepositoryId, RequestId, Timestamp, text};
 use crate::facts::{self, Budget, CollectError, Frontier, Inputs, Present};
 use crate::git::Repository;
 use crate::hook::wire::{Answer, Outcome, PROTOCOL, Request};
 use crate::policy::{Decision, Verdict, evaluate};
-use crate::audit::How;
 use crate::store::{FrontierReader, Observed};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -137,7 +137,9 @@ impl Gate {
                 tracing::info!(%from, to = %reference.name, "a repository was renamed; its records stay");
                 Ok(())
             }
-            Observed::Conflict { other } if !locate::carries(root, &other, &reference.id, repository.common_dir()) => {
+            Observed::Conflict { other }
+                if !locate::carries(root, &other, &reference.id, repository.common_dir()) =>
+            {
                 tracing::warn!(from = %other, to = %reference.name, "a repository was moved; its records stay");
                 Ok(self.store.replace_repository_location(&reference.id, &reference.name, *device, *inode)?)
             }
@@ -183,8 +185,11 @@ impl Gate {
             let located = locate::locate(&snapshot.config.repositories.root, request)?;
             self.identify(&snapshot.config.repositories.root, &located)?;
             let repository = &located.reference.id;
-            let named: Vec<RefName> =
-                facts::parse_updates(&request.updates.0).updates.into_iter().map(|update| update.name).collect();
+            let named: Vec<RefName> = facts::parse_updates(&request.updates.0)
+                .updates
+                .into_iter()
+                .map(|update| update.name)
+                .collect();
             let mut applied = Vec::new();
             for pending in self.store.pending(repository)? {
                 let value = located.repository.resolve(&pending.reference)?.value;
@@ -219,7 +224,12 @@ fn pusher(snapshot: &Snapshot, request: &Request) -> Result<Pusher, Fault> {
 struct Recorded<'a>(FrontierReader<'a>);
 
 impl Frontier for Recorded<'_> {
-    fn is_accepted(&self, ruleset: &str, reference: &RefName, commit: &ObjectId) -> Result<bool, CollectError> {
+    fn is_accepted(
+        &self,
+        ruleset: &str,
+        reference: &RefName,
+        commit: &ObjectId,
+    ) -> Result<bool, CollectError> {
         self.0.is_accepted(ruleset, reference, commit).map_err(|e| CollectError::Record(e.to_string()))
     }
 

@@ -164,7 +164,9 @@ impl Gate {
                 *state = Reloading { good_at: Instant::now(), error: None };
             }
             Err(error) => {
-                tracing::error!("the new configuration is rejected and the last good one stays in force:\n{error}");
+                tracing::error!(
+                    "the new configuration is rejected and the last good one stays in force:\n{error}"
+                );
                 let current = self.snapshot.load_full();
                 self.note(Body::Reload(current.state_record(Some(&error))));
                 self.keep_revocations(&current);
@@ -208,7 +210,11 @@ impl Gate {
         let snapshot = self.snapshot.load();
         let own = rustix::process::geteuid().as_raw();
         let others = snapshot.config.daemon.clients.iter().any(|uid| *uid != own);
-        (snapshot.config.daemon.socket.clone(), snapshot.config.daemon.listen, if others { 0o666 } else { 0o600 })
+        (
+            snapshot.config.daemon.socket.clone(),
+            snapshot.config.daemon.listen,
+            if others { 0o666 } else { 0o600 },
+        )
     }
 
     /// How long one decision may take.

@@ -46,12 +46,7 @@ pub(super) fn open(root: &Path, git_dir: &Path, quarantine: Option<&Path>) -> Re
     let name = name_below(root, &common)?;
     let id = read_id(&common)?;
     let seen = fs::metadata(&common).map_err(|e| Fault::Identity(format!("{}: {e}", common.display())))?;
-    Ok(Located {
-        repository,
-        reference: RepositoryRef { id, name },
-        device: seen.dev(),
-        inode: seen.ino(),
-    })
+    Ok(Located { repository, reference: RepositoryRef { id, name }, device: seen.dev(), inode: seen.ino() })
 }
 
 /// The name that selectors match: the physical path below the root, `.git` dropped.

@@ -4,7 +4,8 @@ use super::admit::Decided;
 use super::fault::Fault;
 use super::gate::Snapshot;
 use crate::audit::{
-    Body, CommitRecord, DecisionRecord, FaultRecord, PusherRecord, Record, RefRecord, RulesetRecord, ViolationRecord,
+    Body, CommitRecord, DecisionRecord, FaultRecord, PusherRecord, Record, RefRecord, RulesetRecord,
+    ViolationRecord,
 };
 use crate::domain::{ObjectId, Pusher, RefName, RequestId, Timestamp, text};
 use crate::hook::wire::Request;
@@ -26,7 +27,11 @@ pub(super) struct Asked<'a> {
 type Update = (RefName, Option<ObjectId>, Option<ObjectId>);
 
 /// The record of a decided push, and what it grants once it is applied.
-pub(super) fn decision(asked: &Asked<'_>, decided: &Decided, took: Duration) -> (Record, Vec<Grant>, Vec<Update>) {
+pub(super) fn decision(
+    asked: &Asked<'_>,
+    decided: &Decided,
+    took: Duration,
+) -> (Record, Vec<Grant>, Vec<Update>) {
     let Decided { facts, verdict } = decided;
     let mut record = blank(asked, took);
     record.outcome = verdict.decision.name().to_owned();
@@ -34,7 +39,9 @@ pub(super) fn decision(asked: &Asked<'_>, decided: &Decided, took: Duration) -> 
     record.repository = text::escape(facts.context.repository.name.as_bytes());
     record.pusher = match &facts.context.pusher {
         Pusher::Unknown => None,
-        Pusher::Known { name, source } => Some(PusherRecord { name: name.clone(), source: (*source).to_owned() }),
+        Pusher::Known { name, source } => {
+            Some(PusherRecord { name: name.clone(), source: (*source).to_owned() })
+        }
     };
     record.refs = verdict.refs.iter().map(reference).collect();
     let mut commits: Vec<_> = facts.commits.values().collect();
@@ -45,7 +52,8 @@ pub(super) fn decision(asked: &Asked<'_>, decided: &Decided, took: Duration) -> 
     let limit = asked.snapshot.config.limits.violations;
     record.violations = verdict.violations.iter().take(limit).map(violation).collect();
     record.advisory = verdict.advisory.iter().take(limit).map(violation).collect();
-    let hidden = verdict.violations.len().saturating_sub(limit) + verdict.advisory.len().saturating_sub(limit);
+    let hidden =
+        verdict.violations.len().saturating_sub(limit) + verdict.advisory.len().saturating_sub(limit);
     record.truncated = hidden as u64;
     let updates =
         verdict.refs.iter().map(|reference| (reference.name.clone(), reference.old, reference.new)).collect();
@@ -86,7 +94,8 @@ fn grants(asked: &Asked<'_>, decided: &Decided) -> Vec<Grant> {
 
 fn blank(asked: &Asked<'_>, took: Duration) -> DecisionRecord {
     let option = |bytes: &crate::hook::wire::Bytes| text::escape_short(&bytes.0, 256);
-    let address = asked.request.environment.get("SSH_CONNECTION").or(asked.request.environment.get("REMOTE_ADDR"));
+    let address =
+        asked.request.environment.get("SSH_CONNECTION").or(asked.request.environment.get("REMOTE_ADDR"));
     DecisionRecord {
         request_id: asked.id.as_str().to_owned(),
         duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),

@@ -32,7 +32,8 @@ pub fn verdict(verdict: &Verdict, request: &RequestId, contact: Option<&str>, li
     }
     if verdict.decision == Decision::Refuse {
         let count = verdict.violations.len();
-        let _ = writeln!(out, "countersign refused this push: {}, request {request}", plural(count, "violation"));
+        let _ =
+            writeln!(out, "countersign refused this push: {}, request {request}", plural(count, "violation"));
         if let Some(contact) = contact {
             let _ = writeln!(out, "{}", text::escape(contact.as_bytes()));
         }
@@ -46,7 +47,10 @@ pub fn undecided(fault: &Fault, request: &RequestId, contact: Option<&str>) -> S
         String::from("countersign could not decide about this push. This is not a policy decision.\n");
     let _ = writeln!(out, "  cause[{}]: {}", fault.code(), text::escape(fault.to_string().as_bytes()));
     let _ = writeln!(out, "  request: {request}");
-    let _ = writeln!(out, "  help: nothing was changed; try again later, or tell the administrator of this server");
+    let _ = writeln!(
+        out,
+        "  help: nothing was changed; try again later, or tell the administrator of this server"
+    );
     if let Some(contact) = contact {
         let _ = writeln!(out, "{}", text::escape(contact.as_bytes()));
     }
@@ -61,10 +65,22 @@ fn block(out: &mut String, violation: &Violation) {
     let _ = match violation.subject {
         Subject::Ref => writeln!(out, "error[{}]: {reference}: {}", violation.rule, violation.seen),
         Subject::Commit(id) => {
-            writeln!(out, "error[{}]: commit {} on {reference}{verb} {}", violation.rule, id.short(), violation.seen)
+            writeln!(
+                out,
+                "error[{}]: commit {} on {reference}{verb} {}",
+                violation.rule,
+                id.short(),
+                violation.seen
+            )
         }
         Subject::Tag(id) => {
-            writeln!(out, "error[{}]: tag {} on {reference}{verb} {}", violation.rule, id.short(), violation.seen)
+            writeln!(
+                out,
+                "error[{}]: tag {} on {reference}{verb} {}",
+                violation.rule,
+                id.short(),
+                violation.seen
+            )
         }
     };
     let _ = writeln!(out, "  wanted: {}", violation.wanted);

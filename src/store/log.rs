@@ -33,7 +33,7 @@ pub struct Filter {
 }
 
 /// A moved ref: what it held, what it shall hold.
-pub type Update = (RefName, Option<ObjectId>, Option<ObjectId>);
+pub(super) type Update = (RefName, Option<ObjectId>, Option<ObjectId>);
 
 impl Store {
     /// Appends a record and returns its number once it is durable.
