@@ -98,7 +98,7 @@ pub(super) fn carries(root: &Path, name: &str, id: &RepositoryId, here: &Path) -
 ///
 /// # Errors
 /// A damaged file stays as it is: records hang on the identity, so nothing replaces it silently.
-pub fn ensure_id(common: &Path) -> Result<RepositoryId, Fault> {
+pub(super) fn ensure_id(common: &Path) -> Result<RepositoryId, Fault> {
     if !common.join(ID_FILE).exists() {
         let mut random = [0_u8; 16];
         getrandom::fill(&mut random).map_err(|e| Fault::Identity(e.to_string()))?;

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 /// Renders a verdict; empty for a plain accept. At most `limit` violations are shown, the rest are
 /// counted. Every byte from outside was escaped when the violation was made.
-pub fn verdict(verdict: &Verdict, request: &RequestId, contact: Option<&str>, limit: usize) -> String {
+pub(super) fn verdict(verdict: &Verdict, request: &RequestId, contact: Option<&str>, limit: usize) -> String {
     let mut out = String::new();
     for violation in verdict.violations.iter().take(limit) {
         block(&mut out, violation);
@@ -42,7 +42,7 @@ pub fn verdict(verdict: &Verdict, request: &RequestId, contact: Option<&str>, li
 }
 
 /// Renders an outage. It begins differently from a refusal and says that it is none (N24).
-pub fn undecided(fault: &Fault, request: &RequestId, contact: Option<&str>) -> String {
+pub(super) fn undecided(fault: &Fault, request: &RequestId, contact: Option<&str>) -> String {
     let mut out =
         String::from("countersign could not decide about this push. This is not a policy decision.\n");
     let _ = writeln!(out, "  cause[{}]: {}", fault.code(), text::escape(fault.to_string().as_bytes()));
