@@ -294,6 +294,14 @@ fn o08_the_newest_self_signature_in_force_decides() {
     }
     assert_eq!(worth(&[certify(&key, BORN, 3, number(3, DAY))]), "wrong-purpose", "certification expired");
     assert_eq!(worth(&[certify(&key, NOW + DAY, 3, vec![])]), "not-yet-valid");
+    // GnuPG replaces self-signatures: a younger one speaks for the time before it, but only once it is
+    // in force itself.
+    let replaced = keys(&[&head[..], &certified(NOW + DAY, 900 * DAY)].concat());
+    let armor = data().over(&key, PAYLOAD);
+    assert_eq!(word(&verdict_at(&armor, &replaced, NOW)), "not-yet-valid");
+    assert_eq!(word(&verdict_at(&armor, &replaced, NOW + DAY)), "verified");
+    let replaced = keys(&[&head[..], &certify(&key, NOW + DAY, 1, vec![])].concat());
+    assert_eq!(word(&verdict_at(&armor, &replaced, NOW + DAY)), "wrong-purpose");
     let revoker = PgpSig::new(0x1f, NOW - DAY).with(subpacket(12, &[&[0x80, 27][..], &[9; 20]].concat()));
     let silent = revoker.packet(&key, &[&key.framed()]);
     let certificate = [packet(6, &key.body), silent, packet(13, USER_ID), certified(BORN, 20 * DAY)].concat();
@@ -559,7 +567,7 @@ fn certificates_that_are_refused() {
         (simple(&key).repeat(2), CertificateError::Duplicate { fingerprint }),
         ([b"garbage\n", &good[..]].concat(), CertificateError::OutsideBlock { line: 1 }),
         ([&good[..], b"x\n"].concat(), CertificateError::OutsideBlock { line: 10 }),
-        (good[..good.len() - 20].to_vec(), CertificateError::Armor { line: 1 }),
+        (good[..good.len() - 20].to_vec(), CertificateError::Armor { line: 9 }),
         (packet(5, b"SECRET"), CertificateError::SecretKey),
         ([simple(&key), packet(7, b"SECRET")].concat(), CertificateError::SecretKey),
         (
