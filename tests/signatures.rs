@@ -257,6 +257,43 @@ fn a_secret_key_is_refused_and_not_repeated() {
     assert!(matches!(verify(&raw, &KeyBox::default()), SignatureStatus::Malformed { code: "sig.label", .. }));
 }
 
+/// Section 3.2: flipping a bit inside of the signature header is refused, or leaves payload and key the
+/// same. This is the whole list of what may change unnoticed in a signature by GnuPG.
+#[test]
+fn what_is_malleable_in_an_openpgp_signature_header() {
+    let gpg = Gpg::new();
+    let key = gpg.generate(BORN, "ed25519", "sign,cert", "never");
+    let keys = KeyBox::openpgp(&gpg.export(&key));
+    let payload = commit(NOW, "signed\n");
+    let raw = signed_by(&gpg, &key, &["--comment", "test"]);
+    let text = String::from_utf8(raw.clone()).unwrap();
+    let (start, end) = (text.find("gpgsig").unwrap(), text.find("\n\n").unwrap() + 1);
+    let (mut comment, mut checksum, mut data) = (0, 0, 0);
+    for (index, bit) in (start..end).flat_map(|index| (0..8).map(move |bit| (index, bit))) {
+        let mut changed = raw.clone();
+        changed[index] ^= 1 << bit;
+        let Ok(parsed) = object::parse_commit(ObjectFormat::Sha1, &changed) else { continue };
+        let object::SignatureField::Present(block) = &parsed.signature else { continue };
+        let status = countersign::signature::verify(block, &parsed.payload, &keys, at(NOW), NOW);
+        if let SignatureStatus::Verified(proof) = status {
+            assert_eq!(proof.certificate(), key);
+            assert_eq!([parsed.payload.before, parsed.payload.after].concat(), payload);
+            let line = text[..index].rfind('\n').map_or(0, |at| at + 1);
+            match &text[line..line + 2] {
+                " C" => comment += 1,
+                " =" => checksum += 1,
+                _ => data += 1,
+            }
+        }
+    }
+    assert!(comment > 0, "the text of the comment");
+    assert!(checksum > 0, "the checksum, which nothing reads");
+    // The bit counts of the two numbers of an EdDSA signature within the same count of octets, three low
+    // bits each at most; and the type octet of the one unhashed subpacket, a key id that the hashed
+    // fingerprint makes superfluous.
+    assert!(data <= 6 + 8, "{data}");
+}
+
 /// A repository whose commits and tags git itself makes and signs.
 fn repository(dir: &Path, format: &str) {
     git(dir, &["init", "-q", "--object-format", format], b"");
@@ -267,6 +304,7 @@ fn repository(dir: &Path, format: &str) {
 fn git(dir: &Path, args: &[&str], input: &[u8]) -> Vec<u8> {
     let mut command = Command::new("git");
     command.arg("-C").arg(dir).args(args).env("GIT_CONFIG_NOSYSTEM", "1").env("HOME", dir);
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env_remove("GIT_DIR").env_remove("GIT_WORK_TREE");
     run(&mut command, input)
 }
 

@@ -43,7 +43,7 @@ pub enum Standing {
         /// When.
         from: Timestamp,
     },
-    /// Revoked by its owner.
+    /// Revoked by its owner: the certificate, or every key in it that could sign.
     Revoked {
         /// `superseded`, `retired`, `compromised`, or what OpenPGP's reason code says.
         reason: String,
