@@ -73,6 +73,25 @@ fn s027_a_small_rsa_key() {
     assert_eq!(parse_public_key(&secret), Err(SshKeyError::PrivateKey));
 }
 
+/// ssh-keygen always signs with SHA-512; agents and hardware may not.
+#[test]
+fn s003_rsa_with_sha_256() {
+    use ed25519_dalek::Signer;
+    use ssh_key::{HashAlg, LineEnding, PrivateKey, SshSig};
+    let ssh = Ssh::new();
+    let path = ssh.generate("key", "rsa", "3072");
+    let key = PrivateKey::from_openssh(std::fs::read_to_string(&path).unwrap()).unwrap();
+    let payload = commit(NOW, "m\n");
+    let data = SshSig::signed_data("git", HashAlg::Sha256, &payload).unwrap();
+    let signature = (key.key_data().rsa().unwrap(), Some(HashAlg::Sha256)).sign(&data);
+    let public = key.public_key().key_data().clone();
+    let sshsig = SshSig::new(public, "git", HashAlg::Sha256, signature).unwrap();
+    let raw = signed(&payload, sshsig.to_pem(LineEnding::LF).unwrap().as_bytes());
+    let status = verify(&raw, &KeyBox::ssh(&Ssh::public(&path)));
+    let SignatureStatus::Verified(proof) = &status else { panic!("{status}") };
+    assert_eq!(proof.algorithm(), "rsa-sha2-256 sha256");
+}
+
 #[test]
 fn openpgp_keys_of_every_kind() {
     let gpg = Gpg::new();
@@ -198,10 +217,38 @@ fn k054_k060_revoked_keys() {
         let status = verify(&raw, &keys);
         assert!(matches!(&status, SignatureStatus::Revoked { reason, .. } if reason == wanted), "{status}");
     }
+    // K058: by an old tool, with SHA-1, where nothing else by SHA-1 counts.
+    let old = gpg.generate(BORN, "rsa2048", "sign,cert", "never");
+    let args = ["--cert-digest-algo", "SHA1", "--armor", "--gen-revoke", &old];
+    let block = gpg.converse(NOW - DAY, &args, "y\n0\n\ny\n");
+    assert!(gpg.packets(&block).contains("digest algo 2,"));
+    let keys = KeyBox::openpgp(&[&gpg.export(&old)[..], &block].concat());
+    let status = verify(&signed_by(&gpg, &old, &[]), &keys);
+    assert!(matches!(status, SignatureStatus::Revoked { .. }), "{status}");
     // Imported and exported again: GnuPG moves it to its place.
     gpg.run(NOW, &["--import"], &prepared);
     let keys = KeyBox::openpgp(&gpg.export(&key));
     assert!(matches!(verify(&raw, &keys), SignatureStatus::Revoked { .. }));
+}
+
+#[test]
+fn a_key_whose_self_signatures_are_by_sha1() {
+    let gpg = Gpg::new();
+    let id = "Test Key sha1 (not a real one) <test@example.org>";
+    gpg.run(
+        BORN,
+        &["--cert-digest-algo", "SHA1", "--quick-gen-key", id, "rsa2048", "sign,cert", "never"],
+        b"",
+    );
+    let key = gpg.fingerprints().pop().unwrap();
+    let keys = KeyBox::openpgp(&gpg.export(&key));
+    let status = verify(&signed_by(&gpg, &key, &[]), &keys);
+    assert!(matches!(status, SignatureStatus::WeakAlgorithm { .. }), "{status}");
+    assert!(matches!(keys.openpgp[0].standing(at(NOW)), Standing::Weak { .. }));
+    // The way out: prolong it, which signs it again.
+    gpg.run(NOW - DAY, &["--cert-digest-algo", "SHA512", "--quick-set-expire", &key, "2y"], b"");
+    let keys = KeyBox::openpgp(&gpg.export(&key));
+    assert_verified(&verify(&signed_by(&gpg, &key, &[]), &keys), &key);
 }
 
 #[test]
@@ -293,6 +340,44 @@ fn what_is_malleable_in_an_openpgp_signature_header() {
     // fingerprint makes superfluous.
     assert!(data <= 6 + 8, "{data}");
 }
+
+/// Certificates and signatures of every algorithm with a few octets changed: numbers that are no key
+/// reach the arithmetic, and nothing panics.
+#[test]
+fn changed_certificates_do_not_panic() {
+    let gpg = Gpg::new();
+    let payload = commit(NOW, "m\n");
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = |below: usize| {
+        // xorshift: the same changes every time.
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        usize::try_from(random % u64::try_from(below).unwrap()).unwrap()
+    };
+    for algorithm in ["ed25519", "rsa2048", "nistp256", "nistp521", "dsa2048"] {
+        let key = gpg.generate(BORN, algorithm, "sign,cert", "never");
+        gpg.run(BORN, &["--quick-add-key", &key, "rsa2048", "sign", "never"], b"");
+        let raw = signed(&payload, &gpg.sign(NOW, &format!("{key}!"), &[], &payload));
+        let whole = gpg.run(NOW, &["--export", &key], b"");
+        for _ in 0..MUTATIONS {
+            let mut changed = whole.clone();
+            for _ in 0..=next(3) {
+                // Mostly near the start, where the primary key's numbers are.
+                let reach = if next(2) == 0 { 300.min(whole.len()) } else { whole.len() };
+                changed[next(reach)] = u8::try_from(next(256)).unwrap();
+            }
+            changed.truncate(whole.len() - next(2) * next(40));
+            let Ok(certificates) = Certificate::parse_all(&changed) else { continue };
+            let keys = KeyBox { openpgp: certificates, ..KeyBox::default() };
+            let _ = verify(&raw, &keys).to_string();
+            keys.openpgp.iter().for_each(|one| drop(one.standing(at(NOW)).to_string()));
+        }
+    }
+}
+
+/// How many changed certificates of each algorithm are tried.
+const MUTATIONS: usize = 200;
 
 /// A repository whose commits and tags git itself makes and signs.
 fn repository(dir: &Path, format: &str) {

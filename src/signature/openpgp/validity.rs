@@ -261,7 +261,7 @@ fn one_alive<'a>(
     let found = in_force(signatures.clone(), before_all.unwrap_or(time));
     let Some(in_force) = found else {
         return Err(match oldest {
-            None => Refusal::Weak("self-signatures by an algorithm that is not accepted".to_owned()),
+            None => Refusal::Weak("no self-signature that is accepted".to_owned()),
             Some(from) if from > time => Refusal::NotYetValid { what, from },
             Some(_) => Refusal::WrongPurpose("no self-signature was in force"),
         });
