@@ -54,8 +54,11 @@ impl Ring {
     }
 
     fn warnings(&self) -> Vec<String> {
+        // Without the ones that everybody but root gets, whose own files these are.
+        let own = "the account that runs this can change";
         let warnings = Keyring::load(self.path()).unwrap().warnings;
-        warnings.iter().map(|one| one.to_string().replace(self.path().to_str().unwrap(), "DIR")).collect()
+        let others = warnings.iter().filter(|one| !one.message.starts_with(own));
+        others.map(|one| one.to_string().replace(self.path().to_str().unwrap(), "DIR")).collect()
     }
 
     fn add(&self, request: &AddRequest) -> Result<Added, EditError> {
@@ -333,6 +336,9 @@ fn private_keys_are_refused_without_echo() {
         // Pasted without quotes, so that the syntax error is on the secret itself.
         format!("name = \"ann\"\n[[key]]\nssh = {private}"),
         format!("name = \"ann\"\n{private}"),
+        // Without the lines that say what it is.
+        format!("name = \"ann\"\n[[key]]\nssh = \"ssh-ed25519 {}\"\n", secret.concat()),
+        format!("name = \"ann\"\n[[key]]\nssh = {}\n", secret.concat()),
     ] {
         let ring = Ring::new();
         ring.write("ann.toml", &text);
@@ -346,6 +352,8 @@ fn private_keys_are_refused_without_echo() {
     let ring = Ring::new();
     let error = ring.add(&request("ann", private.as_bytes())).unwrap_err().to_string();
     assert!(error.starts_with("this is a private key") && clean(&error), "{error}");
+    let bare = ring.add(&request("ann", secret.concat())).unwrap_err().to_string();
+    assert!(bare.starts_with("this is a private key") && clean(&bare), "{bare}");
     let crlf = private.replace('\n', "\r\n");
     assert!(matches!(ring.add(&request("ann", crlf)), Err(EditError::Key(_))));
     assert!(!ring.path().join("ann.toml").exists());
@@ -947,5 +955,42 @@ fn the_documented_file_loads() {
         "effective-from",
     ] {
         assert!(docs.contains(&format!("| `{key}` |")), "{key}");
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(300))]
+
+    /// Whatever is in a file: an answer and no panic, nothing raw on the terminal, and no key of others lost.
+    #[test]
+    fn any_file_gets_an_answer(at in 0_usize..400, cut in 0_usize..40, put in "\\PC{0,12}|[\\[\\]\"'=\n#{}.,\\\\u\u{0}-\u{1f}]{0,12}") {
+        let good = format!(
+            "name = \"ann\"\nkind = \"bot\"\nemails = [\"a@b.c\"]\ngroups = [\"x\"]\n[[key]]\nssh = \"{ANN} é\"\n\
+             valid-from = 2026-01-01T00:00:00Z\nrevoked = {{ at = 2026-06-01T00:00:00Z, reason = \"retired\" }}\n"
+        );
+        let floor = |mut at: usize| { at = at.min(good.len()); while !good.is_char_boundary(at) { at -= 1 } at };
+        let text = format!("{}{put}{}", &good[..floor(at)], &good[floor(at + cut)..]);
+        let ring = Ring::new();
+        ring.write("ann.toml", &text);
+        if let Err(error) = Keyring::load(ring.path()) {
+            proptest::prop_assert!(!error.diagnostics().is_empty());
+            let shown = error.to_string();
+            proptest::prop_assert!(shown.chars().all(|c| c == '\n' || !c.is_control()), "{shown:?}");
+        }
+        Keyring::empty().with_revocations_from(ring.path());
+    }
+}
+
+#[test]
+fn deep_nesting_is_an_error_and_no_crash() {
+    for text in [
+        "[".repeat(100_000),
+        format!("a = {}", "[".repeat(100_000)),
+        format!("a = {}", "{b=".repeat(100_000)),
+        format!("a{} = 1", ".a".repeat(100_000)),
+    ] {
+        let ring = Ring::new();
+        ring.write("ann.toml", &text);
+        assert!(Keyring::load(ring.path()).is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! Public keys as they stand in keyring files and as people hand them in.
 
+use super::document::looks_private;
 use super::{Reason, Revocation, Standing};
 use crate::domain::{Timestamp, text};
 use crate::signature::{Scheme, openpgp, ssh};
@@ -48,7 +49,7 @@ impl Material {
     /// # Errors
     /// See [`MaterialError`].
     pub fn ssh(line: &str) -> Result<Self, MaterialError> {
-        if line.contains("PRIVATE KEY") {
+        if looks_private(line) {
             return Err(MaterialError::Private);
         }
         ssh::parse_public_key(line).map(Material::Ssh).map_err(|error| match error {
@@ -62,7 +63,7 @@ impl Material {
     /// # Errors
     /// See [`MaterialError`].
     pub fn openpgp(armor: &str) -> Result<Self, MaterialError> {
-        if armor.contains("PRIVATE KEY") {
+        if looks_private(armor) {
             return Err(MaterialError::Private);
         }
         Self::certificate_of(armor.as_bytes())
@@ -92,8 +93,7 @@ impl Material {
         if bytes.len() > Self::MAX_LEN {
             return Err(MaterialError::TooLarge);
         }
-        let has = |needle: &str| bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
-        if has("PRIVATE KEY") || bytes.starts_with(b"PuTTY-User-Key-File") {
+        if looks_private(&String::from_utf8_lossy(bytes)) {
             return Err(MaterialError::Private);
         }
         // The first octet of every OpenPGP packet has its high bit set, and that of no text does.
