@@ -4,13 +4,20 @@
 // Each test program uses its own part of this.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod clone;
+pub mod gate;
 pub mod history;
+pub mod keys;
 pub mod quarantine;
+pub mod receive_pack;
 pub mod sandbox;
+pub mod snapshot;
+pub mod sshd;
 
 use std::time::{Duration, Instant};
 
 /// Asks until there is an answer; a test that waits longer than this fails by name.
+#[track_caller]
 pub fn wait_for<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + limit;
     loop {

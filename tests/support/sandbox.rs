@@ -115,6 +115,18 @@ impl Sandbox {
     }
 }
 
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let gnupg = self.path("home/gnupg");
+        if gnupg.exists() {
+            // The agent that gpg has started for this home, and no other.
+            let mut command = self.command("gpgconf", &self.root);
+            command.arg("--homedir").arg(gnupg).args(["--kill", "all"]);
+            let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        }
+    }
+}
+
 /// Runs a command to its end and keeps what it prints.
 pub fn run(mut command: Command, input: &[u8]) -> Ran {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
