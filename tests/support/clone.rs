@@ -30,10 +30,17 @@ impl<'g> Clone<'g> {
     pub fn of(gate: &'g Gate, repository: &Path) -> Self {
         let format = gate.sandbox.git(repository, &["rev-parse", "--show-object-format"]).ok();
         let name = repository.file_stem().unwrap().to_str().unwrap();
-        let free = (0..).map(|n| format!("work-{name}-{n}")).find(|n| !gate.sandbox.path(n).exists()).unwrap();
+        let free =
+            (0..).map(|n| format!("work-{name}-{n}")).find(|n| !gate.sandbox.path(n).exists()).unwrap();
         let path = gate.sandbox.work_tree(&free, &[&format!("--object-format={}", format.line())]);
         let url = repository.to_str().unwrap().to_owned();
         Clone { gate, path, repository: repository.to_owned(), url, environment: Vec::new() }
+    }
+
+    /// A work tree that is there already.
+    pub fn at(gate: &'g Gate, repository: &Path, path: &Path) -> Self {
+        let url = repository.to_str().unwrap().to_owned();
+        Clone { gate, path: path.to_owned(), repository: repository.to_owned(), url, environment: Vec::new() }
     }
 
     /// Pushes over another way from now on.
@@ -70,7 +77,18 @@ impl<'g> Clone<'g> {
 
     /// Runs a git command that may sign: `commit`, `merge` and `tag`.
     pub fn sign(&self, signer: Option<&Signer>, arguments: &[&str]) {
+        let command = self.gate.sandbox.command("git", &self.path);
+        Self::sign_as(command, signer, arguments);
+    }
+
+    /// The same with the author's and committer's dates set.
+    pub fn sign_at(&self, signer: Option<&Signer>, date: &str, arguments: &[&str]) {
         let mut command = self.gate.sandbox.command("git", &self.path);
+        command.env("GIT_AUTHOR_DATE", date).env("GIT_COMMITTER_DATE", date);
+        Self::sign_as(command, signer, arguments);
+    }
+
+    fn sign_as(mut command: Command, signer: Option<&Signer>, arguments: &[&str]) {
         if let Some(signer) = signer {
             signer.configure(&mut command);
             command.args(["-c", "commit.gpgSign=true", "-c", "tag.gpgSign=true"]);
@@ -126,7 +144,8 @@ impl<'g> Clone<'g> {
 impl From<Ran> for Push {
     fn from(ran: Ran) -> Self {
         let lines = ran.stderr.split(['\n', '\r']);
-        let remote = lines.filter_map(|line| line.strip_prefix("remote: ")).map(|line| line.trim_end().to_owned());
+        let remote =
+            lines.filter_map(|line| line.strip_prefix("remote: ")).map(|line| line.trim_end().to_owned());
         Push { remote: remote.collect(), ran }
     }
 }

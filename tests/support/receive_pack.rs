@@ -1,6 +1,7 @@
 //! The pusher's side of git's protocol by hand, for pushes that `git push` would not send.
 
 use super::sandbox::{Sandbox, run};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -17,6 +18,17 @@ impl Answer {
     /// Whether git reports that this ref moved.
     pub fn moved(&self, name: &str) -> bool {
         self.text.contains(&format!("ok {name}\n"))
+    }
+
+    /// The rules of the refusal.
+    pub fn rules(&self) -> BTreeSet<&str> {
+        let named = self.text.lines().filter_map(|line| line.strip_prefix("error["));
+        named.filter_map(|rest| rest.split_once("]: ")).map(|(rule, _)| rule).collect()
+    }
+
+    /// Whether the push was undecided.
+    pub fn is_undecided(&self) -> bool {
+        self.text.lines().any(|line| line.starts_with("countersign could not decide about this push."))
     }
 }
 
@@ -60,6 +72,7 @@ pub fn push(
     let ran = run(command, &message);
     // Packets are told apart by their length; for reading what was said this is not needed.
     let mut text = ran.stdout;
+    text.push('\n');
     text.push_str(&ran.stderr);
     Answer { text }
 }
