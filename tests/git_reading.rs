@@ -9,7 +9,7 @@ use countersign::domain::{
     ObjectFormat, ObjectId, ObjectKind, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef,
     RequestId, Timestamp,
 };
-use countersign::facts::{Budget, CollectError, Frontier, Inputs, Updates, collect};
+use countersign::facts::{Budget, CollectError, Frontier, Inputs, Present, Updates, collect};
 use countersign::git::{GitError, Relation, Repository, relate};
 use countersign::keyring::Keyring;
 use countersign::policy::{Enforcement, Limits, Pattern, Refs, Ruleset, Rulesets, Uncovered, rules};
@@ -623,6 +623,7 @@ fn introduced(repository: &Repository, new: ObjectId, frontier: &Accepted) -> Ve
             updates: vec![RefUpdate { name: name("refs/heads/pushed"), old: None, new: Some(new) }],
             faults: Vec::new(),
         },
+        present: Present::InRepository,
         shallow_push: false,
         policy: &policy,
         limits: &Limits::default(),
@@ -638,7 +639,7 @@ fn introduced(repository: &Repository, new: ObjectId, frontier: &Accepted) -> Ve
 }
 
 fn no_keys() -> Keyring {
-    Keyring
+    Keyring::empty()
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub struct Inputs<'a> {
     pub context: PushContext,
     /// What git says the push does.
     pub updates: Updates,
+    /// Where the present value of a ref comes from.
+    pub present: Present,
     /// Whether git reports that the push comes with a shallow file (N6).
     pub shallow_push: bool,
     /// The rulesets in force.
@@ -35,6 +37,15 @@ pub struct Inputs<'a> {
     pub frontier: &'a dyn Frontier,
     /// When to give up.
     pub budget: Budget<'a>,
+}
+
+/// Where the present value of a ref comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Present {
+    /// From the repository: what an update claims is held against it (T18).
+    InRepository,
+    /// From the update itself: for judging a range in some clone of the repository.
+    AsClaimed,
 }
 
 /// Collects the facts of one push.
@@ -111,7 +122,12 @@ impl Collector<'_> {
 
     fn reference(&mut self, update: &RefUpdate) -> Result<RefFacts, CollectError> {
         let inputs = self.inputs;
-        let state = inputs.repository.resolve(&update.name)?;
+        let state = match inputs.present {
+            Present::InRepository => inputs.repository.resolve(&update.name)?,
+            Present::AsClaimed => {
+                git::RefState { target: update.name.clone(), symbolic: false, value: update.old }
+            }
+        };
         let shown = state.target.to_string();
         self.check_name(update, &state, &shown);
         let mut facts = RefFacts {

@@ -6,7 +6,7 @@ mod introduced;
 mod judge;
 mod updates;
 
-pub use collect::{Inputs, collect};
+pub use collect::{Inputs, Present, collect};
 pub use introduced::Frontier;
 pub use updates::{Updates, parse_updates};
 

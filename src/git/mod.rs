@@ -5,6 +5,7 @@
 //! never an empty history. Bytes of judged objects are hashed again and compared with their id.
 
 mod alternates;
+pub mod command;
 mod objects;
 mod relation;
 mod repository;

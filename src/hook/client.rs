@@ -75,28 +75,39 @@ pub fn client_main(mut arguments: impl Iterator<Item = OsString>) -> u8 {
     if let Err(e) = std::io::stdin().lock().read_to_end(&mut updates) {
         return undecided(&Failure::Environment(format!("cannot read the list of updates: {e}")), None);
     }
-    if let Some(chain) = &file.chain {
+    run_hook(file.kind, file.chain.as_deref(), updates, |request| ask(&file, request))
+}
+
+/// The whole of a hook: what was there before runs first, then `decide` is asked, then the answer is
+/// told. Returns the exit code (N24).
+pub fn run_hook(
+    kind: HookKind,
+    chain: Option<&Path>,
+    updates: Vec<u8>,
+    decide: impl FnOnce(&Request) -> Result<Answer, Failure>,
+) -> u8 {
+    if let Some(chain) = chain {
         match run_chained(chain, &updates) {
             Ok(status) if status.success() => {}
             // Its own refusal: it has said why. A post-receive hook cannot refuse.
-            Ok(_) if file.kind == HookKind::PreReceive => return Outcome::Refuse.exit_code(),
+            Ok(_) if kind == HookKind::PreReceive => return Outcome::Refuse.exit_code(),
             Ok(_) => {}
-            Err(failure) if file.kind == HookKind::PreReceive => return undecided(&failure, None),
+            Err(failure) if kind == HookKind::PreReceive => return undecided(&failure, None),
             Err(failure) => say(&format!("countersign: {failure}\n")),
         }
     }
     let request = match gather(updates) {
         Ok(request) => request,
-        Err(why) => return ended(file.kind, &Failure::Environment(why), None),
+        Err(why) => return ended(kind, &Failure::Environment(why), None),
     };
-    match ask(&file, &request) {
-        Ok(answer) => print_answer(file.kind, &answer),
-        Err(failure) => ended(file.kind, &failure, Some(&request.request_id)),
+    match decide(&request) {
+        Ok(answer) => print_answer(kind, &answer),
+        Err(failure) => ended(kind, &failure, Some(&request.request_id)),
     }
 }
 
 /// Prints what the daemon says and gives the exit code.
-pub fn print_answer(kind: HookKind, answer: &Answer) -> u8 {
+fn print_answer(kind: HookKind, answer: &Answer) -> u8 {
     say(&answer.text);
     match kind {
         HookKind::PreReceive => answer.outcome.exit_code(),

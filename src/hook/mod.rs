@@ -8,6 +8,6 @@ mod environment;
 mod file;
 pub mod wire;
 
-pub use client::{Failure, ask, client_main, print_answer};
+pub use client::{Failure, ask, client_main, run_hook};
 pub use environment::{ENVIRONMENT, gather};
 pub use file::{HookFile, HookFileError, HookKind};

@@ -11,6 +11,8 @@ pub mod ssh;
 
 mod armor;
 mod status;
+#[cfg(test)]
+mod testing;
 mod wire;
 
 pub use status::{KeyId, Scheme, SignatureStatus, VerifiedSignature};

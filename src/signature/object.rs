@@ -411,8 +411,7 @@ fn identity(line: &[u8]) -> Result<Identity<'_>, GrammarError> {
     }
     let date = |why: &str| bad("obj.bad_date", why);
     let stamp = line[close + 1..].strip_prefix(b" ").ok_or_else(|| date("there is no time"))?;
-    let space =
-        stamp.iter().position(|byte| *byte == b' ').ok_or_else(|| date("there is no time zone"))?;
+    let space = stamp.iter().position(|byte| *byte == b' ').ok_or_else(|| date("there is no time zone"))?;
     let (digits, zone) = (&stamp[..space], &stamp[space + 1..]);
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(date("the time is not a decimal number of seconds"));
@@ -501,3 +500,6 @@ fn last_marker(body: &[u8]) -> Option<usize> {
     }
     last
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use crate::support::clone::{Clone, Push};
 use crate::support::gate::{Gate, PRODUCTION};
-use crate::support::keys::Signer;
+use crate::support::signers::Signer;
 use crate::support::sandbox::run;
 use crate::support::wait_for;
 use countersign::hook::wire::{Bytes, PROTOCOL, Place, Request};

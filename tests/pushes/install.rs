@@ -2,7 +2,7 @@
 
 use crate::support::clone::Push;
 use crate::support::gate::{Gate, PRODUCTION};
-use crate::support::keys::Signer;
+use crate::support::signers::Signer;
 use crate::support::sandbox::run;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

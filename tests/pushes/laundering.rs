@@ -2,7 +2,7 @@
 
 use crate::support::clone::Clone;
 use crate::support::gate::{Gate, PRODUCTION};
-use crate::support::keys::Signer;
+use crate::support::signers::Signer;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 
 use crate::support::gate::{Gate, PRODUCTION};
 use crate::support::history;
-use crate::support::keys::Signer;
+use crate::support::signers::Signer;
 
 /// One ruleset on `refs/heads/main` with these rules.
 fn ruleset(refuse: &str) -> String {

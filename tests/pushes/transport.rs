@@ -2,7 +2,7 @@
 
 use crate::support::gate::{Gate, PRODUCTION};
 use crate::support::history;
-use crate::support::keys::Signer;
+use crate::support::signers::Signer;
 use crate::support::sandbox::run;
 use crate::support::snapshot::assert_clean;
 use crate::support::sshd::Sshd;

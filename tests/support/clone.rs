@@ -1,7 +1,7 @@
 //! A pusher's work tree.
 
 use super::gate::Gate;
-use super::keys::Signer;
+use super::signers::Signer;
 use super::sandbox::{Ran, run};
 use super::snapshot::{Snapshot, assert_clean};
 use std::collections::BTreeSet;

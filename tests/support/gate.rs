@@ -1,7 +1,7 @@
 //! A gate of its own: configuration, keyring, daemon, repositories, all in one temporary directory.
 
 use super::clone::Clone;
-use super::keys::Signer;
+use super::signers::Signer;
 use super::sandbox::{Ran, Sandbox, run};
 use super::sshd::free_port;
 use super::wait_for;

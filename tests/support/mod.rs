@@ -7,10 +7,10 @@
 pub mod clone;
 pub mod gate;
 pub mod history;
-pub mod keys;
 pub mod quarantine;
 pub mod receive_pack;
 pub mod sandbox;
+pub mod signers;
 pub mod snapshot;
 pub mod sshd;
 

@@ -1,0 +1,175 @@
+//! `countersign check`.
+
+use super::{CliError, Format};
+use crate::domain::{ObjectId, RefName};
+use crate::git;
+use crate::hook::wire::Outcome;
+use crate::policy::{Decision, Subject, Verdict, Violation};
+use crate::service::{CheckFault, CheckRequest, Snapshot, check};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `check`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "No daemon is asked and nothing is recorded. Everything that OLD reaches counts as judged; the gate\n\
+                        itself goes by its record and may judge more. OLD or NEW may be empty, for a creation or a deletion.\n\n\
+                        Example: countersign check --repo . --ref refs/heads/main origin/main..HEAD"
+)]
+pub struct CheckArgs {
+    /// The repository, bare or with a work tree
+    #[arg(long, value_name = "DIR")]
+    repo: PathBuf,
+    /// The full name of the ref that would move
+    #[arg(long = "ref", value_name = "REF")]
+    reference: String,
+    /// The repository's name, for rulesets [default: its path below the configured root, or its own name]
+    #[arg(long, value_name = "NAME")]
+    repository: Option<String>,
+    /// What the ref holds, and what it would hold
+    #[arg(value_name = "OLD..NEW", allow_hyphen_values = true)]
+    range: String,
+}
+
+/// Judges the range; the exit code is the verdict.
+pub fn run(
+    args: &CheckArgs,
+    config: &Path,
+    format: Format,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<u8, CliError> {
+    let (snapshot, _) = Snapshot::load(config).map_err(CliError::usage)?;
+    let usage = |text: String| CliError::usage(format!("error: {text}"));
+    let git_dir = git_dir(&args.repo).map_err(usage)?;
+    let reference = RefName::parse(args.reference.as_bytes()).map_err(|e| usage(e.to_string()))?;
+    let (old, new) =
+        args.range.split_once("..").ok_or_else(|| usage("write the range as OLD..NEW".to_owned()))?;
+    let resolve = |expression: &str| -> Result<Option<ObjectId>, CliError> {
+        if expression.is_empty() || expression.bytes().all(|byte| byte == b'0') {
+            return Ok(None);
+        }
+        git::command::rev_parse(&git_dir, expression).map(Some).map_err(usage)
+    };
+    let request = CheckRequest {
+        git_dir: &git_dir,
+        repository: args.repository.as_deref(),
+        reference,
+        old: resolve(old)?,
+        new: resolve(new)?,
+    };
+    if request.old.is_none() && request.new.is_none() {
+        return Err(usage("OLD and NEW cannot both be empty".to_owned()));
+    }
+    match check(&snapshot, &request) {
+        Ok(checked) => {
+            let outcome = match checked.verdict.decision {
+                Decision::Accept => Outcome::Accept,
+                Decision::Refuse => Outcome::Refuse,
+            };
+            let id = checked.facts.context.request_id.as_str();
+            match format {
+                Format::Json => writeln!(out, "{:#}", verdict_json(outcome, id, &checked.verdict)),
+                Format::Text if outcome == Outcome::Accept => {
+                    write!(out, "{}", checked.text).and_then(|()| summary(out, &checked.verdict))
+                }
+                Format::Text => write!(out, "{}", checked.text),
+            }
+            .map_err(CliError::output)?;
+            let _ = writeln!(err, "checked only: no daemon was asked and nothing was recorded");
+            Ok(outcome.exit_code())
+        }
+        Err(fault) => Ok(undecided(&fault, format, out)?),
+    }
+}
+
+fn undecided(fault: &CheckFault, format: Format, out: &mut dyn Write) -> Result<u8, CliError> {
+    match format {
+        Format::Json => {
+            let value =
+                json!({ "outcome": "undecided", "fault": fault.to_string(), "refs": [], "violations": [] });
+            writeln!(out, "{value:#}").map_err(CliError::output)?;
+            Ok(Outcome::Undecided.exit_code())
+        }
+        Format::Text => {
+            let message =
+                format!("countersign could not decide. This is not a policy decision.\n  cause: {fault}");
+            Err(CliError { message, code: Outcome::Undecided.exit_code() })
+        }
+    }
+}
+
+fn summary(out: &mut dyn Write, verdict: &Verdict) -> std::io::Result<()> {
+    for reference in &verdict.refs {
+        let names: Vec<&str> = reference.rulesets.iter().map(|set| set.name.as_str()).collect();
+        writeln!(
+            out,
+            "accepted: {} ({}) by {}",
+            reference.name,
+            reference.coverage.name(),
+            names.join(", ")
+        )?;
+    }
+    Ok(())
+}
+
+/// The JSON verdict; its keys are a contract.
+fn verdict_json(outcome: Outcome, request_id: &str, verdict: &Verdict) -> Value {
+    let refs: Vec<Value> = verdict
+        .refs
+        .iter()
+        .map(|reference| {
+            let rulesets: Vec<Value> = reference
+                .rulesets
+                .iter()
+                .map(|set| {
+                    json!({
+                        "name": set.name, "enforcement": set.enforcement.name(),
+                        "introduced": set.introduced, "violations": set.violations,
+                    })
+                })
+                .collect();
+            json!({
+                "ref": reference.name.to_string(), "kind": reference.kind.name(),
+                "old": reference.old.map(|id| id.to_string()), "new": reference.new.map(|id| id.to_string()),
+                "coverage": reference.coverage.name(), "rulesets": rulesets,
+            })
+        })
+        .collect();
+    let list = |violations: &[Violation]| violations.iter().map(violation_json).collect::<Vec<_>>();
+    json!({
+        "outcome": outcome.name(), "request_id": request_id, "refs": refs,
+        "violations": list(&verdict.violations), "advisory": list(&verdict.advisory),
+    })
+}
+
+fn violation_json(violation: &Violation) -> Value {
+    let mut value = json!({
+        "rule": violation.rule, "ref": violation.reference, "seen": violation.seen,
+        "wanted": violation.wanted, "help": violation.help, "rulesets": violation.rulesets,
+    });
+    match violation.subject {
+        Subject::Ref => {}
+        Subject::Commit(id) => value["commit"] = json!(id.to_string()),
+        Subject::Tag(id) => value["tag"] = json!(id.to_string()),
+    }
+    value
+}
+
+/// A repository may be named by its work tree.
+fn git_dir(path: &Path) -> Result<PathBuf, String> {
+    let physical = path.canonicalize().map_err(|e| format!("{}: {e}", path.display()))?;
+    let inner = physical.join(".git");
+    if inner.is_dir() {
+        return Ok(inner);
+    }
+    match std::fs::read_to_string(&inner) {
+        // A linked work tree: `gitdir: PATH`.
+        Ok(text) => match text.trim_end().strip_prefix("gitdir: ") {
+            Some(target) => physical.join(target).canonicalize().map_err(|e| format!("{target}: {e}")),
+            None => Err(format!("{} is not understood", inner.display())),
+        },
+        Err(_) => Ok(physical),
+    }
+}

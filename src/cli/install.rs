@@ -1,0 +1,114 @@
+//! `countersign install` and `countersign uninstall`.
+
+use super::CliError;
+use crate::config;
+use crate::service::{InstallMode, install as put_in, uninstall as take_out};
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `install`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Doing it again is harmless. Hooks that are there already are kept as `<hook>.chained` and run\n\
+                        first. A repository that has history on protected refs also needs `countersign adopt`.\n\n\
+                        Example: countersign install /srv/git/infra/*.git"
+)]
+pub struct InstallArgs {
+    /// Bare repositories below the configured root
+    #[arg(required = true, value_name = "REPO")]
+    repositories: Vec<PathBuf>,
+    /// Decide in the hook's own process, for hosts where no daemon can run
+    #[arg(long)]
+    standalone: bool,
+    /// The uid that the daemon runs as [default: the owner of the state directory]
+    #[arg(long, value_name = "UID", conflicts_with = "standalone")]
+    server_uid: Option<u32>,
+    /// The hook client [default: `countersign-hook` beside this program]
+    #[arg(long, value_name = "PATH", conflicts_with = "standalone")]
+    hook_client: Option<PathBuf>,
+}
+
+/// Arguments of `uninstall`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example: countersign uninstall /srv/git/infra/app.git")]
+pub struct UninstallArgs {
+    /// Repositories
+    #[arg(required = true, value_name = "REPO")]
+    repositories: Vec<PathBuf>,
+}
+
+/// Installs into every repository; goes on after a failure and ends with 2 if there was one.
+pub fn install(args: &InstallArgs, config_path: &Path, out: &mut dyn Write) -> Result<u8, CliError> {
+    let config = config::load(config_path).map_err(|e| CliError::usage(e.to_string()))?.config;
+    let program = std::env::current_exe().map_err(|e| CliError::usage(format!("error: {e}")))?;
+    let mode = if args.standalone {
+        InstallMode::Standalone { program, config: config.source.clone() }
+    } else {
+        let client = match &args.hook_client {
+            Some(path) => {
+                path.canonicalize().map_err(|e| CliError::usage(format!("error: {}: {e}", path.display())))?
+            }
+            None => program.with_file_name("countersign-hook"),
+        };
+        if !client.is_file() {
+            let text =
+                format!("error: there is no hook client at {}; name it with --hook-client", client.display());
+            return Err(CliError::usage(text));
+        }
+        let server_uid = match args.server_uid {
+            Some(uid) => uid,
+            None => std::fs::metadata(&config.daemon.state).map(|seen| seen.uid()).map_err(|e| {
+                let state = config.daemon.state.display();
+                CliError::usage(format!(
+                    "error: {state}: {e}; start the daemon once, or say which account it runs as with --server-uid"
+                ))
+            })?,
+        };
+        InstallMode::Daemon { client, socket: config.daemon.socket.clone(), server_uid }
+    };
+    let mut failed = false;
+    for path in &args.repositories {
+        match put_in(path, &config.repositories.root, &mode) {
+            Ok(done) => {
+                writeln!(out, "{}: installed {}", done.repository.display(), done.hooks.join(" and "))
+                    .map_err(CliError::output)?;
+                for chained in &done.chained {
+                    writeln!(out, "  runs first: {}", chained.display()).map_err(CliError::output)?;
+                }
+                let note = super::adopt::needs_adoption(&config, &done.repository);
+                if let Some(note) = note {
+                    writeln!(out, "  {note}").map_err(CliError::output)?;
+                }
+            }
+            Err(error) => {
+                failed = true;
+                writeln!(out, "error: {}: {error}", path.display()).map_err(CliError::output)?;
+            }
+        }
+    }
+    Ok(if failed { 2 } else { 0 })
+}
+
+/// Uninstalls from every repository.
+pub fn uninstall(args: &UninstallArgs, out: &mut dyn Write) -> Result<u8, CliError> {
+    let mut failed = false;
+    for path in &args.repositories {
+        match take_out(path) {
+            Ok(done) if done.hooks.is_empty() => {
+                writeln!(out, "{}: nothing of ours is installed", done.repository.display())
+            }
+            Ok(done) => {
+                writeln!(out, "{}: removed {}", done.repository.display(), done.hooks.join(" and "))
+                    .map_err(CliError::output)?;
+                done.chained.iter().try_for_each(|hook| writeln!(out, "  put back: {}", hook.display()))
+            }
+            Err(error) => {
+                failed = true;
+                writeln!(out, "error: {}: {error}", path.display())
+            }
+        }
+        .map_err(CliError::output)?;
+    }
+    Ok(if failed { 2 } else { 0 })
+}

@@ -1,0 +1,44 @@
+//! `countersign serve`.
+
+use super::CliError;
+use crate::http;
+use crate::service::Gate;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Arguments of `serve`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "SIGTERM lets pushes in flight finish and ends. SIGHUP reads configuration and keyring again;\n\
+                        a bad one is reported and the last good one stays.\n\n\
+                        Example: countersign --config /etc/countersign/countersign.toml serve"
+)]
+pub struct ServeArgs {
+    /// Log lines as JSON objects
+    #[arg(long)]
+    log_json: bool,
+}
+
+/// Runs the daemon until it is told to stop.
+pub fn run(args: &ServeArgs, config: &Path) -> Result<u8, CliError> {
+    start_logging(args.log_json);
+    let gate = Gate::start(config).map_err(|e| CliError::usage(e.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| CliError::usage(format!("error: cannot start: {e}")))?;
+    runtime.block_on(http::serve(Arc::new(gate))).map_err(|e| CliError::usage(format!("error: {e}")))?;
+    Ok(0)
+}
+
+fn start_logging(json: bool) {
+    use std::io::IsTerminal;
+    let level = tracing_subscriber::EnvFilter::try_from_env("COUNTERSIGN_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(level)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    if json { builder.json().init() } else { builder.init() }
+}

@@ -1,0 +1,6 @@
+//! The daemon's sockets: the only module that names hyper and axum.
+
+mod listen;
+mod routes;
+
+pub use listen::{ServeError, serve};

@@ -1,0 +1,165 @@
+//! Routes and what they answer.
+
+use crate::hook::wire::{
+    Answer, MAX_REQUEST, Outcome, POST_RECEIVE_PATH, PRE_RECEIVE_PATH, PROTOCOL, Request,
+};
+use crate::service::{Fault, Gate};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Extension, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Who is at the other end of a hook connection, as the kernel says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    pub(super) uid: u32,
+}
+
+/// What handlers share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) gate: Arc<Gate>,
+    /// Bounds how many pushes are judged at once; the others wait, within their deadline.
+    pub(super) workers: Arc<Semaphore>,
+}
+
+/// Time beyond the deadline after which a worker that does not come back is given up.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Routes of the hook socket.
+pub(super) fn hook_router(shared: Shared) -> Router {
+    Router::new()
+        .route(PRE_RECEIVE_PATH, post(pre_receive))
+        .route(POST_RECEIVE_PATH, post(post_receive))
+        .route("/health", get(health))
+        .layer(DefaultBodyLimit::max(MAX_REQUEST))
+        .with_state(shared)
+}
+
+/// Routes of the TCP listener.
+pub(super) fn public_router(shared: Shared) -> Router {
+    Router::new().route("/health", get(health)).with_state(shared)
+}
+
+async fn pre_receive(
+    State(shared): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    body: Bytes,
+) -> Response {
+    ask(shared, peer, body, Gate::admit).await
+}
+
+async fn post_receive(
+    State(shared): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    body: Bytes,
+) -> Response {
+    ask(shared, peer, body, Gate::applied).await
+}
+
+type Handler = fn(&Gate, &Request, u32, &AtomicBool) -> Answer;
+
+/// Runs a handler on a worker thread. Whatever goes wrong there, a panic included, is an answer that
+/// says "undecided".
+async fn ask(shared: Shared, peer: Peer, body: Bytes, handler: Handler) -> Response {
+    let request: Request = match serde_json::from_slice(&body) {
+        Ok(request) => request,
+        Err(error) => return protocol_error(&body, &error.to_string()),
+    };
+    let gate = Arc::clone(&shared.gate);
+    let deadline = gate.deadline();
+    let abandoned = Abandon::new();
+    let flag = abandoned.flag();
+    let asked = request.clone();
+    let work = async {
+        let Ok(permit) = shared.workers.acquire_owned().await else {
+            return gate.undecided(&asked, &Fault::ShuttingDown);
+        };
+        let worker = Arc::clone(&gate);
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            handler(&worker, &request, peer.uid, &flag)
+        });
+        match done.await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::error!(request_id = %asked.request_id, %error, "a worker failed");
+                gate.undecided(&asked, &Fault::Internal)
+            }
+        }
+    };
+    let answer = match tokio::time::timeout(deadline + GRACE, work).await {
+        Ok(answer) => answer,
+        Err(_) => gate.undecided(&asked, &Fault::Deadline { seconds: deadline.as_secs() }),
+    };
+    reply(StatusCode::OK, &answer)
+}
+
+async fn health(State(shared): State<Shared>) -> Response {
+    let health = shared.gate.health();
+    let status = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json(status, serde_json::to_vec_pretty(&health))
+}
+
+/// A request that cannot be read may still be from a client that understands an answer: it gets one
+/// that names both versions if it says its own.
+fn protocol_error(body: &[u8], why: &str) -> Response {
+    #[derive(serde::Deserialize)]
+    struct Loose {
+        protocol: u32,
+        request_id: String,
+    }
+    let Ok(loose) = serde_json::from_slice::<Loose>(body) else {
+        return (StatusCode::BAD_REQUEST, crate::domain::text::escape(why.as_bytes())).into_response();
+    };
+    let text = format!(
+        "countersign could not decide about this push. This is not a policy decision.\n  cause[protocol]: \
+         the hook speaks protocol {}, the daemon (version {}) speaks {PROTOCOL}; install both from one release\n",
+        loose.protocol,
+        env!("CARGO_PKG_VERSION"),
+    );
+    let answer = Answer {
+        protocol: PROTOCOL,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        request_id: loose.request_id,
+        outcome: Outcome::Undecided,
+        text,
+    };
+    reply(StatusCode::OK, &answer)
+}
+
+fn reply(status: StatusCode, answer: &Answer) -> Response {
+    json(status, serde_json::to_vec(answer))
+}
+
+fn json(status: StatusCode, body: serde_json::Result<Vec<u8>>) -> Response {
+    match body {
+        Ok(body) => (status, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// Raises a flag when the handler is dropped, which is what happens when the client goes away.
+struct Abandon(Arc<AtomicBool>);
+
+impl Abandon {
+    fn new() -> Self {
+        Abandon(Arc::new(AtomicBool::new(false)))
+    }
+
+    fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,239 @@
+//! Deciding about a push, and noting what became of it.
+
+use super::fault::Fault;
+use super::gate::{Gate, Snapshot, answer, request_id};
+use super::locate::{self, Located};
+use super::{record, render};
+use crate::audit::How;
+use crate::domain::{ObjectId, PushContext, Pusher, RefName, RepositoryId, RequestId, Timestamp, text};
+use crate::facts::{self, Budget, CollectError, Frontier, Inputs, Present};
+use crate::git::Repository;
+use crate::hook::wire::{Answer, Outcome, PROTOCOL, Request};
+use crate::policy::{Decision, Verdict, evaluate};
+use crate::store::{FrontierReader, Observed};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// A decided push, ready to be recorded.
+pub(super) struct Decided {
+    pub(super) facts: crate::policy::PushFacts,
+    pub(super) verdict: Verdict,
+}
+
+impl Gate {
+    /// Decides about one push: facts, verdict, record, and only then the answer.
+    pub fn admit(&self, request: &Request, peer: u32, abandoned: &AtomicBool) -> Answer {
+        let started = Instant::now();
+        let received_at = Gate::now();
+        let id = request_id(request);
+        let snapshot = match self.snapshot() {
+            Ok(snapshot) => snapshot,
+            Err(fault) => return self.undecided(request, &fault),
+        };
+        let asked = record::Asked { id: &id, request, peer, received_at, snapshot: &snapshot };
+        let contact = snapshot.config.contact.as_deref();
+        let decided = self.decide(&snapshot, request, &id, received_at, started, abandoned);
+        let finished = decided.and_then(|decided| {
+            if abandoned.load(Ordering::Relaxed) {
+                return Err(Fault::Collect(CollectError::Abandoned));
+            }
+            // Nobody gets in unless it is written down first.
+            let (record, grants, updates) = record::decision(&asked, &decided, started.elapsed());
+            self.store.record_decision(record, grants, updates)?;
+            Ok(decided)
+        });
+        match finished {
+            Ok(Decided { verdict, .. }) => {
+                let outcome = match verdict.decision {
+                    Decision::Accept => Outcome::Accept,
+                    Decision::Refuse => Outcome::Refuse,
+                };
+                let limit = snapshot.config.limits.violations;
+                tracing::info!(
+                    request_id = %id, repository = %request.git_dir.path, outcome = outcome.name(),
+                    violations = verdict.violations.len(), microseconds = started.elapsed().as_micros(), "decided"
+                );
+                answer(&id, outcome, render::verdict(&verdict, &id, contact, limit))
+            }
+            Err(fault) => {
+                tracing::error!(
+                    request_id = %id, repository = %text::escape(request.git_dir.path.as_bytes()),
+                    code = fault.code(), %fault, "undecided"
+                );
+                let record = record::undecided(&asked, &fault, started.elapsed());
+                if let Err(error) = self.store.record_decision(record, Vec::new(), Vec::new()) {
+                    tracing::error!(request_id = %id, %error, "cannot record that a push was undecided");
+                }
+                answer(&id, Outcome::Undecided, render::undecided(&fault, &id, contact))
+            }
+        }
+    }
+
+    fn decide(
+        &self,
+        snapshot: &Snapshot,
+        request: &Request,
+        id: &RequestId,
+        received_at: Timestamp,
+        started: Instant,
+        abandoned: &AtomicBool,
+    ) -> Result<Decided, Fault> {
+        if request.protocol != PROTOCOL {
+            return Err(Fault::Protocol(format!(
+                "the hook speaks protocol {}, the daemon speaks {PROTOCOL}; install both from one release",
+                request.protocol
+            )));
+        }
+        if let Some(why) = self.store.rolled_back() {
+            return Err(crate::store::StoreError::RolledBack(why).into());
+        }
+        let config = &snapshot.config;
+        if let Some(namespace) = request.environment.get("GIT_NAMESPACE").filter(|name| !name.is_empty()) {
+            return Err(Fault::Namespace(text::escape_short(namespace.as_bytes(), 100)));
+        }
+        let pusher = pusher(snapshot, request)?;
+        let located = locate::locate(&config.repositories.root, request)?;
+        self.identify(&config.repositories.root, &located)?;
+        let repository = &located.reference.id;
+        self.note_seen(repository, &located.repository)?;
+        let frontier = Recorded(self.store.frontier(repository)?);
+        let context = PushContext {
+            request_id: id.clone(),
+            repository: located.reference.clone(),
+            pusher,
+            push_options: request.push_options.iter().map(|option| option.0.clone()).collect(),
+            received_at,
+        };
+        let facts = facts::collect(Inputs {
+            repository: &located.repository,
+            context,
+            updates: facts::parse_updates(&request.updates.0),
+            present: Present::InRepository,
+            shallow_push: request.environment.get("GIT_SHALLOW_FILE").is_some_and(|file| !file.is_empty()),
+            policy: &config.policy,
+            limits: &config.limits,
+            namespaces: &config.repositories.namespaces,
+            allow_symref_push: config.repositories.allow_symref_push,
+            keyring: &snapshot.keyring,
+            frontier: &frontier,
+            budget: Budget {
+                deadline: started + config.daemon.deadline,
+                seconds: config.daemon.deadline.as_secs(),
+                abandoned,
+            },
+        })?;
+        self.report_drift(repository, &facts);
+        let verdict = evaluate(&facts, &config.policy);
+        Ok(Decided { facts, verdict })
+    }
+
+    /// Holds the repository against what is known of its identity (N3).
+    fn identify(&self, root: &Path, located: &Located) -> Result<(), Fault> {
+        let Located { reference, device, inode, repository } = located;
+        match self.store.observe_repository(&reference.id, &reference.name, *device, *inode)? {
+            Observed::Same => Ok(()),
+            Observed::Renamed { from } => {
+                tracing::info!(%from, to = %reference.name, "a repository was renamed; its records stay");
+                Ok(())
+            }
+            Observed::Conflict { other }
+                if !locate::carries(root, &other, &reference.id, repository.common_dir()) =>
+            {
+                tracing::warn!(from = %other, to = %reference.name, "a repository was moved; its records stay");
+                Ok(self.store.replace_repository_location(&reference.id, &reference.name, *device, *inode)?)
+            }
+            Observed::Conflict { other } => Err(Fault::Identity(format!(
+                "{} carries the identity of `{other}`, which is still there: one of them is a copy; remove \
+                 `countersign-id` from the copy, then run `countersign install` and `countersign adopt` on it",
+                repository.common_dir().display()
+            ))),
+        }
+    }
+
+    /// A decided update is applied as soon as its ref is seen at that value (N10).
+    fn note_seen(&self, repository: &RepositoryId, opened: &Repository) -> Result<(), Fault> {
+        let mut seen = Vec::new();
+        for pending in self.store.pending(repository)? {
+            if opened.resolve(&pending.reference)?.value == pending.new {
+                seen.push((pending.request_id, pending.reference));
+            }
+        }
+        if !seen.is_empty() {
+            self.store.mark_applied(repository, &seen, How::Seen)?;
+        }
+        Ok(())
+    }
+
+    /// Says where refs were moved past the gate; what stands there is judged like anything new (N7).
+    fn report_drift(&self, repository: &RepositoryId, facts: &crate::policy::PushFacts) {
+        for reference in &facts.refs {
+            match self.store.judged_tip(repository, &reference.name) {
+                Ok(Some(judged)) if judged != reference.current => tracing::warn!(
+                    repository = %facts.context.repository.name, reference = %reference.name,
+                    judged = ?judged, found = ?reference.current, "a ref was moved past the gate"
+                ),
+                _ => {}
+            }
+        }
+    }
+
+    /// Notes what git did with an accepted push. The refs are looked at; nobody's word is taken.
+    pub fn applied(&self, request: &Request, _peer: u32, _abandoned: &AtomicBool) -> Answer {
+        let id = request_id(request);
+        let done = self.snapshot().and_then(|snapshot| {
+            let located = locate::locate(&snapshot.config.repositories.root, request)?;
+            self.identify(&snapshot.config.repositories.root, &located)?;
+            let repository = &located.reference.id;
+            let named: Vec<RefName> = facts::parse_updates(&request.updates.0)
+                .updates
+                .into_iter()
+                .map(|update| update.name)
+                .collect();
+            let mut applied = Vec::new();
+            for pending in self.store.pending(repository)? {
+                let value = located.repository.resolve(&pending.reference)?.value;
+                if value == pending.new && named.contains(&pending.reference) {
+                    applied.push((pending.request_id, pending.reference));
+                }
+            }
+            self.store.mark_applied(repository, &applied, How::PostReceive)?;
+            Ok(())
+        });
+        match done {
+            Ok(()) => answer(&id, Outcome::Accept, String::new()),
+            Err(fault) => {
+                tracing::warn!(request_id = %id, %fault, "cannot note what was applied; the next push makes up for it");
+                answer(&id, Outcome::Undecided, String::new())
+            }
+        }
+    }
+}
+
+/// Who pushes, from the one variable that the configured server sets (N18).
+fn pusher(snapshot: &Snapshot, request: &Request) -> Result<Pusher, Fault> {
+    let Some(server) = snapshot.config.repositories.server else { return Ok(Pusher::Unknown) };
+    let variable = server.variable();
+    match request.environment.get(variable).filter(|name| !name.is_empty()) {
+        Some(name) => Ok(Pusher::Known { name: text::escape_short(name.as_bytes(), 200), source: variable }),
+        None => Err(Fault::NoPusher { server: server.name(), variable }),
+    }
+}
+
+/// The store's record as the frontier.
+struct Recorded<'a>(FrontierReader<'a>);
+
+impl Frontier for Recorded<'_> {
+    fn is_accepted(
+        &self,
+        ruleset: &str,
+        reference: &RefName,
+        commit: &ObjectId,
+    ) -> Result<bool, CollectError> {
+        self.0.is_accepted(ruleset, reference, commit).map_err(|e| CollectError::Record(e.to_string()))
+    }
+
+    fn has_record(&self, ruleset: &str) -> Result<bool, CollectError> {
+        self.0.has_record(ruleset).map_err(|e| CollectError::Record(e.to_string()))
+    }
+}

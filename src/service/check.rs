@@ -1,0 +1,119 @@
+//! Judging a range here and now, with the engine of the gate but without its record.
+
+use super::adopt::History;
+use super::gate::Snapshot;
+use super::{locate, render};
+use crate::domain::{
+    ObjectId, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp,
+};
+use crate::facts::{self, Budget, CollectError, Frontier, Inputs, Present, Updates};
+use crate::git::{GitError, Repository};
+use crate::policy::{PushFacts, Verdict, evaluate};
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+/// What to judge.
+#[derive(Debug)]
+pub struct CheckRequest<'a> {
+    /// The git directory, bare or of a work tree.
+    pub git_dir: &'a Path,
+    /// The name that selectors match; by default the path below the configured root, or the
+    /// directory's own name.
+    pub repository: Option<&'a str>,
+    /// The ref that the push would move.
+    pub reference: RefName,
+    /// What the ref holds before; everything it reaches counts as judged.
+    pub old: Option<ObjectId>,
+    /// What it would hold.
+    pub new: Option<ObjectId>,
+}
+
+/// The outcome of a check.
+#[derive(Debug)]
+pub struct Checked {
+    /// What was found.
+    pub facts: PushFacts,
+    /// What the policy says.
+    pub verdict: Verdict,
+    /// The text a pusher would read.
+    pub text: String,
+}
+
+/// Why a range could not be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckFault {
+    /// The repository cannot be read.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The facts could not be collected.
+    #[error(transparent)]
+    Collect(#[from] CollectError),
+}
+
+/// Judges one update as if it were pushed now, from `old` as the trusted base.
+pub fn check(snapshot: &Snapshot, request: &CheckRequest<'_>) -> Result<Checked, CheckFault> {
+    let repository = Repository::open(request.git_dir, None)?;
+    let config = &snapshot.config;
+    let name = match request.repository {
+        Some(name) => name.to_owned(),
+        None => locate::name_below(&config.repositories.root, repository.common_dir())
+            .unwrap_or_else(|_| own_name(repository.common_dir())),
+    };
+    let mut random = [0_u8; 16];
+    // Only a label of this run: nothing hangs on it.
+    let _ = getrandom::fill(&mut random);
+    let id = RequestId::from_random(random);
+    let base = Base(History::new(repository.objects(), request.old.into_iter()).collect::<Result<_, _>>()?);
+    let never = AtomicBool::new(false);
+    let update = RefUpdate { name: request.reference.clone(), old: request.old, new: request.new };
+    let facts = facts::collect(Inputs {
+        repository: &repository,
+        context: PushContext {
+            request_id: id.clone(),
+            repository: RepositoryRef { id: RepositoryId(String::new()), name },
+            pusher: Pusher::Unknown,
+            push_options: Vec::new(),
+            received_at: Timestamp::now(),
+        },
+        updates: Updates { updates: vec![update], faults: Vec::new() },
+        present: Present::AsClaimed,
+        shallow_push: false,
+        policy: &config.policy,
+        limits: &config.limits,
+        namespaces: &config.repositories.namespaces,
+        allow_symref_push: config.repositories.allow_symref_push,
+        keyring: &snapshot.keyring,
+        frontier: &base,
+        budget: Budget {
+            deadline: Instant::now() + std::time::Duration::from_secs(24 * 3600),
+            seconds: 24 * 3600,
+            abandoned: &never,
+        },
+    })?;
+    let verdict = evaluate(&facts, &config.policy);
+    let text = render::verdict(&verdict, &id, config.contact.as_deref(), config.limits.violations);
+    Ok(Checked { facts, verdict, text })
+}
+
+fn own_name(common: &Path) -> String {
+    let last =
+        |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = last(common);
+    let name = if name == ".git" { common.parent().map(last).unwrap_or_default() } else { name };
+    name.strip_suffix(".git").unwrap_or(&name).to_owned()
+}
+
+/// Everything that the old tip reaches.
+struct Base(HashSet<ObjectId>);
+
+impl Frontier for Base {
+    fn is_accepted(&self, _: &str, _: &RefName, commit: &ObjectId) -> Result<bool, CollectError> {
+        Ok(self.0.contains(commit))
+    }
+
+    fn has_record(&self, _: &str) -> Result<bool, CollectError> {
+        Ok(true)
+    }
+}

@@ -1,0 +1,100 @@
+//! Why a push could not be decided.
+
+use crate::facts::CollectError;
+use crate::git::GitError;
+use crate::store::StoreError;
+use std::path::PathBuf;
+
+/// Everything that ends in "undecided". None of it is a policy decision, all of it refuses the push.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// Hook and daemon do not understand each other.
+    #[error("{0}")]
+    Protocol(String),
+    /// The repository is not below the configured root (N3).
+    #[error("{path} is not below the repository root {root}")]
+    OutsideRoot {
+        /// The common git directory.
+        path: PathBuf,
+        /// The configured root.
+        root: PathBuf,
+    },
+    /// The repository carries no identity, or one that another repository has, too (N3).
+    #[error("{0}")]
+    Identity(String),
+    /// What was opened is not what the hook looked at (N22).
+    #[error("{0} is not the directory that the hook saw")]
+    Exchanged(String),
+    /// The repository or an object could not be read.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// Facts could not be collected.
+    #[error(transparent)]
+    Collect(CollectError),
+    /// The record could not be read or written: nobody gets in.
+    #[error("the audit log cannot be used: {0}")]
+    Store(#[from] StoreError),
+    /// `GIT_NAMESPACE` is set and no namespaces are configured (N4).
+    #[error("the push uses the namespace `{0}`, and namespaces are not supported")]
+    Namespace(String),
+    /// The configured server names no pusher (N18).
+    #[error("the server is configured as `{server}`, but {variable} is not set, so nobody knows who pushes")]
+    NoPusher {
+        /// The configured server kind.
+        server: &'static str,
+        /// The variable that should carry the pusher.
+        variable: &'static str,
+    },
+    /// The time is over (N23).
+    #[error("no decision within {seconds} s")]
+    Deadline {
+        /// The whole budget, seconds.
+        seconds: u64,
+    },
+    /// The daemon is on its way out.
+    #[error("the daemon is shutting down")]
+    ShuttingDown,
+    /// The configuration that runs is too old to trust (N15).
+    #[error("the last configuration or keyring that could be loaded is {hours} h old; see the daemon's log")]
+    Stale {
+        /// Its age, hours.
+        hours: u64,
+    },
+    /// A defect of this program.
+    #[error("an internal error; the daemon's log has more")]
+    Internal,
+}
+
+impl Fault {
+    /// A stable word for records and output.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Fault::Protocol(_) => "protocol",
+            Fault::OutsideRoot { .. } => "outside-root",
+            Fault::Identity(_) => "repository-identity",
+            Fault::Exchanged(_) => "repository-exchanged",
+            Fault::Git(GitError::Shallow { .. }) => "shallow-repository",
+            Fault::Git(GitError::Unsupported { .. }) => "unsupported-repository",
+            Fault::Git(_) => "repository-unreadable",
+            Fault::Collect(CollectError::NoTrustedBase { .. }) => "no-trusted-base",
+            Fault::Collect(CollectError::Abandoned) => "client-gone",
+            Fault::Collect(CollectError::Deadline { .. }) | Fault::Deadline { .. } => "deadline",
+            Fault::Collect(CollectError::Record(_)) | Fault::Store(_) => "audit-unavailable",
+            Fault::Collect(CollectError::Git(_)) => "repository-unreadable",
+            Fault::Collect(CollectError::Worker(_)) | Fault::Internal => "internal",
+            Fault::Namespace(_) => "namespace",
+            Fault::NoPusher { .. } => "unknown-pusher",
+            Fault::ShuttingDown => "shutting-down",
+            Fault::Stale { .. } => "stale-configuration",
+        }
+    }
+}
+
+impl From<CollectError> for Fault {
+    fn from(error: CollectError) -> Self {
+        match error {
+            CollectError::Git(error) => Fault::Git(error),
+            other => Fault::Collect(other),
+        }
+    }
+}

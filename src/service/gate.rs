@@ -1,0 +1,298 @@
+//! The running gate: one snapshot of configuration and keyring, and the record.
+
+use super::fault::Fault;
+use super::render;
+use crate::audit::{Body, Record, StateRecord};
+use crate::config::{self, Config};
+use crate::domain::{RequestId, Timestamp};
+use crate::hook::wire::{Answer, Outcome, PROTOCOL, Request};
+use crate::keyring::Keyring;
+use crate::store::{self, Store};
+use arc_swap::ArcSwap;
+use serde::Serialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What one decision works with: configuration and keyring of one moment, never halves of two.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The configuration.
+    pub config: Config,
+    /// The keyring.
+    pub keyring: Keyring,
+}
+
+impl Snapshot {
+    /// Loads both.
+    ///
+    /// # Errors
+    /// All diagnostics, as text for people.
+    pub fn load(path: &Path) -> Result<(Self, Vec<config::Warning>), String> {
+        let loaded = config::load(path).map_err(|e| e.to_string())?;
+        let keyring = Keyring::load(&loaded.config.keyring).map_err(|e| e.to_string())?;
+        let mut warnings = loaded.warnings;
+        warnings.extend(keyring.warnings.into_iter().map(config::Warning::from));
+        let snapshot = Snapshot { config: loaded.config, keyring: keyring.keyring };
+        warnings.extend(config::lint(&snapshot.config, &snapshot.keyring, &[]));
+        Ok((snapshot, warnings))
+    }
+
+    fn state_record(&self, error: Option<&str>) -> StateRecord {
+        StateRecord {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            configuration: self.config.digest.clone(),
+            keyring: self.keyring.digest().to_owned(),
+            error: error.map(|error| crate::domain::text::escape_short(error.as_bytes(), 2048)),
+        }
+    }
+}
+
+/// Why the gate cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Configuration or keyring; the text has every diagnostic.
+    #[error("{0}")]
+    Configuration(String),
+    /// The record.
+    #[error("error: the state at {path} cannot be used: {error}")]
+    Store {
+        /// The state directory.
+        path: PathBuf,
+        /// What is wrong.
+        error: store::StoreError,
+    },
+}
+
+/// The gate.
+pub struct Gate {
+    source: PathBuf,
+    pub(super) store: Store,
+    snapshot: ArcSwap<Snapshot>,
+    reloading: Mutex<Reloading>,
+    started: Instant,
+    daemon: bool,
+}
+
+/// How the last attempts to reload went.
+struct Reloading {
+    /// When the snapshot in force was last confirmed by a successful load.
+    good_at: Instant,
+    error: Option<String>,
+}
+
+/// Last-good state older than this decides nothing any more (N15).
+const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// What `GET /health` says.
+#[derive(Debug, Serialize)]
+pub struct Health {
+    /// `ok`, or `degraded` with a reason below.
+    pub status: &'static str,
+    /// Whether pushes can be decided at all.
+    pub ready: bool,
+    /// The program's version.
+    pub version: &'static str,
+    /// Seconds since the start.
+    pub uptime_seconds: u64,
+    /// SHA-256 of the configuration in force.
+    pub configuration: String,
+    /// SHA-256 of the keyring in force.
+    pub keyring: String,
+    /// Principals in the keyring.
+    pub principals: usize,
+    /// Why the last reload was rejected; the last good state is in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reload_error: Option<String>,
+    /// Why the record cannot be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_error: Option<String>,
+    /// Connections turned away because of their account.
+    pub turned_away: u64,
+}
+
+impl Gate {
+    /// Loads everything and opens the record, for the daemon.
+    pub fn start(path: &Path) -> Result<Self, StartError> {
+        let gate = Self::open(path, true)?;
+        let snapshot = gate.snapshot.load_full();
+        gate.note(Body::Start(snapshot.state_record(None)));
+        if let Some(why) = gate.store.rolled_back() {
+            tracing::error!(%why, "the record is older than its own mark: every push is undecided until `countersign adopt`");
+        }
+        Ok(gate)
+    }
+
+    /// The same without a daemon, in the hook's own process.
+    pub fn standalone(path: &Path) -> Result<Self, StartError> {
+        Self::open(path, false)
+    }
+
+    fn open(path: &Path, daemon: bool) -> Result<Self, StartError> {
+        let (snapshot, warnings) = Snapshot::load(path).map_err(StartError::Configuration)?;
+        if daemon {
+            for warning in &warnings {
+                tracing::warn!("{warning}");
+            }
+        }
+        let state = snapshot.config.daemon.state.clone();
+        let store = Store::open(&state, store::Mode::ReadWrite)
+            .map_err(|error| StartError::Store { path: state, error })?;
+        Ok(Gate {
+            source: snapshot.config.source.clone(),
+            store,
+            snapshot: ArcSwap::from_pointee(snapshot),
+            reloading: Mutex::new(Reloading { good_at: Instant::now(), error: None }),
+            started: Instant::now(),
+            daemon,
+        })
+    }
+
+    /// Reads configuration and keyring again. A bad one changes nothing but is said loudly; revocations
+    /// in it that can be read count all the same (N15).
+    pub fn reload(&self) {
+        let mut state = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        match Snapshot::load(&self.source) {
+            Ok((snapshot, warnings)) => {
+                for warning in &warnings {
+                    tracing::warn!("{warning}");
+                }
+                tracing::info!(configuration = %snapshot.config.digest, "reloaded");
+                self.note(Body::Reload(snapshot.state_record(None)));
+                self.snapshot.store(Arc::new(snapshot));
+                *state = Reloading { good_at: Instant::now(), error: None };
+            }
+            Err(error) => {
+                tracing::error!(
+                    "the new configuration is rejected and the last good one stays in force:\n{error}"
+                );
+                let current = self.snapshot.load_full();
+                self.note(Body::Reload(current.state_record(Some(&error))));
+                self.keep_revocations(&current);
+                state.error = Some(error);
+            }
+        }
+    }
+
+    /// The rejected state may revoke keys: that part outranks (N15).
+    fn keep_revocations(&self, current: &Snapshot) {
+        let (keyring, count) = current.keyring.with_revocations_from(&current.config.keyring);
+        if count == 0 {
+            return;
+        }
+        // The configuration itself is read again because it holds compiled rules that are not copied.
+        match config::load(&self.source) {
+            Ok(loaded) => {
+                tracing::warn!(count, "revocations of the rejected keyring are in force");
+                self.snapshot.store(Arc::new(Snapshot { config: loaded.config, keyring }));
+            }
+            Err(_) => tracing::error!(count, "revocations wait until the configuration can be read again"),
+        }
+    }
+
+    /// The snapshot in force.
+    ///
+    /// # Errors
+    /// [`Fault::Stale`] if it could not be confirmed for too long (N15).
+    pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>, Fault> {
+        let state = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = state.good_at.elapsed();
+        if state.error.is_some() && age > MAX_AGE {
+            return Err(Fault::Stale { hours: age.as_secs() / 3600 });
+        }
+        Ok(self.snapshot.load_full())
+    }
+
+    /// Where to listen, and the mode of the hook socket: others may connect only where other accounts
+    /// may ask; who they are is checked in any case.
+    pub fn addresses(&self) -> (PathBuf, Option<SocketAddr>, u32) {
+        let snapshot = self.snapshot.load();
+        let own = rustix::process::geteuid().as_raw();
+        let others = snapshot.config.daemon.clients.iter().any(|uid| *uid != own);
+        (
+            snapshot.config.daemon.socket.clone(),
+            snapshot.config.daemon.listen,
+            if others { 0o666 } else { 0o600 },
+        )
+    }
+
+    /// How long one decision may take.
+    pub fn deadline(&self) -> Duration {
+        self.snapshot.load().config.daemon.deadline
+    }
+
+    /// Whether an account may ask over the hook socket (N22).
+    pub fn may_ask(&self, uid: u32) -> bool {
+        self.snapshot.load().config.daemon.clients.contains(&uid)
+    }
+
+    /// Counts a connection that was turned away; a bounded sample is kept, nothing is written (N26).
+    pub fn turned_away(&self, who: &str) {
+        tracing::debug!(who, "turned away");
+        self.store.note_unauthenticated("hook", who);
+    }
+
+    /// The daemon's state.
+    pub fn health(&self) -> Health {
+        let state = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = self.snapshot.load();
+        let state_error = self.store.rolled_back();
+        let stale = state.error.is_some() && state.good_at.elapsed() > MAX_AGE;
+        let ready = state_error.is_none() && !stale;
+        Health {
+            status: if ready && state.error.is_none() { "ok" } else { "degraded" },
+            ready,
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            configuration: snapshot.config.digest.clone(),
+            keyring: snapshot.keyring.digest().to_owned(),
+            principals: snapshot.keyring.principals().len(),
+            reload_error: state.error.clone(),
+            state_error,
+            turned_away: self.store.unauthenticated("hook"),
+        }
+    }
+
+    /// Records the orderly end.
+    pub fn stopped(&self) {
+        if self.daemon {
+            self.note(Body::Stop);
+        }
+    }
+
+    /// An answer that says "undecided", for when there is no way to say more.
+    pub fn undecided(&self, request: &Request, fault: &Fault) -> Answer {
+        let contact = self.snapshot.load().config.contact.clone();
+        let id = request_id(request);
+        answer(&id, Outcome::Undecided, render::undecided(fault, &id, contact.as_deref()))
+    }
+
+    /// Writes a record that nothing waits for.
+    fn note(&self, body: Body) {
+        if let Err(error) = self.store.append(Record::new(Gate::now(), body)) {
+            tracing::error!(%error, "cannot write to the audit log");
+        }
+    }
+
+    /// Now, on the gate's clock: the only reading for one request (N13).
+    pub(super) fn now() -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// The request's id, or a fresh one where it is malformed; the client notices the difference.
+pub(super) fn request_id(request: &Request) -> RequestId {
+    RequestId::parse(&request.request_id).unwrap_or_else(|| RequestId::from_random([0; 16]))
+}
+
+/// An answer of this version.
+pub(super) fn answer(id: &RequestId, outcome: Outcome, text: String) -> Answer {
+    Answer {
+        protocol: PROTOCOL,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        request_id: id.as_str().to_owned(),
+        outcome,
+        text,
+    }
+}
