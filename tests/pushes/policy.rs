@@ -265,9 +265,10 @@ fn nothing_from_a_push_reaches_a_terminal_unescaped() {
 
 #[test]
 fn the_contact_line_comes_last() {
-    let policy =
-        PRODUCTION.replace("uncovered = \"accept\"", "uncovered = \"accept\"\ncontact = \"Ask #git-help\"");
-    let (gate, _) = Gate::with_alice(&policy);
+    let gate = Gate::prepared(PRODUCTION);
+    gate.daemon_keys.replace("contact = \"Ask #git-help\"".to_owned());
+    gate.configure(PRODUCTION);
+    gate.start();
     let bare = gate.repository("app");
     let work = gate.clone_of(&bare);
     work.commit(None, "x");
