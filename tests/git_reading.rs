@@ -472,7 +472,7 @@ fn replace_refs_and_grafts_do_not_apply() {
     let mut buffer = Vec::new();
     repository.objects().read(&id(&ids[2]), &mut buffer).unwrap().unwrap();
     let text = String::from_utf8(buffer).unwrap();
-    assert!(text.contains(&ids[1]) && text.contains("OPS-2 line"), "{text}");
+    assert!(text.contains(&ids[1]) && text.contains("OPS-3 line"), "{text}");
     let never = || Ok::<(), GitError>(());
     let relation = relate(repository.objects(), id(&ids[0]), id(&ids[3]), &never).unwrap();
     assert_eq!(relation, Relation::Descends);

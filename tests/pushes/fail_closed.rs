@@ -423,13 +423,10 @@ fn a_client_that_goes_away_harms_nobody() {
 #[test]
 fn n23_a_deadline_that_passes_is_undecided() {
     let scene = Scene::new();
-    scene.gate.daemon_keys.replace("deadline = \"1ms\"".to_owned());
-    scene.gate.stop();
-    scene.gate.configure(PRODUCTION);
-    scene.gate.start();
+    scene.gate.reconfigure(&format!("{PRODUCTION}\n[limits]\ndeadline = \"1ms\"\n"));
     let work = scene.clone();
     for n in 0..20 {
-        work.commit(Some(&scene.alice), &format!("OPS-{n}: more"));
+        work.commit(Some(&scene.alice), &format!("OPS-{}: more", n + 1));
     }
     scene.push().assert_undecided("");
 }
@@ -521,13 +518,10 @@ fn two_daemons_do_not_share_a_socket() {
 #[test]
 fn every_outage_that_can_be_recorded_is() {
     let scene = Scene::new();
-    fs::write(scene.bare.join("shallow"), "\n").unwrap();
-    let push = run(scene.clone().push_command(&["main"]), b"");
-    fs::remove_file(scene.bare.join("shallow")).unwrap();
-    let push = Push::from(push);
-    if push.ran.status.success() {
-        panic!("{}", push.ran.stderr);
+    for (key, value) in [("core.repositoryFormatVersion", "1"), ("extensions.partialClone", "origin")] {
+        scene.gate.sandbox.git(&scene.bare, &["config", key, value]).ok();
     }
+    let push = scene.push().assert_undecided("extensions");
     let id = push.request_id().unwrap().to_owned();
     let record = scene.gate.last_decision();
     assert_eq!(record["outcome"], "undecided", "{record}");

@@ -241,7 +241,7 @@ fn a_repository_is_repacked_between_and_beside_pushes() {
             }
         });
         let pushes = (0..8).map(|n| {
-            work.commit(Some(&alice), &format!("OPS-{n}: beside a repack"));
+            work.commit(Some(&alice), &format!("OPS-{}: beside a repack", n + 1));
             run(work.push_command(&["main"]), b"")
         });
         let pushed: Vec<_> = pushes.collect();

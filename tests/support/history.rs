@@ -69,7 +69,7 @@ impl Dag {
                         Dates::Reversed => size - index,
                     };
             let name = format!("refs/nodes/{index}");
-            commit(&mut stream, &name, index + 1, date, &format!("OPS-{index} node"), parents);
+            commit(&mut stream, &name, index + 1, date, &format!("OPS-{} node", index + 1), parents);
         }
         let ids = import(sandbox, repository, &stream, size);
         Dag { ids, parents }
@@ -105,7 +105,7 @@ pub fn line(sandbox: &Sandbox, repository: &Path, reference: &str, length: usize
             reference,
             index + 1,
             1_600_000_000 + index,
-            &format!("OPS-{index} line"),
+            &format!("OPS-{} line", index + 1),
             &parents,
         );
     }

@@ -33,7 +33,7 @@ impl Answer {
 }
 
 /// Sends the commands with a pack of everything that `revisions` (as for `git rev-list`) names in
-/// `from`; no pack for none.
+/// `from`, which may be nothing.
 pub fn push(
     sandbox: &Sandbox,
     repository: &Path,
@@ -42,7 +42,8 @@ pub fn push(
     revisions: &[&str],
     environment: &[(&str, &str)],
 ) -> Answer {
-    let pack = if revisions.is_empty() {
+    let only_deletes = updates.iter().all(|(_, new, _)| new.bytes().all(|byte| byte == b'0'));
+    let pack = if only_deletes {
         Vec::new()
     } else {
         let mut command = sandbox.command("git", from);
