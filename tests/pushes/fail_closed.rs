@@ -2,6 +2,7 @@
 
 use crate::support::clone::{Clone, Push};
 use crate::support::gate::{Gate, PRODUCTION};
+use crate::support::history;
 use crate::support::signers::Signer;
 use crate::support::sandbox::run;
 use crate::support::wait_for;
@@ -424,11 +425,9 @@ fn a_client_that_goes_away_harms_nobody() {
 fn n23_a_deadline_that_passes_is_undecided() {
     let scene = Scene::new();
     scene.gate.reconfigure(&format!("{PRODUCTION}\n[limits]\ndeadline = \"1ms\"\n"));
-    let work = scene.clone();
-    for n in 0..20 {
-        work.commit(Some(&scene.alice), &format!("OPS-{}: more", n + 1));
-    }
-    scene.push().assert_undecided("");
+    history::line(&scene.gate.sandbox, &scene.work, "refs/heads/long", 3000);
+    let push = scene.clone().push(&["long:main"]).assert_undecided("deadline");
+    assert!(push.request_id().is_some(), "{}", push.text());
 }
 
 #[test]

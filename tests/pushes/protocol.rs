@@ -104,7 +104,7 @@ fn n05_names_that_break_the_rules_are_malformed() {
     ] {
         let answer = scene.refused(&[(ZERO, &scene.tip, name)], &[]);
         assert!(answer.rules().contains("malformed-update"), "{name:?}: {}", answer.text);
-        assert!(!answer.text.contains('\u{1b}'), "{:?}", answer.text);
+        assert!(!answer.hooks.contains('\u{1b}'), "{:?}", answer.hooks);
     }
 }
 

@@ -9,9 +9,12 @@ use std::process::{Command, Stdio};
 /// One command of a push: claimed old id, new id, name. `zero` stands for no object.
 pub type Update<'a> = (&'a str, &'a str, &'a [u8]);
 
-/// What `git receive-pack` said, side band and all.
+/// What `git receive-pack` said.
 pub struct Answer {
+    /// All of it.
     pub text: String,
+    /// What hooks said.
+    pub hooks: String,
 }
 
 impl Answer {
@@ -75,5 +78,5 @@ pub fn push(
     let mut text = ran.stdout;
     text.push('\n');
     text.push_str(&ran.stderr);
-    Answer { text }
+    Answer { text, hooks: ran.stderr }
 }
