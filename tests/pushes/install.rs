@@ -2,8 +2,8 @@
 
 use crate::support::clone::Push;
 use crate::support::gate::{Gate, PRODUCTION};
-use crate::support::signers::Signer;
 use crate::support::sandbox::run;
+use crate::support::signers::Signer;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -257,6 +257,16 @@ fn config_check_tells_warnings_from_errors() {
         said.contains("countersign.toml:") && said.contains("force-push") && said.contains('^'),
         "{said}"
     );
+}
+
+#[test]
+fn n02_config_check_warns_of_selectors_that_match_nothing() {
+    let gate = Gate::prepared(&PRODUCTION.replace("[\"**\"]", "[\"infra/**\"]"));
+    gate.bare("other/app", &[]);
+    let ran = gate.countersign(&["config", "check"]);
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.code(), Some(0), "{said}");
+    assert!(said.contains("ruleset `production` matches none of the known repositories"), "{said}");
 }
 
 #[test]

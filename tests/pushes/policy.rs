@@ -313,6 +313,19 @@ fn n18_the_pusher_comes_from_the_variable_of_the_configured_server_and_from_no_o
 }
 
 #[test]
+fn push_options_are_recorded_and_obeyed_by_nobody() {
+    let (gate, _) = Gate::production();
+    let bare = gate.repository("infra/live");
+    gate.sandbox.git(&bare, &["config", "receive.advertisePushOptions", "true"]).ok();
+    let work = gate.clone_of(&bare);
+    work.commit(None, "unsigned");
+    let options = ["--push-option=skip-all", "--push-option=red\u{1b}[31m=1"];
+    work.push(&[options[0], options[1], "main"]).assert_refused(&["missing-ticket", "unsigned-commit"]);
+    let record = gate.last_decision()["push_options"].to_string();
+    assert!(record.contains("skip-all") && record.contains("red") && !record.contains("\\u001b"), "{record}");
+}
+
+#[test]
 fn n23_counted_budgets_are_refusals_that_name_the_figures() {
     let policy = format!("{PRODUCTION}\n[limits]\nrefs = 3\ncommits = 20\n");
     let (gate, _) = Gate::with_alice(&policy);

@@ -1,9 +1,9 @@
 //! What is judged whatever the configuration says: names, ids, hierarchies, aliases, cut histories.
 
 use crate::support::gate::{Gate, PRODUCTION};
-use crate::support::signers::Signer;
 use crate::support::receive_pack::{self, Answer, Update};
 use crate::support::sandbox::run;
+use crate::support::signers::Signer;
 use crate::support::snapshot::{Snapshot, assert_clean};
 use std::path::{Path, PathBuf};
 

@@ -2,11 +2,12 @@
 
 use crate::support::gate::{Gate, PRODUCTION};
 use crate::support::history;
-use crate::support::signers::Signer;
 use crate::support::sandbox::run;
+use crate::support::signers::Signer;
 use crate::support::snapshot::assert_clean;
 use crate::support::sshd::Sshd;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Tickets only, so that histories made in bulk can be let in.
@@ -109,6 +110,51 @@ fn n18_over_ssh_the_pusher_is_the_account_of_the_login() {
     let work = work.over(sshd.url(&bare), sshd.client());
     work.accepted(&["main"]);
     assert!(gate.last_decision().to_string().contains("alice-laptop"));
+}
+
+/// Needs the rights to start a process as somebody else; without them there is nothing to test.
+#[test]
+fn n21_the_daemon_runs_under_its_own_account() {
+    let gate = Gate::prepared(PRODUCTION);
+    if !rustix::process::getuid().is_root() {
+        eprintln!("not run: only root can start a daemon under another account");
+        return;
+    }
+    let alice = Signer::ssh(&gate.sandbox, "alice", &["ed25519"]);
+    gate.trust(&alice, "sre");
+    gate.daemon_keys.replace("clients = [0]".to_owned());
+    gate.configure(PRODUCTION);
+    let account = 65534;
+    for place in ["run", "state"] {
+        let place = gate.home.join(place);
+        fs::create_dir_all(&place).unwrap();
+        for entry in fs::read_dir(&place).unwrap().flatten() {
+            std::os::unix::fs::chown(entry.path(), Some(account), Some(account)).unwrap();
+        }
+        std::os::unix::fs::chown(&place, Some(account), Some(account)).unwrap();
+    }
+    // The directories above are this test's alone; the capability is what reads through them.
+    fs::set_permissions(gate.sandbox.root(), fs::Permissions::from_mode(0o711)).unwrap();
+    let mut command = gate.sandbox.command("setpriv", gate.sandbox.root());
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]);
+    command.args(["--bounding-set=-all,+dac_read_search", "--inh-caps=-all,+dac_read_search"]);
+    command.args(["--ambient-caps=-all,+dac_read_search"]);
+    command.arg(crate::support::gate::PROGRAM).arg("serve").arg("--config").arg(gate.config());
+    gate.start_as(command);
+
+    let bare = gate.repository("infra/live");
+    let hook = fs::read_to_string(bare.join("hooks/pre-receive")).unwrap();
+    assert!(hook.contains("server-uid 65534\n"), "{hook}");
+    fs::set_permissions(&bare, fs::Permissions::from_mode(0o700)).unwrap();
+    let work = gate.clone_of(&bare);
+    work.commit(Some(&alice), "OPS-1: read from a quarantine of mode 0700");
+    work.accepted(&["main"]);
+    work.commit(None, "OPS-2: unsigned");
+    work.push(&["main"]).assert_refused(&["unsigned-commit"]);
+    let state = fs::metadata(gate.state()).unwrap();
+    assert_eq!(state.permissions().mode() & 0o077, 0, "nobody else can look at the state");
+    assert_eq!(gate.last_decision()["peer_uid"], 0);
+    gate.stop();
 }
 
 #[test]

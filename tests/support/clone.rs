@@ -1,8 +1,8 @@
 //! A pusher's work tree.
 
 use super::gate::Gate;
-use super::signers::Signer;
 use super::sandbox::{Ran, run};
+use super::signers::Signer;
 use super::snapshot::{Snapshot, assert_clean};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! A gate of its own: configuration, keyring, daemon, repositories, all in one temporary directory.
 
 use super::clone::Clone;
-use super::signers::Signer;
 use super::sandbox::{Ran, Sandbox, run};
+use super::signers::Signer;
 use super::sshd::free_port;
 use super::wait_for;
 use rustix::process::{Pid, Signal, kill_process};

@@ -43,6 +43,7 @@ fn collect(directory: &Path, out: &mut BTreeSet<PathBuf>) {
 pub fn assert_clean(sandbox: &Sandbox, repository: &Path) {
     let fsck = sandbox.git(repository, &["fsck", "--full", "--strict", "--no-dangling"]);
     // A branch that does not exist yet is worth a notice to it, and nothing more.
-    let mut said = fsck.stdout.lines().chain(fsck.stderr.lines()).filter(|line| !line.starts_with("notice: "));
+    let mut said =
+        fsck.stdout.lines().chain(fsck.stderr.lines()).filter(|line| !line.starts_with("notice: "));
     assert!(fsck.status.success() && said.next().is_none(), "{}{}", fsck.stdout, fsck.stderr);
 }
