@@ -1,7 +1,7 @@
 //! Whether the library reads git's repositories as git does: real repositories, real quarantines of
 //! pushes in flight, and git itself as the judge.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod support;
 
@@ -361,11 +361,12 @@ fn names_are_never_completed() {
 
 #[test]
 fn a_ref_that_cannot_be_read_is_an_error_and_not_an_absence() {
-    let damage: [(&str, &dyn Fn(&Path)); 4] = [
-        ("empty", &|bare| fs::write(bare.join("refs/heads/bad"), "").unwrap()),
-        ("garbage", &|bare| fs::write(bare.join("refs/heads/bad"), "garbage\n").unwrap()),
-        ("short id", &|bare| fs::write(bare.join("refs/heads/bad"), "abcdef\n").unwrap()),
-        ("packed", &|bare| fs::write(bare.join("packed-refs"), "# pack-refs with: \ngarbage\n").unwrap()),
+    type Damage = fn(&Path);
+    let damage: [(&str, Damage); 4] = [
+        ("empty", |bare| fs::write(bare.join("refs/heads/bad"), "").unwrap()),
+        ("garbage", |bare| fs::write(bare.join("refs/heads/bad"), "garbage\n").unwrap()),
+        ("short id", |bare| fs::write(bare.join("refs/heads/bad"), "abcdef\n").unwrap()),
+        ("packed", |bare| fs::write(bare.join("packed-refs"), "# pack-refs with: \ngarbage\n").unwrap()),
     ];
     for (what, damage) in damage {
         let sandbox = Sandbox::new();

@@ -316,7 +316,7 @@ fn the_audit_log_tells_who_what_when_and_why() {
     there.accepted(&["main"]);
 
     let records = gate.audit();
-    let decisions: Vec<_> = records.iter().filter(|record| record.get("outcome").is_some()).collect();
+    let decisions: Vec<_> = records.iter().filter(|record| record["event"] == "decision").collect();
     assert_eq!(decisions.len(), 3, "{decisions:?}");
     let accepted = decisions[0].to_string();
     for part in ["accept", "infra/live", "refs/heads/main", &id, "alice", "SHA256:", "production"] {

@@ -1,11 +1,10 @@
 //! Getting commits onto a protected ref by a way round: none of them works (N7 to N10).
 
-use crate::support::clone::Clone;
 use crate::support::gate::{Gate, PRODUCTION};
 use crate::support::signers::Signer;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A repository whose `main` has one accepted commit.
 fn scene(policy: &str) -> (Gate, Signer, PathBuf) {
@@ -17,18 +16,10 @@ fn scene(policy: &str) -> (Gate, Signer, PathBuf) {
     (gate, alice, bare)
 }
 
-/// A work tree that stands where the server's `main` stands.
-fn clone_at_main<'g>(gate: &'g Gate, bare: &Path) -> Clone<'g> {
-    let work = gate.clone_of(bare);
-    work.git(&["fetch", "--quiet", work.url(), "main:main", "--update-head-ok"]).ok();
-    work.git(&["reset", "--quiet", "--hard"]).ok();
-    work
-}
-
 #[test]
 fn n07_not_through_an_uncovered_branch() {
     let (gate, alice, bare) = scene(PRODUCTION);
-    let work = clone_at_main(&gate, &bare);
+    let work = gate.clone_at(&bare, "main");
     work.commit(None, "OPS-2: unsigned");
     work.accepted(&["main:topic"]);
     work.push(&["main"]).assert_refused(&["unsigned-commit"]);
@@ -41,7 +32,7 @@ fn n07_not_through_an_uncovered_branch() {
 #[test]
 fn n07_not_through_a_tag() {
     let (gate, _, bare) = scene(PRODUCTION);
-    let work = clone_at_main(&gate, &bare);
+    let work = gate.clone_at(&bare, "main");
     work.commit(None, "OPS-2: unsigned");
     work.sign(None, &["tag", "-a", "-m", "annotated", "v1"]);
     work.sign(None, &["tag", "light"]);
@@ -52,7 +43,7 @@ fn n07_not_through_a_tag() {
 #[test]
 fn n07_not_through_another_ref_of_the_same_push() {
     let (gate, _, bare) = scene(PRODUCTION);
-    let work = clone_at_main(&gate, &bare);
+    let work = gate.clone_at(&bare, "main");
     work.commit(None, "OPS-2: unsigned");
     for refspecs in [["main:a-topic", "main"], ["main", "main:z-topic"], ["main:refs/tags/v1", "main"]] {
         work.push(&refspecs).assert_refused(&["unsigned-commit"]);
@@ -64,7 +55,7 @@ fn n07_not_through_a_selector_that_is_widened() {
     let narrow = PRODUCTION.replace("\"refs/heads/main\", \"refs/heads/release/**\"", "\"refs/heads/main\"");
     assert_ne!(narrow, PRODUCTION);
     let (gate, alice, bare) = scene(&narrow);
-    let work = clone_at_main(&gate, &bare);
+    let work = gate.clone_at(&bare, "main");
     work.commit(None, "OPS-2: unsigned");
     work.accepted(&["main:release/1"]);
     gate.reconfigure(PRODUCTION);
@@ -91,7 +82,7 @@ fn n07_not_by_way_of_an_evaluation() {
 #[test]
 fn n07_not_by_way_of_an_evaluation_in_between() {
     let (gate, alice, bare) = scene(PRODUCTION);
-    let work = clone_at_main(&gate, &bare);
+    let work = gate.clone_at(&bare, "main");
     gate.reconfigure(&PRODUCTION.replace("\"enforce\"", "\"evaluate\""));
     work.commit(None, "OPS-2: unsigned, under evaluation");
     work.accepted(&["main"]);
@@ -103,7 +94,7 @@ fn n07_not_by_way_of_an_evaluation_in_between() {
 #[test]
 fn n07_not_through_a_ref_that_was_moved_behind_the_gate() {
     let (gate, alice, bare) = scene(PRODUCTION);
-    let work = clone_at_main(&gate, &bare);
+    let work = gate.clone_at(&bare, "main");
     let unsigned = work.commit(None, "OPS-2: unsigned");
     work.accepted(&["main:topic"]);
     gate.sandbox.git(&bare, &["update-ref", "refs/heads/main", &unsigned]).ok();
@@ -119,7 +110,7 @@ fn n07_what_one_ruleset_accepted_is_new_to_another() {
          [ruleset.refuse]\nmissing-ticket = {{ projects = [\"OPS\"], where = [\"subject\"] }}\n"
     );
     let (gate, _, bare) = scene(&two);
-    let work = clone_at_main(&gate, &bare);
+    let work = gate.clone_at(&bare, "main");
     work.commit(None, "OPS-2: unsigned, with a ticket");
     work.accepted(&["main:topic/1"]);
     work.push(&["main"]).assert_refused(&["unsigned-commit"]);
@@ -128,7 +119,7 @@ fn n07_what_one_ruleset_accepted_is_new_to_another() {
 #[test]
 fn n07_what_was_accepted_on_one_covered_ref_is_not_judged_again_on_another() {
     let (gate, alice, bare) = scene(PRODUCTION);
-    let work = clone_at_main(&gate, &bare);
+    let work = gate.clone_at(&bare, "main");
     work.commit(Some(&alice), "OPS-2: next");
     work.accepted(&["main"]);
     // Her key is gone, her commits stay accepted.
@@ -177,7 +168,7 @@ fn n09_history_that_nobody_vouched_for_is_undecided_until_it_is_adopted() {
 #[test]
 fn n09_a_lost_state_does_not_vouch_for_anything() {
     let (gate, alice, bare) = scene(PRODUCTION);
-    let work = clone_at_main(&gate, &bare);
+    let work = gate.clone_at(&bare, "main");
     gate.stop();
     fs::remove_dir_all(gate.state()).unwrap();
     gate.start();
@@ -193,7 +184,7 @@ fn n10_what_was_decided_but_not_applied_is_judged_again() {
     let olga = Signer::ssh(&gate.sandbox, "olga", &["ed25519"]);
     gate.trust(&olga, "sre");
     gate.reload();
-    let work = clone_at_main(&gate, &bare);
+    let work = gate.clone_at(&bare, "main");
     work.commit(Some(&alice), "OPS-2: stopped by another hook");
     let update = bare.join("hooks/update");
     fs::write(&update, "#!/bin/sh\nexit 1\n").unwrap();
@@ -214,7 +205,7 @@ fn n10_a_ref_that_is_seen_at_its_decided_value_is_applied() {
     let olga = Signer::ssh(&gate.sandbox, "olga", &["ed25519"]);
     gate.trust(&olga, "sre");
     gate.reload();
-    let work = clone_at_main(&gate, &bare);
+    let work = gate.clone_at(&bare, "main");
     fs::rename(bare.join("hooks/post-receive"), bare.join("hooks/post-receive.off")).unwrap();
     work.commit(Some(&alice), "OPS-2: nobody reports that it is in");
     work.accepted(&["main"]);

@@ -3,7 +3,7 @@
 //! Every push goes through [`support::clone::Clone::push`], which holds after each refusal that refs and
 //! objects of the repository are what they were, and after every push that `git fsck` finds no fault.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -13,4 +13,5 @@ mod install;
 mod laundering;
 mod policy;
 mod protocol;
+mod readme;
 mod transport;

@@ -109,6 +109,26 @@ fn n05_names_that_break_the_rules_are_malformed() {
 }
 
 #[test]
+fn n04_a_name_that_is_no_text_is_covered_like_any_other() {
+    let scene = Scene::new();
+    let work = scene.gate.clone_of(&scene.bare);
+    let unsigned = work.commit(None, "OPS-9: unsigned");
+    let before = Snapshot::of(&scene.gate.sandbox, &scene.bare);
+    for name in [&b"refs/heads/release/\xff\xfe"[..], "refs/heads/release/\u{202e}\u{e9}".as_bytes()] {
+        let updates = [(ZERO, unsigned.as_str(), name)];
+        let answer =
+            receive_pack::push(&scene.gate.sandbox, &scene.bare, &work.path, &updates, &[&unsigned], &[]);
+        assert_rules(&answer, &["unsigned-commit"]);
+        assert!(
+            !answer.hooks.contains('\u{202e}') && !answer.hooks.contains('\u{fffd}'),
+            "{:?}",
+            answer.hooks
+        );
+    }
+    assert_eq!(before, Snapshot::of(&scene.gate.sandbox, &scene.bare));
+}
+
+#[test]
 fn n05_a_new_object_that_is_absent_is_malformed() {
     let scene = Scene::new();
     let answer = scene.refused(&[(ZERO, &"7".repeat(40), b"refs/heads/new")], &[]);
@@ -140,9 +160,7 @@ fn n04_a_push_to_an_alias_is_refused_and_judged_as_its_target() {
     {
         sandbox.git(&scene.bare, &["symbolic-ref", alias, target]).ok();
     }
-    let work = scene.gate.clone_of(&scene.bare);
-    work.git(&["fetch", "--quiet", work.url(), "main:main", "--update-head-ok"]).ok();
-    work.git(&["reset", "--quiet", "--hard"]).ok();
+    let work = scene.gate.clone_at(&scene.bare, "main");
     work.commit(None, "unsigned");
     for alias in ["alias", "nested"] {
         let push = work.push(&[&format!("main:{alias}")]);
@@ -163,9 +181,7 @@ fn n04_where_aliases_are_allowed_they_are_judged_as_their_targets() {
     scene.gate.repository_keys.replace("allow-symref-push = true".to_owned());
     scene.gate.reconfigure(PRODUCTION);
     scene.gate.sandbox.git(&scene.bare, &["symbolic-ref", "refs/heads/alias", "refs/heads/main"]).ok();
-    let work = scene.gate.clone_of(&scene.bare);
-    work.git(&["fetch", "--quiet", work.url(), "main:main", "--update-head-ok"]).ok();
-    work.git(&["reset", "--quiet", "--hard"]).ok();
+    let work = scene.gate.clone_at(&scene.bare, "main");
     work.commit(None, "OPS-3: unsigned");
     work.push(&["main:alias"]).assert_refused(&["unsigned-commit"]);
     work.git(&["reset", "--quiet", "--hard", "HEAD~1"]).ok();
@@ -173,6 +189,20 @@ fn n04_where_aliases_are_allowed_they_are_judged_as_their_targets() {
     work.accepted(&["main:alias"]);
     assert_eq!(work.server("refs/heads/main"), Some(next));
     work.push(&[":alias"]).assert_refused(&["ref-deletion"]);
+}
+
+#[test]
+fn n04_an_alias_and_its_target_do_not_move_in_one_push() {
+    let scene = Scene::new();
+    scene.gate.repository_keys.replace("allow-symref-push = true".to_owned());
+    scene.gate.reconfigure(PRODUCTION);
+    scene.gate.sandbox.git(&scene.bare, &["symbolic-ref", "refs/heads/alias", "refs/heads/main"]).ok();
+    let work = scene.gate.clone_at(&scene.bare, "main");
+    let next = work.commit(Some(&scene.alice), "OPS-3: signed");
+    let after = work.commit(Some(&scene.alice), "OPS-4: signed");
+    let refspecs = [format!("{next}:refs/heads/main"), format!("{after}:refs/heads/alias")];
+    work.push(&[&refspecs[0], &refspecs[1]]).assert_refused(&["malformed-update"]);
+    work.push(&[&refspecs[0], ":refs/heads/alias"]).assert_refused(&["malformed-update", "ref-deletion"]);
 }
 
 #[test]
@@ -209,9 +239,7 @@ fn n03_records_follow_a_repository_that_is_renamed() {
     let scene = Scene::new();
     let renamed = scene.gate.place("infra/renamed");
     std::fs::rename(&scene.bare, &renamed).unwrap();
-    let work = scene.gate.clone_of(&renamed);
-    work.git(&["fetch", "--quiet", work.url(), "main:main", "--update-head-ok"]).ok();
-    work.git(&["reset", "--quiet", "--hard"]).ok();
+    let work = scene.gate.clone_at(&renamed, "main");
     work.commit(Some(&scene.alice), "OPS-3: after the move");
     work.accepted(&["main"]);
 }
@@ -221,9 +249,7 @@ fn n03_a_copy_does_not_inherit_what_the_original_was_trusted_with() {
     let scene = Scene::new();
     let copy = scene.gate.place("infra/copy");
     copy_directory(&scene.bare, &copy);
-    let work = scene.gate.clone_of(&copy);
-    work.git(&["fetch", "--quiet", work.url(), "main:main", "--update-head-ok"]).ok();
-    work.git(&["reset", "--quiet", "--hard"]).ok();
+    let work = scene.gate.clone_at(&copy, "main");
     work.commit(Some(&scene.alice), "OPS-3: to the copy");
     work.push(&["main"]).assert_undecided("countersign-id");
 }

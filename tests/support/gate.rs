@@ -297,6 +297,14 @@ impl Gate {
         Clone::of(self, repository)
     }
 
+    /// The same, standing where a branch of the repository stands.
+    pub fn clone_at(&self, repository: &Path, branch: &str) -> Clone<'_> {
+        let work = Clone::of(self, repository);
+        work.git(&["fetch", "--quiet", work.url(), branch]).ok();
+        work.git(&["checkout", "--quiet", "-B", branch, "FETCH_HEAD"]).ok();
+        work
+    }
+
     /// All records, oldest first.
     pub fn audit(&self) -> Vec<serde_json::Value> {
         let ran = self.countersign(&["audit", "log", "--format", "json"]).ok();
@@ -314,8 +322,8 @@ impl Gate {
     /// The newest record of a decision.
     pub fn last_decision(&self) -> serde_json::Value {
         let records = self.audit();
-        let decisions = records.into_iter().filter(|record| record.get("outcome").is_some());
-        decisions.last().expect("there is a decision on record")
+        let mut decisions = records.into_iter().filter(|record| record["event"] == "decision");
+        decisions.next_back().expect("there is a decision on record")
     }
 }
 

@@ -2,7 +2,7 @@
 //! of the machine or of its user reaches a test.
 
 // Each test program uses its own part of this.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::print_stderr)]
 
 pub mod clone;
 pub mod gate;
