@@ -244,6 +244,51 @@ fn a_repack_beside_short_readers() {
     read_beside(&[&["repack", "-q", "-a", "-d"], &["pack-refs", "--all"]], false);
 }
 
+#[test]
+fn every_layout_that_housekeeping_leaves_behind() {
+    type Layout = &'static [&'static [&'static str]];
+    let layouts: [(&str, Layout); 6] = [
+        ("several packs under one index", &[&["multi-pack-index", "write"]]),
+        ("one index, its chain", &[&["multi-pack-index", "write", "--incremental"]]),
+        ("geometric", &[&["repack", "-q", "-d", "--geometric=2", "--write-midx"]]),
+        (
+            "a cruft pack",
+            &[&["update-ref", "-d", "refs/heads/one"], &["gc", "--quiet", "--cruft", "--no-prune"]],
+        ),
+        ("old index", &[&["-c", "pack.indexVersion=1", "repack", "-q", "-a", "-d", "-F"]]),
+        (
+            "bitmaps and graphs",
+            &[&["repack", "-q", "-a", "-d", "-b"], &["commit-graph", "write", "--reachable"]],
+        ),
+    ];
+    for format in ["sha1", "sha256"] {
+        for (what, commands) in layouts {
+            let sandbox = Sandbox::new();
+            let bare = sandbox.bare("server.git", &[&format!("--object-format={format}")]);
+            let mut ids = Vec::new();
+            for branch in ["one", "two", "three"] {
+                ids.extend(history::line(&sandbox, &bare, &format!("refs/heads/{branch}"), 130));
+            }
+            for arguments in commands {
+                let ran = sandbox.git(&bare, arguments);
+                // An older git may not know an option; the index version is not for SHA-256.
+                assert!(
+                    ran.status.success() || format == "sha256" || what == "one index, its chain",
+                    "{what}: {}",
+                    ran.stderr
+                );
+            }
+            ids.extend(history::line(&sandbox, &bare, "refs/heads/after", 3));
+            let repository = open(&bare);
+            let mut buffer = Vec::new();
+            for hex in &ids {
+                let found = repository.objects().read(&id(hex), &mut buffer);
+                assert!(matches!(found, Ok(Some(ObjectKind::Commit))), "{what}, {format}: {hex}: {found:?}");
+            }
+        }
+    }
+}
+
 // --- refs ---------------------------------------------------------------------------------------
 
 #[test]

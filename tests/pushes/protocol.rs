@@ -255,6 +255,42 @@ fn n03_a_copy_does_not_inherit_what_the_original_was_trusted_with() {
 }
 
 #[test]
+fn n03_names_are_physical_however_the_path_is_written() {
+    let scene = Scene::new();
+    let sandbox = &scene.gate.sandbox;
+    let link = sandbox.path("link");
+    std::os::unix::fs::symlink(scene.gate.home.join("repositories"), &link).unwrap();
+    let work = scene.gate.clone_at(&scene.bare, "main");
+    work.commit(None, "OPS-3: unsigned");
+    let url = link.join("infra/../infra/live.git");
+    let work = work.over(url.to_str().unwrap().to_owned(), "false");
+    work.push(&["main"]).assert_refused(&["unsigned-commit"]);
+    assert_eq!(scene.gate.last_decision()["repository"], "infra/live");
+}
+
+#[test]
+fn n03_a_repository_with_a_work_tree_is_named_without_its_git_directory() {
+    let scene = Scene::new();
+    let sandbox = &scene.gate.sandbox;
+    let tree = sandbox.work_tree("gate/repositories/infra/tree", &[]);
+    scene.gate.install(&tree.join(".git"));
+    sandbox.git(&tree, &["checkout", "--quiet", "-b", "elsewhere"]).ok();
+    let linked = sandbox.path("linked");
+    sandbox.commit(&tree, "a start");
+    sandbox.git(&tree, &["worktree", "add", "--quiet", "-b", "more", linked.to_str().unwrap()]).ok();
+    for path in [tree.join(".git"), tree.clone(), linked] {
+        let work = scene.gate.clone_of(&tree.join(".git"));
+        let work = work.over(path.to_str().unwrap().to_owned(), "false");
+        work.commit(None, "OPS-3: unsigned");
+        work.push(&["main"]).assert_refused(&["unsigned-commit"]);
+        assert_eq!(scene.gate.last_decision()["repository"], "infra/tree");
+    }
+    let work = scene.gate.clone_of(&tree.join(".git"));
+    work.commit(Some(&scene.alice), "OPS-4: signed");
+    work.accepted(&["main"]);
+}
+
+#[test]
 fn n03_a_repository_outside_the_root_is_undecided() {
     let scene = Scene::new();
     let sandbox = &scene.gate.sandbox;

@@ -6,6 +6,7 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Stopped when dropped.
@@ -85,7 +86,16 @@ impl Drop for Sshd {
     }
 }
 
-/// A port that nobody listens at right now.
+/// A port that nobody listens at, and that is given out once: below those that the kernel hands to
+/// clients, and each test process starts somewhere else.
 pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = 12_000 + std::process::id() % 100 * 200;
+    loop {
+        let offset = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(start + offset % 200).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
