@@ -1,0 +1,289 @@
+//! The canonical form of a signature's armor (G10 to G12, S2), checked before any library sees it.
+//!
+//! Git, GnuPG, OpenSSH and the crates each tolerate something else around an armor: text before it,
+//! text after it, blanks inside it. What is tolerated is unsigned text that somebody displays, so one
+//! strict reading comes first and the verifiers decode only what passed it.
+
+use super::object::SignatureFormat;
+use data_encoding::BASE64;
+
+/// Largest OpenPGP or SSH armor, in bytes (G12). Real ones stay far below it.
+pub(super) const MAX_ARMOR: usize = 16 * 1024;
+/// Largest CMS armor, in bytes (G12): these carry certificate chains.
+pub(super) const MAX_CMS_ARMOR: usize = 64 * 1024;
+
+/// What is wrong with an armor: the reason code and the same for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) code: &'static str,
+    pub(super) why: &'static str,
+}
+
+const fn fault(code: &'static str, why: &'static str) -> Fault {
+    Fault { code, why }
+}
+
+/// The text between the dashes of a BEGIN line that git takes for the start of a signature.
+pub(super) const MARKERS: [&[u8]; 4] = [
+    b"-----BEGIN PGP SIGNATURE-----",
+    b"-----BEGIN PGP MESSAGE-----",
+    b"-----BEGIN SSH SIGNATURE-----",
+    b"-----BEGIN SIGNED MESSAGE-----",
+];
+
+const fn end_marker(format: SignatureFormat) -> &'static [u8] {
+    match format {
+        SignatureFormat::OpenPgp => b"-----END PGP SIGNATURE-----",
+        SignatureFormat::Ssh => b"-----END SSH SIGNATURE-----",
+        SignatureFormat::X509 => b"-----END SIGNED MESSAGE-----",
+    }
+}
+
+fn format_of(begin_line: &[u8]) -> Option<SignatureFormat> {
+    match begin_line {
+        b"-----BEGIN PGP SIGNATURE-----" => Some(SignatureFormat::OpenPgp),
+        b"-----BEGIN SSH SIGNATURE-----" => Some(SignatureFormat::Ssh),
+        b"-----BEGIN SIGNED MESSAGE-----" => Some(SignatureFormat::X509),
+        _ => None,
+    }
+}
+
+/// Checks that `value` is one armor in canonical form, and returns its format and the length of the
+/// part from BEGIN to END, END's line feed included where there is one.
+pub(super) fn check(value: &[u8]) -> Result<(SignatureFormat, usize), Fault> {
+    if value.iter().all(|byte| *byte == b'\n') {
+        return Err(fault("sig.empty", "the signature has no content"));
+    }
+    if value.len() > MAX_CMS_ARMOR {
+        return Err(fault("sig.too_large", "the signature is larger than 64 KiB"));
+    }
+    let mut lines = Lines { rest: value, at: 0 };
+    let first = lines.next().unwrap_or_default();
+    let format = format_of(first).ok_or_else(|| begin_fault(first))?;
+    if format != SignatureFormat::X509 && value.len() > MAX_ARMOR {
+        return Err(fault("sig.too_large", "the signature is larger than 16 KiB"));
+    }
+    let mut body = Body::new(format);
+    let end = loop {
+        let line = lines.next().ok_or(fault("sig.truncated", "the signature has no END line"))?;
+        if line == end_marker(format) {
+            break lines.at;
+        }
+        if line.starts_with(b"-----") {
+            return Err(if line.starts_with(b"-----END ") {
+                fault("sig.label", "the END line does not fit the BEGIN line")
+            } else {
+                fault("sig.multiple_blocks", "there is a second BEGIN line in the signature")
+            });
+        }
+        body.line(line)?;
+    };
+    body.finish()?;
+    if value[end..].iter().any(|byte| *byte != b'\n') {
+        return Err(fault("sig.trailing", "there is text after the END line"));
+    }
+    Ok((format, end))
+}
+
+fn begin_fault(first: &[u8]) -> Fault {
+    if first.contains(&b'\r') {
+        fault("sig.cr", "there is a carriage return in the signature")
+    } else if MARKERS.iter().any(|marker| first.starts_with(marker)) && format_of(first).is_none() {
+        match first {
+            b"-----BEGIN PGP MESSAGE-----" => {
+                fault("sig.label", "the label PGP MESSAGE is not that of a signature")
+            }
+            _ => fault("sig.leading", "the BEGIN line has more text on it"),
+        }
+    } else if first.starts_with(b"-----BEGIN ") {
+        fault("sig.label", "the BEGIN line has an unknown label")
+    } else {
+        fault("sig.leading", "the signature does not start with a BEGIN line")
+    }
+}
+
+/// Splits at line feeds and knows how far it got.
+struct Lines<'a> {
+    rest: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Lines<'a> {
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let end = self.rest.iter().position(|byte| *byte == b'\n');
+        let (line, used) = end.map_or((self.rest, self.rest.len()), |end| (&self.rest[..end], end + 1));
+        self.rest = &self.rest[used..];
+        self.at += used;
+        Some(line)
+    }
+}
+
+/// What has been seen between BEGIN and END.
+struct Body {
+    in_headers: bool,
+    data_lines: usize,
+    padded: bool,
+    checksum: bool,
+    pgp: bool,
+}
+
+impl Body {
+    fn new(format: SignatureFormat) -> Self {
+        let pgp = format == SignatureFormat::OpenPgp;
+        Self { in_headers: pgp, data_lines: 0, padded: false, checksum: false, pgp }
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), Fault> {
+        if line.contains(&b'\r') {
+            return Err(fault("sig.cr", "there is a carriage return in the signature"));
+        }
+        if self.in_headers {
+            if line.is_empty() {
+                self.in_headers = false;
+                return Ok(());
+            }
+            // `Version: GnuPG v2`, `Comment: ...`: unsigned, shown by nobody, common in old history.
+            let named = line.windows(2).position(|pair| pair == b": ").is_some_and(|at| {
+                at > 0 && line[..at].iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+            }) || line.ends_with(b":");
+            if !named || line.iter().any(|byte| byte.is_ascii_control()) {
+                return Err(fault("sig.armor", "the armor's own headers are malformed"));
+            }
+            return Ok(());
+        }
+        if self.checksum {
+            return Err(fault("sig.armor", "there is data after the armor's checksum"));
+        }
+        if self.pgp && line.first() == Some(&b'=') && line.len() == 5 && is_base64(&line[1..]) {
+            // CRC-24 is optional and no security (O1): its place is checked, its value is not.
+            self.checksum = true;
+            return Ok(());
+        }
+        let digits = line.len() - line.iter().rev().take_while(|byte| **byte == b'=').count();
+        if self.padded || line.is_empty() || digits == 0 || !is_base64(&line[..digits]) {
+            return Err(fault("sig.armor", "there is something else than base64 in the signature"));
+        }
+        self.padded = digits != line.len();
+        self.data_lines += 1;
+        Ok(())
+    }
+
+    fn finish(&self) -> Result<(), Fault> {
+        if self.in_headers {
+            return Err(fault("sig.armor", "there is no empty line after the armor's own headers"));
+        }
+        if self.data_lines == 0 {
+            return Err(fault("sig.empty", "the signature has no content"));
+        }
+        Ok(())
+    }
+}
+
+fn is_base64(text: &[u8]) -> bool {
+    text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+}
+
+/// The bytes inside an armor of `format`; checks it again, so that nobody has to have done so before.
+pub(super) fn decode(value: &[u8], format: SignatureFormat) -> Result<Vec<u8>, Fault> {
+    let (found, end) = check(value)?;
+    if found != format {
+        return Err(fault("sig.label", "the label is that of another kind of signature"));
+    }
+    let mut lines = Lines { rest: &value[..end], at: 0 };
+    let mut headers = format == SignatureFormat::OpenPgp;
+    let mut text = Vec::with_capacity(end);
+    while let Some(line) = lines.next() {
+        if line.starts_with(b"-----") {
+            continue;
+        }
+        if headers {
+            headers = !line.is_empty();
+            continue;
+        }
+        // The checksum line, the only one that starts with the padding character.
+        if line.first() != Some(&b'=') {
+            text.extend_from_slice(line);
+        }
+    }
+    BASE64.decode(&text).map_err(|_| fault("sig.armor", "the signature's base64 is not canonical"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SSH: &[u8] = b"-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\nAAAA\n-----END SSH SIGNATURE-----\n";
+    const PGP: &[u8] =
+        b"-----BEGIN PGP SIGNATURE-----\nComment: x\n\niQEz\n=abcd\n-----END PGP SIGNATURE-----\n";
+
+    fn code(value: &[u8]) -> &'static str {
+        check(value).map_or_else(|fault| fault.code, |_| "ok")
+    }
+
+    fn replaced(value: &[u8], from: &str, to: &str) -> Vec<u8> {
+        String::from_utf8(value.to_vec()).unwrap().replacen(from, to, 1).into_bytes()
+    }
+
+    #[test]
+    fn accepts_the_canonical_forms() {
+        assert_eq!(check(SSH), Ok((SignatureFormat::Ssh, SSH.len())));
+        assert_eq!(check(PGP), Ok((SignatureFormat::OpenPgp, PGP.len())));
+        assert_eq!(decode(SSH, SignatureFormat::Ssh), Ok(b"SSHSIG\0\0\0".to_vec()));
+        assert_eq!(decode(PGP, SignatureFormat::OpenPgp), Ok(vec![0x89, 0x01, 0x33]));
+        let without_line_feed = &SSH[..SSH.len() - 1];
+        assert_eq!(check(without_line_feed), Ok((SignatureFormat::Ssh, SSH.len() - 1)));
+        assert_eq!(check(&[SSH, b"\n\n"].concat()), Ok((SignatureFormat::Ssh, SSH.len())));
+    }
+
+    #[test]
+    fn g10_refuses_everything_around_and_inside() {
+        for (value, wanted) in [
+            (b"".to_vec(), "sig.empty"),
+            (b"\n\n".to_vec(), "sig.empty"),
+            ([SSH, b"x"].concat(), "sig.trailing"),
+            ([SSH, b" "].concat(), "sig.trailing"),
+            ([SSH, SSH].concat(), "sig.trailing"),
+            ([b"x\n", SSH].concat(), "sig.leading"),
+            ([b"\n", SSH].concat(), "sig.leading"),
+            (b"garbage".to_vec(), "sig.leading"),
+            (replaced(SSH, "BEGIN SSH SIGNATURE-----", "BEGIN SSH SIGNATURE----- x"), "sig.leading"),
+            (replaced(SSH, "BEGIN SSH SIGNATURE", "BEGIN PGP MESSAGE"), "sig.label"),
+            (replaced(SSH, "BEGIN SSH SIGNATURE", "BEGIN FOO"), "sig.label"),
+            (replaced(SSH, "END SSH", "END PGP"), "sig.label"),
+            (replaced(SSH, "AAAA", "-----BEGIN SSH SIGNATURE-----"), "sig.multiple_blocks"),
+            (replaced(SSH, "AAAA", "AA AA"), "sig.armor"),
+            (replaced(SSH, "AAAA", " AAAA"), "sig.armor"),
+            (replaced(SSH, "AAAA\n", "AAAA\n\n"), "sig.armor"),
+            (replaced(SSH, "AAAA", "A=\nAAAA"), "sig.armor"),
+            (replaced(SSH, "AAAA\n", "AAAA\r\n"), "sig.cr"),
+            (replaced(SSH, "-----\n", "-----\r\n"), "sig.cr"),
+            (replaced(SSH, "-----END SSH SIGNATURE-----\n", ""), "sig.truncated"),
+            (b"-----BEGIN SSH SIGNATURE-----\n-----END SSH SIGNATURE-----\n".to_vec(), "sig.empty"),
+            (replaced(PGP, "Comment: x", "Comment\u{1b}: x"), "sig.armor"),
+            (replaced(PGP, "\n\niQEz", "\niQEz"), "sig.armor"),
+            (replaced(PGP, "=abcd\n", "=abcd\niQEz\n"), "sig.armor"),
+        ] {
+            assert_eq!(code(&value), wanted, "{}", String::from_utf8_lossy(&value));
+        }
+    }
+
+    #[test]
+    fn g12_caps_the_size() {
+        let long = |size: usize| replaced(SSH, "AAAA", &"A".repeat(size));
+        assert_eq!(code(&long(16 * 1024)), "sig.too_large");
+        assert_eq!(code(&long(65 * 1024)), "sig.too_large");
+        assert_eq!(code(&long(15 * 1024)), "ok");
+        let cms = replaced(&long(60 * 1024), "SSH SIGNATURE", "SIGNED MESSAGE");
+        assert_eq!(code(&replaced(&cms, "SSH SIGNATURE", "SIGNED MESSAGE")), "ok");
+    }
+
+    #[test]
+    fn non_canonical_base64_is_refused() {
+        // The last digit carries bits that no byte uses.
+        let value = replaced(SSH, "AAAA", "AB==");
+        assert_eq!(decode(&value, SignatureFormat::Ssh).unwrap_err().code, "sig.armor");
+    }
+}

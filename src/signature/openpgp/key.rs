@@ -1,0 +1,209 @@
+//! One key packet: its fingerprint from its own bytes, its algorithm by our policy, and the arithmetic
+//! from the `pgp` crate.
+
+use super::signature::{RawSignature, key_id_of};
+use crate::domain::text;
+use pgp::crypto::hash::HashAlgorithm;
+use pgp::packet::{PacketHeader, PublicKey};
+use pgp::types::{
+    EcdsaPublicParams, EddsaLegacyPublicParams, KeyDetails, PublicParams, SignatureBytes, Tag, VerifyingKey,
+};
+use std::fmt;
+
+/// Smallest RSA modulus that is accepted, in bits (O4).
+pub const MIN_RSA_BITS: u32 = 2048;
+
+/// The algorithm of a key, as far as the policy tells algorithms apart (O4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyAlgorithm {
+    /// RSA with a modulus of this many bits.
+    Rsa(u32),
+    /// Ed25519 in its native (RFC 9580) encoding.
+    Ed25519,
+    /// Ed25519 in the encoding that GnuPG uses.
+    Ed25519Legacy,
+    /// Ed448.
+    Ed448,
+    /// ECDSA over NIST P-256, P-384 or P-521 (the number).
+    Ecdsa(u16),
+    /// DSA: too weak.
+    Dsa,
+    /// A key that encrypts and cannot sign.
+    EncryptionOnly(&'static str),
+    /// Another algorithm or curve, or numbers that are no key.
+    Other(String),
+}
+
+impl KeyAlgorithm {
+    /// Why no signature by such a key is accepted, or `None`.
+    pub fn weakness(&self) -> Option<String> {
+        match self {
+            KeyAlgorithm::Rsa(bits) if *bits < MIN_RSA_BITS => Some(self.to_string()),
+            KeyAlgorithm::Dsa | KeyAlgorithm::Other(_) => Some(self.to_string()),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for KeyAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyAlgorithm::Rsa(bits) => write!(f, "RSA-{bits}"),
+            KeyAlgorithm::Ed25519 | KeyAlgorithm::Ed25519Legacy => write!(f, "Ed25519"),
+            KeyAlgorithm::Ed448 => write!(f, "Ed448"),
+            KeyAlgorithm::Ecdsa(bits) => write!(f, "ECDSA P-{bits}"),
+            KeyAlgorithm::Dsa => write!(f, "DSA"),
+            KeyAlgorithm::EncryptionOnly(name) => f.write_str(name),
+            KeyAlgorithm::Other(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Why a key packet cannot be used at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum KeyError {
+    #[error("it is of an unsupported version")]
+    Version,
+    #[error("its encoding is broken")]
+    Encoding,
+}
+
+/// A primary key or subkey.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    pub(super) version: u8,
+    pub(super) fingerprint: Vec<u8>,
+    /// Seconds since the epoch.
+    pub(super) created: i64,
+    pub(super) algorithm: KeyAlgorithm,
+    algorithm_id: u8,
+    /// What is hashed for this key: framing octet, length, body.
+    framed: Vec<u8>,
+    /// `None` where the crate does not know the algorithm or refuses the numbers.
+    material: Option<Box<PublicKey>>,
+}
+
+impl Key {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, KeyError> {
+        let [version @ (4 | 6), t0, t1, t2, t3, algorithm_id, ..] = *body else {
+            return Err(if matches!(body, [4 | 6, ..]) { KeyError::Encoding } else { KeyError::Version });
+        };
+        let (framed, hash) = if version == 4 {
+            let length = u16::try_from(body.len()).map_err(|_| KeyError::Encoding)?;
+            ([&[0x99][..], &length.to_be_bytes(), body].concat(), HashAlgorithm::Sha1)
+        } else {
+            let length = u32::try_from(body.len()).map_err(|_| KeyError::Encoding)?;
+            ([&[0x9b][..], &length.to_be_bytes(), body].concat(), HashAlgorithm::Sha256)
+        };
+        // An error here is a detected SHA-1 collision attack.
+        let fingerprint = hash.digest(&framed).map_err(|_| KeyError::Encoding)?;
+        let length = u32::try_from(body.len()).map_err(|_| KeyError::Encoding)?;
+        let header = PacketHeader::new_fixed(Tag::PublicKey, length);
+        // The crate re-encodes what it understood to compute a fingerprint: a different one means that
+        // it understood something else than these bytes.
+        let material = PublicKey::try_from_reader(header, body)
+            .ok()
+            .filter(|key| key.fingerprint().as_bytes() == fingerprint)
+            .map(Box::new);
+        let algorithm = match &material {
+            Some(key) => algorithm_of(key.public_params(), algorithm_id),
+            None => KeyAlgorithm::Other(format!("algorithm {algorithm_id} with unusable numbers")),
+        };
+        let created = i64::from(u32::from_be_bytes([t0, t1, t2, t3]));
+        Ok(Self { version, fingerprint, created, algorithm, algorithm_id, framed, material })
+    }
+
+    pub(super) fn key_id(&self) -> [u8; 8] {
+        key_id_of(&self.fingerprint)
+    }
+
+    pub(super) fn hex(&self) -> String {
+        hex(&self.fingerprint)
+    }
+
+    /// What is hashed for this key.
+    pub(super) fn framed(&self) -> &[u8] {
+        &self.framed
+    }
+
+    /// Whether this key made `signature` over `parts`: arithmetic, nothing else.
+    pub(super) fn made(&self, signature: &RawSignature, parts: &[&[u8]]) -> bool {
+        let versions_fit = match signature.version {
+            6 => self.version == 6,
+            _ => self.version == 4,
+        };
+        let Some(material) = self.material.as_ref().filter(|_| {
+            // RSA has a second id, for keys that only sign.
+            let same = |id: u8| if id == 3 { 1 } else { id };
+            versions_fit && same(signature.key_algorithm) == same(self.algorithm_id)
+        }) else {
+            return false;
+        };
+        let Some(digest) = signature.digest(parts) else { return false };
+        let point = match material.public_params() {
+            PublicParams::Ed25519(params) => Some(&params.key),
+            PublicParams::EdDSALegacy(EddsaLegacyPublicParams::Ed25519 { key }) => Some(key),
+            _ => None,
+        };
+        if let Some(point) = point {
+            // Strict, where the crate is not: no small-order points, one form for one signature (K074).
+            let Some(bytes) = ed25519_bytes(signature.numbers()) else { return false };
+            return point.verify_strict(&digest, &bytes.into()).is_ok();
+        }
+        material.verify(signature.hash, &digest, signature.numbers()).is_ok()
+    }
+}
+
+fn ed25519_bytes(numbers: &SignatureBytes) -> Option<[u8; 64]> {
+    match numbers {
+        SignatureBytes::Native(bytes) => bytes[..].try_into().ok(),
+        SignatureBytes::Mpis(mpis) => {
+            let [r, s] = &mpis[..] else { return None };
+            let mut out = [0; 64];
+            for (half, number) in out.chunks_exact_mut(32).zip([r.as_ref(), s.as_ref()]) {
+                let start = half.len().checked_sub(number.len())?;
+                half[start..].copy_from_slice(number);
+            }
+            Some(out)
+        }
+    }
+}
+
+fn algorithm_of(params: &PublicParams, id: u8) -> KeyAlgorithm {
+    match params {
+        // The crate's own type is a fork's: its size comes from the number's encoding.
+        PublicParams::RSA(params) => {
+            use pgp::ser::Serialize;
+            let bits = params.to_bytes().ok().and_then(|bytes| bytes.first_chunk::<2>().copied());
+            KeyAlgorithm::Rsa(bits.map_or(0, u16::from_be_bytes).into())
+        }
+        PublicParams::DSA(_) => KeyAlgorithm::Dsa,
+        PublicParams::ECDSA(EcdsaPublicParams::P256 { .. }) => KeyAlgorithm::Ecdsa(256),
+        PublicParams::ECDSA(EcdsaPublicParams::P384 { .. }) => KeyAlgorithm::Ecdsa(384),
+        PublicParams::ECDSA(EcdsaPublicParams::P521 { .. }) => KeyAlgorithm::Ecdsa(521),
+        PublicParams::ECDSA(other) => KeyAlgorithm::Other(format!("ECDSA {}", other.curve())),
+        PublicParams::Ed25519(params) if !params.key.is_weak() => KeyAlgorithm::Ed25519,
+        PublicParams::EdDSALegacy(EddsaLegacyPublicParams::Ed25519 { key }) if !key.is_weak() => {
+            KeyAlgorithm::Ed25519Legacy
+        }
+        PublicParams::Ed25519(_) | PublicParams::EdDSALegacy(EddsaLegacyPublicParams::Ed25519 { .. }) => {
+            KeyAlgorithm::Other("Ed25519 with a point of small order".to_owned())
+        }
+        PublicParams::Ed448(_) => KeyAlgorithm::Ed448,
+        PublicParams::Elgamal(_) => KeyAlgorithm::EncryptionOnly("Elgamal"),
+        PublicParams::ECDH(_) => KeyAlgorithm::EncryptionOnly("ECDH"),
+        PublicParams::X25519(_) => KeyAlgorithm::EncryptionOnly("X25519"),
+        PublicParams::X448(_) => KeyAlgorithm::EncryptionOnly("X448"),
+        _ => KeyAlgorithm::Other(format!("algorithm {id}")),
+    }
+}
+
+/// Upper-case hexadecimal, as OpenPGP tools show fingerprints.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXUPPER.encode(bytes)
+}
+
+/// A hash algorithm's name for records.
+pub(super) fn hash_name(hash: HashAlgorithm) -> String {
+    text::escape(hash.to_string().to_ascii_lowercase().as_bytes())
+}
