@@ -1,3 +1,7 @@
-//! The `countersign` program.
+//! The `countersign` program: arguments in, exit code out. Everything else is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(countersign::cli::main())
+}

@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 
 /// Arguments of `adopt`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Commits that are in the repository now count as judged for the listed refs, whoever made them.\n\
+#[command(
+    after_help = "Commits that are in the repository now count as judged for the listed refs, whoever made them.\n\
                         Look at them first. The adoption is written into the audit log.\n\n\
-                        Example: countersign adopt /srv/git/infra/app.git")]
+                        Example: countersign adopt /srv/git/infra/app.git"
+)]
 pub struct AdoptArgs {
     /// A repository below the configured root, with the hooks installed
     #[arg(value_name = "REPO")]
@@ -25,7 +27,12 @@ pub struct AdoptArgs {
 }
 
 /// Lists the tips, asks, and adopts them.
-pub fn run(args: &AdoptArgs, config_path: &Path, format: Format, out: &mut dyn Write) -> Result<u8, CliError> {
+pub fn run(
+    args: &AdoptArgs,
+    config_path: &Path,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<u8, CliError> {
     let config = config::load(config_path).map_err(|e| CliError::usage(e.to_string()))?.config;
     let undecided = |e: &dyn std::fmt::Display| CliError { message: format!("error: {e}"), code: 3 };
     let store = Store::open(&config.daemon.state, store::Mode::ReadWrite).map_err(|e| undecided(&e))?;
@@ -83,13 +90,21 @@ pub(super) fn needs_adoption(config: &Config, repository: &Path) -> Option<Strin
     })
 }
 
-fn print(out: &mut dyn Write, name: &str, listed: &[Adoption], rolled_back: Option<&str>) -> std::io::Result<()> {
+fn print(
+    out: &mut dyn Write,
+    name: &str,
+    listed: &[Adoption],
+    rolled_back: Option<&str>,
+) -> std::io::Result<()> {
     if let Some(why) = rolled_back {
         writeln!(out, "The record was rolled back: {why}")?;
         writeln!(out, "Adopting accepts the record as it is now.")?;
     }
     if listed.is_empty() {
-        return writeln!(out, "{name}: no ruleset that judges commits covers a ref with history; nothing to adopt");
+        return writeln!(
+            out,
+            "{name}: no ruleset that judges commits covers a ref with history; nothing to adopt"
+        );
     }
     for adoption in listed {
         let again = if adoption.has_record { " (has a record already; this adds to it)" } else { "" };

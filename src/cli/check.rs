@@ -12,9 +12,11 @@ use std::path::{Path, PathBuf};
 
 /// Arguments of `check`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "No daemon is asked and nothing is recorded. Everything that OLD reaches counts as judged; the gate\n\
+#[command(
+    after_help = "No daemon is asked and nothing is recorded. Everything that OLD reaches counts as judged; the gate\n\
                         itself goes by its record and may judge more. OLD or NEW may be empty, for a creation or a deletion.\n\n\
-                        Example: countersign check --repo . --ref refs/heads/main origin/main..HEAD")]
+                        Example: countersign check --repo . --ref refs/heads/main origin/main..HEAD"
+)]
 pub struct CheckArgs {
     /// The repository, bare or with a work tree
     #[arg(long, value_name = "DIR")]
@@ -42,7 +44,8 @@ pub fn run(
     let usage = |text: String| CliError::usage(format!("error: {text}"));
     let git_dir = git_dir(&args.repo).map_err(usage)?;
     let reference = RefName::parse(args.reference.as_bytes()).map_err(|e| usage(e.to_string()))?;
-    let (old, new) = args.range.split_once("..").ok_or_else(|| usage("write the range as OLD..NEW".to_owned()))?;
+    let (old, new) =
+        args.range.split_once("..").ok_or_else(|| usage("write the range as OLD..NEW".to_owned()))?;
     let resolve = |expression: &str| -> Result<Option<ObjectId>, CliError> {
         if expression.is_empty() || expression.bytes().all(|byte| byte == b'0') {
             return Ok(None);
@@ -84,12 +87,14 @@ pub fn run(
 fn undecided(fault: &CheckFault, format: Format, out: &mut dyn Write) -> Result<u8, CliError> {
     match format {
         Format::Json => {
-            let value = json!({ "outcome": "undecided", "fault": fault.to_string(), "refs": [], "violations": [] });
+            let value =
+                json!({ "outcome": "undecided", "fault": fault.to_string(), "refs": [], "violations": [] });
             writeln!(out, "{value:#}").map_err(CliError::output)?;
             Ok(Outcome::Undecided.exit_code())
         }
         Format::Text => {
-            let message = format!("countersign could not decide. This is not a policy decision.\n  cause: {fault}");
+            let message =
+                format!("countersign could not decide. This is not a policy decision.\n  cause: {fault}");
             Err(CliError { message, code: Outcome::Undecided.exit_code() })
         }
     }
@@ -98,7 +103,13 @@ fn undecided(fault: &CheckFault, format: Format, out: &mut dyn Write) -> Result<
 fn summary(out: &mut dyn Write, verdict: &Verdict) -> std::io::Result<()> {
     for reference in &verdict.refs {
         let names: Vec<&str> = reference.rulesets.iter().map(|set| set.name.as_str()).collect();
-        writeln!(out, "accepted: {} ({}) by {}", reference.name, reference.coverage.name(), names.join(", "))?;
+        writeln!(
+            out,
+            "accepted: {} ({}) by {}",
+            reference.name,
+            reference.coverage.name(),
+            names.join(", ")
+        )?;
     }
     Ok(())
 }

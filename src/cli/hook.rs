@@ -19,9 +19,11 @@ pub enum HookCommand {
 
 /// How to reach a decision.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "`install` writes hook files that start a smaller program instead; this command is for servers\n\
+#[command(
+    after_help = "`install` writes hook files that start a smaller program instead; this command is for servers\n\
                         that want a command line, and for --standalone.\n\n\
-                        Example: countersign hook pre-receive --socket /run/countersign/hook.sock --server-uid 998")]
+                        Example: countersign hook pre-receive --socket /run/countersign/hook.sock --server-uid 998"
+)]
 pub struct HookArgs {
     /// Decide in this process, with the configuration that --config names; no daemon is asked
     #[arg(long, conflicts_with_all = ["socket", "server_uid"])]

@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 
 /// Arguments of `install`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Doing it again is harmless. Hooks that are there already are kept as `<hook>.chained` and run\n\
+#[command(
+    after_help = "Doing it again is harmless. Hooks that are there already are kept as `<hook>.chained` and run\n\
                         first. A repository that has history on protected refs also needs `countersign adopt`.\n\n\
-                        Example: countersign install /srv/git/infra/*.git")]
+                        Example: countersign install /srv/git/infra/*.git"
+)]
 pub struct InstallArgs {
     /// Bare repositories below the configured root
     #[arg(required = true, value_name = "REPO")]
@@ -44,11 +46,14 @@ pub fn install(args: &InstallArgs, config_path: &Path, out: &mut dyn Write) -> R
         InstallMode::Standalone { program, config: config.source.clone() }
     } else {
         let client = match &args.hook_client {
-            Some(path) => path.canonicalize().map_err(|e| CliError::usage(format!("error: {}: {e}", path.display())))?,
+            Some(path) => {
+                path.canonicalize().map_err(|e| CliError::usage(format!("error: {}: {e}", path.display())))?
+            }
             None => program.with_file_name("countersign-hook"),
         };
         if !client.is_file() {
-            let text = format!("error: there is no hook client at {}; name it with --hook-client", client.display());
+            let text =
+                format!("error: there is no hook client at {}; name it with --hook-client", client.display());
             return Err(CliError::usage(text));
         }
         let server_uid = match args.server_uid {

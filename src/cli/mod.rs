@@ -1,16 +1,16 @@
 //! The command line: the only module that names clap, and the only one that prints.
 
-mod adopt;
-mod audit;
-mod check;
-mod common;
-mod config_check;
-mod hook;
-mod init;
-mod install;
-mod keyring;
-mod serve;
-mod shell;
+pub mod adopt;
+pub mod audit;
+pub mod check;
+pub mod common;
+pub mod config_check;
+pub mod hook;
+pub mod init;
+pub mod install;
+pub mod keyring;
+pub mod serve;
+pub mod shell;
 
 pub use common::{CliError, Format};
 
@@ -66,8 +66,7 @@ enum Command {
     /// Trust the history that a repository has now, as the base that pushes are judged from
     Adopt(adopt::AdoptArgs),
     /// Manage who may sign
-    #[command(subcommand)]
-    Keyring(keyring::KeyringCommand),
+    Keyring(keyring::KeyringArgs),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -85,7 +84,7 @@ enum Command {
 #[derive(Subcommand, Debug)]
 enum ConfigCommand {
     /// Load configuration and keyring and say what is wrong: 0 with warnings, 2 with errors
-    Check(config_check::ConfigCheckArgs),
+    Check(config_check::CheckArgs),
 }
 
 /// Parses the arguments, runs the command and gives the exit code (N24).
@@ -113,15 +112,17 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<u8, CliError> {
     let config = || configuration(cli);
     let err = &mut std::io::stderr();
     match &cli.command {
-        Command::Init(args) => init::run(args, out),
+        Command::Init(args) => init::run(args.clone(), out),
         Command::Serve(args) => serve::run(args, &config()),
         // Git runs this one: no variable that a pusher might set may choose its configuration (N22).
         Command::Hook(command) => hook::run(command, cli.config.as_deref()),
         Command::Install(args) => install::install(args, &config(), out),
         Command::Uninstall(args) => install::uninstall(args, out),
         Command::Adopt(args) => adopt::run(args, &config(), cli.format, out),
-        Command::Keyring(command) => keyring::run(command, &config(), cli.format, out, err),
-        Command::Config(ConfigCommand::Check(args)) => config_check::run(args, &config(), cli.format, out, err),
+        Command::Keyring(args) => keyring::run(args, &config(), cli.format, out, err),
+        Command::Config(ConfigCommand::Check(args)) => {
+            config_check::run(args, &config(), cli.format, out, err)
+        }
         Command::Check(args) => check::run(args, &config(), cli.format, out, err),
         Command::Audit(command) => audit::run(command, &config(), cli.format, out),
         Command::Completions(args) => shell::completions(args, out),

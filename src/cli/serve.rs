@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 /// Arguments of `serve`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "SIGTERM lets pushes in flight finish and ends. SIGHUP reads configuration and keyring again;\n\
+#[command(
+    after_help = "SIGTERM lets pushes in flight finish and ends. SIGHUP reads configuration and keyring again;\n\
                         a bad one is reported and the last good one stays.\n\n\
-                        Example: countersign --config /etc/countersign/countersign.toml serve")]
+                        Example: countersign --config /etc/countersign/countersign.toml serve"
+)]
 pub struct ServeArgs {
     /// Log lines as JSON objects
     #[arg(long)]

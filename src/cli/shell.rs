@@ -33,7 +33,9 @@ pub fn completions(args: &CompletionsArgs, out: &mut dyn Write) -> Result<u8, Cl
 
 /// Writes one manual page for each command.
 pub fn man(args: &ManArgs, out: &mut dyn Write) -> Result<u8, CliError> {
-    let error = |e: std::io::Error| CliError::usage(format!("error: cannot write to {}: {e}", args.directory.display()));
+    let error = |e: std::io::Error| {
+        CliError::usage(format!("error: cannot write to {}: {e}", args.directory.display()))
+    };
     std::fs::create_dir_all(&args.directory).map_err(error)?;
     clap_mangen::generate_to(Cli::command(), &args.directory).map_err(error)?;
     writeln!(out, "wrote the manual pages to {}", args.directory.display()).map_err(CliError::output)?;

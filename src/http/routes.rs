@@ -1,6 +1,8 @@
 //! Routes and what they answer.
 
-use crate::hook::wire::{Answer, MAX_REQUEST, Outcome, POST_RECEIVE_PATH, PRE_RECEIVE_PATH, PROTOCOL, Request};
+use crate::hook::wire::{
+    Answer, MAX_REQUEST, Outcome, POST_RECEIVE_PATH, PRE_RECEIVE_PATH, PROTOCOL, Request,
+};
 use crate::service::{Fault, Gate};
 use axum::Router;
 use axum::body::Bytes;
@@ -45,11 +47,19 @@ pub(super) fn public_router(shared: Shared) -> Router {
     Router::new().route("/health", get(health)).with_state(shared)
 }
 
-async fn pre_receive(State(shared): State<Shared>, Extension(peer): Extension<Peer>, body: Bytes) -> Response {
+async fn pre_receive(
+    State(shared): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    body: Bytes,
+) -> Response {
     ask(shared, peer, body, Gate::admit).await
 }
 
-async fn post_receive(State(shared): State<Shared>, Extension(peer): Extension<Peer>, body: Bytes) -> Response {
+async fn post_receive(
+    State(shared): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    body: Bytes,
+) -> Response {
     ask(shared, peer, body, Gate::applied).await
 }
 

@@ -4,12 +4,14 @@ use super::fault::Fault;
 use super::gate::{Gate, Snapshot, answer, request_id};
 use super::locate::{self, Located};
 use super::{record, render};
+use crate::audit::How;
 use crate::domain::{ObjectId, PushContext, Pusher, RefName, RepositoryId, RequestId, Timestamp, text};
 use crate::facts::{self, Budget, CollectError, Frontier, Inputs, Present};
 use crate::git::Repository;
 use crate::hook::wire::{Answer, Outcome, PROTOCOL, Request};
 use crate::policy::{Decision, Verdict, evaluate};
-use crate::store::{Applied, FrontierReader, Observed};
+use crate::store::{FrontierReader, Observed};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -92,7 +94,7 @@ impl Gate {
         }
         let pusher = pusher(snapshot, request)?;
         let located = locate::locate(&config.repositories.root, request)?;
-        self.identify(&located)?;
+        self.identify(&config.repositories.root, &located)?;
         let repository = &located.reference.id;
         self.note_seen(repository, &located.repository)?;
         let frontier = Recorded(self.store.frontier(repository)?);
@@ -127,7 +129,7 @@ impl Gate {
     }
 
     /// Holds the repository against what is known of its identity (N3).
-    fn identify(&self, located: &Located) -> Result<(), Fault> {
+    fn identify(&self, root: &Path, located: &Located) -> Result<(), Fault> {
         let Located { reference, device, inode, repository } = located;
         match self.store.observe_repository(&reference.id, &reference.name, *device, *inode)? {
             Observed::Same => Ok(()),
@@ -135,10 +137,15 @@ impl Gate {
                 tracing::info!(%from, to = %reference.name, "a repository was renamed; its records stay");
                 Ok(())
             }
+            Observed::Conflict { other }
+                if !locate::carries(root, &other, &reference.id, repository.common_dir()) =>
+            {
+                tracing::warn!(from = %other, to = %reference.name, "a repository was moved; its records stay");
+                Ok(self.store.replace_repository_location(&reference.id, &reference.name, *device, *inode)?)
+            }
             Observed::Conflict { other } => Err(Fault::Identity(format!(
-                "{} carries the identity of `{other}`: it is a copy of it, or was moved to another disk; on a copy, \
-                 remove `countersign-id`, then run `countersign install` and `countersign adopt`; on what was moved, \
-                 run `countersign adopt`",
+                "{} carries the identity of `{other}`, which is still there: one of them is a copy; remove \
+                 `countersign-id` from the copy, then run `countersign install` and `countersign adopt` on it",
                 repository.common_dir().display()
             ))),
         }
@@ -153,7 +160,7 @@ impl Gate {
             }
         }
         if !seen.is_empty() {
-            self.store.mark_applied(repository, &seen, Applied::Seen)?;
+            self.store.mark_applied(repository, &seen, How::Seen)?;
         }
         Ok(())
     }
@@ -176,10 +183,13 @@ impl Gate {
         let id = request_id(request);
         let done = self.snapshot().and_then(|snapshot| {
             let located = locate::locate(&snapshot.config.repositories.root, request)?;
-            self.identify(&located)?;
+            self.identify(&snapshot.config.repositories.root, &located)?;
             let repository = &located.reference.id;
-            let named: Vec<RefName> =
-                facts::parse_updates(&request.updates.0).updates.into_iter().map(|update| update.name).collect();
+            let named: Vec<RefName> = facts::parse_updates(&request.updates.0)
+                .updates
+                .into_iter()
+                .map(|update| update.name)
+                .collect();
             let mut applied = Vec::new();
             for pending in self.store.pending(repository)? {
                 let value = located.repository.resolve(&pending.reference)?.value;
@@ -187,7 +197,7 @@ impl Gate {
                     applied.push((pending.request_id, pending.reference));
                 }
             }
-            self.store.mark_applied(repository, &applied, Applied::PostReceive)?;
+            self.store.mark_applied(repository, &applied, How::PostReceive)?;
             Ok(())
         });
         match done {
@@ -211,10 +221,15 @@ fn pusher(snapshot: &Snapshot, request: &Request) -> Result<Pusher, Fault> {
 }
 
 /// The store's record as the frontier.
-struct Recorded(FrontierReader);
+struct Recorded<'a>(FrontierReader<'a>);
 
-impl Frontier for Recorded {
-    fn is_accepted(&self, ruleset: &str, reference: &RefName, commit: &ObjectId) -> Result<bool, CollectError> {
+impl Frontier for Recorded<'_> {
+    fn is_accepted(
+        &self,
+        ruleset: &str,
+        reference: &RefName,
+        commit: &ObjectId,
+    ) -> Result<bool, CollectError> {
         self.0.is_accepted(ruleset, reference, commit).map_err(|e| CollectError::Record(e.to_string()))
     }
 

@@ -44,7 +44,8 @@ pub fn adoptions(config: &Config, store: &Store, path: &Path) -> Result<(String,
     let frontier = store.frontier(&located.reference.id)?;
     let mut out = Vec::new();
     for ruleset in config.policy.rulesets.iter().filter(|set| set.judges_commits()) {
-        let tips: Vec<_> = references.iter().filter(|(reference, _)| ruleset.covers(&name, reference)).cloned().collect();
+        let tips: Vec<_> =
+            references.iter().filter(|(reference, _)| ruleset.covers(&name, reference)).cloned().collect();
         if !tips.is_empty() {
             let has_record = frontier.has_record(&ruleset.name)?;
             out.push(Adoption { ruleset: ruleset.name.clone(), tips, has_record });

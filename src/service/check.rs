@@ -3,7 +3,9 @@
 use super::adopt::History;
 use super::gate::Snapshot;
 use super::{locate, render};
-use crate::domain::{ObjectId, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp};
+use crate::domain::{
+    ObjectId, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp,
+};
 use crate::facts::{self, Budget, CollectError, Frontier, Inputs, Present, Updates};
 use crate::git::{GitError, Repository};
 use crate::policy::{PushFacts, Verdict, evaluate};
@@ -96,7 +98,8 @@ pub fn check(snapshot: &Snapshot, request: &CheckRequest<'_>) -> Result<Checked,
 }
 
 fn own_name(common: &Path) -> String {
-    let last = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let last =
+        |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let name = last(common);
     let name = if name == ".git" { common.parent().map(last).unwrap_or_default() } else { name };
     name.strip_suffix(".git").unwrap_or(&name).to_owned()

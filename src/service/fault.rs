@@ -38,9 +38,7 @@ pub enum Fault {
     #[error("the push uses the namespace `{0}`, and namespaces are not supported")]
     Namespace(String),
     /// The configured server names no pusher (N18).
-    #[error(
-        "the server is configured as `{server}`, but {variable} is not set, so nobody knows who pushes"
-    )]
+    #[error("the server is configured as `{server}`, but {variable} is not set, so nobody knows who pushes")]
     NoPusher {
         /// The configured server kind.
         server: &'static str,

@@ -2,7 +2,7 @@
 
 use super::fault::Fault;
 use super::render;
-use crate::audit::Record;
+use crate::audit::{Body, Record, StateRecord};
 use crate::config::{self, Config};
 use crate::domain::{RequestId, Timestamp};
 use crate::hook::wire::{Answer, Outcome, PROTOCOL, Request};
@@ -37,6 +37,15 @@ impl Snapshot {
         let snapshot = Snapshot { config: loaded.config, keyring: keyring.keyring };
         warnings.extend(config::lint(&snapshot.config, &snapshot.keyring, &[]));
         Ok((snapshot, warnings))
+    }
+
+    fn state_record(&self, error: Option<&str>) -> StateRecord {
+        StateRecord {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            configuration: self.config.digest.clone(),
+            keyring: self.keyring.digest().to_owned(),
+            error: error.map(|error| crate::domain::text::escape_short(error.as_bytes(), 2048)),
+        }
     }
 }
 
@@ -108,8 +117,7 @@ impl Gate {
     pub fn start(path: &Path) -> Result<Self, StartError> {
         let gate = Self::open(path, true)?;
         let snapshot = gate.snapshot.load_full();
-        let record = Record::start(env!("CARGO_PKG_VERSION"), &snapshot.config.digest, snapshot.keyring.digest());
-        gate.note(record);
+        gate.note(Body::Start(snapshot.state_record(None)));
         if let Some(why) = gate.store.rolled_back() {
             tracing::error!(%why, "the record is older than its own mark: every push is undecided until `countersign adopt`");
         }
@@ -151,14 +159,16 @@ impl Gate {
                     tracing::warn!("{warning}");
                 }
                 tracing::info!(configuration = %snapshot.config.digest, "reloaded");
-                self.note(Record::reload(&snapshot.config.digest, snapshot.keyring.digest(), None));
+                self.note(Body::Reload(snapshot.state_record(None)));
                 self.snapshot.store(Arc::new(snapshot));
                 *state = Reloading { good_at: Instant::now(), error: None };
             }
             Err(error) => {
-                tracing::error!("the new configuration is rejected and the last good one stays in force:\n{error}");
+                tracing::error!(
+                    "the new configuration is rejected and the last good one stays in force:\n{error}"
+                );
                 let current = self.snapshot.load_full();
-                self.note(Record::reload(&current.config.digest, current.keyring.digest(), Some(&error)));
+                self.note(Body::Reload(current.state_record(Some(&error))));
                 self.keep_revocations(&current);
                 state.error = Some(error);
             }
@@ -200,7 +210,11 @@ impl Gate {
         let snapshot = self.snapshot.load();
         let own = rustix::process::geteuid().as_raw();
         let others = snapshot.config.daemon.clients.iter().any(|uid| *uid != own);
-        (snapshot.config.daemon.socket.clone(), snapshot.config.daemon.listen, if others { 0o666 } else { 0o600 })
+        (
+            snapshot.config.daemon.socket.clone(),
+            snapshot.config.daemon.listen,
+            if others { 0o666 } else { 0o600 },
+        )
     }
 
     /// How long one decision may take.
@@ -243,7 +257,7 @@ impl Gate {
     /// Records the orderly end.
     pub fn stopped(&self) {
         if self.daemon {
-            self.note(Record::stop());
+            self.note(Body::Stop);
         }
     }
 
@@ -255,8 +269,8 @@ impl Gate {
     }
 
     /// Writes a record that nothing waits for.
-    fn note(&self, record: Record) {
-        if let Err(error) = self.store.append(record) {
+    fn note(&self, body: Body) {
+        if let Err(error) = self.store.append(Record::new(Gate::now(), body)) {
             tracing::error!(%error, "cannot write to the audit log");
         }
     }

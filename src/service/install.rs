@@ -101,7 +101,8 @@ pub fn install(path: &Path, root: &Path, mode: &Mode) -> Result<Done, InstallErr
                 if fs::symlink_metadata(&chained).is_ok() {
                     return Err(InstallError::InTheWay(chained));
                 }
-                fs::rename(&hook, &chained).map_err(|error| InstallError::Io { path: hook.clone(), error })?;
+                fs::rename(&hook, &chained)
+                    .map_err(|error| InstallError::Io { path: hook.clone(), error })?;
             }
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(InstallError::Io { path: hook, error }),
@@ -188,7 +189,8 @@ impl Mode {
 /// Git's own answer to where it runs hooks from must be the repository's directory.
 fn hooks_directory(common: &Path) -> Result<PathBuf, InstallError> {
     let expected = common.join("hooks");
-    let found = git::command::hooks_path(common).map_err(|why| Fault::Git(git::GitError::Open { path: common.to_owned(), why }))?;
+    let found = git::command::hooks_path(common)
+        .map_err(|why| Fault::Git(git::GitError::Open { path: common.to_owned(), why }))?;
     fs::create_dir_all(&expected).map_err(|error| InstallError::Io { path: expected.clone(), error })?;
     let same = found.canonicalize().ok() == expected.canonicalize().ok();
     if same { Ok(expected) } else { Err(InstallError::HooksPath { repository: common.to_owned(), found }) }

@@ -46,12 +46,7 @@ pub(super) fn open(root: &Path, git_dir: &Path, quarantine: Option<&Path>) -> Re
     let name = name_below(root, &common)?;
     let id = read_id(&common)?;
     let seen = fs::metadata(&common).map_err(|e| Fault::Identity(format!("{}: {e}", common.display())))?;
-    Ok(Located {
-        repository,
-        reference: RepositoryRef { id, name },
-        device: seen.dev(),
-        inode: seen.ino(),
-    })
+    Ok(Located { repository, reference: RepositoryRef { id, name }, device: seen.dev(), inode: seen.ino() })
 }
 
 /// The name that selectors match: the physical path below the root, `.git` dropped.
@@ -92,11 +87,18 @@ pub(super) fn read_id(common: &Path) -> Result<RepositoryId, Fault> {
     }
 }
 
+/// Whether the repository that is on record under `name` is still there, is another one than `here`, and
+/// carries this identity: then one of the two is a copy.
+pub(super) fn carries(root: &Path, name: &str, id: &RepositoryId, here: &Path) -> bool {
+    let places = [root.join(name), root.join(format!("{name}.git")), root.join(name).join(".git")];
+    places.iter().any(|place| place != here && read_id(place).is_ok_and(|found| found == *id))
+}
+
 /// Gives a repository an identity, if it has none. Returns it.
 ///
 /// # Errors
 /// A damaged file stays as it is: records hang on the identity, so nothing replaces it silently.
-pub fn ensure_id(common: &Path) -> Result<RepositoryId, Fault> {
+pub(super) fn ensure_id(common: &Path) -> Result<RepositoryId, Fault> {
     if !common.join(ID_FILE).exists() {
         let mut random = [0_u8; 16];
         getrandom::fill(&mut random).map_err(|e| Fault::Identity(e.to_string()))?;

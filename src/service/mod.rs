@@ -10,7 +10,7 @@ mod locate;
 mod record;
 mod render;
 
-pub use adopt::{Adoption, AdoptError, adoptions, adopt};
+pub use adopt::{AdoptError, Adoption, adopt, adoptions};
 pub use check::{CheckFault, CheckRequest, Checked, check};
 pub use fault::Fault;
 pub use gate::{Gate, Health, Snapshot, StartError};

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 /// Renders a verdict; empty for a plain accept. At most `limit` violations are shown, the rest are
 /// counted. Every byte from outside was escaped when the violation was made.
-pub fn verdict(verdict: &Verdict, request: &RequestId, contact: Option<&str>, limit: usize) -> String {
+pub(super) fn verdict(verdict: &Verdict, request: &RequestId, contact: Option<&str>, limit: usize) -> String {
     let mut out = String::new();
     for violation in verdict.violations.iter().take(limit) {
         block(&mut out, violation);
@@ -32,7 +32,8 @@ pub fn verdict(verdict: &Verdict, request: &RequestId, contact: Option<&str>, li
     }
     if verdict.decision == Decision::Refuse {
         let count = verdict.violations.len();
-        let _ = writeln!(out, "countersign refused this push: {}, request {request}", plural(count, "violation"));
+        let _ =
+            writeln!(out, "countersign refused this push: {}, request {request}", plural(count, "violation"));
         if let Some(contact) = contact {
             let _ = writeln!(out, "{}", text::escape(contact.as_bytes()));
         }
@@ -41,12 +42,15 @@ pub fn verdict(verdict: &Verdict, request: &RequestId, contact: Option<&str>, li
 }
 
 /// Renders an outage. It begins differently from a refusal and says that it is none (N24).
-pub fn undecided(fault: &Fault, request: &RequestId, contact: Option<&str>) -> String {
+pub(super) fn undecided(fault: &Fault, request: &RequestId, contact: Option<&str>) -> String {
     let mut out =
         String::from("countersign could not decide about this push. This is not a policy decision.\n");
     let _ = writeln!(out, "  cause[{}]: {}", fault.code(), text::escape(fault.to_string().as_bytes()));
     let _ = writeln!(out, "  request: {request}");
-    let _ = writeln!(out, "  help: nothing was changed; try again later, or tell the administrator of this server");
+    let _ = writeln!(
+        out,
+        "  help: nothing was changed; try again later, or tell the administrator of this server"
+    );
     if let Some(contact) = contact {
         let _ = writeln!(out, "{}", text::escape(contact.as_bytes()));
     }
@@ -61,10 +65,22 @@ fn block(out: &mut String, violation: &Violation) {
     let _ = match violation.subject {
         Subject::Ref => writeln!(out, "error[{}]: {reference}: {}", violation.rule, violation.seen),
         Subject::Commit(id) => {
-            writeln!(out, "error[{}]: commit {} on {reference}{verb} {}", violation.rule, id.short(), violation.seen)
+            writeln!(
+                out,
+                "error[{}]: commit {} on {reference}{verb} {}",
+                violation.rule,
+                id.short(),
+                violation.seen
+            )
         }
         Subject::Tag(id) => {
-            writeln!(out, "error[{}]: tag {} on {reference}{verb} {}", violation.rule, id.short(), violation.seen)
+            writeln!(
+                out,
+                "error[{}]: tag {} on {reference}{verb} {}",
+                violation.rule,
+                id.short(),
+                violation.seen
+            )
         }
     };
     let _ = writeln!(out, "  wanted: {}", violation.wanted);

@@ -15,6 +15,8 @@ use std::fmt;
 const MAX_FILE: usize = 4 << 20;
 /// Most packets in a key file: certificates that were flooded with foreign signatures have many (K076).
 const MAX_PACKETS: usize = 1 << 16;
+/// Most keys and subkeys in a key file: reading one costs arithmetic too.
+const MAX_KEYS: usize = 1024;
 /// Most signatures of one certificate that are computed, matched to components. Foreign ones are not.
 const MAX_ATTEMPTS: usize = 4096;
 /// Largest user id or attribute whose signatures are looked at, in bytes.
@@ -34,8 +36,8 @@ pub enum CertificateError {
     /// More than 4 MiB.
     #[error("the key file is larger than 4 MiB")]
     TooLarge,
-    /// More packets, or more signatures that have to be computed, than any real key has.
-    #[error("the key file has too many packets or signatures")]
+    /// More packets, keys, or signatures that have to be computed, than any real file has.
+    #[error("the key file has too many packets, keys or signatures")]
     TooMany,
     /// Text that belongs to no armored block.
     #[error("line {line} is outside of a public key block")]
@@ -192,13 +194,14 @@ impl Certificate {
         let blocks = blocks::split(bytes)?;
         let mut groups: Vec<Group<'_>> = Vec::new();
         let mut loose = Vec::new();
-        let mut count = 0;
+        let (mut count, mut keys) = (0, 0);
         for block in &blocks {
             let mut rest = &block[..];
             let mut inside = false;
             while let Some(packet) = next_packet(&mut rest)? {
                 count += 1;
-                if count > MAX_PACKETS {
+                keys += usize::from(matches!(packet.tag, tag::PUBLIC_KEY | tag::PUBLIC_SUBKEY));
+                if count > MAX_PACKETS || keys > MAX_KEYS {
                     return Err(CertificateError::TooMany);
                 }
                 match packet.tag {

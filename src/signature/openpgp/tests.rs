@@ -294,6 +294,14 @@ fn o08_the_newest_self_signature_in_force_decides() {
     }
     assert_eq!(worth(&[certify(&key, BORN, 3, number(3, DAY))]), "wrong-purpose", "certification expired");
     assert_eq!(worth(&[certify(&key, NOW + DAY, 3, vec![])]), "not-yet-valid");
+    // GnuPG replaces self-signatures: a younger one speaks for the time before it, but only once it is
+    // in force itself.
+    let replaced = keys(&[&head[..], &certified(NOW + DAY, 900 * DAY)].concat());
+    let armor = data().over(&key, PAYLOAD);
+    assert_eq!(word(&verdict_at(&armor, &replaced, NOW)), "not-yet-valid");
+    assert_eq!(word(&verdict_at(&armor, &replaced, NOW + DAY)), "verified");
+    let replaced = keys(&[&head[..], &certify(&key, NOW + DAY, 1, vec![])].concat());
+    assert_eq!(word(&verdict_at(&armor, &replaced, NOW + DAY)), "wrong-purpose");
     let revoker = PgpSig::new(0x1f, NOW - DAY).with(subpacket(12, &[&[0x80, 27][..], &[9; 20]].concat()));
     let silent = revoker.packet(&key, &[&key.framed()]);
     let certificate = [packet(6, &key.body), silent, packet(13, USER_ID), certified(BORN, 20 * DAY)].concat();
@@ -559,7 +567,7 @@ fn certificates_that_are_refused() {
         (simple(&key).repeat(2), CertificateError::Duplicate { fingerprint }),
         ([b"garbage\n", &good[..]].concat(), CertificateError::OutsideBlock { line: 1 }),
         ([&good[..], b"x\n"].concat(), CertificateError::OutsideBlock { line: 10 }),
-        (good[..good.len() - 20].to_vec(), CertificateError::Armor { line: 1 }),
+        (good[..good.len() - 20].to_vec(), CertificateError::Armor { line: 9 }),
         (packet(5, b"SECRET"), CertificateError::SecretKey),
         ([simple(&key), packet(7, b"SECRET")].concat(), CertificateError::SecretKey),
         (
@@ -576,6 +584,7 @@ fn certificates_that_are_refused() {
         (vec![0xc6; (4 << 20) + 1], CertificateError::TooLarge),
         (packet(10, b"PGP").repeat(1 << 17)[..1 << 20].to_vec(), CertificateError::UnexpectedPacket(10)),
         ([simple(&key), packet(10, b"").repeat(1 << 17)].concat(), CertificateError::TooMany),
+        ([simple(&key), packet(14, &key.body).repeat(1100)].concat(), CertificateError::TooMany),
         (packet(6, &[3; 20]), CertificateError::PrimaryKey("it is of an unsupported version".into())),
     ] {
         assert_eq!(error(&file), wanted);
@@ -618,6 +627,44 @@ fn weak_self_signatures_and_weak_points() {
     point.body.extend([0; 31]);
     let parsed = super::key::Key::parse(&point.body).unwrap();
     assert!(parsed.algorithm.weakness().unwrap().contains("small order"));
+}
+
+/// Numbers that are no key: refused or never good, and no arithmetic that panics.
+#[test]
+fn degenerate_numbers_do_not_panic() {
+    let mpi = |bytes: &[u8]| [&u16::try_from(bytes.len() * 8).unwrap().to_be_bytes()[..], bytes].concat();
+    let numbers: [&[u8]; 6] = [b"", b"\0", b"\x01", b"\x02", &[0xff; 32], &[0xfe; 256]];
+    let signature = |algorithm: u8, count: usize, number: &[u8]| {
+        let mut body = vec![4, 0x20, algorithm, 10, 0, 6, 5, 2, 0, 0, 0, 1, 0, 0, 0, 0];
+        (0..count).for_each(|_| body.extend(mpi(number)));
+        body
+    };
+    for (algorithm, key_numbers, signature_numbers) in [(1, 2, 1), (3, 2, 1), (17, 4, 2)] {
+        for (first, second) in numbers.iter().flat_map(|a| numbers.iter().map(move |b| (a, b))) {
+            let mut body = vec![4, 0, 0, 0, 1, algorithm];
+            (0..key_numbers).for_each(|at| body.extend(mpi(if at % 2 == 0 { first } else { second })));
+            let key = super::key::Key::parse(&body).unwrap();
+            for number in numbers {
+                let mut packet = signature(algorithm, signature_numbers, number);
+                let parsed = super::signature::RawSignature::parse(&packet).unwrap();
+                // Fit the two leading octets, so that the arithmetic is reached.
+                let digest = {
+                    let tail = [4, 0xff, 0, 0, 0, 12];
+                    HashAlgorithm::Sha512.digest(&[&packet[..12], &tail].concat()).unwrap()
+                };
+                packet[14..16].copy_from_slice(&digest[..2]);
+                let fitting = super::signature::RawSignature::parse(&packet).unwrap();
+                assert!(!key.made(&parsed, &[]) && !key.made(&fitting, &[]), "{algorithm}");
+            }
+        }
+    }
+    for oid in [&b"\x2a\x86\x48\xce\x3d\x03\x01\x07"[..], b"\x2b\x81\x04\x00\x23", b"\x55", b""] {
+        for point in [&[4; 65][..], &[0; 65], &[4], b""] {
+            let head = [4, 0, 0, 0, 1, 19, u8::try_from(oid.len()).unwrap()];
+            let key = super::key::Key::parse(&[&head[..], oid, &mpi(point)].concat()).unwrap();
+            assert!(key.algorithm.weakness().is_some());
+        }
+    }
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub enum Standing {
         /// When.
         from: Timestamp,
     },
-    /// Revoked by its owner.
+    /// Revoked by its owner: the certificate, or every key in it that could sign.
     Revoked {
         /// `superseded`, `retired`, `compromised`, or what OpenPGP's reason code says.
         reason: String,
@@ -194,8 +194,8 @@ impl Certificate {
             }
         }
         self.revocation(component, now)?;
-        let at_signing = self.alive(component, signed)?;
-        Ok(earlier(at_signing, self.alive(component, now)?))
+        let at_signing = self.alive(component, signed, now)?;
+        Ok(earlier(at_signing, self.alive(component, now, now)?))
     }
 
     /// Self-signatures that speak for the primary key: for version 6 direct-key ones alone; for
@@ -222,8 +222,9 @@ impl Certificate {
     }
 
     /// Whether the component may sign at `time`, revocations aside. Gives when it expires.
-    fn alive(&self, component: Component, time: i64) -> Result<Option<i64>, Refusal> {
-        let (primary, primary_ends) = one_alive(&self.primary, self.primary_signatures(), time, "key")?;
+    fn alive(&self, component: Component, time: i64, now: i64) -> Result<Option<i64>, Refusal> {
+        let (primary, primary_ends) =
+            one_alive(&self.primary, self.primary_signatures(), (time, now), "key")?;
         let Component::Subkey(index) = component else {
             return if primary.flags & SIGN == 0 {
                 Err(Refusal::WrongPurpose("it has no flag for signing data"))
@@ -232,7 +233,7 @@ impl Certificate {
             };
         };
         let subkey = &self.subkeys[index];
-        let (binding, ends) = one_alive(&subkey.key, subkey.bindings.iter(), time, "subkey")?;
+        let (binding, ends) = one_alive(&subkey.key, subkey.bindings.iter(), (time, now), "subkey")?;
         if binding.flags & SIGN == 0 {
             return Err(Refusal::WrongPurpose("it has no flag for signing data"));
         }
@@ -246,15 +247,21 @@ impl Certificate {
 fn one_alive<'a>(
     key: &Key,
     signatures: impl Iterator<Item = &'a SelfSignature> + Clone,
-    time: i64,
+    (time, now): (i64, i64),
     what: &'static str,
 ) -> Result<(InForce, Option<i64>), Refusal> {
     if key.created > time {
         return Err(Refusal::NotYetValid { what, from: key.created });
     }
-    let Some(in_force) = in_force(signatures.clone(), time) else {
-        return Err(match signatures.map(|one| one.created).min() {
-            None => Refusal::Weak("self-signatures by an algorithm that is not accepted".to_owned()),
+    let oldest = signatures.clone().map(|one| one.created).min();
+    // GnuPG replaces a self-signature when it prolongs a key, so that what was in force before is gone.
+    // The oldest one stands in for it: the key existed, and whether it may sign at the gate's own clock
+    // is judged without this.
+    let before_all = oldest.filter(|oldest| *oldest > time && *oldest <= now);
+    let found = in_force(signatures.clone(), before_all.unwrap_or(time));
+    let Some(in_force) = found else {
+        return Err(match oldest {
+            None => Refusal::Weak("no self-signature that is accepted".to_owned()),
             Some(from) if from > time => Refusal::NotYetValid { what, from },
             Some(_) => Refusal::WrongPurpose("no self-signature was in force"),
         });

@@ -204,7 +204,8 @@ fn public_key_lines() {
         (line.replace("ssh-ed25519", "ssh-rsa"), SshKeyError::TypeMismatch),
         (line.replace("AAAA", "AAA "), SshKeyError::Base64),
         (line.replace("AAAA", "AAA*"), SshKeyError::Base64),
-        (format!("namespaces=\"git\" {line}"), SshKeyError::Unsupported("namespaces=\"git\"".into())),
+        (format!("namespaces=\"git\" {line}"), SshKeyError::Line),
+        ("b3BlbnNzaC1rZXktdjEAAAAABG5vbmU more".to_owned(), SshKeyError::Line),
         (format!("ssh-ed25519 {}", encoded(b"")), SshKeyError::Line),
         (
             format!("ssh-ed25519 {}", encoded(&[&ssh_blob(&key())[..], b"x"].concat())),

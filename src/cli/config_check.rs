@@ -1,0 +1,161 @@
+//! `countersign config check`: would this configuration load, and does it say what was meant?
+
+use super::common::{CliError, Format};
+use crate::config::{self, Diagnostic, Warning};
+use crate::keyring::Keyring;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::Path;
+
+/// Deepest directory below the root that is looked at for repositories.
+const MAX_DEPTH: usize = 8;
+/// Most repositories that are looked for: the question is only whether patterns match any.
+const MAX_REPOSITORIES: usize = 100_000;
+
+/// Check the configuration and the keyring without touching the daemon.
+///
+/// Exits 0 when they load, with warnings or without, and 2 when they do not.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(after_help = "\
+Examples:
+  countersign --config /etc/countersign/countersign.toml config check
+  countersign config check --format json | jq '.errors'
+
+Run it before a reload, and in the pipeline of the repository that holds the configuration.")]
+pub struct CheckArgs {}
+
+/// Runs `countersign config check`; gives the exit code.
+///
+/// # Errors
+/// Only where the output cannot be written; faults of the configuration are the output.
+pub fn run(
+    _args: &CheckArgs,
+    config_path: &Path,
+    format: Format,
+    out: &mut dyn Write,
+    _err: &mut dyn Write,
+) -> Result<u8, CliError> {
+    let mut errors: Vec<Diagnostic> = Vec::new();
+    let mut warnings: Vec<Warning> = Vec::new();
+    let mut summary = json!({});
+    let mut counts = String::new();
+    match config::load(config_path) {
+        Err(error) => errors.extend_from_slice(error.diagnostics()),
+        Ok(loaded) => {
+            warnings.extend(loaded.warnings);
+            let config = loaded.config;
+            match Keyring::load(&config.keyring) {
+                Err(error) => errors.extend_from_slice(error.diagnostics()),
+                Ok(loaded) => {
+                    warnings.extend(loaded.warnings);
+                    let keyring = loaded.keyring;
+                    let repositories = repositories(&config.repositories.root);
+                    warnings.extend(config::lint(&config, &keyring, &repositories));
+                    let rulesets = config.policy.rulesets.len();
+                    let (principals, keys) = (keyring.principals().len(), keyring.keys().len());
+                    counts = format!(
+                        "{}, {}, {}",
+                        counted(rulesets, "ruleset"),
+                        counted(principals, "principal"),
+                        counted(keys, "key")
+                    );
+                    summary = json!({
+                        "digest": config.digest,
+                        "keyring_digest": keyring.digest(),
+                        "rulesets": rulesets,
+                        "principals": principals,
+                        "keys": keys,
+                        "repositories": repositories.len(),
+                    });
+                }
+            }
+        }
+    }
+    let code = if errors.is_empty() { 0 } else { 2 };
+    match format {
+        Format::Json => {
+            let document = json!({
+                "ok": errors.is_empty(),
+                "config": config_path.to_string_lossy(),
+                "summary": summary,
+                "errors": errors.iter().map(error_json).collect::<Vec<_>>(),
+                "warnings": warnings.iter().map(warning_json).collect::<Vec<_>>(),
+            });
+            writeln!(out, "{document:#}")?;
+        }
+        Format::Text => {
+            for error in &errors {
+                writeln!(out, "{error}\n")?;
+            }
+            for warning in &warnings {
+                writeln!(out, "{warning}\n")?;
+            }
+            let warned = if warnings.is_empty() {
+                String::new()
+            } else {
+                format!("; {}", counted(warnings.len(), "warning"))
+            };
+            let place = config::Place::whole(config_path);
+            if errors.is_empty() {
+                writeln!(out, "{place}: loads: {counts}{warned}")?;
+            } else {
+                writeln!(out, "{place}: does not load: {}{warned}", counted(errors.len(), "error"))?;
+            }
+        }
+    }
+    Ok(code)
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+fn error_json(error: &Diagnostic) -> Value {
+    json!({
+        "file": error.file.to_string_lossy(),
+        "line": error.line,
+        "column": error.column,
+        "message": error.message,
+        "suggestion": error.suggestion,
+        "snippet": error.snippet,
+    })
+}
+
+fn warning_json(warning: &Warning) -> Value {
+    json!({
+        "message": warning.message,
+        "file": warning.place.as_ref().map(|place| place.file.to_string_lossy()),
+        "line": warning.place.as_ref().map(|place| place.line),
+        "column": warning.place.as_ref().map(|place| place.column),
+    })
+}
+
+/// Names of the repositories below the root: relative, without `.git` (N3). What cannot be read is
+/// left out; this is for warnings.
+fn repositories(root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![(root.to_owned(), 0)];
+    while let Some((dir, depth)) = open.pop() {
+        if found.len() >= MAX_REPOSITORIES {
+            break;
+        }
+        let is_git_dir = |dir: &Path| dir.join("HEAD").is_file() && dir.join("objects").is_dir();
+        let is_repository = depth > 0 && (is_git_dir(&dir) || is_git_dir(&dir.join(".git")));
+        if is_repository {
+            let name = dir.strip_prefix(root).unwrap_or(&dir).to_string_lossy().into_owned();
+            found.push(name.strip_suffix(".git").unwrap_or(&name).to_owned());
+            continue;
+        }
+        if depth == MAX_DEPTH {
+            continue;
+        }
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+            // Links are not followed: a repository has one physical name (N3), and links make loops.
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                open.push((entry.path(), depth + 1));
+            }
+        }
+    }
+    found.sort();
+    found
+}

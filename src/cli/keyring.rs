@@ -1,0 +1,348 @@
+//! `countersign keyring`: who owns which key.
+
+use super::common::{CliError, Format, write_table};
+use crate::config;
+use crate::domain::{PrincipalKind, Timestamp, text};
+use crate::keyring::{self, AddRequest, Key, Keyring, LoadedKeyring, Material, Standing};
+use serde_json::{Value, json};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Show and change who owns which key.
+#[derive(Clone, Debug, clap::Args)]
+pub struct KeyringArgs {
+    /// The keyring's directory; by default the one that the configuration names.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub keyring: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: KeyringCommand,
+}
+
+/// What to do with the keyring.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum KeyringCommand {
+    /// Add a public key, and if need be its owner.
+    #[command(after_help = "\
+Examples:
+  countersign keyring add alice --email alice@example.org --group sre --key id_ed25519.pub
+  gpg --export --armor alice@example.org | countersign keyring add alice --key -
+  countersign keyring add renovate --kind bot --key renovate.pub
+
+The key is an OpenSSH public key, or an OpenPGP certificate, armored or binary. Adding a key again
+changes nothing; adding a newer copy of an OpenPGP certificate updates it. A running daemon takes the
+change over when it reloads.")]
+    Add(AddArgs),
+    /// List every key: whose it is and what it is worth.
+    #[command(after_help = "\
+Examples:
+  countersign keyring list
+  countersign keyring list --format json | jq '.keys[] | select(.standing == \"expired\")'")]
+    List,
+    /// Show one principal and its keys.
+    #[command(after_help = "\
+Example:
+  countersign keyring show alice")]
+    Show(ShowArgs),
+}
+
+/// What to add, and to whom.
+#[derive(Clone, Debug, clap::Args)]
+pub struct AddArgs {
+    /// The principal's name: lower-case letters, digits, `.`, `_` and `-`.
+    pub name: String,
+    /// An address of the principal; may be repeated.
+    #[arg(long = "email", value_name = "ADDRESS")]
+    pub emails: Vec<String>,
+    /// A group to join, for selectors such as `group:sre`; may be repeated.
+    #[arg(long = "group", value_name = "GROUP")]
+    pub groups: Vec<String>,
+    /// What sort of actor this is; `person` unless said otherwise.
+    #[arg(long, value_enum)]
+    pub kind: Option<Kind>,
+    /// The file with the public key; `-` reads it from standard input.
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+}
+
+/// Whom to show.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ShowArgs {
+    /// The principal's name.
+    pub name: String,
+}
+
+/// What sort of actor a principal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// A human being.
+    Person,
+    /// Automation on a schedule or on events.
+    Bot,
+    /// Automation on its own judgement.
+    Agent,
+    /// A forge's own key.
+    Forge,
+}
+
+impl From<Kind> for PrincipalKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Person => PrincipalKind::Person,
+            Kind::Bot => PrincipalKind::Bot,
+            Kind::Agent => PrincipalKind::Agent,
+            Kind::Forge => PrincipalKind::Forge,
+        }
+    }
+}
+
+/// Runs `countersign keyring ...`; gives the exit code.
+///
+/// # Errors
+/// Code 2 where the configuration or the keyring does not load, or the key cannot be added.
+pub fn run(
+    args: &KeyringArgs,
+    config_path: &Path,
+    format: Format,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<u8, CliError> {
+    let now = Timestamp::now();
+    let dir = match &args.keyring {
+        Some(dir) => dir.clone(),
+        None => config::load(config_path).map_err(CliError::usage)?.config.keyring,
+    };
+    match &args.command {
+        KeyringCommand::Add(add) => run_add(add, &dir, now, format, out, err),
+        KeyringCommand::List => {
+            let keyring = load(&dir, err)?;
+            let keys: Vec<&Key> = keyring.keys().iter().collect();
+            match format {
+                Format::Text => list(&keys, now, out)?,
+                Format::Json => {
+                    let keys: Vec<Value> = keys.iter().map(|key| key_json(key, now)).collect();
+                    print_json(&json!({ "digest": keyring.digest(), "keys": keys }), out)?;
+                }
+            }
+            Ok(0)
+        }
+        KeyringCommand::Show(show) => run_show(show, &load(&dir, err)?, now, format, out),
+    }
+}
+
+fn load(dir: &Path, err: &mut dyn Write) -> Result<Keyring, CliError> {
+    let LoadedKeyring { keyring, warnings } = Keyring::load(dir).map_err(CliError::usage)?;
+    for warning in warnings {
+        writeln!(err, "{warning}")?;
+    }
+    Ok(keyring)
+}
+
+fn run_add(
+    args: &AddArgs,
+    dir: &Path,
+    now: Timestamp,
+    format: Format,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<u8, CliError> {
+    let request = AddRequest {
+        name: args.name.clone(),
+        kind: args.kind.map(PrincipalKind::from),
+        emails: args.emails.clone(),
+        groups: args.groups.clone(),
+        key: read_key(&args.key)?,
+    };
+    let shown = text::escape(args.key.as_os_str().as_encoded_bytes());
+    let added = keyring::add(dir, &request, now).map_err(|error| match error {
+        keyring::EditError::Key(error) => CliError::usage(format!("`{shown}`: {error}")),
+        error => CliError::usage(error),
+    })?;
+    for warning in &added.warnings {
+        writeln!(err, "warning: {warning}")?;
+    }
+    match format {
+        Format::Json => print_json(
+            &json!({
+                "principal": args.name,
+                "file": added.path.to_string_lossy(),
+                "format": added.scheme.name(),
+                "fingerprint": added.fingerprint,
+                "created": added.created,
+                "key_added": added.key_added,
+                "key_updated": added.key_updated,
+                "changed": added.changed,
+                "warnings": added.warnings,
+            }),
+            out,
+        )?,
+        Format::Text => {
+            let (name, scheme, key) = (&args.name, added.scheme.name(), &added.fingerprint);
+            if added.created {
+                writeln!(out, "created `{name}` with {scheme} key {key}")?;
+            } else if added.key_added {
+                writeln!(out, "added {scheme} key {key} to `{name}`")?;
+            } else if added.key_updated {
+                writeln!(out, "updated {scheme} key {key} of `{name}`")?;
+            } else if added.changed {
+                writeln!(out, "updated `{name}`, who has {scheme} key {key} already")?;
+            } else {
+                writeln!(out, "`{name}` has {scheme} key {key} already; nothing to do")?;
+            }
+            if added.changed {
+                writeln!(out, "wrote {}", text::escape(added.path.as_os_str().as_encoded_bytes()))?;
+            }
+        }
+    }
+    Ok(0)
+}
+
+/// Reads at most one byte more than a key may have; the rest would be refused anyway.
+fn read_key(path: &Path) -> Result<Vec<u8>, CliError> {
+    let limit = Material::MAX_LEN as u64 + 1;
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        io::stdin().lock().take(limit).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
+    };
+    match read {
+        Ok(_) => Ok(bytes),
+        Err(error) => {
+            let shown = text::escape(path.as_os_str().as_encoded_bytes());
+            Err(CliError::usage(format!("cannot read `{shown}`: {error}")))
+        }
+    }
+}
+
+fn run_show(
+    args: &ShowArgs,
+    keyring: &Keyring,
+    now: Timestamp,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<u8, CliError> {
+    let principal = keyring.principal(&args.name).map_err(|near| {
+        let shown = text::escape_short(args.name.as_bytes(), 60);
+        let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        CliError { message: format!("there is nobody called `{shown}` in the keyring{hint}"), code: 1 }
+    })?;
+    let keys: Vec<&Key> = keyring.keys().iter().filter(|key| key.principal.name == principal.name).collect();
+    match format {
+        Format::Json => {
+            let keys: Vec<Value> = keys.iter().map(|key| key_json(key, now)).collect();
+            print_json(
+                &json!({
+                    "principal": principal.name,
+                    "kind": principal.kind.name(),
+                    "emails": principal.emails,
+                    "groups": principal.groups,
+                    "keys": keys,
+                }),
+                out,
+            )?;
+        }
+        Format::Text => {
+            let words = |words: &[String]| if words.is_empty() { "-".to_owned() } else { words.join(", ") };
+            let rows = [
+                ("principal", principal.name.clone()),
+                ("kind", principal.kind.to_string()),
+                ("emails", words(&principal.emails)),
+                ("groups", words(&principal.groups)),
+            ];
+            let rows: Vec<Vec<String>> =
+                rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+            write_table(out, &rows)?;
+            for key in keys {
+                writeln!(out)?;
+                let mut rows = vec![
+                    vec!["key".to_owned(), key.material.fingerprint()],
+                    vec![
+                        "format".to_owned(),
+                        format!("{} ({})", key.id().scheme.name(), key.material.algorithm()),
+                    ],
+                    vec!["standing".to_owned(), standing(&key.standing(now), now)],
+                ];
+                let mut row = |name: &str, value: Option<String>| {
+                    rows.extend(value.map(|value| vec![name.to_owned(), value]));
+                };
+                row("valid from", key.valid_from.map(|at| at.to_string()));
+                row("valid until", key.valid_until.map(|at| at.to_string()));
+                if let Some(revoked) = &key.revoked {
+                    let from = revoked.refused_from();
+                    let from = from.map_or_else(|| "always".to_owned(), |from| format!("from {from}"));
+                    row("revoked", Some(format!("{}, refused {from}", revoked.reason)));
+                }
+                row("place", Some(key.place.to_string()));
+                write_table(out, &rows)?;
+            }
+        }
+    }
+    Ok(0)
+}
+
+fn list(keys: &[&Key], now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+    if keys.is_empty() {
+        return writeln!(
+            out,
+            "the keyring is empty; add a key with `countersign keyring add NAME --key FILE`"
+        );
+    }
+    let head = ["PRINCIPAL", "KIND", "GROUPS", "FORMAT", "FINGERPRINT", "STANDING"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for key in keys {
+        let principal = &key.principal;
+        let groups = if principal.groups.is_empty() { "-".to_owned() } else { principal.groups.join(",") };
+        rows.push(vec![
+            principal.name.clone(),
+            principal.kind.to_string(),
+            groups,
+            key.material.scheme().name().to_owned(),
+            key.material.fingerprint(),
+            standing(&key.standing(now), now),
+        ]);
+    }
+    write_table(out, &rows)
+}
+
+/// The standing as people plan by it: in days.
+fn standing(standing: &Standing, now: Timestamp) -> String {
+    let Standing::Valid { until: Some(at) } = standing else { return standing.to_string() };
+    match (at.as_second() - now.as_second()) / 86_400 {
+        0 => "valid, expires today".to_owned(),
+        1 => "valid, expires in 1 day".to_owned(),
+        days => format!("valid, expires in {days} days"),
+    }
+}
+
+fn key_json(key: &Key, now: Timestamp) -> Value {
+    let standing = key.standing(now);
+    let until = match &standing {
+        Standing::Valid { until } => until.map(|at| at.to_string()),
+        _ => None,
+    };
+    json!({
+        "principal": key.principal.name,
+        "kind": key.principal.kind.name(),
+        "groups": key.principal.groups,
+        "format": key.material.scheme().name(),
+        "algorithm": key.material.algorithm(),
+        "fingerprint": key.material.fingerprint(),
+        "standing": standing.name(),
+        "standing_text": standing.to_string(),
+        "expires": until,
+        "valid_from": key.valid_from.map(|at| at.to_string()),
+        "valid_until": key.valid_until.map(|at| at.to_string()),
+        "revoked": key.revoked.as_ref().map(|revoked| json!({
+            "at": revoked.at.map(|at| at.to_string()),
+            "effective_from": revoked.effective_from.map(|at| at.to_string()),
+            "reason": revoked.reason.name(),
+        })),
+        "file": key.place.file.to_string_lossy(),
+        "line": key.place.line,
+    })
+}
+
+fn print_json(value: &Value, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{value:#}")
+}

@@ -1,0 +1,66 @@
+//! Warnings that need more than the file: the keyring, and the repositories there are.
+
+use super::{Config, Warning};
+use crate::domain::{Principal, text};
+use crate::keyring::Keyring;
+use crate::keyring::document::nearest;
+use crate::policy::{Ruleset, Selector};
+
+/// What loads and yet cannot have been meant: an empty keyring, selectors that name nobody, rulesets
+/// for repositories that are not there (N2).
+///
+/// `repositories` are the names of the repositories below the root; with none, nothing is said about
+/// patterns.
+pub fn lint(config: &Config, keyring: &Keyring, repositories: &[String]) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    if keyring.keys().is_empty() {
+        let shown = text::escape(config.keyring.as_os_str().as_encoded_bytes());
+        warnings.push(Warning::general(format!(
+            "the keyring `{shown}` is empty: every signature is by an unknown key; add one with `countersign \
+             keyring add NAME --key FILE`"
+        )));
+    }
+    for ruleset in &config.policy.rulesets {
+        let warn = |key: &str, message: String| Warning {
+            message,
+            place: config.places.of(&ruleset.name, key).cloned(),
+        };
+        let known = |name: &String| ruleset.applies_to_repository(name);
+        if !repositories.is_empty() && !repositories.iter().any(known) {
+            let message = format!("ruleset `{}` matches none of the known repositories", ruleset.name);
+            warnings.push(warn("repositories", message));
+        }
+        for (rule, selector) in selectors(ruleset) {
+            if let Some(message) = names_nobody(selector, keyring) {
+                warnings.push(warn(rule, message));
+            }
+        }
+    }
+    warnings
+}
+
+fn selectors(ruleset: &Ruleset) -> impl Iterator<Item = (&'static str, &Selector)> {
+    ruleset.rules().iter().flat_map(|rule| rule.selectors().iter().map(|selector| (rule.name(), selector)))
+}
+
+fn names_nobody(selector: &Selector, keyring: &Keyring) -> Option<String> {
+    let everybody = || keyring.principals().iter().map(|principal| principal.as_ref());
+    if everybody().any(|principal| selector.matches(principal)) {
+        return None;
+    }
+    let shown = text::escape(selector.to_string().as_bytes());
+    let hint = match selector {
+        Selector::Group(name) => {
+            nearest(name, everybody().flat_map(|principal| principal.groups.iter().map(String::as_str)))
+                .map(|near| format!("; did you mean `group:{near}`?"))
+        }
+        Selector::Named(_, name) => {
+            let same = everybody().find(|principal| principal.name == *name);
+            let near = || nearest(name, everybody().map(|principal| principal.name.as_str()));
+            let near = || near().and_then(|near| everybody().find(|principal| principal.name == near));
+            same.or_else(near).map(|Principal { name, kind, .. }| format!("; did you mean `{kind}:{name}`?"))
+        }
+        Selector::Kind(_) => None,
+    };
+    Some(format!("`{shown}` selects nobody in the keyring{}", hint.unwrap_or_default()))
+}

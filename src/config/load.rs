@@ -1,0 +1,441 @@
+//! From file to [`Config`].
+
+use super::rulesets::Collected;
+use super::{Config, Daemon, Place, Warning, repositories, values};
+use crate::domain::text;
+use crate::keyring::document::{Diagnostic, Item, Owner, Reader, Source, Table};
+use crate::keyring::document::{check_directory, own_uid, read_checked, sort_and_count};
+use crate::policy::{Limits, Rulesets, Uncovered};
+use data_encoding::HEXLOWER;
+use globset::GlobBuilder;
+use sha2::{Digest, Sha256};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Largest configuration file, in bytes.
+const MAX_FILE: u64 = 4 << 20;
+/// Longest contact line, in characters.
+const MAX_CONTACT: usize = 200;
+/// Most files that `include` may bring.
+const MAX_INCLUDES: usize = 1000;
+
+/// A configuration, and what is odd about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What the operator probably did not mean.
+    pub warnings: Vec<Warning>,
+}
+
+/// Why a configuration does not load.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Everything that is wrong with it, by file and position.
+    #[error("{}", report(diagnostics))]
+    Invalid {
+        /// Never empty.
+        diagnostics: Vec<Diagnostic>,
+    },
+}
+
+impl ConfigError {
+    /// Everything that is wrong, never empty.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        let ConfigError::Invalid { diagnostics } = self;
+        diagnostics
+    }
+}
+
+fn report(diagnostics: &[Diagnostic]) -> String {
+    let all: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+    all.join("\n\n")
+}
+
+/// What is gathered while files are read.
+#[derive(Debug, Default)]
+struct Loading {
+    diagnostics: Vec<Diagnostic>,
+    warnings: Vec<Warning>,
+    digest: Sha256,
+    checked: Vec<PathBuf>,
+    collected: Collected,
+}
+
+/// Reads and validates a configuration file and what it includes.
+///
+/// Relative paths in it are relative to its directory. The files and their directories must not be
+/// writable by group or others.
+///
+/// # Errors
+/// Every fault that can be found, sorted by place.
+pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
+    let mut loading = Loading::default();
+    let parts = loading.main(path);
+    match parts {
+        Some(config) if loading.diagnostics.is_empty() => {
+            if config.policy.rulesets.is_empty() {
+                loading.warnings.push(Warning::at(
+                    Place::whole(&config.source),
+                    "there are no rulesets: only the built-in rules judge pushes",
+                ));
+            }
+            if config.repositories.server.is_none() {
+                loading.warnings.push(Warning::at(
+                    Place::whole(&config.source),
+                    "`server` is not set in [repositories]: every pusher is recorded as unknown",
+                ));
+            }
+            Ok(Loaded { config, warnings: loading.warnings })
+        }
+        _ => {
+            let mut diagnostics = loading.diagnostics;
+            sort_and_count(&mut diagnostics);
+            Err(ConfigError::Invalid { diagnostics })
+        }
+    }
+}
+
+impl Loading {
+    /// Reads a file and checks who else could have written it. `None` after recording an error.
+    fn read(&mut self, path: &Path) -> Option<Source> {
+        // A symbolic link is as good as both directories: the one it is in and the one it leads to.
+        let physical = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        for dir in [path.parent(), physical.parent()].into_iter().flatten() {
+            if self.checked.iter().any(|one| one == dir) {
+                continue;
+            }
+            self.checked.push(dir.to_owned());
+            match check_directory(dir, Owner::Any) {
+                Ok(false) => {}
+                Ok(true) => self.warnings.push(Warning::at(
+                    Place::whole(dir),
+                    "the account that runs this can change its own configuration; let root own it",
+                )),
+                // A file that is not there is the better message.
+                Err(_) if !physical.exists() => {}
+                Err(diagnostic) => self.diagnostics.push(diagnostic),
+            }
+        }
+        let checked = match read_checked(path, Owner::Any, MAX_FILE) {
+            Ok(checked) => checked,
+            Err(diagnostic) => {
+                self.diagnostics.push(diagnostic);
+                return None;
+            }
+        };
+        let place = Place::whole(path);
+        if checked.own_account_can_write {
+            self.warnings.push(Warning::at(
+                place,
+                "the account that runs this can change its own configuration; let root own it",
+            ));
+        } else if checked.owner != 0 && checked.owner != own_uid() {
+            let message =
+                format!("the file belongs to user {}, who can change what is refused", checked.owner);
+            self.warnings.push(Warning::at(place, message));
+        }
+        self.digest.update(&checked.bytes);
+        match String::from_utf8(checked.bytes) {
+            Ok(text) => Some(Source::new(path, &text)),
+            Err(error) => {
+                let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+                let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+                let message = format!("the file is not UTF-8 text (line {line})");
+                self.diagnostics.push(Diagnostic::whole(path, message));
+                None
+            }
+        }
+    }
+
+    fn main(&mut self, path: &Path) -> Option<Config> {
+        let path = match std::path::absolute(path) {
+            Ok(path) => path,
+            Err(error) => {
+                let message = format!("cannot read the file: {error}");
+                self.diagnostics.push(Diagnostic::whole(path, message));
+                return None;
+            }
+        };
+        let base = path.parent().unwrap_or(Path::new("/")).to_owned();
+        let source = self.read(&path)?;
+        let reader = Reader::new(source);
+        let (partial, include) = self.document(&reader, &base);
+        self.diagnostics.extend(reader.into_diagnostics());
+        for file in include {
+            self.included(&file);
+        }
+        let mut partial = partial?;
+        let collected = std::mem::take(&mut self.collected);
+        self.warnings.extend(collected.warnings);
+        partial.source = path;
+        partial.digest = HEXLOWER.encode(&std::mem::take(&mut self.digest).finalize());
+        partial.policy.rulesets = collected.rulesets;
+        partial.places = collected.places;
+        Some(partial)
+    }
+
+    /// Reads the main file. The configuration lacks its rulesets and digest; included files are named.
+    fn document(&mut self, reader: &Reader, base: &Path) -> (Option<Config>, Vec<PathBuf>) {
+        let document = reader.parse();
+        let top = Table::new(reader, &document, 0..0, "the configuration");
+        let contact = top.get("contact");
+        let daemon = top
+            .require("daemon", "write `[daemon]` with `socket` and `state`")
+            .and_then(|item| item.table("[daemon]"));
+        let (daemon, inner_contact) = match daemon {
+            Some(table) => read_daemon(table, base),
+            None => (None, None),
+        };
+        if let (Some(_), Some(item)) = (&contact, &inner_contact) {
+            reader.error_with(&item.key, "`contact` is given twice", "keep one of them");
+        }
+        let contact = contact.or(inner_contact).and_then(|item| contact_line(&item));
+        let keyring = top
+            .require("keyring", "write `[keyring]` with `path`")
+            .and_then(|item| item.table("[keyring]"))
+            .and_then(|table| read_keyring(table, base));
+        let repositories = top
+            .require("repositories", "write `[repositories]` with `root`")
+            .and_then(|item| item.table("[repositories]"))
+            .and_then(|table| repositories::read(table, base));
+        const POLICY: &str = "write `[policy]` with `uncovered = \"accept\"` or `uncovered = \"refuse\"`";
+        let policy = top.require("policy", POLICY).and_then(|item| item.table("[policy]"));
+        let (uncovered, include) = match policy {
+            Some(table) => self.read_policy(table, base),
+            None => (None, Vec::new()),
+        };
+        let (limits, deadline) = match top.table("limits", "[limits]") {
+            Some(table) => read_limits(table),
+            None => (Limits::default(), None),
+        };
+        for ruleset in top.tables("ruleset", "[[ruleset]]") {
+            self.collected.read(ruleset);
+        }
+        top.finish();
+        let build = || {
+            let mut daemon = daemon?;
+            daemon.deadline = deadline.unwrap_or(Daemon::DEADLINE);
+            Some(Config {
+                source: PathBuf::new(),
+                digest: String::new(),
+                daemon,
+                keyring: keyring?,
+                repositories: repositories?,
+                policy: Rulesets { rulesets: Vec::new(), uncovered: uncovered? },
+                limits,
+                contact,
+                places: super::RulesetPlaces::default(),
+            })
+        };
+        (build(), include)
+    }
+
+    fn read_policy(&mut self, table: Table<'_, '_>, base: &Path) -> (Option<Uncovered>, Vec<PathBuf>) {
+        let help = "write `uncovered = \"accept\"` or `uncovered = \"refuse\"`: what becomes of refs that no \
+                    enforcing ruleset covers";
+        let words = [("accept", Uncovered::Accept), ("refuse", Uncovered::Refuse)];
+        let uncovered = table.require("uncovered", help).and_then(|item| item.word(&words));
+        let include = match table.get("include") {
+            Some(item) => self.expand(&item, base),
+            None => Vec::new(),
+        };
+        table.finish();
+        (uncovered, include)
+    }
+
+    /// The files that an `include` pattern names, sorted: wildcards only in the last part.
+    fn expand(&mut self, item: &Item<'_, '_>, base: &Path) -> Vec<PathBuf> {
+        let Some(pattern) = values::path(item, base) else { return Vec::new() };
+        let wild = |part: &str| part.contains(['*', '?', '[', '{']);
+        let name = pattern.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let dir = pattern.parent().unwrap_or(base).to_owned();
+        let shown = |path: &Path| text::escape(path.as_os_str().as_encoded_bytes());
+        // Only what the operator wrote may hold wildcards; the base is a real directory whatever its name.
+        let written = item.string().unwrap_or_default();
+        if written.rsplit_once('/').is_some_and(|(dir, _)| wild(dir)) {
+            item.error_with(
+                "only the last part of `include` may have wildcards",
+                "write \"rulesets.d/*.toml\"",
+            );
+            return Vec::new();
+        }
+        let glob = match GlobBuilder::new(&name).literal_separator(true).build() {
+            Ok(glob) => glob.compile_matcher(),
+            Err(error) => {
+                item.error(format!("`include` is not a valid glob: {}", error.kind()));
+                return Vec::new();
+            }
+        };
+        let entries = match std::fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(error) => {
+                item.error(format!("cannot read `{}`: {error}", shown(&dir)));
+                return Vec::new();
+            }
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            match entry {
+                Ok(entry) => {
+                    let name = entry.file_name();
+                    if !name.as_encoded_bytes().starts_with(b".") && glob.is_match(Path::new(&name)) {
+                        files.push(entry.path());
+                    }
+                }
+                // A directory half read could lack the ruleset that protects something.
+                Err(error) => item.error(format!("cannot read `{}`: {error}", shown(&dir))),
+            }
+        }
+        files.sort();
+        if files.is_empty() {
+            let place = item.reader.place(&item.span);
+            self.warnings.push(Warning::at(place, "`include` matches no file"));
+        }
+        if files.len() > MAX_INCLUDES {
+            item.error(format!("`include` matches more than {MAX_INCLUDES} files"));
+        }
+        if files.iter().any(|file| file == item.reader.source.file()) {
+            item.error("`include` matches the file that it stands in");
+        }
+        if item.reader.count() > 0 && files.len() > MAX_INCLUDES {
+            files.clear();
+        }
+        files.retain(|file| file != item.reader.source.file());
+        files
+    }
+
+    /// Reads an included file, which can only tighten: it holds rulesets and nothing else.
+    fn included(&mut self, path: &Path) {
+        let Some(source) = self.read(path) else { return };
+        let reader = Reader::new(source);
+        {
+            let document = reader.parse();
+            let top =
+                Table::new(&reader, &document, 0..0, "an included file, which only holds `[[ruleset]]`");
+            for ruleset in top.tables("ruleset", "[[ruleset]]") {
+                self.collected.read(ruleset);
+            }
+            top.finish();
+        }
+        self.diagnostics.extend(reader.into_diagnostics());
+    }
+}
+
+fn read_daemon<'r, 'd>(table: Table<'r, 'd>, base: &Path) -> (Option<Daemon>, Option<Item<'r, 'd>>) {
+    let socket = table
+        .require("socket", "write `socket = \"/run/countersign/hook.sock\"`")
+        .and_then(|item| socket(&item, base));
+    let listen = table.get("listen").and_then(|item| listen(&item));
+    let state = table
+        .require("state", "write `state = \"/var/lib/countersign\"`")
+        .and_then(|item| values::path(&item, base));
+    let clients = table.get("clients").map_or_else(|| vec![own_uid()], |item| clients(&item));
+    let contact = table.get("contact");
+    table.finish();
+    let build =
+        || Some(Daemon { socket: socket?, listen, state: state?, clients, deadline: Daemon::DEADLINE });
+    (build(), contact)
+}
+
+fn socket(item: &Item<'_, '_>, base: &Path) -> Option<PathBuf> {
+    let path = values::path(item, base)?;
+    let length = path.as_os_str().len();
+    if length > Daemon::MAX_SOCKET {
+        item.error_with(
+            format!(
+                "the socket's path has {length} bytes, and a Unix socket's has at most {}",
+                Daemon::MAX_SOCKET
+            ),
+            "use a shorter one, such as \"/run/countersign/hook.sock\"",
+        );
+        return None;
+    }
+    Some(path)
+}
+
+fn listen(item: &Item<'_, '_>) -> Option<SocketAddr> {
+    let written = item.string()?;
+    if let Ok(address) = written.parse::<SocketAddr>() {
+        return Some(address);
+    }
+    let shown = text::escape_short(written.as_bytes(), 60);
+    let port = written.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()).unwrap_or(8417);
+    item.error_with(
+        format!("`{shown}` is not an address with a port; names are not looked up"),
+        format!("write \"127.0.0.1:{port}\" or \"[::1]:{port}\""),
+    );
+    None
+}
+
+fn clients(item: &Item<'_, '_>) -> Vec<u32> {
+    let before = item.reader.count();
+    let mut made: Vec<u32> = Vec::new();
+    for one in item.array("a list of user ids").unwrap_or_default() {
+        // The last one is "no such user" in every system call.
+        match one.number().map(u32::try_from) {
+            Some(Ok(uid)) if uid != u32::MAX => made.push(uid),
+            Some(_) => one.error("this is no user id"),
+            None => {}
+        }
+    }
+    if made.is_empty() && item.reader.count() == before {
+        item.error_with(
+            "without clients no hook may ask",
+            "leave `clients` out for the daemon's own account",
+        );
+    }
+    made.sort_unstable();
+    made.dedup();
+    made
+}
+
+fn contact_line(item: &Item<'_, '_>) -> Option<String> {
+    let written = item.string()?;
+    let bare = written.replace('\\', "");
+    if written.trim().is_empty() {
+        item.error("`contact` is empty");
+    } else if text::escape(bare.as_bytes()) != bare {
+        item.error("`contact` is one line of visible characters");
+    } else if written.chars().count() > MAX_CONTACT {
+        item.error(format!("`contact` has at most {MAX_CONTACT} characters"));
+    } else {
+        return Some(written.trim().to_owned());
+    }
+    None
+}
+
+fn read_keyring(table: Table<'_, '_>, base: &Path) -> Option<PathBuf> {
+    let path = table.require("path", "write `path = \"keyring\"`, a directory with one file per principal");
+    table.finish();
+    let item = path?;
+    let path = values::path(&item, base)?;
+    if !path.is_dir() {
+        let shown = text::escape(path.as_os_str().as_encoded_bytes());
+        item.error_with(format!("`{shown}` is not a directory"), format!("mkdir -m 755 '{shown}'"));
+        return None;
+    }
+    Some(path)
+}
+
+fn read_limits(table: Table<'_, '_>) -> (Limits, Option<Duration>) {
+    let mut limits = Limits::default();
+    let count = |name: &'static str, field: &mut usize, bytes: bool| {
+        if let Some(number) = table.get(name).and_then(|item| values::count(&item, name, bytes)) {
+            *field = number;
+        }
+    };
+    count("refs", &mut limits.refs, false);
+    count("commits", &mut limits.commits, false);
+    count("parents", &mut limits.parents, false);
+    count("object-bytes", &mut limits.object_bytes, true);
+    count("message-bytes", &mut limits.message_bytes, true);
+    count("tag-depth", &mut limits.tag_depth, false);
+    count("violations", &mut limits.violations, false);
+    let push_bytes = table.get("push-bytes").and_then(|item| values::cap(&item, "push-bytes", true));
+    limits.push_bytes = push_bytes.unwrap_or(limits.push_bytes);
+    let deadline = table.get("deadline").and_then(|item| values::duration(&item));
+    table.finish();
+    (limits, deadline)
+}

@@ -1,0 +1,66 @@
+//! The configuration file, from text to validated values.
+//!
+//! Loading is strict and complete: unknown keys are refused everywhere, and every fault is reported
+//! with its place, not just the first. What loads is immutable; a change is another [`Config`].
+
+mod lint;
+mod load;
+mod repositories;
+mod rulesets;
+mod values;
+
+pub use crate::keyring::document::{Diagnostic, Place, Warning};
+pub use lint::lint;
+pub use load::{ConfigError, Loaded, load};
+pub use repositories::{Repositories, ServerKind};
+pub use rulesets::RulesetPlaces;
+
+use crate::policy;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that an operator configures, validated.
+#[derive(Debug)]
+pub struct Config {
+    /// The file that it was read from, as an absolute path.
+    pub source: PathBuf,
+    /// SHA-256, in hexadecimal, over the bytes of the file and then of its includes, in order.
+    pub digest: String,
+    /// The daemon.
+    pub daemon: Daemon,
+    /// The keyring's directory, an absolute path.
+    pub keyring: PathBuf,
+    /// Which repositories may ask, and for which refs.
+    pub repositories: Repositories,
+    /// The rulesets.
+    pub policy: policy::Rulesets,
+    /// Counted budgets (N23).
+    pub limits: policy::Limits,
+    /// Whom pushers may ask: one line, shown last.
+    pub contact: Option<String>,
+    /// Where the rulesets stand, for warnings.
+    pub places: RulesetPlaces,
+}
+
+/// The daemon's own settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Daemon {
+    /// The Unix socket that hooks connect to; absolute, at most [`Daemon::MAX_SOCKET`] bytes.
+    pub socket: PathBuf,
+    /// Where webhooks, health and metrics are served, if at all.
+    pub listen: Option<SocketAddr>,
+    /// The directory of the durable state.
+    pub state: PathBuf,
+    /// User ids that may ask over the hook socket (N22); by default the daemon's own only.
+    pub clients: Vec<u32>,
+    /// The time that one push may take, the client's writing included (N23).
+    pub deadline: Duration,
+}
+
+impl Daemon {
+    /// Longest path of a socket, in bytes: `sun_path` has 108, one of them for the final zero.
+    pub const MAX_SOCKET: usize = 107;
+    /// The default of [`Daemon::deadline`] (N23).
+    pub const DEADLINE: Duration = Duration::from_secs(30);
+}

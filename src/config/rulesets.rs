@@ -1,0 +1,253 @@
+//! `[[ruleset]]` tables.
+
+use super::values;
+use crate::domain::text;
+use crate::keyring::document::{Item, Place, Table, Warning, nearest};
+use crate::policy::rules::{self, BuildError, Rule, bad_signature};
+use crate::policy::{Enforcement, Pattern, PatternError, Refs, Ruleset, SpecError};
+use std::collections::HashMap;
+use std::ops::Range;
+use toml::de::DeValue;
+
+/// Where rulesets and their parts stand, by ruleset name and key. Only for messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RulesetPlaces {
+    places: HashMap<(String, String), Place>,
+}
+
+impl RulesetPlaces {
+    /// Where a ruleset's key (`name`, `repositories`, the name of a rule) stands.
+    pub fn of(&self, ruleset: &str, key: &str) -> Option<&Place> {
+        self.places.get(&(ruleset.to_owned(), key.to_owned()))
+    }
+}
+
+const ENFORCEMENTS: &[(&str, Enforcement)] = &[
+    (Enforcement::Enforce.name(), Enforcement::Enforce),
+    (Enforcement::Evaluate.name(), Enforcement::Evaluate),
+    (Enforcement::Off.name(), Enforcement::Off),
+];
+
+/// The rulesets read so far, over all files.
+#[derive(Debug, Default)]
+pub(super) struct Collected {
+    pub(super) rulesets: Vec<Ruleset>,
+    pub(super) places: RulesetPlaces,
+    pub(super) warnings: Vec<Warning>,
+    names: HashMap<String, Place>,
+}
+
+impl Collected {
+    /// Reads one `[[ruleset]]`.
+    pub(super) fn read(&mut self, table: Table<'_, '_>) {
+        let reader = table.reader();
+        let mut places = Vec::new();
+        let mut note = |key: &str, span: &Range<usize>| places.push((key.to_owned(), reader.place(span)));
+
+        let name_item = table.require("name", "write `name = \"production\"`; records hang on it");
+        let name = name_item.as_ref().and_then(Item::string);
+        if let (Some(item), Some(name)) = (&name_item, name) {
+            note("name", &item.span);
+            if let Some(first) = self.names.get(name) {
+                let shown = text::escape_short(name.as_bytes(), 60);
+                item.error_with(
+                    format!("a ruleset called `{shown}` is already at {first}"),
+                    "give each ruleset a name of its own",
+                );
+            }
+        }
+        let repositories = table.require("repositories", "write `repositories = [\"**\"]` for all of them");
+        if let Some(item) = &repositories {
+            note("repositories", &item.key);
+        }
+        let repositories = repositories.map(|item| patterns(&item)).unwrap_or_default();
+        let refs = table.require("refs", "write `refs = [\"refs/heads/main\"]`");
+        let refs = refs.and_then(|item| refs_of(&item));
+        let enforcement =
+            table.get("enforcement").map_or(Some(Enforcement::Enforce), |e| e.word(ENFORCEMENTS));
+        let help = "write `[ruleset.refuse]` and below it, for example, `unsigned-commit = true`";
+        let refuse = table.require("refuse", help).and_then(|item| item.table("[ruleset.refuse]"));
+        let mut rules = Vec::new();
+        let before = reader.count();
+        let refuse_span = refuse.as_ref().map_or_else(|| table.span().clone(), |table| table.span().clone());
+        let mut waived = None;
+        let has_refuse = refuse.is_some();
+        if let Some(refuse) = refuse {
+            for (rule, item) in refuse.entries() {
+                note(rule, &item.key);
+                if rule == bad_signature::NAME && matches!(item.value, DeValue::Boolean(false)) {
+                    waived = Some(reader.place(&item.key));
+                }
+                rules.extend(build(rule, &item));
+            }
+        }
+        let all_built = has_refuse && reader.count() == before;
+        let span = table.span().clone();
+        table.finish();
+
+        // A ruleset is put together even where parts of it are faulty, to find further faults; nothing
+        // of it is used then, because the file does not load.
+        let spare = |refs: Option<Refs>| refs.unwrap_or_default();
+        let Some(name) = name else { return };
+        if all_built || !rules.is_empty() {
+            let enforcement = enforcement.unwrap_or(Enforcement::Enforce);
+            match Ruleset::new(name, repositories, spare(refs), enforcement, rules) {
+                Ok(ruleset) => {
+                    if let Some(place) = waived.filter(|_| ruleset.has_rule(bad_signature::NAME)) {
+                        let message = "`bad-signature` belongs to every ruleset with a signature rule; `false` changes nothing";
+                        self.warnings.push(Warning::at(place, message));
+                    }
+                    self.rulesets.push(ruleset);
+                }
+                Err(error @ SpecError::Name(_)) => {
+                    let span = name_item.map_or(span, |item| item.span);
+                    let shown = text::escape_short(name.as_bytes(), 60);
+                    reader.error_with(&span, format!("`{shown}` cannot name a ruleset"), name_help(&error));
+                }
+                Err(SpecError::NoRules(_)) => {
+                    let known: Vec<&str> = rules::ALL.iter().map(|kind| kind.name).collect();
+                    reader.error_with(
+                        &refuse_span,
+                        "this ruleset refuses nothing",
+                        format!("add one of: {}", known.join(", ")),
+                    );
+                }
+            }
+        }
+        if let Some((_, place)) = places.iter().find(|(key, _)| key == "name") {
+            self.names.entry(name.to_owned()).or_insert_with(|| place.clone());
+        }
+        self.places.places.extend(places.into_iter().map(|(key, place)| ((name.to_owned(), key), place)));
+    }
+}
+
+fn name_help(error: &SpecError) -> &'static str {
+    match error {
+        SpecError::Name(name) if name == Ruleset::BUILTIN => {
+            "`builtin` is the name of the rules that no configuration turns off"
+        }
+        _ => "use lower-case letters, digits, `.`, `_` and `-`, beginning with a letter or digit",
+    }
+}
+
+/// Patterns for repository names; at least one.
+fn patterns(item: &Item<'_, '_>) -> Vec<Pattern> {
+    let before = item.reader.count();
+    let mut made = Vec::new();
+    for (written, item) in item.strings() {
+        if let Some(rest) = written.strip_prefix('!') {
+            let shown = text::escape_short(rest.as_bytes(), 60);
+            item.error_with(
+                "repositories cannot be excluded",
+                format!("list what is meant; `!` is for `refs` only (`{shown}` here)"),
+            );
+            continue;
+        }
+        match Pattern::new(written) {
+            Ok(pattern) => made.push(pattern),
+            Err(error) => pattern_error(&item, "", error),
+        }
+    }
+    if made.is_empty() && item.reader.count() == before {
+        item.error_with("an empty list matches no repository", "write [\"**\"] for all of them");
+    }
+    made
+}
+
+fn refs_of(item: &Item<'_, '_>) -> Option<Refs> {
+    let before = item.reader.count();
+    let sources = item.strings();
+    for (written, item) in &sources {
+        let (mark, pattern) = match written.strip_prefix('!') {
+            Some(rest) => ("!", rest),
+            None => ("", *written),
+        };
+        if let Err(error) = Pattern::for_refs(pattern) {
+            pattern_error(item, mark, error);
+        }
+    }
+    if item.reader.count() > before {
+        return None;
+    }
+    let made = Refs::new(sources.iter().map(|(written, _)| *written));
+    if made.is_err() {
+        let message = if sources.is_empty() {
+            "an empty list matches no ref"
+        } else {
+            "these patterns only exclude, so they match no ref"
+        };
+        item.error_with(message, "add a pattern that includes, such as \"refs/heads/**\"");
+    }
+    made.ok()
+}
+
+fn pattern_error(item: &Item<'_, '_>, mark: &str, error: PatternError) {
+    match error {
+        PatternError::ShortRef { pattern, suggestion } => {
+            let shown = text::escape_short(pattern.as_bytes(), 60);
+            let suggestion = text::escape_short(suggestion.as_bytes(), 80);
+            item.error_with(
+                format!("`{shown}` can match no ref: patterns are matched against full names"),
+                format!("write \"{mark}{suggestion}\""),
+            );
+        }
+        other => item.error(text::escape(other.to_string().as_bytes())),
+    }
+}
+
+/// Builds a rule; records what is wrong with it at the best place there is.
+fn build(name: &str, item: &Item<'_, '_>) -> Option<Box<dyn Rule>> {
+    let Some(value) = values::plain(item.value) else {
+        item.error("a number here is too large");
+        return None;
+    };
+    match rules::build(name, &value) {
+        Ok(rule) => rule,
+        Err(BuildError::Unknown(shown)) => {
+            let names = || rules::ALL.iter().map(|kind| kind.name);
+            let help = match nearest(name, names()) {
+                Some(best) => format!("did you mean `{best}`?"),
+                None => format!("the rules are: {}", names().collect::<Vec<_>>().join(", ")),
+            };
+            item.reader.error_with(&item.key, format!("there is no rule `{shown}`"), help);
+            None
+        }
+        Err(BuildError::Options { rule, why }) => {
+            option_error(item, rule, &why);
+            None
+        }
+    }
+}
+
+/// A rule says in words what is wrong with its options. Where the words name one of them, that is
+/// where the caret goes; where they name what would have been right, that is the suggestion.
+fn option_error(item: &Item<'_, '_>, rule: &str, why: &str) {
+    let quoted: Vec<&str> = why.split('`').skip(1).step_by(2).collect();
+    let mut span = item.span.clone();
+    if let DeValue::Table(entries) = item.value {
+        let named = |key: &str| quoted.first().is_some_and(|first| *first == key);
+        if let Some((key, _)) = entries.iter().find(|(key, _)| named(key.get_ref())) {
+            span = key.span();
+        } else {
+            let holds = |value: &DeValue<'_>, word: &str| value.as_str() == Some(word);
+            let all = entries.iter().flat_map(|(_, value)| match value.get_ref() {
+                DeValue::Array(array) => array.iter().collect(),
+                _ => vec![value],
+            });
+            let found =
+                all.into_iter().find(|one| quoted.first().is_some_and(|word| holds(one.get_ref(), word)));
+            if let Some(value) = found {
+                span = value.span();
+            }
+        }
+    }
+    let message = format!("rule `{rule}`: {}", text::escape(why.as_bytes()).replace("\\\\", "\\"));
+    let suggestion = why.split_once(", expected ").and_then(|_| {
+        let (wrong, right) = quoted.split_first()?;
+        nearest(wrong, right.iter().copied())
+    });
+    match suggestion {
+        Some(best) => item.reader.error_with(&span, message, format!("did you mean `{best}`?")),
+        None => item.reader.error(&span, message),
+    }
+}

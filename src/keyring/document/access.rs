@@ -1,0 +1,104 @@
+//! Who else could have written what we are about to trust.
+
+use super::{Diagnostic, Place};
+use rustix::fs::{Access, OFlags};
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Which owners of a file are trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Nothing is checked, the mode neither: for what can only make things stricter.
+    Unchecked,
+    /// Anybody: only the mode is checked.
+    Any,
+    /// Root, or the account that runs this program.
+    RootOrSelf,
+}
+
+/// A file that passed.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// Its content.
+    pub(crate) bytes: Vec<u8>,
+    /// Whether the account that runs this program could change it; never true for root.
+    pub(crate) own_account_can_write: bool,
+    /// Its owner.
+    pub(crate) owner: u32,
+}
+
+/// Reads a regular file of at most `limit` bytes, and checks the file that was read, not the name: a
+/// swap between check and reading changes nothing.
+pub(crate) fn read_checked(path: &Path, owner: Owner, limit: u64) -> Result<Checked, Diagnostic> {
+    let unreadable = |error: io::Error| {
+        let found = Diagnostic::whole(path, format!("cannot read the file: {error}"));
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => found.suggest("let the account that runs this read it"),
+            _ => found,
+        }
+    };
+    // Without O_NONBLOCK a named pipe put here would hang the reader.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let flags = i32::try_from(flags.bits()).expect("both flags are low bits");
+    let mut file: File = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(Diagnostic::whole(path, "this is not a regular file"));
+    }
+    check(path, &metadata, owner, "file")?;
+    let mut bytes = Vec::new();
+    (&mut file).take(limit + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > limit {
+        return Err(Diagnostic::whole(path, format!("the file is larger than {limit} bytes")));
+    }
+    let own_account_can_write = own_account_can_write(path, &metadata);
+    Ok(Checked { bytes, own_account_can_write, owner: metadata.uid() })
+}
+
+/// Checks a directory; gives whether the account that runs this program could change it.
+pub(crate) fn check_directory(path: &Path, owner: Owner) -> Result<bool, Diagnostic> {
+    let metadata = std::fs::metadata(path)
+        .map_err(|error| Diagnostic::whole(path, format!("cannot read the directory: {error}")))?;
+    if !metadata.is_dir() {
+        return Err(Diagnostic::whole(path, "this is not a directory"));
+    }
+    check(path, &metadata, owner, "directory")?;
+    Ok(own_account_can_write(path, &metadata))
+}
+
+fn check(path: &Path, metadata: &Metadata, owner: Owner, what: &str) -> Result<(), Diagnostic> {
+    if owner == Owner::Unchecked {
+        return Ok(());
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o022 != 0 {
+        let who = match (mode & 0o020 != 0, mode & 0o002 != 0) {
+            (true, true) => "its group and everybody else",
+            (true, false) => "its group",
+            _ => "everybody",
+        };
+        let shown = Place::whole(path);
+        return Err(Diagnostic::whole(path, format!("the {what} can be written by {who} (mode {mode:04o})"))
+            .suggest(format!("chmod go-w '{shown}'")));
+    }
+    let (uid, own) = (metadata.uid(), own_uid());
+    if owner == Owner::RootOrSelf && uid != 0 && uid != own {
+        let wanted = if own == 0 { "root".to_owned() } else { format!("root or user {own}") };
+        return Err(Diagnostic::whole(path, format!("the {what} belongs to user {uid}, not to {wanted}"))
+            .suggest(format!("chown root '{}'", Place::whole(path))));
+    }
+    Ok(())
+}
+
+/// The owner can always give itself the right, so ownership counts as well as the mode.
+fn own_account_can_write(path: &Path, metadata: &Metadata) -> bool {
+    let own = own_uid();
+    own != 0 && (metadata.uid() == own || rustix::fs::access(path, Access::WRITE_OK).is_ok())
+}
+
+/// The account that runs this program.
+pub(crate) fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}

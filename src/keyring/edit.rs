@@ -1,0 +1,371 @@
+//! Changing a keyring on disk, so that no reader ever sees half a change.
+
+use super::document::{Place, nearest};
+use super::{Key, Keyring, KeyringError, Material, MaterialError, Standing, principal_file};
+use crate::domain::{Principal, PrincipalKind, Timestamp, text};
+use crate::signature::Scheme;
+use rustix::fs::{FlockOperation, OFlags};
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
+
+/// How long to wait for another edit, in tenths of a second.
+const PATIENCE: usize = 50;
+
+/// What to add.
+#[derive(Clone, Debug)]
+pub struct AddRequest {
+    /// Whose.
+    pub name: String,
+    /// What sort of actor; `None` keeps what is there, `person` for a new one.
+    pub kind: Option<PrincipalKind>,
+    /// Addresses to add.
+    pub emails: Vec<String>,
+    /// Groups to join.
+    pub groups: Vec<String>,
+    /// A public key as a file holds it: OpenSSH, or OpenPGP armored or binary.
+    pub key: Vec<u8>,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// The principal's file.
+    pub path: PathBuf,
+    /// Whether the principal is new.
+    pub created: bool,
+    /// Whether the key is new; the same key again is no error.
+    pub key_added: bool,
+    /// Whether a newer copy of an OpenPGP certificate took the place of the one that was there.
+    pub key_updated: bool,
+    /// Whether the file was written at all.
+    pub changed: bool,
+    /// OpenPGP or SSH.
+    pub scheme: Scheme,
+    /// The key's fingerprint.
+    pub fingerprint: String,
+    /// What is odd: a key that is expired, revoked or weak.
+    pub warnings: Vec<String>,
+}
+
+/// Why a keyring was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// The name, an address or a group breaks the rules for them.
+    #[error("{0}")]
+    Invalid(String),
+    /// The key cannot be read. Never quotes it.
+    #[error("{0}")]
+    Key(#[from] MaterialError),
+    /// Somebody else has the key.
+    #[error("{key} is held by `{owner}` already; one key belongs to one principal")]
+    Taken {
+        /// The key.
+        key: String,
+        /// Who has it.
+        owner: String,
+    },
+    /// The principal is of another kind.
+    #[error("`{name}` is a {is}, not a {wanted}; change `kind` in its file if that is wrong")]
+    Kind {
+        /// The principal.
+        name: String,
+        /// What it is.
+        is: PrincipalKind,
+        /// What was asked for.
+        wanted: PrincipalKind,
+    },
+    /// The keyring does not load as it is.
+    #[error("the keyring does not load as it is, so nothing is added to it\n{0}")]
+    Keyring(#[source] KeyringError),
+    /// The keyring would not load any more.
+    #[error("the keyring would not load with this change, so nothing is written\n{0}")]
+    Result(#[source] KeyringError),
+    /// Another edit is in progress.
+    #[error("another edit of this keyring is in progress")]
+    Locked,
+    /// The principal's file is a link to another place.
+    #[error("`{}` is a symbolic link: edit what it points to", .0.display())]
+    Link(PathBuf),
+    /// A file operation failed.
+    #[error("cannot {step} `{}`: {source}", path.display())]
+    Io {
+        /// What was tried.
+        step: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn io_error(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> EditError {
+    let path = path.to_owned();
+    move |source| EditError::Io { step, path, source }
+}
+
+/// Adds a key, addresses and groups to a principal, who is created if need be.
+///
+/// The whole keyring is checked with the change in place before anything is written; the file is then
+/// replaced in one step, under a lock. Comments in it survive.
+///
+/// # Errors
+/// See [`EditError`]; nothing was written then.
+pub fn add(dir: &Path, request: &AddRequest, now: Timestamp) -> Result<Added, EditError> {
+    check(request)?;
+    let (material, written) = Material::from_file(&request.key)?;
+    let _lock = lock(dir)?;
+    let keyring = Keyring::load(dir).map_err(EditError::Keyring)?.keyring;
+    let known = keyring.principals().iter().find(|principal| principal.name == request.name);
+    if let (Some(principal), Some(wanted)) = (known, request.kind)
+        && principal.kind != wanted
+    {
+        return Err(EditError::Kind { name: request.name.clone(), is: principal.kind, wanted });
+    }
+    let holder = holder(&keyring, &material);
+    if let Some(key) = holder
+        && key.principal.name != request.name
+    {
+        return Err(EditError::Taken { key: key.id().to_string(), owner: key.principal.name.clone() });
+    }
+    let change = match holder {
+        None => Change::Add,
+        Some(key) if key.material.fingerprint() != material.fingerprint() => {
+            let message = format!("it shares a component key with {}, which is there already", key.id());
+            return Err(EditError::Invalid(message));
+        }
+        Some(Key { material: Material::OpenPgp(_), .. }) => {
+            let own = |key: &&Key| key.principal.name == request.name;
+            let same = |key: &Key| key.material.fingerprint() == material.fingerprint();
+            let index = keyring.keys().iter().filter(own).position(same);
+            index.map_or(Change::Keep, Change::Replace)
+        }
+        Some(_) => Change::Keep,
+    };
+    if let Some(key) = holder
+        && key.material.own_revocation(now).is_some()
+        && material.own_revocation(now).is_none()
+    {
+        // An older copy would bring a key back that its owner has revoked.
+        let message = format!("{} is revoked in the keyring and not in this copy", key.id());
+        return Err(EditError::Invalid(message));
+    }
+
+    let file_name = format!("{}.toml", request.name);
+    let path = dir.join(&file_name);
+    let before = match known {
+        Some(_) => std::fs::read_to_string(&path).map_err(io_error("read", &path))?,
+        None => format!("name = \"{}\"\nkind = \"{}\"\n", request.name, request.kind.unwrap_or_default()),
+    };
+    let (after, key_updated) = edited(&before, request, change, material.scheme(), &written)?;
+    let changed = known.is_none() || after != before;
+    if changed {
+        if path.is_symlink() {
+            return Err(EditError::Link(path));
+        }
+        Keyring::load_with(dir, Some((&file_name, &after))).map_err(EditError::Result)?;
+        replace(dir, &path, &after)?;
+    }
+    let mut warnings: Vec<String> =
+        material.remarks().into_iter().map(|remark| format!("the key: {remark}")).collect();
+    let entry = match holder {
+        Some(key) => Key { material: material.clone(), ..key.clone() },
+        None => Key {
+            principal: Arc::new(Principal {
+                name: request.name.clone(),
+                kind: PrincipalKind::default(),
+                emails: Vec::new(),
+                groups: Vec::new(),
+            }),
+            material: material.clone(),
+            valid_from: None,
+            valid_until: None,
+            revoked: None,
+            place: Place::whole(&path),
+        },
+    };
+    let standing = entry.standing(now);
+    if !matches!(standing, Standing::Valid { .. }) {
+        warnings.push(format!("the key is {standing}: no signature by it is accepted"));
+    }
+    Ok(Added {
+        path,
+        created: known.is_none(),
+        key_added: change == Change::Add,
+        key_updated,
+        changed,
+        scheme: material.scheme(),
+        fingerprint: material.fingerprint(),
+        warnings,
+    })
+}
+
+/// What happens to the key in its principal's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    /// It gets a `[[key]]` of its own.
+    Add,
+    /// The one at this position is another copy of it.
+    Replace(usize),
+    /// It is there.
+    Keep,
+}
+
+/// Who holds this key, or a component of it.
+fn holder<'k>(keyring: &'k Keyring, material: &Material) -> Option<&'k Key> {
+    let identities = material.identities();
+    keyring.keys().iter().find(|key| {
+        key.material.scheme() == material.scheme()
+            && key.material.identities().iter().any(|one| identities.contains(one))
+    })
+}
+
+fn check(request: &AddRequest) -> Result<(), EditError> {
+    let shown = |word: &str| text::escape_short(word.as_bytes(), 60);
+    let names = "use lower-case letters, digits, `.`, `_` and `-`, beginning with a letter or digit";
+    if !principal_file::is_name(&request.name) {
+        return Err(EditError::Invalid(format!(
+            "`{}` cannot name a principal: {names}",
+            shown(&request.name)
+        )));
+    }
+    if let Some(group) = request.groups.iter().find(|group| !principal_file::is_name(group)) {
+        return Err(EditError::Invalid(format!("`{}` cannot name a group: {names}", shown(group))));
+    }
+    if let Some(email) = request.emails.iter().find(|email| !principal_file::is_email(email)) {
+        return Err(EditError::Invalid(format!(
+            "`{}` is no address: write it as name@example.org",
+            shown(email)
+        )));
+    }
+    Ok(())
+}
+
+/// The file's new text, and whether a copy of the key in it was replaced.
+fn edited(
+    before: &str,
+    request: &AddRequest,
+    change: Change,
+    scheme: Scheme,
+    written: &str,
+) -> Result<(String, bool), EditError> {
+    let name = &request.name;
+    // The keyring loaded, so this parses; an edit in between is the one way to get here.
+    let broken = || EditError::Invalid(format!("`{name}.toml` changed while it was edited"));
+    let mut document: DocumentMut = before.parse().map_err(|_| broken())?;
+    for (name, words) in [("emails", &request.emails), ("groups", &request.groups)] {
+        if words.is_empty() {
+            continue;
+        }
+        let entry = document.entry(name).or_insert_with(|| value(Array::new()));
+        let list = entry.as_array_mut().ok_or_else(broken)?;
+        for word in words {
+            if !list.iter().any(|one| one.as_str() == Some(word)) {
+                list.push(word.as_str());
+            }
+        }
+    }
+    if change == Change::Keep {
+        return Ok((document.to_string(), false));
+    }
+    let tables = document.entry("key").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+    let inline =
+        || EditError::Invalid(format!("`key` in `{name}.toml` is a list; write it as `[[key]]` first"));
+    let tables = tables.as_array_of_tables_mut().ok_or_else(inline)?;
+    match change {
+        Change::Add => {
+            let mut table = Table::new();
+            match scheme {
+                Scheme::Ssh => table.insert("ssh", value(written)),
+                Scheme::OpenPgp => table.insert("openpgp", multi_line(written)),
+            };
+            tables.push(table);
+            Ok((document.to_string(), false))
+        }
+        Change::Replace(index) => {
+            let table = tables.get_mut(index).ok_or_else(broken)?;
+            let old = table.get("openpgp").and_then(Item::as_str).ok_or_else(broken)?;
+            let same = Material::from_file(old.as_bytes()).is_ok_and(|(_, old)| old == written);
+            if !same {
+                table.insert("openpgp", multi_line(written));
+            }
+            Ok((document.to_string(), !same))
+        }
+        Change::Keep => Err(broken()),
+    }
+}
+
+/// A literal of several lines. Armor has neither quotes nor backslashes, see `Material::from_file`.
+fn multi_line(text: &str) -> Item {
+    let literal = format!("\"\"\"\n{text}\"\"\"");
+    match literal.parse::<Value>() {
+        Ok(parsed) => value(parsed),
+        Err(_) => value(text),
+    }
+}
+
+/// Replaces a file in one step: a crash leaves the old one or the new one, and at worst a leftover
+/// whose name starts with a dot, which readers ignore.
+fn replace(dir: &Path, path: &Path, text: &str) -> Result<(), EditError> {
+    let mut random = [0_u8; 8];
+    getrandom::fill(&mut random)
+        .map_err(|error| io_error("name a temporary file for", path)(io::Error::other(error.to_string())))?;
+    let temporary = dir.join(format!(".tmp-{}", data_encoding::HEXLOWER.encode(&random)));
+    let written = write_new(&temporary, text)
+        .map_err(io_error("write", &temporary))
+        .and_then(|()| std::fs::rename(&temporary, path).map_err(io_error("replace", path)));
+    if let Err(error) = written {
+        // Best effort: what counts is that the old file stands.
+        let _ = std::fs::remove_file(&temporary);
+        return Err(error);
+    }
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("flush", dir))
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
+    // The umask may have taken away what the daemon's account needs.
+    file.set_permissions(Permissions::from_mode(0o644))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// Holds the exclusive lock while it lives.
+fn lock(dir: &Path) -> Result<File, EditError> {
+    let path = dir.join(".lock");
+    let flags = i32::try_from(OFlags::NOFOLLOW.bits()).expect("the flag is a low bit");
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(flags)
+        .open(&path)
+        .map_err(io_error("open", &path))?;
+    for _ in 0..PATIENCE {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            Err(errno) => return Err(io_error("lock", &path)(errno.into())),
+        }
+    }
+    Err(EditError::Locked)
+}
+
+impl Keyring {
+    /// The principal of that name, or the name that was probably meant.
+    ///
+    /// # Errors
+    /// The nearest name there is, if any is near.
+    pub fn principal(&self, name: &str) -> Result<&Arc<Principal>, Option<&str>> {
+        let found = self.principals().iter().find(|principal| principal.name == name);
+        found.ok_or_else(|| nearest(name, self.principals().iter().map(|one| one.name.as_str())))
+    }
+}

@@ -1,0 +1,248 @@
+//! Public keys as they stand in keyring files and as people hand them in.
+
+use super::{Reason, Revocation, Standing};
+use crate::domain::{Timestamp, text};
+use crate::signature::{Scheme, openpgp, ssh};
+
+/// A public key.
+#[derive(Clone, Debug)]
+pub enum Material {
+    /// An OpenSSH public key.
+    Ssh(ssh::PublicKey),
+    /// An OpenPGP certificate.
+    OpenPgp(Box<openpgp::Certificate>),
+}
+
+/// Why bytes are not a public key that the keyring can hold. No message repeats the bytes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MaterialError {
+    /// A private key, which has no business here.
+    #[error("this is a private key: it must not leave its owner's machine; give the public key instead")]
+    Private,
+    /// More than one key where one is wanted.
+    #[error("this holds {} keys; give one at a time: {}", .0.len(), .0.join(", "))]
+    Several(Vec<String>),
+    /// Nothing at all.
+    #[error("this holds no key")]
+    Empty,
+    /// Too large to be a key.
+    #[error("this is too large to be a public key")]
+    TooLarge,
+    /// Not an OpenSSH public key.
+    #[error("this is not an OpenSSH public key: {0}")]
+    Ssh(#[source] ssh::SshKeyError),
+    /// Not an OpenPGP certificate.
+    #[error("this is not an OpenPGP certificate: {0}")]
+    OpenPgp(#[source] openpgp::CertificateError),
+    /// Neither.
+    #[error("this is neither an OpenSSH public key nor an OpenPGP certificate")]
+    Unknown,
+}
+
+impl Material {
+    /// Longest key that is read, in bytes: certificates with many signatures are large.
+    pub const MAX_LEN: usize = 1 << 20;
+
+    /// Parses the value of `ssh = "..."`.
+    ///
+    /// # Errors
+    /// See [`MaterialError`].
+    pub fn ssh(line: &str) -> Result<Self, MaterialError> {
+        if line.contains("PRIVATE KEY") {
+            return Err(MaterialError::Private);
+        }
+        ssh::parse_public_key(line).map(Material::Ssh).map_err(|error| match error {
+            ssh::SshKeyError::PrivateKey => MaterialError::Private,
+            other => MaterialError::Ssh(other),
+        })
+    }
+
+    /// Parses the value of `openpgp = """..."""`: one armored certificate.
+    ///
+    /// # Errors
+    /// See [`MaterialError`].
+    pub fn openpgp(armor: &str) -> Result<Self, MaterialError> {
+        if armor.contains("PRIVATE KEY") {
+            return Err(MaterialError::Private);
+        }
+        Self::certificate_of(armor.as_bytes())
+    }
+
+    fn certificate_of(bytes: &[u8]) -> Result<Self, MaterialError> {
+        let mut all = openpgp::Certificate::parse_all(bytes).map_err(|error| match error {
+            openpgp::CertificateError::SecretKey => MaterialError::Private,
+            other => MaterialError::OpenPgp(other),
+        })?;
+        match (all.pop(), all.is_empty()) {
+            (Some(one), true) => Ok(Material::OpenPgp(Box::new(one))),
+            (Some(last), false) => {
+                all.push(last);
+                Err(MaterialError::Several(all.iter().map(named).collect()))
+            }
+            (None, _) => Err(MaterialError::Empty),
+        }
+    }
+
+    /// Parses a key as a file holds it, and gives the text for the principal's file along with it:
+    /// an OpenSSH public key, or an OpenPGP certificate, armored or binary.
+    ///
+    /// # Errors
+    /// See [`MaterialError`]; several keys in one file are one.
+    pub fn from_file(bytes: &[u8]) -> Result<(Self, String), MaterialError> {
+        if bytes.len() > Self::MAX_LEN {
+            return Err(MaterialError::TooLarge);
+        }
+        let has = |needle: &str| bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
+        if has("PRIVATE KEY") || bytes.starts_with(b"PuTTY-User-Key-File") {
+            return Err(MaterialError::Private);
+        }
+        // The first octet of every OpenPGP packet has its high bit set, and that of no text does.
+        if bytes.first().is_some_and(|first| *first >= 0x80) && !bytes.starts_with(b"\xef\xbb\xbf") {
+            let material = Self::certificate_of(bytes).map_err(|error| match error {
+                MaterialError::OpenPgp(openpgp::CertificateError::NotACertificate) => MaterialError::Unknown,
+                other => other,
+            })?;
+            return Ok((material, armored(bytes)));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| MaterialError::Unknown)?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let lines: Vec<&str> =
+            text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+        match lines[..] {
+            [] => Err(MaterialError::Empty),
+            [line] => Ok((Self::ssh(line)?, line.to_owned())),
+            _ => {
+                let keys: Result<Vec<_>, _> = lines.iter().map(|line| Self::ssh(line)).collect();
+                let keys = keys.map_err(|_| MaterialError::Unknown)?;
+                Err(MaterialError::Several(keys.iter().map(Self::fingerprint).collect()))
+            }
+        }
+    }
+
+    /// OpenPGP or SSH.
+    pub fn scheme(&self) -> Scheme {
+        match self {
+            Material::Ssh(_) => Scheme::Ssh,
+            Material::OpenPgp(_) => Scheme::OpenPgp,
+        }
+    }
+
+    /// `SHA256:...` for SSH, the primary key's upper-case hexadecimal fingerprint for OpenPGP.
+    pub fn fingerprint(&self) -> String {
+        match self {
+            Material::Ssh(key) => key.fingerprint(),
+            Material::OpenPgp(certificate) => certificate.fingerprint(),
+        }
+    }
+
+    /// The algorithm, for lists: `ssh-ed25519` for example.
+    pub fn algorithm(&self) -> String {
+        match self {
+            Material::Ssh(key) => key.algorithm().to_owned(),
+            Material::OpenPgp(certificate) => certificate.algorithm().to_string(),
+        }
+    }
+
+    /// Why no signature by this key would be accepted, whatever its dates.
+    pub fn weakness(&self) -> Option<String> {
+        match self {
+            Material::Ssh(key) => key.weakness().map(|weakness| weakness.to_string()),
+            Material::OpenPgp(_) => None,
+        }
+    }
+
+    pub(super) fn certificate(&self) -> Option<&openpgp::Certificate> {
+        match self {
+            Material::Ssh(_) => None,
+            Material::OpenPgp(certificate) => Some(certificate),
+        }
+    }
+
+    /// Full fingerprint and key id of every component key of an OpenPGP certificate.
+    pub(super) fn components(&self) -> Vec<(Vec<u8>, [u8; 8])> {
+        match self {
+            Material::Ssh(_) => Vec::new(),
+            Material::OpenPgp(certificate) => {
+                certificate.component_fingerprints().into_iter().zip(certificate.key_ids()).collect()
+            }
+        }
+    }
+
+    /// What the key says of itself, where its entry ends at `until`.
+    pub(super) fn standing(&self, now: Timestamp, until: Option<Timestamp>) -> Standing {
+        let Material::OpenPgp(certificate) = self else { return Standing::Valid { until } };
+        match certificate.standing(now) {
+            openpgp::Standing::Usable { until: own } => {
+                let ends = [own, until].into_iter().flatten().min();
+                Standing::Valid { until: ends }
+            }
+            openpgp::Standing::Expired { at } => Standing::Expired { at },
+            openpgp::Standing::NotYetValid { from } => Standing::NotYetValid { from },
+            openpgp::Standing::Revoked { reason, .. } => Standing::Revoked { reason },
+            openpgp::Standing::Weak { what } => Standing::Weak { what },
+            openpgp::Standing::NoSigningKey { why } => Standing::Unusable { why: why.to_owned() },
+        }
+    }
+
+    /// The revocation that the key's owner put into the certificate, if nothing in it is usable any more.
+    pub(super) fn own_revocation(&self, now: Timestamp) -> Option<Revocation> {
+        let openpgp::Standing::Revoked { reason, .. } = self.certificate()?.standing(now) else {
+            return None;
+        };
+        let soft = Reason::WORDS.iter().find(|(word, _)| *word == reason).map(|(_, reason)| *reason);
+        // Like in the certificate itself: in effect whatever its date says (K065).
+        Some(Revocation { at: None, effective_from: None, reason: soft.unwrap_or(Reason::Compromised) })
+    }
+
+    /// What an operator should ask the key's owner about.
+    pub(super) fn remarks(&self) -> Vec<&'static str> {
+        let Some(findings) = self.certificate().map(openpgp::Certificate::findings) else {
+            return Vec::new();
+        };
+        let mut remarks = Vec::new();
+        if findings.designated_revocations > 0 {
+            remarks.push(
+                "somebody whom its owner named as revoker revoked it; that is not acted upon: ask the owner",
+            );
+        }
+        if findings.false_revocations > 0 {
+            remarks
+                .push("it holds a revocation that claims to be its own and does not verify: ask the owner");
+        }
+        remarks
+    }
+
+    /// Bytes that are the same for the same key, to find duplicates.
+    pub(super) fn identities(&self) -> Vec<Vec<u8>> {
+        match self {
+            Material::Ssh(key) => vec![key.blob().to_vec()],
+            Material::OpenPgp(_) => {
+                self.components().into_iter().map(|(fingerprint, _)| fingerprint).collect()
+            }
+        }
+    }
+}
+
+/// A fingerprint as people see it.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXUPPER.encode(bytes)
+}
+
+/// A certificate as people recognise it.
+fn named(certificate: &openpgp::Certificate) -> String {
+    let user = certificate.user_ids().into_iter().next();
+    let user = user.map(|id| format!(" ({})", text::escape_short(&id, 60)));
+    format!("{}{}", certificate.fingerprint(), user.unwrap_or_default())
+}
+
+/// Binary packets in ASCII armor. Without a checksum, which nothing needs and RFC 9580 discourages.
+fn armored(bytes: &[u8]) -> String {
+    let encoded = data_encoding::BASE64.encode(bytes);
+    let mut armor = String::from("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n");
+    for line in encoded.as_bytes().chunks(64) {
+        armor.push_str(std::str::from_utf8(line).expect("base64 is ASCII"));
+        armor.push('\n');
+    }
+    armor.push_str("-----END PGP PUBLIC KEY BLOCK-----\n");
+    armor
+}

@@ -1,0 +1,222 @@
+//! One principal's file.
+
+use super::document::{Item, Place, Reader, Table};
+use super::{Key, Material, Reason, Revocation};
+use crate::domain::{Principal, PrincipalKind, Timestamp, text};
+use std::sync::Arc;
+use toml::de::DeValue;
+
+/// Longest name of a principal or group, in bytes.
+const MAX_NAME: usize = 100;
+
+/// What a file says. Incomplete where the reader recorded errors.
+#[derive(Debug)]
+pub(super) struct PrincipalFile {
+    pub(super) principal: Arc<Principal>,
+    pub(super) keys: Vec<Key>,
+    /// Where the name stands.
+    pub(super) place: Place,
+}
+
+const KINDS: &[(&str, PrincipalKind)] = &[
+    ("person", PrincipalKind::Person),
+    ("bot", PrincipalKind::Bot),
+    ("agent", PrincipalKind::Agent),
+    ("forge", PrincipalKind::Forge),
+];
+
+/// Whether this can name a principal or a group: `[a-z0-9][a-z0-9._-]*`, at most 100 bytes. Such names
+/// are file names, selectors and words on terminals.
+pub(super) fn is_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    name.len() <= MAX_NAME
+        && name.bytes().next().is_some_and(fits)
+        && name.bytes().all(|byte| fits(byte) || b"._-".contains(&byte))
+}
+
+/// Whether this looks like an address: one `@` with something around it, nothing invisible.
+pub(super) fn is_email(email: &str) -> bool {
+    let visible = text::escape(email.as_bytes()) == email && !email.contains([' ', '<', '>', ',']);
+    let parts: Vec<&str> = email.split('@').collect();
+    visible
+        && email.len() <= 320
+        && matches!(parts[..], [local, domain] if !local.is_empty() && !domain.is_empty())
+}
+
+/// Reads a principal's file. Every fault goes to `reader`; the keys that could be read are given even
+/// then, because their revocations count (N15).
+pub(super) fn read(reader: &Reader, stem: &str) -> PrincipalFile {
+    let document = reader.parse();
+    let top = Table::new(reader, &document, 0..0, "the principal's file");
+    let name = top.require("name", &format!("write `name = \"{stem}\"`, the file's name without `.toml`"));
+    let place = name.as_ref().map_or_else(|| reader.place(&(0..0)), |item| reader.place(&item.span));
+    if let Some(item) = name
+        && let Some(name) = item.string()
+    {
+        check_name(&item, name, stem);
+    }
+    let kind = top.get("kind").and_then(|item| item.word(KINDS)).unwrap_or_default();
+    let mut emails = Vec::new();
+    for (email, item) in top.get("emails").map(|item| item.strings()).unwrap_or_default() {
+        if is_email(email) {
+            emails.push(email.to_owned());
+        } else {
+            let shown = text::escape_short(email.as_bytes(), 60);
+            item.error_with(format!("`{shown}` is no address"), "write it as name@example.org");
+        }
+    }
+    let mut groups = Vec::new();
+    for (group, item) in top.get("groups").map(|item| item.strings()).unwrap_or_default() {
+        if is_name(group) {
+            groups.push(group.to_owned());
+        } else {
+            let shown = text::escape_short(group.as_bytes(), 60);
+            let prefixed = group.strip_prefix("group:").filter(|rest| is_name(rest));
+            let help = match prefixed {
+                Some(rest) => format!("write \"{rest}\""),
+                None => "use lower-case letters, digits, `.`, `_` and `-`".to_owned(),
+            };
+            item.error_with(format!("`{shown}` cannot name a group"), help);
+        }
+    }
+    let principal = Arc::new(Principal { name: stem.to_owned(), kind, emails, groups });
+    let keys = top.tables("key", "[[key]]").into_iter().filter_map(|table| key(table, &principal)).collect();
+    top.finish();
+    PrincipalFile { principal, keys, place }
+}
+
+fn check_name(item: &Item<'_, '_>, name: &str, stem: &str) {
+    let shown = text::escape_short(name.as_bytes(), 60);
+    if !is_name(name) {
+        item.error_with(
+            format!("`{shown}` cannot name a principal"),
+            "use lower-case letters, digits, `.`, `_` and `-`",
+        );
+    } else if name != stem {
+        let stem = text::escape_short(stem.as_bytes(), 60);
+        item.error_with(
+            format!("the file is called `{stem}.toml`, and the name in it is `{shown}`"),
+            format!("rename the file to `{shown}.toml`, or write `name = \"{stem}\"`"),
+        );
+    }
+}
+
+fn key(table: Table<'_, '_>, principal: &Arc<Principal>) -> Option<Key> {
+    let reader = table.reader();
+    let span = table.span().clone();
+    let (ssh, openpgp) = (table.get("ssh"), table.get("openpgp"));
+    let material = match (&ssh, &openpgp) {
+        (Some(_), Some(item)) => {
+            let message = "a `[[key]]` holds one key: `ssh` or `openpgp`, not both";
+            reader.error_with(&item.key, message, "write a second `[[key]]`");
+            None
+        }
+        (None, None) => {
+            let help = "write `ssh = \"...\"` or `openpgp = \"\"\"...\"\"\"`";
+            reader.error_with(&span, "this `[[key]]` holds no key", help);
+            None
+        }
+        (Some(item), None) => parsed(item, Material::ssh),
+        (None, Some(item)) => parsed(item, Material::openpgp),
+    };
+    let valid_from = table.get("valid-from").and_then(|item| time(&item, "valid-from"));
+    let until = table.get("valid-until");
+    let valid_until = until.as_ref().and_then(|item| time(item, "valid-until"));
+    if let (Some(from), Some(end), Some(item)) = (valid_from, valid_until, until)
+        && from >= end
+    {
+        item.error("`valid-until` is not after `valid-from`, so the key is never valid");
+    }
+    let revoked = table.get("revoked").map(|item| revocation(&item).unwrap_or(Revocation::ILLEGIBLE));
+    let place = reader.place(&span);
+    table.finish();
+    Some(Key {
+        principal: Arc::clone(principal),
+        material: material?,
+        valid_from,
+        valid_until,
+        revoked,
+        place,
+    })
+}
+
+fn parsed<E: std::fmt::Display>(
+    item: &Item<'_, '_>,
+    parse: impl Fn(&str) -> Result<Material, E>,
+) -> Option<Material> {
+    match parse(item.string()?) {
+        Ok(material) => Some(material),
+        Err(error) => {
+            item.error(error.to_string());
+            None
+        }
+    }
+}
+
+/// Reads a revocation; `None` after an error was recorded.
+fn revocation(item: &Item<'_, '_>) -> Option<Revocation> {
+    const HELP: &str = "write `revoked = { at = 2026-01-31T12:00:00Z, reason = \"superseded\" }`";
+    let before = item.reader.count();
+    let table = match item.value {
+        DeValue::Table(_) => item.table("`revoked`")?,
+        _ => {
+            item.error_with("`revoked` says when and why", HELP);
+            return None;
+        }
+    };
+    let at = table.require("at", HELP).and_then(|item| time(&item, "at"));
+    let reason = table.require("reason", HELP).and_then(|item| item.word(Reason::WORDS));
+    let from_item = table.get("effective-from");
+    let effective_from = from_item.as_ref().and_then(|item| time(item, "effective-from"));
+    if let (Some(item), Some(reason)) = (&from_item, reason)
+        && reason != Reason::Compromised
+    {
+        item.reader.error_with(
+            &item.key,
+            format!("`effective-from` goes with \"compromised\" only; a {reason} key is refused from `at`"),
+            "leave it out",
+        );
+    }
+    if let (Some(item), Some(from), Some(at)) = (&from_item, effective_from, at)
+        && from > at
+    {
+        item.error("`effective-from` is after `at`: the compromise cannot follow its discovery");
+    }
+    table.finish();
+    if item.reader.count() > before {
+        return None;
+    }
+    Some(Revocation { at, effective_from, reason: reason? })
+}
+
+/// A point in time: RFC 3339 with `Z` or an offset, as a TOML date-time or in a string.
+fn time(item: &Item<'_, '_>, name: &str) -> Option<Timestamp> {
+    let written = match item.value {
+        DeValue::Datetime(value) => value.to_string(),
+        DeValue::String(text) => text.to_string(),
+        _ => {
+            item.error_with(
+                format!("`{name}` is not a time"),
+                format!("write `{name} = 2026-01-31T12:00:00Z`"),
+            );
+            return None;
+        }
+    };
+    if let Ok(time) = written.parse::<Timestamp>() {
+        return Some(time);
+    }
+    let shown = text::escape_short(written.as_bytes(), 60);
+    let zoned = |candidate: String| candidate.parse::<Timestamp>().is_ok().then_some(candidate);
+    let guess = zoned(format!("{written}T00:00:00Z")).or_else(|| zoned(format!("{written}Z")));
+    match guess {
+        Some(guess) => {
+            item.error_with(
+                format!("`{shown}` has no time zone, so it means another moment on every machine"),
+                format!("add it: `{name} = {guess}`"),
+            );
+        }
+        None => item
+            .error_with(format!("`{shown}` is not a time"), format!("write `{name} = 2026-01-31T12:00:00Z`")),
+    }
+    None
+}
