@@ -1,7 +1,7 @@
 //! Reads the sources and fails on an arrow that the design does not have: a module that uses one above
 //! it, or an external crate outside the one module that may name it.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::fs;

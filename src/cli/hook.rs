@@ -7,6 +7,7 @@ use clap::Subcommand;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 /// The hooks.
 #[derive(Subcommand, Debug)]
@@ -34,6 +35,9 @@ pub struct HookArgs {
     /// The uid that the daemon must run as
     #[arg(long, value_name = "UID", requires = "socket")]
     server_uid: Option<u32>,
+    /// How long to wait for the daemon, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
+    timeout: u32,
     /// A hook to run first; if it refuses, so do we
     #[arg(long, value_name = "PATH")]
     chain: Option<PathBuf>,
@@ -63,7 +67,9 @@ pub fn run(command: &HookCommand, config: Option<&Path>) -> Result<u8, CliError>
             }))
         }
         (false, Some(socket), Some(server_uid)) => {
-            let file = HookFile { kind, socket: socket.clone(), server_uid, chain: args.chain.clone() };
+            let timeout = Duration::from_secs(u64::from(args.timeout));
+            let file =
+                HookFile { kind, socket: socket.clone(), server_uid, timeout, chain: args.chain.clone() };
             Ok(hook::run_hook(kind, args.chain.as_deref(), updates, |request| hook::ask(&file, request)))
         }
         _ => Err(usage("say --standalone, or --socket PATH --server-uid UID")),

@@ -6,6 +6,7 @@ use crate::service::{InstallMode, install as put_in, uninstall as take_out};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Arguments of `install`.
 #[derive(clap::Args, Debug)]
@@ -38,6 +39,9 @@ pub struct UninstallArgs {
     repositories: Vec<PathBuf>,
 }
 
+/// How much longer than the daemon's own deadline the hook waits.
+const MARGIN: Duration = Duration::from_secs(10);
+
 /// Installs into every repository; goes on after a failure and ends with 2 if there was one.
 pub fn install(args: &InstallArgs, config_path: &Path, out: &mut dyn Write) -> Result<u8, CliError> {
     let config = config::load(config_path).map_err(|e| CliError::usage(e.to_string()))?.config;
@@ -65,7 +69,12 @@ pub fn install(args: &InstallArgs, config_path: &Path, out: &mut dyn Write) -> R
                 ))
             })?,
         };
-        InstallMode::Daemon { client, socket: config.daemon.socket.clone(), server_uid }
+        InstallMode::Daemon {
+            client,
+            socket: config.daemon.socket.clone(),
+            server_uid,
+            timeout: config.daemon.deadline + MARGIN,
+        }
     };
     let mut failed = false;
     for path in &args.repositories {

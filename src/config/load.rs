@@ -4,7 +4,7 @@ use super::rulesets::Collected;
 use super::{Config, Daemon, Place, Warning, repositories, values};
 use crate::domain::text;
 use crate::keyring::document::{Diagnostic, Item, Owner, Reader, Source, Table};
-use crate::keyring::document::{check_directory, own_uid, read_checked, sort_and_count};
+use crate::keyring::document::{check_directory, own_uid, read_checked, sort};
 use crate::policy::{Limits, Rulesets, Uncovered};
 use data_encoding::HEXLOWER;
 use globset::GlobBuilder;
@@ -91,7 +91,7 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         }
         _ => {
             let mut diagnostics = loading.diagnostics;
-            sort_and_count(&mut diagnostics);
+            sort(&mut diagnostics);
             Err(ConfigError::Invalid { diagnostics })
         }
     }

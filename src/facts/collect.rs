@@ -271,22 +271,21 @@ impl Collector<'_> {
         let inputs = self.inputs;
         let enforced = ruleset.enforcement == Enforcement::Enforce;
         let has_record = inputs.frontier.has_record(&ruleset.name)?;
-        let mut hidden = HashSet::new();
-        if !has_record {
-            let covered: Vec<ObjectId> = self.covered_tips(ruleset)?;
-            if enforced && !covered.is_empty() {
-                return Err(CollectError::NoTrustedBase {
-                    ruleset: ruleset.name.clone(),
-                    repository: inputs.context.repository.name.clone(),
-                    path: inputs.repository.common_dir().display().to_string(),
-                });
-            }
-            // A ruleset that is only evaluated refuses nothing, so what stands already is left alone:
-            // to list a whole history as violations would teach nobody anything.
-            hidden.extend(covered);
+        if enforced && !has_record && self.covers_history(ruleset)? {
+            return Err(CollectError::NoTrustedBase {
+                ruleset: ruleset.name.clone(),
+                repository: inputs.context.repository.name.clone(),
+                path: inputs.repository.common_dir().display().to_string(),
+            });
         }
         let accepted = |id: &ObjectId| {
-            Ok(hidden.contains(id) || (has_record && inputs.frontier.is_accepted(&ruleset.name, name, id)?))
+            if has_record && inputs.frontier.is_accepted(&ruleset.name, name, id)? {
+                return Ok(true);
+            }
+            // A ruleset that is only evaluated refuses nothing and gets no record, so it looks at what the
+            // push brings: to judge a whole history at every push would teach nobody anything.
+            let advisory = !enforced && !has_record;
+            Ok(advisory && !inputs.repository.objects().find(id)?.is_some_and(|found| found.in_quarantine))
         };
         let (judge, cache) = (&mut self.judge, &mut self.parents);
         let mut cut_by_absence = Vec::new();
@@ -336,14 +335,13 @@ impl Collector<'_> {
         Ok(walked.commits)
     }
 
-    /// Tips of the repository's refs that a ruleset covers, peeled no further.
-    fn covered_tips(&mut self, ruleset: &Ruleset) -> Result<Vec<ObjectId>, CollectError> {
+    /// Whether the repository has a ref that a ruleset covers, and so history that nobody vouched for.
+    fn covers_history(&mut self, ruleset: &Ruleset) -> Result<bool, CollectError> {
         if self.present.is_none() {
             self.present = Some(self.inputs.repository.references()?);
         }
         let repository = &self.inputs.context.repository.name;
-        let present = self.present.iter().flatten();
-        Ok(present.filter(|(name, _)| ruleset.covers(repository, name)).map(|(_, id)| *id).collect())
+        Ok(self.present.iter().flatten().any(|(name, _)| ruleset.covers(repository, name)))
     }
 
     /// A tip that no enforcing ruleset looks at must at least be well-formed if the push brought it.

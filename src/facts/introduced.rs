@@ -27,6 +27,10 @@ pub(super) struct Introduced {
     pub(super) cut: bool,
 }
 
+/// Gives a commit's parents; the first argument is the child that led to it.
+pub(super) type Parents<'a> =
+    dyn FnMut(Option<&ObjectId>, &ObjectId) -> Result<Vec<ObjectId>, CollectError> + 'a;
+
 /// Walks from `tip` and stops at members of the frontier. Dates play no part, so skewed ones cannot
 /// hide a commit; nor does any other ref of the repository, so their number costs nothing.
 ///
@@ -36,7 +40,7 @@ pub(super) fn walk(
     limit: usize,
     budget: &Budget<'_>,
     accepted: &dyn Fn(&ObjectId) -> Result<bool, CollectError>,
-    parents: &mut dyn FnMut(Option<&ObjectId>, &ObjectId) -> Result<Vec<ObjectId>, CollectError>,
+    parents: &mut Parents<'_>,
 ) -> Result<Introduced, CollectError> {
     let mut out = Introduced::default();
     let mut seen: HashSet<ObjectId> = HashSet::from([tip]);

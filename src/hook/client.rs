@@ -4,15 +4,11 @@ use super::environment::gather;
 use super::file::{HookFile, HookKind};
 use super::wire::{Answer, MAX_ANSWER, Outcome, POST_RECEIVE_PATH, PRE_RECEIVE_PATH, PROTOCOL, Request};
 use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-
-/// How long the client waits altogether: longer than any daemon's own deadline, so that the daemon
-/// gets to say what took so long.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Why no answer can be trusted. Always undecided.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +38,8 @@ pub enum Failure {
     #[error("the countersign daemon did not answer: {0}")]
     Talk(std::io::Error),
     /// The time is over.
-    #[error("the countersign daemon did not answer within {} s", PATIENCE.as_secs())]
-    Timeout,
+    #[error("the countersign daemon did not answer within {} s", .0.as_secs())]
+    Timeout(Duration),
     /// What came back is not an answer to this request.
     #[error("the countersign daemon's answer cannot be used: {0}")]
     Answer(String),
@@ -153,7 +149,7 @@ fn run_chained(program: &Path, input: &[u8]) -> Result<ExitStatus, Failure> {
 /// Sends one request and reads the one answer.
 pub fn ask(file: &HookFile, request: &Request) -> Result<Answer, Failure> {
     let socket = file.socket.display().to_string();
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + file.timeout;
     let mut stream = UnixStream::connect(&file.socket).map_err(|e| Failure::Connect(socket.clone(), e))?;
     let peer = rustix::net::sockopt::socket_peercred(&stream).map_err(|e| Failure::Talk(e.into()))?;
     let found = peer.uid.as_raw();
@@ -172,34 +168,31 @@ pub fn ask(file: &HookFile, request: &Request) -> Result<Answer, Failure> {
     )
     .into_bytes();
     message.extend_from_slice(&body);
-    stream.set_write_timeout(Some(PATIENCE)).map_err(Failure::Talk)?;
+    let timeout = |error: std::io::Error| match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => Failure::Timeout(file.timeout),
+        _ => Failure::Talk(error),
+    };
+    stream.set_write_timeout(Some(file.timeout)).map_err(Failure::Talk)?;
     stream.write_all(&message).map_err(timeout)?;
-    let received = read_all(&mut stream, until)?;
+    let received = read_all(&mut stream, until).map_err(timeout)?;
     parse_answer(&received, request)
 }
 
-fn read_all(stream: &mut UnixStream, until: Instant) -> Result<Vec<u8>, Failure> {
+fn read_all(stream: &mut UnixStream, until: Instant) -> std::io::Result<Vec<u8>> {
     let mut received = Vec::with_capacity(4096);
     let mut chunk = [0_u8; 16 << 10];
     loop {
         let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero());
-        stream.set_read_timeout(Some(left.ok_or(Failure::Timeout)?)).map_err(Failure::Talk)?;
+        stream.set_read_timeout(Some(left.ok_or(ErrorKind::TimedOut)?))?;
         match stream.read(&mut chunk) {
             Ok(0) => return Ok(received),
             Ok(count) => received.extend_from_slice(&chunk[..count]),
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(timeout(e)),
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
         }
         if received.len() > MAX_ANSWER {
-            return Err(Failure::Answer("it is too long".to_owned()));
+            return Err(std::io::Error::new(ErrorKind::InvalidData, "its answer is too long"));
         }
-    }
-}
-
-fn timeout(error: std::io::Error) -> Failure {
-    match error.kind() {
-        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => Failure::Timeout,
-        _ => Failure::Talk(error),
     }
 }
 

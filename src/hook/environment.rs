@@ -78,12 +78,15 @@ fn quarantine(common: &Path) -> Result<Option<Place>, String> {
     if objects.as_ref() != Some(&path) {
         return Err("GIT_QUARANTINE_PATH and GIT_OBJECT_DIRECTORY differ".to_owned());
     }
-    let physical = path.canonicalize().map_err(|e| format!("cannot resolve the quarantine: {e}"))?;
-    let common = common.canonicalize().map_err(|e| format!("cannot resolve the git directory: {e}"))?;
-    let relative = physical
-        .strip_prefix(&common)
-        .map_err(|_| format!("the quarantine {} lies outside the repository", physical.display()))?;
-    place(&physical, utf8(relative)?).map(Some)
+    let resolve =
+        |path: &Path| path.canonicalize().map_err(|e| format!("cannot resolve the quarantine: {e}"));
+    // Git makes it directly in the object directory, which may itself be a link to somewhere else.
+    let name = path.file_name().ok_or("GIT_QUARANTINE_PATH has no name")?;
+    let relative = Path::new("objects").join(name);
+    if resolve(&common.join(&relative))? != resolve(&path)? {
+        return Err(format!("the quarantine {} lies outside the repository", path.display()));
+    }
+    place(&path, utf8(&relative)?).map(Some)
 }
 
 fn place(path: &Path, name: String) -> Result<Place, String> {

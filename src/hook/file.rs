@@ -6,6 +6,7 @@
 //! hook pre-receive
 //! socket /run/countersign/hook.sock
 //! server-uid 998
+//! timeout 40
 //! chain /srv/git/x.git/hooks/pre-receive.chained
 //! ```
 //!
@@ -14,6 +15,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Which of git's hooks a file serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,9 @@ pub struct HookFile {
     pub socket: PathBuf,
     /// The account that the daemon must run under.
     pub server_uid: u32,
+    /// How long to wait for the daemon altogether: longer than the daemon's own deadline, so that it
+    /// gets to say what took so long.
+    pub timeout: Duration,
     /// What was installed before us; it runs first, and we last.
     pub chain: Option<PathBuf>,
 }
@@ -72,7 +77,7 @@ const MARK: &str = "# Installed by `countersign install`; `countersign uninstall
 impl HookFile {
     /// Parses a hook file's text.
     pub fn parse(text: &str) -> Result<Self, HookFileError> {
-        let (mut kind, mut socket, mut server_uid, mut chain) = (None, None, None, None);
+        let (mut kind, mut socket, mut server_uid, mut timeout, mut chain) = (None, None, None, None, None);
         for (index, line) in text.lines().enumerate() {
             if line.is_empty() || line.starts_with('#') {
                 continue;
@@ -88,6 +93,10 @@ impl HookFile {
                 }
                 "socket" => socket = Some(absolute()?),
                 "server-uid" => server_uid = Some(value.parse().map_err(|_| error())?),
+                "timeout" => {
+                    let seconds: u32 = value.parse().map_err(|_| error())?;
+                    timeout = (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)));
+                }
                 "chain" => chain = Some(absolute()?),
                 _ => return Err(error()),
             }
@@ -96,6 +105,7 @@ impl HookFile {
             kind: kind.ok_or(HookFileError::Missing("hook"))?,
             socket: socket.ok_or(HookFileError::Missing("socket"))?,
             server_uid: server_uid.ok_or(HookFileError::Missing("server-uid"))?,
+            timeout: timeout.ok_or(HookFileError::Missing("timeout"))?,
             chain,
         })
     }
@@ -116,6 +126,7 @@ impl HookFile {
         text.push_str(&format!("hook {}\n", self.kind.name()));
         text.push_str(&format!("socket {}\n", self.socket.display()));
         text.push_str(&format!("server-uid {}\n", self.server_uid));
+        text.push_str(&format!("timeout {}\n", self.timeout.as_secs()));
         if let Some(chain) = &self.chain {
             text.push_str(&format!("chain {}\n", chain.display()));
         }
@@ -139,6 +150,7 @@ mod tests {
             kind: HookKind::PreReceive,
             socket: "/run/x/hook.sock".into(),
             server_uid: 998,
+            timeout: Duration::from_secs(40),
             chain: Some("/srv/git/x.git/hooks/pre-receive.chained".into()),
         };
         let text = file.render("/usr/bin/countersign-hook");
@@ -154,6 +166,7 @@ mod tests {
         assert!(error("hook update\n").contains("line 1"));
         assert!(error("socket relative\n").contains("line 1"));
         assert!(error("server-uid root\n").contains("line 1"));
+        assert_eq!(error("hook pre-receive\nsocket /x\nserver-uid 1\ntimeout 0\n"), "`timeout` is missing");
         assert!(error("colour blue\n").contains("not a parameter"));
     }
 }

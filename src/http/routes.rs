@@ -5,8 +5,8 @@ use crate::hook::wire::{
 };
 use crate::service::{Fault, Gate};
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Extension, State};
+use axum::body::Body;
+use axum::extract::{Extension, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 /// Who is at the other end of a hook connection, as the kernel says.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +39,6 @@ pub(super) fn hook_router(shared: Shared) -> Router {
         .route(PRE_RECEIVE_PATH, post(pre_receive))
         .route(POST_RECEIVE_PATH, post(post_receive))
         .route("/health", get(health))
-        .layer(DefaultBodyLimit::max(MAX_REQUEST))
         .with_state(shared)
 }
 
@@ -47,33 +47,36 @@ pub(super) fn public_router(shared: Shared) -> Router {
     Router::new().route("/health", get(health)).with_state(shared)
 }
 
-async fn pre_receive(
-    State(shared): State<Shared>,
-    Extension(peer): Extension<Peer>,
-    body: Bytes,
-) -> Response {
+async fn pre_receive(State(shared): State<Shared>, Extension(peer): Extension<Peer>, body: Body) -> Response {
     ask(shared, peer, body, Gate::admit).await
 }
 
 async fn post_receive(
     State(shared): State<Shared>,
     Extension(peer): Extension<Peer>,
-    body: Bytes,
+    body: Body,
 ) -> Response {
     ask(shared, peer, body, Gate::applied).await
 }
 
 type Handler = fn(&Gate, &Request, u32, &AtomicBool) -> Answer;
 
-/// Runs a handler on a worker thread. Whatever goes wrong there, a panic included, is an answer that
-/// says "undecided".
-async fn ask(shared: Shared, peer: Peer, body: Bytes, handler: Handler) -> Response {
+/// Reads the request and runs a handler on a worker thread, all of it within the deadline (N23).
+/// Whatever goes wrong there, a panic included, is an answer that says "undecided".
+async fn ask(shared: Shared, peer: Peer, body: Body, handler: Handler) -> Response {
+    let gate = Arc::clone(&shared.gate);
+    let until = Instant::now() + gate.deadline() + GRACE;
+    let body = match tokio::time::timeout_at(until, axum::body::to_bytes(body, MAX_REQUEST)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            return (StatusCode::PAYLOAD_TOO_LARGE, "the request is too large or broke off").into_response();
+        }
+        Err(_) => return (StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response(),
+    };
     let request: Request = match serde_json::from_slice(&body) {
         Ok(request) => request,
         Err(error) => return protocol_error(&body, &error.to_string()),
     };
-    let gate = Arc::clone(&shared.gate);
-    let deadline = gate.deadline();
     let abandoned = Abandon::new();
     let flag = abandoned.flag();
     let asked = request.clone();
@@ -94,9 +97,9 @@ async fn ask(shared: Shared, peer: Peer, body: Bytes, handler: Handler) -> Respo
             }
         }
     };
-    let answer = match tokio::time::timeout(deadline + GRACE, work).await {
+    let answer = match tokio::time::timeout_at(until, work).await {
         Ok(answer) => answer,
-        Err(_) => gate.undecided(&asked, &Fault::Deadline { seconds: deadline.as_secs() }),
+        Err(_) => gate.undecided(&asked, &Fault::Deadline { seconds: gate.deadline().as_secs() }),
     };
     reply(StatusCode::OK, &answer)
 }

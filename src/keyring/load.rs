@@ -1,7 +1,7 @@
 //! Reading a keyring directory: whole, or not at all.
 
 use super::document::{Diagnostic, Owner, Place, Reader, Source, Warning};
-use super::document::{check_directory, read_checked, sort_and_count};
+use super::document::{check_directory, read_checked, sort};
 use super::principal_file::{self, PrincipalFile};
 use super::{Key, Keyring};
 use crate::domain::{Timestamp, text};
@@ -75,7 +75,7 @@ impl Keyring {
         scan.refuse_duplicates();
         if !scan.diagnostics.is_empty() {
             let mut diagnostics = scan.diagnostics;
-            sort_and_count(&mut diagnostics);
+            sort(&mut diagnostics);
             return Err(KeyringError::Invalid { diagnostics });
         }
         for file in scan.files.iter().filter(|file| file.keys.is_empty()) {

@@ -1,5 +1,6 @@
 //! Public keys as they stand in keyring files and as people hand them in.
 
+use super::document::looks_private;
 use super::{Reason, Revocation, Standing};
 use crate::domain::{Timestamp, text};
 use crate::signature::{Scheme, openpgp, ssh};
@@ -48,7 +49,7 @@ impl Material {
     /// # Errors
     /// See [`MaterialError`].
     pub fn ssh(line: &str) -> Result<Self, MaterialError> {
-        if line.contains("PRIVATE KEY") {
+        if looks_private(line) {
             return Err(MaterialError::Private);
         }
         ssh::parse_public_key(line).map(Material::Ssh).map_err(|error| match error {
@@ -62,7 +63,7 @@ impl Material {
     /// # Errors
     /// See [`MaterialError`].
     pub fn openpgp(armor: &str) -> Result<Self, MaterialError> {
-        if armor.contains("PRIVATE KEY") {
+        if looks_private(armor) {
             return Err(MaterialError::Private);
         }
         Self::certificate_of(armor.as_bytes())
@@ -92,8 +93,7 @@ impl Material {
         if bytes.len() > Self::MAX_LEN {
             return Err(MaterialError::TooLarge);
         }
-        let has = |needle: &str| bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
-        if has("PRIVATE KEY") || bytes.starts_with(b"PuTTY-User-Key-File") {
+        if looks_private(&String::from_utf8_lossy(bytes)) {
             return Err(MaterialError::Private);
         }
         // The first octet of every OpenPGP packet has its high bit set, and that of no text does.
@@ -106,6 +106,12 @@ impl Material {
         }
         let text = std::str::from_utf8(bytes).map_err(|_| MaterialError::Unknown)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if text.contains("-----BEGIN PGP") {
+            let material = Self::certificate_of(text.as_bytes())?;
+            // Without the armor's headers: they prove nothing and may hold anything.
+            let lines = text.lines().map(str::trim_end).filter(|line| !line.contains(':'));
+            return Ok((material, lines.map(|line| format!("{line}\n")).collect()));
+        }
         let lines: Vec<&str> =
             text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
         match lines[..] {
@@ -235,7 +241,7 @@ fn named(certificate: &openpgp::Certificate) -> String {
     format!("{}{}", certificate.fingerprint(), user.unwrap_or_default())
 }
 
-/// Binary packets in ASCII armor. Without a checksum, which nothing needs and RFC 9580 discourages.
+/// Binary packets in ASCII armor, with the checksum that GnuPG 2.2 cannot read armor without.
 fn armored(bytes: &[u8]) -> String {
     let encoded = data_encoding::BASE64.encode(bytes);
     let mut armor = String::from("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n");
@@ -243,6 +249,23 @@ fn armored(bytes: &[u8]) -> String {
         armor.push_str(std::str::from_utf8(line).expect("base64 is ASCII"));
         armor.push('\n');
     }
-    armor.push_str("-----END PGP PUBLIC KEY BLOCK-----\n");
+    armor.push('=');
+    armor.push_str(&data_encoding::BASE64.encode(&crc24(bytes).to_be_bytes()[1..]));
+    armor.push_str("\n-----END PGP PUBLIC KEY BLOCK-----\n");
     armor
+}
+
+/// RFC 9580, section 6.1.
+fn crc24(bytes: &[u8]) -> u32 {
+    let mut crc: u32 = 0x00b7_04ce;
+    for byte in bytes {
+        crc ^= u32::from(*byte) << 16;
+        for _ in 0..8 {
+            crc <<= 1;
+            if crc & 0x0100_0000 != 0 {
+                crc ^= 0x0186_4cfb;
+            }
+        }
+    }
+    crc & 0x00ff_ffff
 }

@@ -11,6 +11,8 @@ use crate::git::Repository;
 use crate::hook::wire::{Answer, Outcome, PROTOCOL, Request};
 use crate::policy::{Decision, Verdict, evaluate};
 use crate::store::{FrontierReader, Observed};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -154,8 +156,13 @@ impl Gate {
     /// A decided update is applied as soon as its ref is seen at that value (N10).
     fn note_seen(&self, repository: &RepositoryId, opened: &Repository) -> Result<(), Fault> {
         let mut seen = Vec::new();
+        let mut values: HashMap<RefName, Option<ObjectId>> = HashMap::new();
         for pending in self.store.pending(repository)? {
-            if opened.resolve(&pending.reference)?.value == pending.new {
+            let value = match values.entry(pending.reference.clone()) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => *new.insert(opened.resolve(&pending.reference)?.value),
+            };
+            if value == pending.new {
                 seen.push((pending.request_id, pending.reference));
             }
         }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Snapshot {
     /// The configuration.
-    pub config: Config,
+    pub config: Arc<Config>,
     /// The keyring.
     pub keyring: Keyring,
 }
@@ -33,8 +33,8 @@ impl Snapshot {
         let loaded = config::load(path).map_err(|e| e.to_string())?;
         let keyring = Keyring::load(&loaded.config.keyring).map_err(|e| e.to_string())?;
         let mut warnings = loaded.warnings;
-        warnings.extend(keyring.warnings.into_iter().map(config::Warning::from));
-        let snapshot = Snapshot { config: loaded.config, keyring: keyring.keyring };
+        warnings.extend(keyring.warnings);
+        let snapshot = Snapshot { config: Arc::new(loaded.config), keyring: keyring.keyring };
         warnings.extend(config::lint(&snapshot.config, &snapshot.keyring, &[]));
         Ok((snapshot, warnings))
     }
@@ -70,19 +70,24 @@ pub struct Gate {
     source: PathBuf,
     pub(super) store: Store,
     snapshot: ArcSwap<Snapshot>,
-    reloading: Mutex<Reloading>,
+    rejected: Mutex<Option<Rejected>>,
     started: Instant,
     daemon: bool,
 }
 
-/// How the last attempts to reload went.
-struct Reloading {
-    /// When the snapshot in force was last confirmed by a successful load.
-    good_at: Instant,
-    error: Option<String>,
+/// The rejected state that is waiting to be mended: since when, and what is wrong with it.
+struct Rejected {
+    since: Instant,
+    error: String,
 }
 
-/// Last-good state older than this decides nothing any more (N15).
+impl Rejected {
+    fn too_old(&self) -> bool {
+        self.since.elapsed() > MAX_AGE
+    }
+}
+
+/// For how long the last good state goes on deciding after newer state was rejected (N15).
 const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// What `GET /health` says.
@@ -143,7 +148,7 @@ impl Gate {
             source: snapshot.config.source.clone(),
             store,
             snapshot: ArcSwap::from_pointee(snapshot),
-            reloading: Mutex::new(Reloading { good_at: Instant::now(), error: None }),
+            rejected: Mutex::new(None),
             started: Instant::now(),
             daemon,
         })
@@ -152,7 +157,7 @@ impl Gate {
     /// Reads configuration and keyring again. A bad one changes nothing but is said loudly; revocations
     /// in it that can be read count all the same (N15).
     pub fn reload(&self) {
-        let mut state = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
         match Snapshot::load(&self.source) {
             Ok((snapshot, warnings)) => {
                 for warning in &warnings {
@@ -161,7 +166,7 @@ impl Gate {
                 tracing::info!(configuration = %snapshot.config.digest, "reloaded");
                 self.note(Body::Reload(snapshot.state_record(None)));
                 self.snapshot.store(Arc::new(snapshot));
-                *state = Reloading { good_at: Instant::now(), error: None };
+                *rejected = None;
             }
             Err(error) => {
                 tracing::error!(
@@ -170,7 +175,8 @@ impl Gate {
                 let current = self.snapshot.load_full();
                 self.note(Body::Reload(current.state_record(Some(&error))));
                 self.keep_revocations(&current);
-                state.error = Some(error);
+                let since = rejected.as_ref().map_or_else(Instant::now, |before| before.since);
+                *rejected = Some(Rejected { since, error });
             }
         }
     }
@@ -181,25 +187,18 @@ impl Gate {
         if count == 0 {
             return;
         }
-        // The configuration itself is read again because it holds compiled rules that are not copied.
-        match config::load(&self.source) {
-            Ok(loaded) => {
-                tracing::warn!(count, "revocations of the rejected keyring are in force");
-                self.snapshot.store(Arc::new(Snapshot { config: loaded.config, keyring }));
-            }
-            Err(_) => tracing::error!(count, "revocations wait until the configuration can be read again"),
-        }
+        tracing::warn!(count, "revocations of the rejected keyring are in force");
+        self.snapshot.store(Arc::new(Snapshot { config: Arc::clone(&current.config), keyring }));
     }
 
     /// The snapshot in force.
     ///
     /// # Errors
-    /// [`Fault::Stale`] if it could not be confirmed for too long (N15).
+    /// [`Fault::Stale`] if newer state has been rejected for too long (N15).
     pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>, Fault> {
-        let state = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        let age = state.good_at.elapsed();
-        if state.error.is_some() && age > MAX_AGE {
-            return Err(Fault::Stale { hours: age.as_secs() / 3600 });
+        let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rejected) = rejected.as_ref().filter(|rejected| rejected.too_old()) {
+            return Err(Fault::Stale { hours: rejected.since.elapsed().as_secs() / 3600 });
         }
         Ok(self.snapshot.load_full())
     }
@@ -235,20 +234,20 @@ impl Gate {
 
     /// The daemon's state.
     pub fn health(&self) -> Health {
-        let state = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = self.snapshot.load();
         let state_error = self.store.rolled_back();
-        let stale = state.error.is_some() && state.good_at.elapsed() > MAX_AGE;
+        let stale = rejected.as_ref().is_some_and(Rejected::too_old);
         let ready = state_error.is_none() && !stale;
         Health {
-            status: if ready && state.error.is_none() { "ok" } else { "degraded" },
+            status: if ready && rejected.is_none() { "ok" } else { "degraded" },
             ready,
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: self.started.elapsed().as_secs(),
             configuration: snapshot.config.digest.clone(),
             keyring: snapshot.keyring.digest().to_owned(),
             principals: snapshot.keyring.principals().len(),
-            reload_error: state.error.clone(),
+            reload_error: rejected.as_ref().map(|rejected| rejected.error.clone()),
             state_error,
             turned_away: self.store.unauthenticated("hook"),
         }

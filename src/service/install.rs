@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// How the installed hooks reach a decision.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub enum Mode {
         socket: PathBuf,
         /// The account that the daemon runs under.
         server_uid: u32,
+        /// How long the hook waits for the daemon.
+        timeout: Duration,
     },
     /// They decide in their own process.
     Standalone {
@@ -167,9 +170,9 @@ impl Mode {
 
     fn render(&self, kind: HookKind, chain: Option<&Path>) -> String {
         match self {
-            Mode::Daemon { client, socket, server_uid } => {
+            Mode::Daemon { client, socket, server_uid, timeout } => {
                 let chain = chain.map(Path::to_owned);
-                HookFile { kind, socket: socket.clone(), server_uid: *server_uid, chain }
+                HookFile { kind, socket: socket.clone(), server_uid: *server_uid, timeout: *timeout, chain }
                     .render(&client.display().to_string())
             }
             Mode::Standalone { program, config } => {

@@ -160,15 +160,14 @@ impl Store {
             )?;
             let oldest = Timestamp::now().as_second() - PENDING_SECONDS;
             let rows = statement.query_map(params![repository.0, oldest, MAX_PENDING as i64], |row| {
-                let name: Vec<u8> = row.get(1)?;
-                Ok((row.get::<_, String>(0)?, name, row.get::<_, Option<Vec<u8>>>(2)?, row.get(3)?))
+                Ok(PendingRow { request: row.get(0)?, name: row.get(1)?, old: row.get(2)?, new: row.get(3)? })
             })?;
             rows.collect::<Result<Vec<_>, _>>()?
         };
         self.give_back(connection);
         found
             .into_iter()
-            .map(|(request, name, old, new): (String, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>)| {
+            .map(|PendingRow { request, name, old, new }| {
                 let damaged = || StoreError::Source("a pending update on record is damaged".to_owned());
                 Ok(Pending {
                     request_id: RequestId::parse(&request).ok_or_else(damaged)?,
@@ -310,6 +309,13 @@ impl Store {
             Ok(())
         })
     }
+}
+
+struct PendingRow {
+    request: String,
+    name: Vec<u8>,
+    old: Option<Vec<u8>>,
+    new: Option<Vec<u8>>,
 }
 
 /// Keeps an accepted push's updates and grants until they are seen applied.

@@ -1,6 +1,7 @@
 //! Findings about a file, printed as compilers do.
 
 use crate::domain::text;
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -131,20 +132,20 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Sorts by file (in order of first mention), then by position, and says how many there are.
-pub(crate) fn sort_and_count(diagnostics: &mut [Diagnostic]) -> String {
-    let mut files: Vec<PathBuf> = Vec::new();
+/// Sorts by file (in order of first mention), then by position.
+pub(crate) fn sort(diagnostics: &mut [Diagnostic]) {
+    let mut files: HashMap<PathBuf, usize> = HashMap::new();
     for one in diagnostics.iter() {
-        if !files.contains(&one.file) {
-            files.push(one.file.clone());
-        }
+        let next = files.len();
+        files.entry(one.file.clone()).or_insert(next);
     }
-    let rank = |file: &PathBuf| files.iter().position(|one| one == file);
-    diagnostics.sort_by_key(|one| (rank(&one.file), one.line, one.column));
-    match diagnostics.len() {
-        1 => "1 error".to_owned(),
-        count => format!("{count} errors"),
-    }
+    diagnostics.sort_by_key(|one| (files.get(&one.file).copied(), one.line, one.column));
+}
+
+/// Whether this looks like a private key, or like part of one: the line that begins it, or the first
+/// bytes of OpenSSH's format in base64, where somebody left that line out.
+pub(crate) fn looks_private(text: &str) -> bool {
+    ["PRIVATE KEY", "PuTTY-User-Key-File", "b3BlbnNzaC1rZXktdjE"].iter().any(|sign| text.contains(sign))
 }
 
 /// A file's text, to turn spans into places.
@@ -158,7 +159,7 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn new(file: &Path, text: &str) -> Self {
-        Source { file: file.into(), text: text.into(), secret: text.contains("PRIVATE KEY") }
+        Source { file: file.into(), text: text.into(), secret: looks_private(text) }
     }
 
     pub(crate) fn file(&self) -> &Path {

@@ -9,5 +9,5 @@ mod reader;
 
 pub(crate) use access::{Owner, check_directory, own_uid, read_checked};
 pub use diagnostic::{Diagnostic, Place, Warning};
-pub(crate) use diagnostic::{Source, nearest, sort_and_count};
+pub(crate) use diagnostic::{Source, looks_private, nearest, sort};
 pub(crate) use reader::{Item, Reader, Table};

@@ -35,6 +35,13 @@ pub const KIND: Kind = Kind {
                 "`where` cannot be empty: use \"subject\", \"trailer\", \"anywhere\" or \"branch\"".into()
             );
         }
+        if raw.places.contains(&Place::Branch) && raw.places.iter().any(|place| *place != Place::Branch) {
+            return Err(
+                "\"branch\" stands alone in `where`: a commit let in because of its branch's name would \
+                        count as judged on every other branch"
+                    .into(),
+            );
+        }
         for trailer in &raw.trailers {
             if trailer.is_empty() || !trailer.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
             {
@@ -84,13 +91,8 @@ impl MissingTicket {
         self.projects.iter().any(|project| names_ticket_of(project.as_bytes(), text))
     }
 
-    fn only_branch(&self) -> bool {
-        self.places.iter().all(|place| *place == Place::Branch)
-    }
-
-    fn branch_names_ticket(&self, reference: &RefFacts) -> bool {
+    fn is_about_the_branch(&self) -> bool {
         self.places.contains(&Place::Branch)
-            && reference.name.branch().is_some_and(|branch| self.names_ticket(branch))
     }
 
     fn commit_names_ticket(&self, message: &[u8]) -> bool {
@@ -126,16 +128,13 @@ impl Rule for MissingTicket {
         NAME
     }
 
-    /// With `where = ["branch"]` alone the rule is about the update, and the frontier has no say (N11).
+    /// With `where = ["branch"]` the rule is about the update, and the frontier has no say (N11).
     fn judges(&self) -> Judges {
-        if self.only_branch() { Judges::RefUpdate } else { Judges::Commit }
+        if self.is_about_the_branch() { Judges::RefUpdate } else { Judges::Commit }
     }
 
     fn check_commit(&self, commit: &CommitFacts, reference: &RefFacts, _: &Ruleset) -> Option<Finding> {
-        if self.only_branch()
-            || self.branch_names_ticket(reference)
-            || self.commit_names_ticket(&commit.message)
-        {
+        if self.is_about_the_branch() || self.commit_names_ticket(&commit.message) {
             return None;
         }
         let is_tip = reference.update.new == Some(commit.id);
@@ -153,8 +152,8 @@ impl Rule for MissingTicket {
     }
 
     fn check_ref(&self, reference: &RefFacts) -> Option<Finding> {
-        if !self.only_branch() || reference.kind == UpdateKind::Delete || self.branch_names_ticket(reference)
-        {
+        let named = reference.name.branch().is_some_and(|branch| self.names_ticket(branch));
+        if !self.is_about_the_branch() || reference.kind == UpdateKind::Delete || named {
             return None;
         }
         let example = format!("{}-123", self.projects.first().map_or("KEY", String::as_str));
@@ -283,6 +282,8 @@ mod tests {
         assert!(build(toml::toml! { projects = ["ops"] }).is_err());
         assert!(build(toml::toml! { projects = ["OPS"] where = [] }).is_err());
         assert!(build(toml::toml! { projects = ["OPS"] where = ["title"] }).is_err());
+        assert!(build(toml::toml! { projects = ["OPS"] where = ["branch", "subject"] }).is_err());
+        assert!(build(toml::toml! { projects = ["OPS"] where = ["branch"] }).is_ok());
         assert!(build(toml::Table::new()).is_err(), "projects have no default");
         assert!(build(toml::toml! { projects = ["OPS"] extra = 1 }).is_err());
     }
