@@ -47,61 +47,91 @@ pub(super) fn public_router(shared: Shared) -> Router {
     Router::new().route("/health", get(health)).with_state(shared)
 }
 
-async fn pre_receive(State(shared): State<Shared>, Extension(peer): Extension<Peer>, body: Body) -> Response {
-    ask(shared, peer, body, Gate::admit).await
-}
-
+/// Git's client waits for this hook, and nothing hangs on its end: the report is taken and looked into
+/// afterwards. A push that comes in between sees for itself what was applied (N10).
 async fn post_receive(
     State(shared): State<Shared>,
     Extension(peer): Extension<Peer>,
     body: Body,
 ) -> Response {
-    ask(shared, peer, body, Gate::applied).await
+    let until = Instant::now() + shared.gate.deadline() + GRACE;
+    let request = match read(body, until).await {
+        Ok(request) => request,
+        Err(response) => return response,
+    };
+    let answer = shared.gate.taken(&request);
+    tokio::spawn(async move {
+        let permit = shared.workers.acquire_owned().await;
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            shared.gate.applied(&request, peer.uid, &AtomicBool::new(false));
+        });
+        if let Err(error) = done.await {
+            tracing::error!(%error, "a worker failed while noting what was applied");
+        }
+    });
+    reply(StatusCode::OK, &answer)
 }
 
-type Handler = fn(&Gate, &Request, u32, &AtomicBool) -> Answer;
-
-/// Reads the request and runs a handler on a worker thread, all of it within the deadline (N23).
-/// Whatever goes wrong there, a panic included, is an answer that says "undecided".
-async fn ask(shared: Shared, peer: Peer, body: Body, handler: Handler) -> Response {
-    let gate = Arc::clone(&shared.gate);
-    let until = Instant::now() + gate.deadline() + GRACE;
+/// Reads a request within the deadline (N23), or says what is wrong with it.
+async fn read(body: Body, until: Instant) -> Result<Request, Response> {
     let body = match tokio::time::timeout_at(until, axum::body::to_bytes(body, MAX_REQUEST)).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => {
-            return (StatusCode::PAYLOAD_TOO_LARGE, "the request is too large or broke off").into_response();
+            return Err(
+                (StatusCode::PAYLOAD_TOO_LARGE, "the request is too large or broke off").into_response()
+            );
         }
-        Err(_) => return (StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response(),
+        Err(_) => return Err((StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response()),
     };
-    let request: Request = match serde_json::from_slice(&body) {
+    serde_json::from_slice(&body).map_err(|error| protocol_error(&body, &error.to_string()))
+}
+
+/// Reads the request and decides on a worker thread, all of it within the deadline (N23).
+/// Whatever goes wrong there, a panic included, is an answer that says "undecided".
+async fn pre_receive(State(shared): State<Shared>, Extension(peer): Extension<Peer>, body: Body) -> Response {
+    let gate = Arc::clone(&shared.gate);
+    let until = Instant::now() + gate.deadline() + GRACE;
+    let request = match read(body, until).await {
         Ok(request) => request,
-        Err(error) => return protocol_error(&body, &error.to_string()),
+        Err(response) => return response,
     };
     let abandoned = Abandon::new();
     let flag = abandoned.flag();
     let asked = request.clone();
     let work = async {
-        let Ok(permit) = shared.workers.acquire_owned().await else {
-            return gate.undecided(&asked, &Fault::ShuttingDown);
-        };
+        let Ok(permit) = shared.workers.acquire_owned().await else { return Err(Fault::ShuttingDown) };
         let worker = Arc::clone(&gate);
         let done = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            handler(&worker, &request, peer.uid, &flag)
+            worker.admit(&request, peer.uid, &flag)
         });
-        match done.await {
-            Ok(answer) => answer,
-            Err(error) => {
-                tracing::error!(request_id = %asked.request_id, %error, "a worker failed");
-                gate.undecided(&asked, &Fault::Internal)
-            }
-        }
+        done.await.map_err(|error| {
+            tracing::error!(request_id = %asked.request_id, %error, "a worker failed");
+            Fault::Internal
+        })
     };
     let answer = match tokio::time::timeout_at(until, work).await {
-        Ok(answer) => answer,
-        Err(_) => gate.undecided(&asked, &Fault::Deadline { seconds: gate.deadline().as_secs() }),
+        Ok(Ok(answer)) => answer,
+        Ok(Err(fault)) => failed(gate, asked, peer, fault).await,
+        Err(_) => {
+            // The worker must not record an accept that nobody hears of.
+            drop(abandoned);
+            let seconds = gate.deadline().as_secs();
+            failed(gate, asked, peer, Fault::Deadline { seconds }).await
+        }
     };
     reply(StatusCode::OK, &answer)
+}
+
+/// Records an outage, if that can be done in a moment, and answers it.
+async fn failed(gate: Arc<Gate>, request: Request, peer: Peer, fault: Fault) -> Answer {
+    let plain = gate.undecided(&request, &fault);
+    let recorded = tokio::task::spawn_blocking(move || gate.fail(&request, peer.uid, &fault));
+    match tokio::time::timeout(GRACE, recorded).await {
+        Ok(Ok(answer)) => answer,
+        _ => plain,
+    }
 }
 
 async fn health(State(shared): State<Shared>) -> Response {

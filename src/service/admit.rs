@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A decided push, ready to be recorded.
 pub(super) struct Decided {
@@ -31,7 +31,7 @@ impl Gate {
         let id = request_id(request);
         let snapshot = match self.snapshot() {
             Ok(snapshot) => snapshot,
-            Err(fault) => return self.undecided(request, &fault),
+            Err(fault) => return self.fail(request, peer, &fault),
         };
         let asked = record::Asked { id: &id, request, peer, received_at, snapshot: &snapshot };
         let contact = snapshot.config.contact.as_deref();
@@ -58,18 +58,30 @@ impl Gate {
                 );
                 answer(&id, outcome, render::verdict(&verdict, &id, contact, limit))
             }
-            Err(fault) => {
-                tracing::error!(
-                    request_id = %id, repository = %text::escape(request.git_dir.path.as_bytes()),
-                    code = fault.code(), %fault, "undecided"
-                );
-                let record = record::undecided(&asked, &fault, started.elapsed());
-                if let Err(error) = self.store.record_decision(record, Vec::new(), Vec::new()) {
-                    tracing::error!(request_id = %id, %error, "cannot record that a push was undecided");
-                }
-                answer(&id, Outcome::Undecided, render::undecided(&fault, &id, contact))
-            }
+            Err(fault) => self.record_fault(&asked, &fault, started.elapsed()),
         }
+    }
+
+    /// Records that a push is undecided, and answers so.
+    pub fn fail(&self, request: &Request, peer: u32, fault: &Fault) -> Answer {
+        let id = request_id(request);
+        let snapshot = self.current();
+        let asked = record::Asked { id: &id, request, peer, received_at: Gate::now(), snapshot: &snapshot };
+        self.record_fault(&asked, fault, Duration::ZERO)
+    }
+
+    fn record_fault(&self, asked: &record::Asked<'_>, fault: &Fault, took: Duration) -> Answer {
+        let id = asked.id;
+        tracing::error!(
+            request_id = %id, repository = %text::escape(asked.request.git_dir.path.as_bytes()),
+            code = fault.code(), %fault, "undecided"
+        );
+        let record = record::undecided(asked, fault, took);
+        if let Err(error) = self.store.record_decision(record, Vec::new(), Vec::new()) {
+            tracing::error!(request_id = %id, %error, "cannot record that a push was undecided");
+        }
+        let contact = asked.snapshot.config.contact.as_deref();
+        answer(id, Outcome::Undecided, render::undecided(fault, id, contact))
     }
 
     fn decide(

@@ -203,6 +203,11 @@ impl Gate {
         Ok(self.snapshot.load_full())
     }
 
+    /// The snapshot in force, whatever its age.
+    pub(super) fn current(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
     /// Where to listen, and the mode of the hook socket: others may connect only where other accounts
     /// may ask; who they are is checked in any case.
     pub fn addresses(&self) -> (PathBuf, Option<SocketAddr>, u32) {
@@ -265,6 +270,11 @@ impl Gate {
         let contact = self.snapshot.load().config.contact.clone();
         let id = request_id(request);
         answer(&id, Outcome::Undecided, render::undecided(fault, &id, contact.as_deref()))
+    }
+
+    /// An answer that says "taken".
+    pub fn taken(&self, request: &Request) -> Answer {
+        answer(&request_id(request), Outcome::Accept, String::new())
     }
 
     /// Writes a record that nothing waits for.

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// What the mark says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,21 +16,24 @@ pub(super) struct Mark {
     pub(super) hash: ChainHash,
 }
 
-/// The mark's file.
-#[derive(Clone, Debug)]
-pub(super) struct MarkFile(PathBuf);
+/// The mark's file; opened for writing on first use and kept open.
+#[derive(Debug)]
+pub(super) struct MarkFile {
+    path: PathBuf,
+    file: OnceLock<fs::File>,
+}
 
 impl MarkFile {
     pub(super) fn new(state: &Path) -> Self {
-        MarkFile(state.join("high-water"))
+        MarkFile { path: state.join("high-water"), file: OnceLock::new() }
     }
 
     /// Reads the mark; `None` if there is none yet, an error if it is there and unreadable.
     pub(super) fn read(&self) -> Result<Option<Mark>, String> {
-        let text = match fs::read_to_string(&self.0) {
+        let text = match fs::read_to_string(&self.path) {
             Ok(text) => text,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(format!("{}: {e}", self.0.display())),
+            Err(e) => return Err(format!("{}: {e}", self.path.display())),
         };
         let mut words = text.split_ascii_whitespace();
         let parsed = (|| {
@@ -38,7 +42,7 @@ impl MarkFile {
             let hash = ChainHash::from_bytes(&HEXLOWER.decode(words.next()?.as_bytes()).ok()?)?;
             Some(Mark { instance, sequence, hash })
         })();
-        parsed.map(Some).ok_or_else(|| format!("{} is damaged", self.0.display()))
+        parsed.map(Some).ok_or_else(|| format!("{} is damaged", self.path.display()))
     }
 
     /// Writes the mark in place: one short line of fixed length in one block, so it is old or new, never
@@ -46,8 +50,14 @@ impl MarkFile {
     /// and only a database that lags behind its mark is a finding.
     pub(super) fn write(&self, mark: &Mark) -> std::io::Result<()> {
         let line = format!("{} {:020} {}\n", mark.instance, mark.sequence, mark.hash);
-        let file =
-            fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&self.0)?;
+        let file = match self.file.get() {
+            Some(file) => file,
+            None => {
+                let mut options = fs::OpenOptions::new();
+                let opened = options.write(true).create(true).truncate(false).mode(0o600).open(&self.path)?;
+                self.file.get_or_init(|| opened)
+            }
+        };
         file.write_all_at(line.as_bytes(), 0)
     }
 }

@@ -39,7 +39,7 @@ pub struct Store {
     pub(super) mode: Mode,
     pub(super) readers: Mutex<Vec<Connection>>,
     pub(super) writer: Option<Writer>,
-    mark: MarkFile,
+    mark: Arc<MarkFile>,
     rolled_back: Arc<Mutex<Option<String>>>,
     unauthenticated: Mutex<HashMap<String, (u64, Vec<String>)>>,
     pub(super) budget: Mutex<HashMap<String, (i64, u32)>>,
@@ -54,7 +54,7 @@ impl Store {
     pub fn open(state: &Path, mode: Mode) -> Result<Self, StoreError> {
         check_directory(state, mode)?;
         let database = state.join("countersign.db");
-        let mark = MarkFile::new(state);
+        let mark = Arc::new(MarkFile::new(state));
         // The mark is read before the database: the database only grows, so this order cannot make a
         // busy neighbour look like a rollback.
         let known = mark.read().map_err(|why| StoreError::Place { path: state.to_owned(), why })?;
@@ -64,7 +64,7 @@ impl Store {
             Mode::ReadOnly => None,
             Mode::ReadWrite => {
                 let instance = instance(&connection)?;
-                let after = after_commit(mark.clone(), instance, Arc::clone(&rolled_back));
+                let after = after_commit(Arc::clone(&mark), instance, Arc::clone(&rolled_back));
                 let place = state.to_owned();
                 Some(Writer::start(connect(&database, mode)?, move || free_space(&place), after))
             }
@@ -304,7 +304,7 @@ fn compare(connection: &Connection, known: Option<&Mark>) -> Result<Option<Strin
 }
 
 fn after_commit(
-    mark: MarkFile,
+    mark: Arc<MarkFile>,
     instance: String,
     rolled_back: Arc<Mutex<Option<String>>>,
 ) -> impl Fn(&Connection) + Send + 'static {
