@@ -1,6 +1,6 @@
 //! From updates and a repository to [`PushFacts`].
 
-use super::introduced::{self, ParentCache};
+use super::introduced::{self, Introduced, ParentCache};
 use super::judge::Judge;
 use super::updates::malformed;
 use super::{Budget, CollectError, Frontier, Updates};
@@ -150,17 +150,22 @@ impl Collector<'_> {
         let enforced =
             covering.iter().any(|index| inputs.policy.rulesets[*index].enforcement == Enforcement::Enforce);
         let tip = self.peel(new, found, enforced, &shown, &mut facts)?;
+        // Whether a walk met the ref's present value, which settles how the two relate.
+        let mut descends = false;
         for index in covering {
             let ruleset = &inputs.policy.rulesets[index];
             if let (true, Some(tip)) = (ruleset.judges_commits(), tip) {
-                let commits = self.introduced(ruleset, &facts.name, tip, &shown)?;
-                facts.introduced.insert(index, commits);
+                let walked = self.introduced(ruleset, &facts.name, tip, &shown)?;
+                descends |= facts.current.is_some_and(|current| {
+                    walked.boundary.contains(&current) || walked.commits.contains(&current)
+                });
+                facts.introduced.insert(index, walked.commits);
             }
         }
         if let (Some(tip), false) = (tip, enforced) {
             self.check_tip(tip, &shown)?;
         }
-        facts.kind = self.kind(facts.current, new, tip)?;
+        facts.kind = if descends { UpdateKind::FastForward } else { self.kind(facts.current, new, tip)? };
         Ok(facts)
     }
 
@@ -267,7 +272,7 @@ impl Collector<'_> {
         name: &RefName,
         tip: ObjectId,
         shown: &str,
-    ) -> Result<Vec<ObjectId>, CollectError> {
+    ) -> Result<Introduced, CollectError> {
         let inputs = self.inputs;
         let enforced = ruleset.enforcement == Enforcement::Enforce;
         let has_record = inputs.frontier.has_record(&ruleset.name)?;
@@ -332,7 +337,7 @@ impl Collector<'_> {
                 "push the history in several parts; the administrator can raise `[limits] commits` or adopt a base",
             ));
         }
-        Ok(walked.commits)
+        Ok(walked)
     }
 
     /// Whether the repository has a ref that a ruleset covers, and so history that nobody vouched for.

@@ -23,6 +23,8 @@ pub trait Frontier {
 #[derive(Debug, Default)]
 pub(super) struct Introduced {
     pub(super) commits: Vec<ObjectId>,
+    /// Members of the frontier at which the walk stopped: ancestors of the tip, all of them.
+    pub(super) boundary: HashSet<ObjectId>,
     /// The walk stopped at the limit: there are more.
     pub(super) cut: bool,
 }
@@ -45,6 +47,7 @@ pub(super) fn walk(
     let mut out = Introduced::default();
     let mut seen: HashSet<ObjectId> = HashSet::from([tip]);
     if accepted(&tip)? {
+        out.boundary.insert(tip);
         return Ok(out);
     }
     // Depth first with an explicit stack: a commit is put out once all its parents are.
@@ -57,7 +60,11 @@ pub(super) fn walk(
                 stack.pop();
             }
             Some(parent) => {
-                if !seen.insert(parent) || accepted(&parent)? {
+                if !seen.insert(parent) {
+                    continue;
+                }
+                if accepted(&parent)? {
+                    out.boundary.insert(parent);
                     continue;
                 }
                 if out.commits.len() + stack.len() >= limit {

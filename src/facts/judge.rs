@@ -10,11 +10,14 @@ use crate::policy::facts::{BuiltinFault, BuiltinRule, CommitFacts, SignatureFact
 use crate::signature::object::{self, Payload, SignatureField};
 use crate::signature::{self, SignatureStatus};
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// Commits are verified in batches of this many, so that memory does not grow with the push.
 const BATCH: usize = 256;
 /// And of this many bytes.
 const BATCH_BYTES: usize = 8 << 20;
+/// Asked once: the answer costs a dozen reads of system files.
+static CORES: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
 
 /// Commit facts and object faults, by object.
 pub(super) type Judged = (HashMap<ObjectId, CommitFacts>, HashMap<ObjectId, Vec<BuiltinFault>>);
@@ -198,9 +201,8 @@ impl<'a> Judge<'a> {
         self.batch_bytes = 0;
         let Some((first, _)) = batch.first() else { return Ok(()) };
         let first = *first;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         // A thread costs about as much as one signature; below a handful it does not pay.
-        let threads = cores.min(batch.len().div_ceil(8));
+        let threads = CORES.min(batch.len().div_ceil(8));
         let verifier = self.verifier;
         let results: Vec<Result<Outcome, CollectError>> = if threads <= 1 {
             batch.iter().map(|(id, raw)| verifier.judge(id, raw)).collect()

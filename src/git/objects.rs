@@ -3,17 +3,22 @@
 use super::{GitError, alternates};
 use crate::domain::{ObjectFormat, ObjectId, ObjectKind};
 use gix::objs::{Find as _, FindHeader as _};
-use std::path::Path;
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
 
 /// One reader over several object directories: the quarantine first, then the repository's own, then
 /// its alternates, flattened. The library's own treatment of alternates is not relied on: it resolves
 /// nested relative ones against the wrong directory.
-#[derive(Clone)]
 pub struct Objects {
     format: ObjectFormat,
-    stores: Vec<gix::odb::HandleArc>,
-    quarantined: bool,
+    directory: PathBuf,
+    quarantine: Option<Handle>,
+    /// Everything that the push did not bring, opened when it is first needed: most pushes to a branch
+    /// never need it.
+    standing: OnceCell<Vec<Handle>>,
 }
+
+type Handle = gix::odb::HandleArc;
 
 /// Where and as what an object was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,29 +37,29 @@ impl Objects {
         objects: &Path,
         quarantine: Option<&Path>,
     ) -> Result<Self, GitError> {
-        let mut stores = Vec::new();
-        let kind = match format {
-            ObjectFormat::Sha1 => gix::hash::Kind::Sha1,
-            ObjectFormat::Sha256 => gix::hash::Kind::Sha256,
-        };
-        let directories = alternates::flatten(objects)?;
-        let all = quarantine.into_iter().map(Path::to_owned).chain(directories);
-        for directory in all {
-            let options = gix::odb::store::init::Options {
-                // The default looks at the disk once to count packs, which also bounds the table.
-                current_dir: Some(directory.clone()),
-                alloc_limit_bytes: Some(1 << 30),
-                ..Default::default()
-            };
-            let error = |why: String| GitError::Alternates { path: directory.clone(), why };
-            let store = gix::odb::Store::at_opts(directory.clone(), kind, &mut None.into_iter(), options)
-                .map_err(|e| error(e.to_string()))?;
-            let mut handle = gix::odb::Cache::from(std::sync::Arc::new(store).to_handle_arc());
-            // A repack beside us may remove a pack whose objects are still needed.
-            handle.prevent_pack_unload();
-            stores.push(handle);
+        let quarantine = quarantine.map(|path| handle(format, path)).transpose()?;
+        Ok(Objects { format, directory: objects.to_owned(), quarantine, standing: OnceCell::new() })
+    }
+
+    /// The stores that may hold an object, with whether it is the quarantine, in the order of looking.
+    fn stores(&self) -> impl Iterator<Item = Result<(&Handle, bool), GitError>> {
+        let standing = std::iter::once_with(|| match self.standing() {
+            Ok(stores) => (stores, None),
+            Err(error) => (&[][..], Some(Err(error))),
+        });
+        let standing =
+            standing.flat_map(|(stores, error)| stores.iter().map(|store| Ok((store, false))).chain(error));
+        self.quarantine.iter().map(|store| Ok((store, true))).chain(standing)
+    }
+
+    fn standing(&self) -> Result<&[Handle], GitError> {
+        if let Some(stores) = self.standing.get() {
+            return Ok(stores);
         }
-        Ok(Objects { format, stores, quarantined: quarantine.is_some() })
+        let directories = alternates::flatten(&self.directory)?;
+        let stores =
+            directories.iter().map(|path| handle(self.format, path)).collect::<Result<Vec<_>, _>>()?;
+        Ok(self.standing.get_or_init(|| stores))
     }
 
     /// The repository's hash function.
@@ -65,10 +70,10 @@ impl Objects {
     /// Kind and size of an object without its content; `None` if it is nowhere.
     pub fn find(&self, id: &ObjectId) -> Result<Option<Found>, GitError> {
         let Some(oid) = self.oid(id) else { return Ok(None) };
-        for (index, store) in self.stores.iter().enumerate() {
+        for store in self.stores() {
+            let (store, in_quarantine) = store?;
             let header = store.try_header(&oid).map_err(|e| unreadable(id, &e))?;
             if let Some(header) = header {
-                let in_quarantine = self.quarantined && index == 0;
                 return Ok(Some(Found { kind: kind(header.kind), size: header.size, in_quarantine }));
             }
         }
@@ -83,7 +88,8 @@ impl Objects {
         buffer: &mut Vec<u8>,
     ) -> Result<Option<ObjectKind>, GitError> {
         let Some(oid) = self.oid(id) else { return Ok(None) };
-        for store in &self.stores {
+        for store in self.stores() {
+            let (store, _) = store?;
             let data = store.try_find(&oid, buffer).map_err(|e| unreadable(id, &e))?;
             if let Some(found) = data.map(|data| kind(data.kind)) {
                 return Ok(Some(found));
@@ -109,6 +115,24 @@ impl Objects {
 /// Proves that a commit's bytes are what its id names; see [`Objects::read`].
 pub fn verify_commit_id(id: &ObjectId, bytes: &[u8]) -> Result<(), GitError> {
     verify_id(id, ObjectKind::Commit, bytes)
+}
+
+fn handle(format: ObjectFormat, directory: &Path) -> Result<Handle, GitError> {
+    let kind = match format {
+        ObjectFormat::Sha1 => gix::hash::Kind::Sha1,
+        ObjectFormat::Sha256 => gix::hash::Kind::Sha256,
+    };
+    let options = gix::odb::store::init::Options {
+        current_dir: Some(directory.to_owned()),
+        alloc_limit_bytes: Some(1 << 30),
+        ..Default::default()
+    };
+    let store = gix::odb::Store::at_opts(directory.to_owned(), kind, &mut None.into_iter(), options)
+        .map_err(|e| GitError::Alternates { path: directory.to_owned(), why: e.to_string() })?;
+    let mut handle = gix::odb::Cache::from(std::sync::Arc::new(store).to_handle_arc());
+    // A repack beside us may remove a pack whose objects are still needed.
+    handle.prevent_pack_unload();
+    Ok(handle)
 }
 
 fn verify_id(id: &ObjectId, found: ObjectKind, bytes: &[u8]) -> Result<(), GitError> {

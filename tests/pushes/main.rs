@@ -1,0 +1,17 @@
+//! Real pushes to real repositories behind a running gate, judged end to end.
+//!
+//! Every push goes through [`support::clone::Clone::push`], which holds after each refusal that refs and
+//! objects of the repository are what they were, and after every push that `git fsck` finds no fault.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod fail_closed;
+mod install;
+mod laundering;
+mod policy;
+mod protocol;
+mod readme;
+mod transport;
