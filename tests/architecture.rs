@@ -205,14 +205,29 @@ fn only_the_command_line_and_the_hook_print() {
 #[test]
 fn every_rule_has_a_page_and_cases() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let configured = countersign::policy::rules::ALL.iter().map(|kind| kind.name);
-    let builtin = countersign::policy::facts::BuiltinRule::ALL.iter().map(|rule| rule.name());
-    for name in configured.chain(builtin) {
-        let page = root.join("docs/rules").join(format!("{name}.md"));
-        let text = fs::read_to_string(&page).unwrap_or_else(|e| panic!("{}: {e}", page.display()));
-        assert!(text.starts_with(&format!("# {name}\n")), "{} starts with the rule's name", page.display());
-        let cases = root.join("tests/cases").join(name);
+    let read =
+        |path: PathBuf| fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let list = read(root.join("docs/rules/README.md"));
+    let matrix = read(root.join("tests/golden/matrix.txt"));
+    let page = |name: &str| {
+        let text = read(root.join("docs/rules").join(format!("{name}.md")));
+        assert!(text.starts_with(&format!("# {name}\n")), "{name}.md starts with the rule's name");
+        assert!(list.contains(&format!("[{name}]({name}.md)")), "docs/rules/README.md lists {name}");
+    };
+    for kind in countersign::policy::rules::ALL {
+        page(kind.name);
+        assert!(list.contains(kind.summary), "docs/rules/README.md has the summary of {}", kind.name);
+        let cases = root.join("tests/cases").join(kind.name);
         assert!(cases.is_dir(), "{} is missing", cases.display());
+        let column =
+            matrix.lines().any(|line| line.strip_suffix(kind.name).is_some_and(|l| l.ends_with("|  ")));
+        assert!(column, "the golden matrix has no column for {}", kind.name);
+    }
+    // What these judge is in repositories and objects, not in facts: the matrix has real ones.
+    for rule in countersign::policy::facts::BuiltinRule::ALL {
+        page(rule.name());
+        let line = format!("  {} -> ", rule.name());
+        assert!(matrix.lines().any(|one| one.starts_with(&line)), "no situation is a {}", rule.name());
     }
 }
 

@@ -1,0 +1,647 @@
+//! Runs the cases below `tests/cases/`: one directory a rule, one small TOML file a case. What a file
+//! may say is in `tests/cases/README.md`.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use countersign::domain::{
+    ObjectFormat, ObjectId, ObjectKind, Principal, PrincipalKind, PushContext, Pusher, RefName, RefUpdate,
+    RepositoryId, RepositoryRef, RequestId, Timestamp, UpdateKind,
+};
+use countersign::policy::facts::{BuiltinRule, CommitFacts, PushFacts, RefFacts, SignatureFacts};
+use countersign::policy::{
+    Coverage, Decision, Enforcement, Pattern, Refs, Ruleset, Rulesets, Subject, Uncovered, Verdict,
+    Violation, evaluate, rules,
+};
+use countersign::signature::{self, KeyId, Keys, Scheme, SignatureStatus, object, openpgp, ssh};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+// ---------------------------------------------------------------------------------------------------
+// The format
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Case {
+    /// What the case shows; a sentence for people.
+    about: String,
+    #[serde(default)]
+    uncovered: Option<String>,
+    /// Short for one enforcing ruleset called `rules` that covers everything.
+    #[serde(default)]
+    refuse: Option<toml::Table>,
+    #[serde(default)]
+    ruleset: Vec<RulesetSpec>,
+    #[serde(default)]
+    update: Vec<UpdateSpec>,
+    #[serde(default)]
+    commit: Vec<CommitSpec>,
+    expect: Expect,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RulesetSpec {
+    name: String,
+    #[serde(default)]
+    refs: Option<Vec<String>>,
+    #[serde(default)]
+    enforcement: Option<String>,
+    refuse: toml::Table,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct UpdateSpec {
+    #[serde(rename = "ref", default)]
+    reference: Option<String>,
+    #[serde(default)]
+    kind: Option<String>,
+    /// Commits that no ruleset has judged yet; default: all of the case.
+    #[serde(default)]
+    introduced: Option<Vec<String>>,
+    /// The same for single rulesets.
+    #[serde(default)]
+    introduced_by: HashMap<String, Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CommitSpec {
+    name: String,
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default)]
+    parents: Option<Vec<String>>,
+    #[serde(default)]
+    status: Option<String>,
+    #[serde(default)]
+    by: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expect {
+    outcome: String,
+    /// What a load error says.
+    #[serde(default)]
+    error: Option<String>,
+    #[serde(default)]
+    coverage: Option<Vec<String>>,
+    #[serde(default)]
+    violation: Vec<ExpectViolation>,
+    #[serde(default)]
+    advisory: Vec<ExpectViolation>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExpectViolation {
+    rule: String,
+    #[serde(default)]
+    commit: Option<String>,
+    #[serde(rename = "ref", default)]
+    reference: Option<String>,
+    #[serde(default)]
+    seen: Option<String>,
+    #[serde(default)]
+    wanted: Option<String>,
+    #[serde(default)]
+    help: Option<String>,
+    #[serde(default)]
+    rulesets: Option<Vec<String>>,
+}
+
+// ---------------------------------------------------------------------------------------------------
+// From words to facts
+
+const NOW: i64 = 1_748_736_000;
+const MAIN: &str = "refs/heads/main";
+
+/// The people and robots of all cases.
+fn principal(name: &str) -> Arc<Principal> {
+    let (kind, groups): (_, &[&str]) = match name {
+        "alice" => (PrincipalKind::Person, &["sre"]),
+        "bob" => (PrincipalKind::Person, &["sre", "web"]),
+        "mallory" => (PrincipalKind::Person, &[]),
+        "renovate" => (PrincipalKind::Bot, &["automation"]),
+        "helper" => (PrincipalKind::Agent, &["automation"]),
+        "web-flow" => (PrincipalKind::Forge, &[]),
+        other => panic!("nobody is called `{other}`"),
+    };
+    let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+    Arc::new(Principal { name: name.to_owned(), kind, emails: Vec::new(), groups })
+}
+
+/// A status that says `verified`, which nobody can make but by verifying: one commit that git signed
+/// with a test key. Whose it is, is each case's choice.
+fn really_verified() -> SignatureStatus {
+    struct OneKey(ssh::PublicKey);
+    impl Keys for OneKey {
+        fn has_ssh(&self, blob: &[u8]) -> bool {
+            self.0.blob() == blob
+        }
+        fn openpgp_by_fingerprint(&self, _: &[u8]) -> Vec<&openpgp::Certificate> {
+            Vec::new()
+        }
+        fn openpgp_by_key_id(&self, _: [u8; 8]) -> Vec<&openpgp::Certificate> {
+            Vec::new()
+        }
+    }
+    let raw = include_bytes!("vectors/cases/ssh-signed.commit");
+    let key = ssh::parse_public_key(include_str!("vectors/cases/ssh-signed.pub")).unwrap();
+    let commit = object::parse_commit(ObjectFormat::Sha1, raw).unwrap();
+    let object::SignatureField::Present(block) = &commit.signature else { panic!("the vector is signed") };
+    let now = Timestamp::from_second(NOW).unwrap();
+    let status = signature::verify(block, &commit.payload, &OneKey(key), now, commit.committer.time);
+    assert!(matches!(status, SignatureStatus::Verified(_)), "{status}");
+    status
+}
+
+fn status(word: &str) -> SignatureStatus {
+    let key = || KeyId { scheme: Scheme::Ssh, text: "SHA256:testtesttest".to_owned() };
+    let at = Timestamp::from_second(NOW - 86_400).unwrap();
+    let made = match word {
+        "unsigned" => SignatureStatus::Unsigned,
+        "verified" => really_verified(),
+        "unknown-key" => SignatureStatus::UnknownKey { key: key() },
+        "bad" => SignatureStatus::Bad { key: key() },
+        "expired" => SignatureStatus::Expired { key: key(), what: "key", at },
+        "not-yet-valid" => SignatureStatus::NotYetValid { key: key(), what: "signature", from: at },
+        "revoked" => SignatureStatus::Revoked { key: key(), reason: "compromised".to_owned() },
+        "wrong-purpose" => {
+            let why = "it was made for the namespace `file`, not `git`".to_owned();
+            SignatureStatus::WrongPurpose { key: key(), why }
+        }
+        "weak-algorithm" => {
+            SignatureStatus::WeakAlgorithm { key: key(), what: "RSA with SHA-1 (ssh-rsa)".to_owned() }
+        }
+        "unsupported" => SignatureStatus::Unsupported { what: "X.509 (CMS) signature".to_owned() },
+        "malformed" => {
+            let why = "bytes follow the end of the signature".to_owned();
+            SignatureStatus::Malformed { code: "sig.trailing", why }
+        }
+        other => panic!("there is no status `{other}`"),
+    };
+    assert_eq!(made.name(), word);
+    made
+}
+
+const STATUSES: [&str; 11] = [
+    "unsigned",
+    "verified",
+    "unknown-key",
+    "bad",
+    "expired",
+    "not-yet-valid",
+    "revoked",
+    "wrong-purpose",
+    "weak-algorithm",
+    "unsupported",
+    "malformed",
+];
+
+/// An id that stands for a name.
+fn id_of(name: &str) -> ObjectId {
+    ObjectId::from_bytes(&Sha256::digest(name.as_bytes())[..20]).unwrap()
+}
+
+fn commit(id: ObjectId, parents: Vec<ObjectId>, message: &str, word: &str, by: Option<&str>) -> CommitFacts {
+    let signature = SignatureFacts {
+        status: status(word),
+        principal: by.map(principal),
+        judged_at: Timestamp::from_second(NOW).unwrap(),
+    };
+    CommitFacts { id, parents, message: message.as_bytes().to_vec(), committed_at: NOW, signature }
+}
+
+fn context() -> PushContext {
+    PushContext {
+        request_id: RequestId::from_random([7; 16]),
+        repository: RepositoryRef { id: RepositoryId("1".to_owned()), name: "infra/app".to_owned() },
+        pusher: Pusher::Unknown,
+        push_options: Vec::new(),
+        received_at: Timestamp::from_second(NOW).unwrap(),
+    }
+}
+
+fn ruleset(
+    name: &str,
+    refs: &[&str],
+    enforcement: Enforcement,
+    refuse: &toml::Table,
+) -> Result<Ruleset, String> {
+    let built: Result<Vec<_>, _> = refuse.iter().map(|(rule, value)| rules::build(rule, value)).collect();
+    let rules = built.map_err(|e| e.to_string())?.into_iter().flatten().collect();
+    let repositories = vec![Pattern::new("**").unwrap()];
+    let refs = Refs::new(refs.iter().copied()).map_err(|e| e.to_string())?;
+    Ruleset::new(name, repositories, refs, enforcement, rules).map_err(|e| e.to_string())
+}
+
+impl Case {
+    fn policy(&self) -> Result<Rulesets, String> {
+        let mut rulesets = Vec::new();
+        if let Some(refuse) = &self.refuse {
+            rulesets.push(ruleset("rules", &["refs/**"], Enforcement::Enforce, refuse)?);
+        }
+        for spec in &self.ruleset {
+            let refs = spec.refs.clone().unwrap_or_else(|| vec!["refs/**".to_owned()]);
+            let refs: Vec<&str> = refs.iter().map(String::as_str).collect();
+            let enforcement = match spec.enforcement.as_deref() {
+                None | Some("enforce") => Enforcement::Enforce,
+                Some("evaluate") => Enforcement::Evaluate,
+                Some("off") => Enforcement::Off,
+                Some(other) => panic!("enforcement `{other}`"),
+            };
+            rulesets.push(ruleset(&spec.name, &refs, enforcement, &spec.refuse)?);
+        }
+        let uncovered = match self.uncovered.as_deref() {
+            None | Some("accept") => Uncovered::Accept,
+            Some("refuse") => Uncovered::Refuse,
+            Some(other) => panic!("uncovered `{other}`"),
+        };
+        Ok(Rulesets { rulesets, uncovered })
+    }
+
+    fn id(&self, name: &str) -> ObjectId {
+        let spec = self.commit.iter().find(|commit| commit.name == name);
+        match spec.and_then(|spec| spec.id.as_deref()) {
+            Some(hex) => ObjectId::parse(hex.as_bytes()).unwrap(),
+            None => id_of(name),
+        }
+    }
+
+    fn facts(&self, policy: &Rulesets) -> PushFacts {
+        let mut commits = HashMap::new();
+        let mut before = "base".to_owned();
+        for spec in &self.commit {
+            let parents = spec.parents.clone().unwrap_or_else(|| vec![before.clone()]);
+            let parents = parents.iter().map(|name| self.id(name)).collect();
+            let word = spec.status.as_deref().unwrap_or("verified");
+            let by = spec.by.as_deref().or((word == "verified").then_some("alice"));
+            let message = spec.message.as_deref().unwrap_or("OPS-1 do it\n");
+            let made = commit(self.id(&spec.name), parents, message, word, by);
+            commits.insert(made.id, made);
+            before.clone_from(&spec.name);
+        }
+        let tip = self.id(&before);
+        let all: Vec<String> = self.commit.iter().map(|spec| spec.name.clone()).collect();
+        let default =
+            [UpdateSpec { reference: None, kind: None, introduced: None, introduced_by: HashMap::new() }];
+        let updates = if self.update.is_empty() { &default[..] } else { &self.update };
+        let refs = updates.iter().map(|spec| {
+            let name = RefName::parse(spec.reference.as_deref().unwrap_or(MAIN).as_bytes()).unwrap();
+            let kind = match spec.kind.as_deref() {
+                None | Some("update") => UpdateKind::FastForward,
+                Some("create") => UpdateKind::Create,
+                Some("force") => UpdateKind::Force,
+                Some("delete") => UpdateKind::Delete,
+                Some(other) => panic!("kind `{other}`"),
+            };
+            let current = (kind != UpdateKind::Create).then(|| self.id("base"));
+            let new = (kind != UpdateKind::Delete).then_some(tip);
+            let mut introduced = HashMap::new();
+            if new.is_some() {
+                for index in policy.covering("infra/app", &name) {
+                    let set = &policy.rulesets[index];
+                    if set.judges_commits() {
+                        let general = spec.introduced.as_ref().unwrap_or(&all);
+                        let names = spec.introduced_by.get(&set.name).unwrap_or(general);
+                        introduced.insert(index, names.iter().map(|name| self.id(name)).collect());
+                    }
+                }
+            }
+            RefFacts {
+                update: RefUpdate { name: name.clone(), old: current, new },
+                name,
+                current,
+                kind,
+                tip_kind: new.map(|_| ObjectKind::Commit),
+                tags: Vec::new(),
+                introduced,
+            }
+        });
+        let refs = refs.collect();
+        PushFacts { context: context(), refs, commits, faults: Vec::new() }
+    }
+
+    /// `{name}` in an expectation is the short id of that commit.
+    fn fill(&self, text: &str) -> String {
+        let mut out = text.replace("{base}", &self.id("base").short());
+        for spec in &self.commit {
+            out = out.replace(&format!("{{{}}}", spec.name), &self.id(&spec.name).short());
+        }
+        out
+    }
+
+    fn compare(&self, what: &str, found: &[Violation], expected: &[ExpectViolation]) -> Vec<String> {
+        let list = |found: &[Violation]| found.iter().map(|v| format!("    {v:?}\n")).collect::<String>();
+        if found.len() != expected.len() {
+            let (n, m) = (found.len(), expected.len());
+            return vec![format!("{n} {what} instead of {m}:\n{}", list(found))];
+        }
+        let mut wrong = Vec::new();
+        for (found, expected) in found.iter().zip(expected) {
+            let subject =
+                expected.commit.as_ref().map_or(Subject::Ref, |name| Subject::Commit(self.id(name)));
+            let reference = expected.reference.as_deref().unwrap_or(MAIN);
+            if (found.rule, found.subject, found.reference.as_str()) != (&expected.rule, subject, reference) {
+                wrong.push(format!(
+                    "expected {} of {subject:?} on {reference}, found {found:?}",
+                    expected.rule
+                ));
+            }
+            let texts = [
+                (&found.seen, &expected.seen),
+                (&found.wanted, &expected.wanted),
+                (&found.help, &expected.help),
+            ];
+            for (found, fragment) in texts {
+                if let Some(fragment) = fragment.as_ref().map(|text| self.fill(text))
+                    && !found.contains(&fragment)
+                {
+                    wrong.push(format!("expected a text with\n    {fragment}\n  found\n    {found}"));
+                }
+            }
+            if let Some(rulesets) = &expected.rulesets
+                && found.rulesets != *rulesets
+            {
+                wrong.push(format!("expected it of {rulesets:?}, found it of {:?}", found.rulesets));
+            }
+        }
+        wrong
+    }
+
+    fn run(&self) -> Vec<String> {
+        assert!(!self.about.is_empty());
+        let policy = match (self.policy(), self.expect.outcome.as_str()) {
+            (Err(error), "load-error") => {
+                let fragment = self.expect.error.as_deref().unwrap();
+                return if error.contains(fragment) {
+                    Vec::new()
+                } else {
+                    vec![format!("the error is: {error}")]
+                };
+            }
+            (Err(error), _) => return vec![format!("does not load: {error}")],
+            (Ok(_), "load-error") => return vec!["it loads".to_owned()],
+            (Ok(policy), _) => policy,
+        };
+        let verdict = evaluate(&self.facts(&policy), &policy);
+        let mut wrong = self.compare("violations", &verdict.violations, &self.expect.violation);
+        wrong.extend(self.compare("advisory violations", &verdict.advisory, &self.expect.advisory));
+        if verdict.decision.name() != self.expect.outcome {
+            wrong.push(format!("the outcome is {}", verdict.decision.name()));
+        }
+        if let Some(expected) = &self.expect.coverage {
+            let found: Vec<&str> = verdict.refs.iter().map(|one| one.coverage.name()).collect();
+            if found != *expected {
+                wrong.push(format!("the coverage is {found:?}"));
+            }
+        }
+        wrong
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------
+// The cases
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut out: Vec<PathBuf> = fs::read_dir(directory)
+        .unwrap_or_else(|e| panic!("{}: {e}", directory.display()))
+        .map(|entry| entry.unwrap().path())
+        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
+        .collect();
+    out.sort();
+    out
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")
+}
+
+fn cases() -> Vec<(PathBuf, Case)> {
+    let toml = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "toml");
+    let load = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        let case = toml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        (path, case)
+    };
+    files(&root()).into_iter().filter(toml).map(load).collect()
+}
+
+#[test]
+fn every_case_ends_as_it_says() {
+    let mut wrong = Vec::new();
+    let cases = cases();
+    for (path, case) in &cases {
+        let shown = path.strip_prefix(root()).unwrap().display();
+        wrong.extend(case.run().into_iter().map(|why| format!("{shown} ({}): {why}", case.about)));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(cases.len() > 30, "{} cases are too few to be all", cases.len());
+}
+
+#[test]
+fn every_rule_has_accepting_and_refusing_cases() {
+    for kind in rules::ALL {
+        let directory = root().join(kind.name);
+        let own: Vec<Case> = cases()
+            .into_iter()
+            .filter(|(path, _)| path.starts_with(&directory))
+            .map(|(_, case)| case)
+            .collect();
+        let refuses = |case: &Case| case.expect.violation.iter().any(|violation| violation.rule == kind.name);
+        assert!(own.iter().any(|case| case.expect.outcome == "accept"), "{}: no case accepts", kind.name);
+        assert!(own.iter().any(refuses), "{}: no case refuses by it", kind.name);
+        assert!(
+            own.iter().any(|case| case.expect.error.is_some()),
+            "{}: no case of wrong options",
+            kind.name
+        );
+    }
+}
+
+/// What a pusher reads of one violation; `service::render` makes the same.
+fn block(violation: &Violation) -> [String; 3] {
+    let reference = &violation.reference;
+    let builtin = BuiltinRule::ALL.iter().any(|rule| rule.name() == violation.rule);
+    let verb = if builtin { ":" } else { " has" };
+    let what = match violation.subject {
+        Subject::Ref => format!("{reference}: {}", violation.seen),
+        Subject::Commit(id) => format!("commit {} on {reference}{verb} {}", id.short(), violation.seen),
+        Subject::Tag(id) => format!("tag {} on {reference}{verb} {}", id.short(), violation.seen),
+    };
+    [
+        format!("error[{}]: {what}", violation.rule),
+        format!("  wanted: {}", violation.wanted),
+        format!("  help: {}", violation.help),
+    ]
+}
+
+#[test]
+fn documentation_shows_what_a_pusher_reads() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rules");
+    let mut shown: HashMap<String, Vec<[String; 3]>> = HashMap::new();
+    for (_, case) in cases() {
+        if let Ok(policy) = case.policy() {
+            let verdict = evaluate(&case.facts(&policy), &policy);
+            for violation in verdict.violations {
+                shown.entry(violation.rule.to_owned()).or_default().push(block(&violation));
+            }
+        }
+    }
+    for rule in rules::ALL.iter().map(|kind| kind.name).chain(["uncovered-ref"]) {
+        let page = fs::read_to_string(docs.join(format!("{rule}.md"))).unwrap();
+        let lines: Vec<&str> =
+            page.lines().map(|line| line.strip_prefix("remote: ").unwrap_or(line)).collect();
+        let mut found = 0;
+        for at in 0..lines.len() {
+            if lines[at].starts_with(&format!("error[{rule}]")) {
+                found += 1;
+                let quoted = [lines[at], lines[at + 1], lines[at + 2]];
+                let made = shown.get(rule).is_some_and(|blocks| blocks.iter().any(|block| block == &quoted));
+                assert!(made, "{rule}.md shows what no case makes:\n{}", quoted.join("\n"));
+            }
+        }
+        assert!(found > 0, "{rule}.md does not show what a pusher reads");
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------
+// Combinations that are too many for files
+
+fn single(refuse: &toml::Table, word: &str, by: Option<&str>) -> Verdict {
+    let set = ruleset("rules", &["refs/**"], Enforcement::Enforce, refuse).unwrap();
+    let policy = Rulesets { rulesets: vec![set], uncovered: Uncovered::Accept };
+    let made = commit(id_of("a"), vec![id_of("base")], "x\n", word, by);
+    let name = RefName::parse(MAIN.as_bytes()).unwrap();
+    let reference = RefFacts {
+        update: RefUpdate { name: name.clone(), old: Some(id_of("base")), new: Some(made.id) },
+        name,
+        current: Some(id_of("base")),
+        kind: UpdateKind::FastForward,
+        tip_kind: Some(ObjectKind::Commit),
+        tags: Vec::new(),
+        introduced: HashMap::from([(0, vec![made.id])]),
+    };
+    let commits = HashMap::from([(made.id, made)]);
+    let facts = PushFacts { context: context(), refs: vec![reference], commits, faults: Vec::new() };
+    evaluate(&facts, &policy)
+}
+
+/// N17: which rule speaks, for every set of signature rules and every status. `U` is `unsigned-commit`,
+/// `T` is `untrusted-signer` that allows `group:sre`, `B` is `bad-signature`; `.` is an accept.
+#[test]
+fn n17_each_commit_is_reported_once_by_the_most_specific_rule() {
+    #[rustfmt::skip]
+    const TABLE: [(&str, &str, &str, &str, &str, &str); 7] = [
+        // rules  unsigned  by listed  by another  unknown key  anything else
+        ("U",     "U",      ".",       ".",        "B",         "B"),
+        ("T",     "T",      ".",       "T",        "T",         "B"),
+        ("B",     ".",      ".",       ".",        "B",         "B"),
+        ("UT",    "U",      ".",       "T",        "T",         "B"),
+        ("UB",    "U",      ".",       ".",        "B",         "B"),
+        ("TB",    "T",      ".",       "T",        "T",         "B"),
+        ("UTB",   "U",      ".",       "T",        "T",         "B"),
+    ];
+    for (rules, unsigned, listed, another, unknown, other) in TABLE {
+        let mut refuse = toml::Table::new();
+        for letter in rules.chars() {
+            let (name, value) = match letter {
+                'U' => ("unsigned-commit", toml::Value::Boolean(true)),
+                'B' => ("bad-signature", toml::Value::Boolean(true)),
+                _ => ("untrusted-signer", toml::Value::Table(toml::toml! { allow = ["group:sre"] })),
+            };
+            refuse.insert(name.to_owned(), value);
+        }
+        let check = |word: &str, by: Option<&str>, expected: &str| {
+            let verdict = single(&refuse, word, by);
+            let expected: &[&str] = match expected {
+                "U" => &["unsigned-commit"],
+                "T" => &["untrusted-signer"],
+                "B" => &["bad-signature"],
+                _ => &[],
+            };
+            let found: Vec<&str> = verdict.violations.iter().map(|violation| violation.rule).collect();
+            assert_eq!(found, expected, "rules {rules}, a commit that is {word} by {by:?}");
+            assert_eq!(verdict.decision == Decision::Accept, expected.is_empty());
+        };
+        for word in STATUSES {
+            match word {
+                "unsigned" => check(word, None, unsigned),
+                "verified" => {
+                    check(word, Some("alice"), listed);
+                    check(word, Some("mallory"), another);
+                }
+                "unknown-key" => check(word, None, unknown),
+                // Whether the keyring knows the owner of a worthless signature changes nothing.
+                _ => {
+                    check(word, None, other);
+                    check(word, Some("alice"), other);
+                }
+            }
+        }
+    }
+}
+
+/// Nothing but a verified signature by a listed principal passes `untrusted-signer`, whoever is said
+/// to own the key.
+#[test]
+fn only_verified_counts() {
+    let refuse = toml::toml! { untrusted-signer = { allow = ["group:sre"] } };
+    for word in STATUSES.into_iter().filter(|word| *word != "verified") {
+        let verdict = single(&refuse, word, Some("alice"));
+        assert_eq!(verdict.decision, Decision::Refuse, "{word}");
+    }
+    let nobody = single(&refuse, "verified", None);
+    assert_eq!(nobody.violations[0].rule, "untrusted-signer", "a key without an owner is nobody's");
+}
+
+/// A push without any update that could be judged is not accepted because nothing was wrong with it.
+#[test]
+fn nothing_is_not_an_accept() {
+    let policy = Rulesets { rulesets: Vec::new(), uncovered: Uncovered::Accept };
+    let facts =
+        PushFacts { context: context(), refs: Vec::new(), commits: HashMap::new(), faults: Vec::new() };
+    assert_eq!(evaluate(&facts, &policy).decision, Decision::Refuse);
+}
+
+/// A ruleset that has to judge a commit of which nothing is known does not skip it.
+#[test]
+fn a_commit_without_facts_is_refused() {
+    let set = ruleset("rules", &["refs/**"], Enforcement::Enforce, &toml::toml! { unsigned-commit = true });
+    let policy = Rulesets { rulesets: vec![set.unwrap()], uncovered: Uncovered::Accept };
+    let case: Case = toml::from_str(
+        "about = 'x'\n[refuse]\nunsigned-commit = true\n[[commit]]\nname = 'a'\n[expect]\noutcome = 'accept'\n",
+    )
+    .unwrap();
+    let mut facts = case.facts(&policy);
+    assert_eq!(evaluate(&facts, &policy).decision, Decision::Accept);
+    facts.commits.clear();
+    let verdict = evaluate(&facts, &policy);
+    assert_eq!(verdict.decision, Decision::Refuse);
+    assert_eq!(verdict.violations[0].rule, "malformed-object");
+}
+
+/// Verdicts name every ruleset that judged a ref, the built-in one first (N1).
+#[test]
+fn n01_every_ref_is_judged_by_the_builtin_ruleset() {
+    for (path, case) in cases() {
+        let Ok(policy) = case.policy() else { continue };
+        let verdict = evaluate(&case.facts(&policy), &policy);
+        for reference in &verdict.refs {
+            assert_eq!(reference.rulesets[0].name, Ruleset::BUILTIN, "{}", path.display());
+            let others: BTreeSet<_> = reference.rulesets[1..].iter().map(|set| set.index.unwrap()).collect();
+            let covering: BTreeSet<_> = policy.covering("infra/app", &reference.name).into_iter().collect();
+            assert_eq!(others, covering, "{}", path.display());
+            let enforced = reference.rulesets[1..].iter().any(|set| set.enforcement == Enforcement::Enforce);
+            assert_eq!(enforced, reference.coverage == Coverage::Ruleset, "{}", path.display());
+        }
+    }
+}
