@@ -249,7 +249,7 @@ fn n10_every_ref_of_a_push_with_thousands_of_them_is_applied() {
     let (gate, _) = Gate::with_alice(&tickets("OPS"));
     let bare = gate.repository("infra/live");
     let work = gate.clone_of(&bare);
-    let count = 2500;
+    let count = 1500;
     let ids = history::line(&gate.sandbox, &work.path, "refs/import", count);
     let updates: String =
         ids.iter().enumerate().map(|(n, id)| format!("create refs/heads/r/{n} {id}\n")).collect();
