@@ -111,8 +111,8 @@ impl Collector<'_> {
         for update in &inputs.updates.updates {
             inputs.budget.check()?;
             let facts = self.reference(update)?;
-            if !targets.insert(facts.name.clone()) && update.name != facts.name {
-                let seen = format!("the push moves {} more than once, under different names", facts.name);
+            if !targets.insert(facts.name.clone()) {
+                let seen = format!("the push moves {} more than once", facts.name);
                 self.faults.push(malformed(&update.name.to_string(), seen));
             }
             refs.push(facts);

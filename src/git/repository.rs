@@ -2,6 +2,7 @@
 
 use super::{GitError, Objects};
 use crate::domain::{ObjectFormat, ObjectId, RefName};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// A bare repository (or a work tree's git directory), opened for reading.
@@ -107,8 +108,28 @@ impl Repository {
         Ok(out)
     }
 
+    /// A link in the file system is the oldest kind of symbolic ref: git still follows it, the library
+    /// does not see it. A link to anything but a ref name is nothing that a reader should guess about.
+    fn linked(&self, name: &RefName) -> Result<Option<gix::refs::Target>, GitError> {
+        let path = self.common_dir.join(std::ffi::OsStr::from_bytes(name.as_bytes()));
+        if !std::fs::symlink_metadata(&path).is_ok_and(|seen| seen.file_type().is_symlink()) {
+            return Ok(None);
+        }
+        let error =
+            |why: String| GitError::Refs { why: format!("{name}: it is a link in the file system: {why}") };
+        let target = std::fs::read_link(&path).map_err(|e| error(e.to_string()))?;
+        let target = RefName::parse(target.as_os_str().as_bytes()).map_err(|e| error(e.to_string()))?;
+        let target: gix::refs::FullName = gix::bstr::BStr::new(target.as_bytes())
+            .try_into()
+            .map_err(|_| error("not a ref name".to_owned()))?;
+        Ok(Some(gix::refs::Target::Symbolic(target)))
+    }
+
     fn raw(&self, name: &RefName) -> Result<Option<gix::refs::Target>, GitError> {
         let error = |why: String| GitError::Refs { why: format!("{name}: {why}") };
+        if let Some(target) = self.linked(name)? {
+            return Ok(Some(target));
+        }
         let partial: &gix::refs::PartialNameRef = gix::bstr::BStr::new(name.as_bytes())
             .try_into()
             .map_err(|_| error("not a ref name".to_owned()))?;

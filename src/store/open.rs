@@ -65,8 +65,13 @@ impl Store {
             Mode::ReadWrite => {
                 let instance = instance(&connection)?;
                 let after = after_commit(Arc::clone(&mark), instance, Arc::clone(&rolled_back));
-                let place = state.to_owned();
-                Some(Writer::start(connect(&database, mode)?, move || free_space(&place), after))
+                let (place, file) = (state.to_owned(), database.clone());
+                let identity = identity(&database)?;
+                let ready = move || {
+                    still_there(&file, identity)?;
+                    free_space(&place)
+                };
+                Some(Writer::start(connect(&database, mode)?, ready, after))
             }
         };
         Ok(Store {
@@ -317,6 +322,22 @@ fn after_commit(
             let _ = mark.write(&Mark { instance: instance.clone(), sequence, hash });
         }
     }
+}
+
+/// Device and inode of the database.
+fn identity(database: &Path) -> Result<(u64, u64), StoreError> {
+    let place = |e: std::io::Error| StoreError::Place { path: database.to_owned(), why: e.to_string() };
+    fs::metadata(database).map(|seen| (seen.dev(), seen.ino())).map_err(place)
+}
+
+/// A database that was deleted or replaced under a running process still takes writes, which nobody
+/// would ever see.
+fn still_there(database: &Path, before: (u64, u64)) -> Result<(), StoreError> {
+    if identity(database)? == before {
+        return Ok(());
+    }
+    let why = "it was replaced while this process was running; restart it".to_owned();
+    Err(StoreError::Place { path: database.to_owned(), why })
 }
 
 fn free_space(state: &Path) -> Result<(), StoreError> {
