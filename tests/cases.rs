@@ -130,7 +130,7 @@ fn principal(name: &str) -> Arc<Principal> {
         "bob" => (PrincipalKind::Person, &["sre", "web"]),
         "mallory" => (PrincipalKind::Person, &[]),
         "renovate" => (PrincipalKind::Bot, &["automation"]),
-        "helper" => (PrincipalKind::Agent, &["automation"]),
+        "autofix" => (PrincipalKind::Agent, &["automation"]),
         "web-flow" => (PrincipalKind::Forge, &[]),
         other => panic!("nobody is called `{other}`"),
     };
