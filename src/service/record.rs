@@ -52,8 +52,7 @@ pub(super) fn decision(
     let limit = asked.snapshot.config.limits.violations;
     record.violations = verdict.violations.iter().take(limit).map(violation).collect();
     record.advisory = verdict.advisory.iter().take(limit).map(violation).collect();
-    let hidden =
-        verdict.violations.len().saturating_sub(limit) + verdict.advisory.len().saturating_sub(limit);
+    let hidden = verdict.violation_count.saturating_sub(limit) + verdict.advisory_count.saturating_sub(limit);
     record.truncated = hidden as u64;
     let updates =
         verdict.refs.iter().map(|reference| (reference.name.clone(), reference.old, reference.new)).collect();

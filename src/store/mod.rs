@@ -1,5 +1,5 @@
 //! Durable state: the audit log, what was accepted and applied, and where repositories are. The only
-//! module that names SQLite; all SQL is in [`sql`].
+//! module that names SQLite; all SQL is in `sql`.
 //!
 //! Writes go through one thread that puts everything that waits into one transaction, so that many
 //! pushes share one flush to disk. Other processes may write beside it: the head of the log's hash
