@@ -64,6 +64,7 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
     let refs = collector.refs()?;
     let Collector { judge, mut faults, .. } = collector;
     let (commits, object_faults) = judge.finish()?;
+    inputs.budget.check()?;
     let mut all = inputs.updates.faults;
     all.append(&mut faults);
     Ok(PushFacts { context: inputs.context, refs, commits, faults: all, object_faults })
