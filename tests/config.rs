@@ -772,6 +772,7 @@ fn n02_check_warns_of_patterns_that_match_no_ref() {
     let place = Place::new();
     place.write("c.toml", GOOD);
     let bare = place.dir.path().join("repositories/infra/a.git");
+    fs::create_dir_all(&bare).unwrap();
     let git = |arguments: &[&str]| {
         let status = std::process::Command::new("git")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
