@@ -6,7 +6,7 @@ use super::locate::{self, Located};
 use super::{record, render};
 use crate::audit::How;
 use crate::domain::{ObjectId, PushContext, Pusher, RefName, RepositoryId, RequestId, Timestamp, text};
-use crate::facts::{self, Budget, CollectError, Frontier, Inputs, Present};
+use crate::facts::{self, Budget, CollectError, Frontier, Inputs, Present, Standing};
 use crate::git::Repository;
 use crate::hook::wire::{Answer, Outcome, PROTOCOL, Request};
 use crate::policy::{Decision, Verdict, evaluate};
@@ -243,13 +243,14 @@ fn pusher(snapshot: &Snapshot, request: &Request) -> Result<Pusher, Fault> {
 struct Recorded<'a>(FrontierReader<'a>);
 
 impl Frontier for Recorded<'_> {
-    fn is_accepted(
+    fn standing(
         &self,
         ruleset: &str,
         reference: &RefName,
         commit: &ObjectId,
-    ) -> Result<bool, CollectError> {
-        self.0.is_accepted(ruleset, reference, commit).map_err(|e| CollectError::Record(e.to_string()))
+    ) -> Result<Option<Standing>, CollectError> {
+        let accepted = self.0.is_accepted(ruleset, reference, commit);
+        Ok(accepted.map_err(|e| CollectError::Record(e.to_string()))?.then_some(Standing::Shared))
     }
 
     fn has_record(&self, ruleset: &str) -> Result<bool, CollectError> {
