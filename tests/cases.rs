@@ -15,7 +15,7 @@ use countersign::policy::{
 use countersign::signature::{self, KeyId, Keys, Scheme, SignatureStatus, object, openpgp, ssh};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -217,7 +217,8 @@ fn commit(id: ObjectId, parents: Vec<ObjectId>, message: &str, word: &str, by: O
         principal: by.map(principal),
         judged_at: Timestamp::from_second(NOW).unwrap(),
     };
-    CommitFacts { id, parents, message: message.as_bytes().to_vec(), committed_at: NOW, signature }
+    let message = message.as_bytes().to_vec();
+    CommitFacts { id, sha256: [0; 32], parents, message, committed_at: NOW, signature }
 }
 
 fn context() -> PushContext {
@@ -324,6 +325,7 @@ impl Case {
                 tip_kind: new.map(|_| ObjectKind::Commit),
                 tags: Vec::new(),
                 introduced,
+                own_ref: HashSet::new(),
             }
         });
         let refs = refs.collect();
@@ -529,6 +531,7 @@ fn single(refuse: &toml::Table, word: &str, by: Option<&str>) -> Verdict {
         tip_kind: Some(ObjectKind::Commit),
         tags: Vec::new(),
         introduced: HashMap::from([(0, vec![made.id])]),
+        own_ref: HashSet::new(),
     };
     let commits = HashMap::from([(made.id, made)]);
     let facts = PushFacts {

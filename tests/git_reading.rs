@@ -9,10 +9,12 @@ use countersign::domain::{
     ObjectFormat, ObjectId, ObjectKind, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef,
     RequestId, Timestamp,
 };
-use countersign::facts::{Budget, CollectError, Frontier, Inputs, Present, Updates, collect};
+use countersign::facts::{Budget, CollectError, Frontier, Inputs, Present, Standing, Updates, collect};
 use countersign::git::{GitError, Relation, Repository, relate};
 use countersign::keyring::Keyring;
-use countersign::policy::{Enforcement, Limits, Pattern, Refs, Ruleset, Rulesets, Uncovered, rules};
+use countersign::policy::{
+    Enforcement, Limits, Pattern, PushFacts, Refs, Ruleset, Rulesets, Uncovered, rules,
+};
 use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -634,11 +636,11 @@ fn relations_are_what_git_says_they_are() {
 }
 
 /// A record that holds everything behind some tips.
-struct Accepted(HashSet<ObjectId>);
+struct Accepted(HashSet<ObjectId>, Standing);
 
 impl Frontier for Accepted {
-    fn is_accepted(&self, _: &str, _: &RefName, commit: &ObjectId) -> Result<bool, CollectError> {
-        Ok(self.0.contains(commit))
+    fn standing(&self, _: &str, _: &RefName, commit: &ObjectId) -> Result<Option<Standing>, CollectError> {
+        Ok(self.0.contains(commit).then_some(self.1))
     }
 
     fn has_record(&self, _: &str) -> Result<bool, CollectError> {
@@ -648,6 +650,10 @@ impl Frontier for Accepted {
 
 /// The commits that a push of `new` introduces, in the order in which they are judged.
 fn introduced(repository: &Repository, new: ObjectId, frontier: &Accepted) -> Vec<ObjectId> {
+    collected(repository, new, frontier).refs[0].introduced[&0].clone()
+}
+
+fn collected(repository: &Repository, new: ObjectId, frontier: &Accepted) -> PushFacts {
     let options = toml::toml! { projects = ["OPS"] };
     let rule = rules::build("missing-ticket", &toml::Value::Table(options)).unwrap().unwrap();
     let everything = vec![Pattern::new("**").unwrap()];
@@ -681,7 +687,21 @@ fn introduced(repository: &Repository, new: ObjectId, frontier: &Accepted) -> Ve
     })
     .unwrap();
     assert_eq!(facts.faults, []);
-    facts.refs[0].introduced[&0].clone()
+    facts
+}
+
+#[test]
+fn n08_a_push_on_top_of_commits_of_one_ref_is_known_as_such() {
+    let sandbox = Sandbox::new();
+    let bare = sandbox.bare("server.git", &[]);
+    let dag = Dag::random(&sandbox, &bare, 5, 20, Dates::Honest);
+    let repository = open(&bare);
+    for (standing, own) in [(Standing::Shared, false), (Standing::OwnRef, true)] {
+        let accepted = dag.closure(&[10]).iter().map(|index| id(&dag.ids[*index])).collect();
+        let facts = collected(&repository, id(&dag.ids[10]), &Accepted(accepted, standing));
+        assert!(facts.refs[0].introduced[&0].is_empty());
+        assert_eq!(facts.refs[0].own_ref.contains(&0), own);
+    }
 }
 
 fn no_keys() -> Keyring {
@@ -703,7 +723,8 @@ fn n07_introduced_commits_are_what_git_says_they_are() {
             let new = random.below(60);
             let tips: Vec<usize> = (0..random.below(5)).map(|_| random.below(60)).collect();
             let hidden = dag.closure(&tips);
-            let frontier = Accepted(hidden.iter().map(|index| id(&dag.ids[*index])).collect());
+            let accepted = hidden.iter().map(|index| id(&dag.ids[*index])).collect();
+            let frontier = Accepted(accepted, Standing::Shared);
             let found = introduced(&repository, id(&dag.ids[new]), &frontier);
 
             let wanted: HashSet<usize> = dag.closure(&[new]).difference(&hidden).copied().collect();

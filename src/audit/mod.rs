@@ -1,18 +1,16 @@
-//! The audit record: who, what, when, why, as stable JSON, and the hash chain over it.
+//! The audit record: what is written about every decision, and the hash chain that makes a change to
+//! the past visible.
 //!
-//! Pure: the store writes and reads, this module says what is written and whether it still holds.
+//! [`Record`] is the stable, versioned JSON; [`chain`] links the lines. Neither knows where lines are
+//! kept: that is the store's business.
 
-mod chain;
+pub mod chain;
+mod entries;
 mod record;
 
-pub use chain::{ChainHash, ChainReport, Verifier, link};
-pub use record::{
-    AdoptRecord, AppliedRecord, Body, CommitRecord, DecisionRecord, FaultRecord, How, PusherRecord, Record,
-    RefRecord, RulesetRecord, StateRecord, TipRecord, ViolationRecord,
+pub use entries::{
+    AdoptEntry, AppliedEntry, AppliedRef, Coverage, FaultEntry, How, JudgedBy, MAX_TEXT, ObjectEntry,
+    Outcome, Peer, PusherEntry, RecoveredEntry, RefEntry, RepositoryEntry, ServiceEntry, Tip, Truncated,
+    ViolationEntry, WaiverEntry, capped,
 };
-
-/// Version of the record's JSON. New fields may appear under the same number; none changes its meaning.
-pub const SCHEMA: u32 = 1;
-
-/// Largest record, bytes (N26). Lists are cut to fit and say how many entries were left out.
-pub const MAX_RECORD: usize = 64 << 10;
+pub use record::{Decision, Event, Record, RecordError, SCHEMA, rfc3339_ms};

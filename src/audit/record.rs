@@ -1,351 +1,431 @@
-//! What is written for each event.
+//! What is written about one event, as JSON whose keys are stable.
 
-use super::{MAX_RECORD, SCHEMA};
+use super::entries::{
+    AdoptEntry, AppliedEntry, FaultEntry, ObjectEntry, Outcome, Peer, PusherEntry, RecoveredEntry, RefEntry,
+    RepositoryEntry, ServiceEntry, Truncated, ViolationEntry, WaiverEntry, capped,
+};
+use crate::domain::{PushContext, Timestamp, text};
 use serde::{Deserialize, Serialize};
 
-/// One entry of the log. Every string from outside is escaped before it gets here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The JSON layout that this build writes. Keys are added under the same number; a change of meaning
+/// takes a new one.
+pub const SCHEMA: u32 = 1;
+
+/// Most push options that are recorded.
+const MAX_OPTIONS: usize = 16;
+
+/// Why a record cannot be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// A text arrived unescaped. Nothing is lost by refusing it, and a terminal may be saved.
+    #[error("a text in the audit record has control characters, near byte {at}")]
+    ControlBytes {
+        /// Offset in the JSON.
+        at: usize,
+    },
+    /// Serialisation failed, which the types here should exclude.
+    #[error("the audit record cannot be written as JSON: {0}")]
+    Json(String),
+}
+
+/// One line of the audit log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// [`SCHEMA`].
+    /// Layout version, [`SCHEMA`].
     pub schema: u32,
-    /// When, RFC 3339, UTC, milliseconds.
-    pub time: String,
+    /// When the event happened: RFC 3339, UTC, milliseconds. For decisions, when the push was received.
+    pub at: String,
     /// What happened.
     #[serde(flatten)]
-    pub body: Body,
+    pub event: Event,
 }
 
-/// The kinds of entries.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
-pub enum Body {
-    /// A push was decided, or could not be.
-    Decision(Box<DecisionRecord>),
-    /// An accepted update was applied by git (N10).
-    Applied(AppliedRecord),
-    /// A trusted base was adopted (N9).
-    Adopt(AdoptRecord),
+/// The kinds of record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Event {
+    /// A push was judged.
+    Decision(Box<Decision>),
+    /// Git is known to have applied accepted updates (N10).
+    Applied(AppliedEntry),
+    /// An administrator declared history trusted (N9).
+    Adopt(AdoptEntry),
     /// The daemon started.
-    Start(StateRecord),
-    /// Configuration and keyring were read again.
-    Reload(StateRecord),
-    /// The daemon stopped in good order.
-    Stop,
-    /// A record that is older than its own mark was accepted by an operator (N27).
-    Recovered {
-        /// Who.
-        who: String,
-        /// What was found.
-        why: String,
-    },
+    Start(ServiceEntry),
+    /// The daemon stopped.
+    Stop(ServiceEntry),
+    /// The configuration or keyring was loaded again, or could not be.
+    Reload(ServiceEntry),
+    /// An administrator accepted a state that had been rolled back (N27).
+    Recovered(RecoveredEntry),
 }
 
-/// A decision.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DecisionRecord {
-    /// The request.
-    pub request_id: String,
-    /// `accept`, `refuse` or `undecided`.
-    pub outcome: String,
-    /// Time from receipt to the end of judging, microseconds.
-    pub duration_us: u64,
-    /// The repository's stable identity; empty where it could not be told.
-    pub repository_id: String,
-    /// Its name below the root, or the path that was named.
-    pub repository: String,
-    /// Who pushed.
-    pub pusher: Option<PusherRecord>,
-    /// The account that the hook ran under, as the kernel says.
-    pub peer_uid: u32,
-    /// The address, as the server's variables say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<String>,
-    /// Push options.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub push_options: Vec<String>,
-    /// The updates.
-    pub refs: Vec<RefRecord>,
-    /// The commits that were judged.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub commits: Vec<CommitRecord>,
-    /// The annotated tags that were judged.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<CommitRecord>,
-    /// What was violated and refused the push.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub violations: Vec<ViolationRecord>,
-    /// What rulesets under evaluation would have refused.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub advisory: Vec<ViolationRecord>,
-    /// Why the push is undecided.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fault: Option<FaultRecord>,
-    /// SHA-256 of the configuration.
-    pub configuration: String,
-    /// SHA-256 of the keyring.
-    pub keyring: String,
-    /// Entries of the lists above that were left out to keep the record small (N26).
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub truncated: u64,
-}
-
-/// Who pushed and how that is known.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PusherRecord {
-    /// The account name.
-    pub name: String,
-    /// The variable that carried it.
-    pub source: String,
-}
-
-/// One update.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefRecord {
-    /// The ref, escaped.
-    #[serde(rename = "ref")]
-    pub name: String,
-    /// What it held.
-    pub old: Option<String>,
-    /// What it shall hold.
-    pub new: Option<String>,
-    /// `create`, `update`, `force`, `delete`.
-    pub kind: String,
-    /// `ruleset`, `uncovered-accept`, `uncovered-refuse`.
-    pub coverage: String,
-    /// Every ruleset that judged it.
-    pub rulesets: Vec<RulesetRecord>,
-}
-
-/// What one ruleset said of one ref.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RulesetRecord {
-    /// Its name.
-    pub name: String,
-    /// `enforce` or `evaluate`.
-    pub enforcement: String,
-    /// Commits it judged.
-    pub introduced: usize,
-    /// Violations it found.
-    pub violations: usize,
-}
-
-/// A commit or tag and its signature.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CommitRecord {
-    /// Its id.
-    pub id: String,
-    /// The signature's status.
-    pub signature: String,
-    /// The principal whose key it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub principal: Option<String>,
-    /// The key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-}
-
-/// A violation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ViolationRecord {
-    /// The rule.
-    pub rule: String,
-    /// The ref, escaped.
-    #[serde(rename = "ref")]
-    pub reference: String,
-    /// The commit, where it is about one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub commit: Option<String>,
-    /// The tag, where it is about one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tag: Option<String>,
-    /// What was seen.
-    pub seen: String,
-    /// What was wanted.
-    pub wanted: String,
-    /// The rulesets that say so.
-    pub rulesets: Vec<String>,
-}
-
-/// An outage.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FaultRecord {
-    /// A stable word.
-    pub code: String,
-    /// The same for people.
-    pub message: String,
-}
-
-/// How it is known that an update was applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum How {
-    /// The `post-receive` hook reported, and the ref was at that value.
-    PostReceive,
-    /// The ref was seen at that value later.
-    Seen,
-}
-
-/// An applied update.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AppliedRecord {
-    /// The request that decided it.
-    pub request_id: String,
-    /// The repository's stable identity.
-    pub repository_id: String,
-    /// The ref, escaped.
-    #[serde(rename = "ref")]
-    pub reference: String,
-    /// What it holds now.
-    pub new: Option<String>,
-    /// How that is known.
-    pub how: How,
-}
-
-/// An adopted base.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AdoptRecord {
-    /// Who adopted it.
-    pub who: String,
-    /// The repository's stable identity.
-    pub repository_id: String,
-    /// Its name.
-    pub repository: String,
-    /// The ruleset.
-    pub ruleset: String,
-    /// The tips.
-    pub tips: Vec<TipRecord>,
-    /// Commits that are trusted now and were not before.
-    pub commits: u64,
-    /// Tips that were left out to keep the record small.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub truncated: u64,
-}
-
-/// A ref and its value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TipRecord {
-    /// The ref, escaped.
-    #[serde(rename = "ref")]
-    pub reference: String,
-    /// What it holds.
-    pub id: String,
-}
-
-/// The state that a daemon works with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StateRecord {
-    /// The program's version.
-    pub version: String,
-    /// SHA-256 of the configuration in force.
-    pub configuration: String,
-    /// SHA-256 of the keyring in force.
-    pub keyring: String,
-    /// Why new state was rejected.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-}
-
-fn is_zero(count: &u64) -> bool {
-    *count == 0
+impl Event {
+    /// The value of the key `kind`.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Event::Decision(_) => "decision",
+            Event::Applied(_) => "applied",
+            Event::Adopt(_) => "adopt",
+            Event::Start(_) => "start",
+            Event::Stop(_) => "stop",
+            Event::Reload(_) => "reload",
+            Event::Recovered(_) => "recovered",
+        }
+    }
 }
 
 impl Record {
-    /// A record of what happened at `time`.
-    pub fn new(time: crate::domain::Timestamp, body: Body) -> Self {
-        Record { schema: SCHEMA, time: format!("{time:.3}"), body }
+    /// A record of `event`, at `at`.
+    pub fn new(at: Timestamp, event: Event) -> Self {
+        Record { schema: SCHEMA, at: rfc3339_ms(at), event }
     }
 
-    /// The record's bytes, one line of JSON, at most [`MAX_RECORD`] long: lists are cut evenly until it
-    /// fits, and what was cut is counted.
-    pub fn to_bytes(mut self) -> Vec<u8> {
-        loop {
-            // Plain data with string keys always serialises.
-            let bytes = serde_json::to_vec(&self).unwrap_or_default();
-            if bytes.len() <= MAX_RECORD || !self.body.shorten() {
-                return bytes;
-            }
+    /// A record of a decision, at the time the push was received.
+    pub fn decision(decision: Decision) -> Self {
+        Record {
+            schema: SCHEMA,
+            at: decision.received_at.clone(),
+            event: Event::Decision(Box::new(decision)),
         }
+    }
+
+    /// The decision, where this is one.
+    pub fn as_decision(&self) -> Option<&Decision> {
+        match &self.event {
+            Event::Decision(decision) => Some(decision),
+            _ => None,
+        }
+    }
+
+    /// The bytes that are stored and hashed: compact JSON, keys in the order of these types. Fails
+    /// where a text was not escaped.
+    pub fn canonical(&self) -> Result<String, RecordError> {
+        let json = serde_json::to_string(self).map_err(|e| RecordError::Json(e.to_string()))?;
+        match control_byte(json.as_bytes()) {
+            Some(at) => Err(RecordError::ControlBytes { at }),
+            None => Ok(json),
+        }
+    }
+
+    /// Reads a stored line. Keys that a newer build added are ignored.
+    pub fn parse(json: &str) -> Result<Self, RecordError> {
+        serde_json::from_str(json).map_err(|e| RecordError::Json(e.to_string()))
+    }
+
+    /// Shortens the lists of a decision until the record has at most `max` bytes, and counts what was
+    /// left out (N26). The refs of an accepted push are never left out: what was let in is on record,
+    /// and how many refs a push may have is bounded elsewhere (N23).
+    pub fn fit(&mut self, max: usize) -> Result<(), RecordError> {
+        if self.canonical()?.len() <= max {
+            return Ok(());
+        }
+        let Event::Decision(decision) = &mut self.event else { return Ok(()) };
+        decision.fit(max)
     }
 }
 
-impl Body {
-    /// Halves the longest list; `false` if there is nothing left to cut.
-    fn shorten(&mut self) -> bool {
-        fn halve<T>(list: &mut Vec<T>, truncated: &mut u64) -> bool {
-            let keep = list.len() / 2;
-            *truncated += (list.len() - keep) as u64;
-            list.truncate(keep);
-            true
-        }
-        match self {
-            Body::Decision(record) => {
-                let DecisionRecord {
-                    refs, commits, tags, violations, advisory, push_options, truncated, ..
-                } = record.as_mut();
-                let longest = [
-                    commits.len(),
-                    tags.len(),
-                    advisory.len(),
-                    violations.len(),
-                    refs.len(),
-                    push_options.len(),
-                ];
-                let (index, count) = longest
-                    .iter()
-                    .enumerate()
-                    .max_by_key(|(_, count)| **count)
-                    .map_or((0, 0), |(i, n)| (i, *n));
-                if count == 0 {
-                    return false;
-                }
-                match index {
-                    0 => halve(commits, truncated),
-                    1 => halve(tags, truncated),
-                    2 => halve(advisory, truncated),
-                    3 => halve(violations, truncated),
-                    4 => halve(refs, truncated),
-                    _ => halve(push_options, truncated),
-                }
-            }
-            Body::Adopt(record) if !record.tips.is_empty() => halve(&mut record.tips, &mut record.truncated),
-            _ => false,
+/// Offset of the first sign of a control character in JSON made by `serde_json`, which escapes C0 as
+/// `\n`, `\u001b` and the like, and passes DEL and C1 as they are.
+fn control_byte(json: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while at < json.len() {
+        match json[at] {
+            b'\\' if !matches!(json.get(at + 1), Some(b'"' | b'\\')) => return Some(at),
+            b'\\' => at += 2,
+            0x00..=0x1f | 0x7f => return Some(at),
+            0xc2 if matches!(json.get(at + 1), Some(0x80..=0x9f)) => return Some(at),
+            _ => at += 1,
         }
     }
+    None
+}
+
+/// `at` in RFC 3339, UTC, with milliseconds.
+pub fn rfc3339_ms(at: Timestamp) -> String {
+    format!("{at:.3}")
+}
+
+/// One judged push.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Which request.
+    pub request_id: String,
+    /// When it was received: RFC 3339, UTC, milliseconds.
+    pub received_at: String,
+    /// How long it took, in microseconds.
+    pub duration_us: u64,
+    /// Where to.
+    pub repository: RepositoryEntry,
+    /// Who.
+    pub pusher: PusherEntry,
+    /// Over which transport.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<Peer>,
+    /// Push options, escaped and capped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub push_options: Vec<String>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The updates.
+    pub refs: Vec<RefEntry>,
+    /// The commits that were looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commits: Vec<ObjectEntry>,
+    /// The tag objects that were looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<ObjectEntry>,
+    /// What was broken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub violations: Vec<ViolationEntry>,
+    /// What was broken of rulesets that are only evaluated: it refused nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advisory: Vec<ViolationEntry>,
+    /// What was broken and waived.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<WaiverEntry>,
+    /// Why it could not be decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<FaultEntry>,
+    /// Digest of the configuration in force.
+    pub configuration: String,
+    /// Digest of the keyring in force.
+    pub keyring: String,
+    /// What was left out of the lists above.
+    #[serde(default, skip_serializing_if = "Truncated::is_none")]
+    pub truncated: Truncated,
+    /// Set where the repository had used up its budget of full records: this is the n-th such record
+    /// of the minute, and its lists are left out (N26).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_budget: Option<u64>,
+}
+
+impl Decision {
+    /// A decision about the push in `context`; lists are empty. `configuration` and `keyring` are digests.
+    pub fn new(context: &PushContext, outcome: Outcome, configuration: &str, keyring: &str) -> Self {
+        let options = &context.push_options;
+        Decision {
+            request_id: context.request_id.as_str().to_owned(),
+            received_at: rfc3339_ms(context.received_at),
+            duration_us: 0,
+            repository: RepositoryEntry::from(&context.repository),
+            pusher: PusherEntry::from(&context.pusher),
+            peer: None,
+            push_options: options.iter().take(MAX_OPTIONS).map(|o| text::escape_short(o, 200)).collect(),
+            outcome,
+            refs: Vec::new(),
+            commits: Vec::new(),
+            tags: Vec::new(),
+            violations: Vec::new(),
+            advisory: Vec::new(),
+            waivers: Vec::new(),
+            fault: None,
+            configuration: configuration.to_owned(),
+            keyring: keyring.to_owned(),
+            truncated: Truncated {
+                push_options: options.len().saturating_sub(MAX_OPTIONS) as u64,
+                ..Truncated::default()
+            },
+            over_budget: None,
+        }
+    }
+
+    /// Says why it could not be decided; the outcome becomes undecided.
+    #[must_use]
+    pub fn undecided(mut self, code: &str, message: &str) -> Self {
+        self.outcome = Outcome::Undecided;
+        self.fault = Some(FaultEntry { code: code.to_owned(), message: capped(message) });
+        self
+    }
+
+    /// Leaves out the lists, for a repository that is over its budget (N26).
+    pub fn compact(&mut self, over_budget: u64) {
+        self.over_budget = Some(over_budget);
+        self.truncated.push_options += self.push_options.len() as u64;
+        self.push_options.clear();
+        cut(&mut self.refs, 0, &mut self.truncated.refs);
+        cut(&mut self.commits, 0, &mut self.truncated.commits);
+        cut(&mut self.tags, 0, &mut self.truncated.tags);
+        cut(&mut self.violations, 0, &mut self.truncated.violations);
+        cut(&mut self.advisory, 0, &mut self.truncated.advisory);
+        cut(&mut self.waivers, 0, &mut self.truncated.waivers);
+    }
+
+    fn fit(&mut self, max: usize) -> Result<(), RecordError> {
+        let accepted = self.outcome == Outcome::Accept;
+        let refs = sizes(&self.refs)?;
+        let lists = sizes(&self.violations)?.iter().sum::<usize>()
+            + sizes(&self.advisory)?.iter().sum::<usize>()
+            + sizes(&self.waivers)?.iter().sum::<usize>()
+            + sizes(&self.tags)?.iter().sum::<usize>()
+            + sizes(&self.commits)?.iter().sum::<usize>()
+            + if accepted { 0 } else { refs.iter().sum::<usize>() };
+        let whole = serde_json::to_vec(self).map_err(|e| RecordError::Json(e.to_string()))?.len();
+        // 256 bytes cover `truncated` itself, the envelope and the keys of emptied lists.
+        let mut room = max.saturating_sub(whole - lists + 256);
+        // What refused the push matters most, then what was waived, then where it went.
+        keep(&mut self.violations, &mut self.truncated.violations, &mut room, 2)?;
+        keep(&mut self.waivers, &mut self.truncated.waivers, &mut room, 2)?;
+        if !accepted {
+            keep(&mut self.refs, &mut self.truncated.refs, &mut room, 2)?;
+        }
+        keep(&mut self.advisory, &mut self.truncated.advisory, &mut room, 2)?;
+        keep(&mut self.tags, &mut self.truncated.tags, &mut room, 2)?;
+        keep(&mut self.commits, &mut self.truncated.commits, &mut room, 1)
+    }
+}
+
+fn sizes<T: Serialize>(list: &[T]) -> Result<Vec<usize>, RecordError> {
+    let size = |item| serde_json::to_vec(item).map(|json| json.len() + 1);
+    list.iter().map(size).collect::<Result<_, _>>().map_err(|e| RecordError::Json(e.to_string()))
+}
+
+/// Keeps the longest prefix of `list` that fits into `room / share`.
+fn keep<T: Serialize>(
+    list: &mut Vec<T>,
+    left_out: &mut u64,
+    room: &mut usize,
+    share: usize,
+) -> Result<(), RecordError> {
+    let allowed = *room / share;
+    let mut used = 0;
+    let mut count = 0;
+    for size in sizes(list)? {
+        if used + size > allowed {
+            break;
+        }
+        used += size;
+        count += 1;
+    }
+    *room -= used;
+    cut(list, count, left_out);
+    Ok(())
+}
+
+fn cut<T>(list: &mut Vec<T>, keep: usize, left_out: &mut u64) {
+    *left_out += list.len().saturating_sub(keep) as u64;
+    list.truncate(keep);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Timestamp;
+    use crate::audit::Coverage;
+    use crate::domain::{
+        ObjectId, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId, UpdateKind,
+    };
 
-    #[test]
-    fn n26_a_record_is_cut_to_size_and_says_so() {
-        let commit =
-            CommitRecord { id: "a".repeat(40), signature: "verified".into(), principal: None, key: None };
-        let decision = DecisionRecord { commits: vec![commit; 100_000], ..DecisionRecord::default() };
-        let record = Record::new(Timestamp::UNIX_EPOCH, Body::Decision(Box::new(decision)));
-        let bytes = record.to_bytes();
-        assert!(bytes.len() <= MAX_RECORD, "{}", bytes.len());
-        let back: Record = serde_json::from_slice(&bytes).unwrap();
-        let Body::Decision(decision) = back.body else { panic!("a decision") };
-        assert_eq!(decision.commits.len() as u64 + decision.truncated, 100_000);
+    fn context() -> PushContext {
+        PushContext {
+            request_id: RequestId::parse(&"a".repeat(32)).unwrap(),
+            repository: RepositoryRef { id: RepositoryId("r1".into()), name: "infra/prod".into() },
+            pusher: Pusher::Known { name: "alice\n".into(), source: "REMOTE_USER" },
+            push_options: vec![b"ci.skip\x1b".to_vec(); 20],
+            received_at: "2026-01-02T03:04:05.678901Z".parse().unwrap(),
+        }
+    }
+
+    fn id(n: u32) -> ObjectId {
+        let mut raw = [1; 20];
+        raw[..4].copy_from_slice(&n.to_be_bytes());
+        ObjectId::from_bytes(&raw).unwrap()
     }
 
     #[test]
-    fn the_json_is_stable() {
-        let record = Record::new(
-            Timestamp::UNIX_EPOCH,
-            Body::Applied(AppliedRecord {
-                request_id: "r".into(),
-                repository_id: "i".into(),
-                reference: "refs/heads/main".into(),
-                new: None,
-                how: How::PostReceive,
-            }),
+    fn the_layout_is_stable() {
+        let update =
+            RefUpdate { name: RefName::parse(b"refs/heads/main").unwrap(), old: None, new: Some(id(7)) };
+        let mut decision = Decision::new(&context(), Outcome::Accept, "c0", "k0");
+        decision.push_options.truncate(1);
+        decision.refs.push(
+            RefEntry::new(&update, Some(UpdateKind::Create), Coverage::Ruleset)
+                .judged_by("prod", "enforce", 1, 0),
         );
+        decision.commits.push(ObjectEntry::new(&id(7), "verified").key("ssh", "SHA256:x").signer("alice"));
+        let json = Record::decision(decision).canonical().unwrap();
         assert_eq!(
-            String::from_utf8(record.to_bytes()).unwrap(),
-            r#"{"schema":1,"time":"1970-01-01T00:00:00.000Z","event":"applied","request_id":"r","repository_id":"i","ref":"refs/heads/main","new":null,"how":"post-receive"}"#
+            json,
+            concat!(
+                r#"{"schema":1,"at":"2026-01-02T03:04:05.678Z","kind":"decision","#,
+                r#""request_id":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","received_at":"2026-01-02T03:04:05.678Z","#,
+                r#""duration_us":0,"repository":{"id":"r1","name":"infra/prod"},"#,
+                r#""pusher":{"identity":"known","name":"alice\\n","source":"REMOTE_USER"},"#,
+                r#""push_options":["ci.skip\\x1b"],"outcome":"accept","refs":[{"ref":"refs/heads/main","#,
+                r#""old":null,"new":"0000000701010101010101010101010101010101","kind":"create","#,
+                r#""coverage":"ruleset","rulesets":[{"name":"prod","enforcement":"enforce","introduced":1,"violations":0}]}],"#,
+                r#""commits":[{"id":"0000000701010101010101010101010101010101","signer":"alice","#,
+                r#""fingerprint":"SHA256:x","scheme":"ssh","status":"verified"}],"#,
+                r#""configuration":"c0","keyring":"k0","truncated":{"push_options":4}}"#
+            )
         );
+        let back = Record::parse(&json).unwrap();
+        assert_eq!(back.canonical().unwrap(), json);
+        assert!(Record::parse(&json.replace(r#""keyring""#, r#""later":1,"keyring""#)).is_ok());
+    }
+
+    #[test]
+    fn other_kinds_round_trip() {
+        let at = "2026-01-02T03:04:05Z".parse().unwrap();
+        for event in [
+            Event::Start(ServiceEntry::new(Some("c"), None, None)),
+            Event::Reload(ServiceEntry::new(None, None, Some("no such file"))),
+            Event::Recovered(RecoveredEntry {
+                who: "root".into(),
+                finding: "older".into(),
+                known_seq: Some(3),
+                known_hash: None,
+            }),
+        ] {
+            let record = Record::new(at, event);
+            assert_eq!(record.at, "2026-01-02T03:04:05.000Z");
+            let json = record.canonical().unwrap();
+            assert!(json.contains(&format!("\"kind\":\"{}\"", record.event.kind())));
+            assert_eq!(Record::parse(&json).unwrap(), record);
+        }
+    }
+
+    #[test]
+    fn unescaped_text_is_refused() {
+        for bad in ["a\nb", "\x1b[31m", "\u{7f}", "\u{9b}31m", "\0"] {
+            let decision = Decision::new(&context(), Outcome::Refuse, bad, "k");
+            assert!(
+                matches!(Record::decision(decision).canonical(), Err(RecordError::ControlBytes { .. })),
+                "{bad:?}"
+            );
+        }
+        let fine = Decision::new(&context(), Outcome::Refuse, "quote \" back \\ ü — ok", "k");
+        assert!(Record::decision(fine).canonical().is_ok());
+    }
+
+    #[test]
+    fn n26_lists_are_capped_and_counted() {
+        let update =
+            RefUpdate { name: RefName::parse(b"refs/heads/main").unwrap(), old: None, new: Some(id(7)) };
+        for outcome in [Outcome::Accept, Outcome::Refuse] {
+            let mut decision = Decision::new(&context(), outcome, "c", "k");
+            for n in 0..5_000 {
+                decision.commits.push(ObjectEntry::new(&id(n), "unsigned"));
+                decision.violations.push(
+                    ViolationEntry::new("unsigned-commit", "no signature", &"w".repeat(2_000), &["p".into()])
+                        .on_commit(&id(n)),
+                );
+            }
+            for _ in 0..2_000 {
+                decision.refs.push(RefEntry::new(&update, None, Coverage::NotJudged));
+            }
+            let mut record = Record::decision(decision);
+            record.fit(64 * 1024).unwrap();
+            let length = record.canonical().unwrap().len();
+            let decision = record.as_decision().unwrap();
+            assert_eq!(decision.commits.len() as u64 + decision.truncated.commits, 5_000);
+            assert_eq!(decision.violations.len() as u64 + decision.truncated.violations, 5_000);
+            assert_eq!(decision.refs.len() as u64 + decision.truncated.refs, 2_000);
+            if outcome == Outcome::Accept {
+                assert_eq!(decision.truncated.refs, 0, "what was let in stays on record");
+            } else {
+                assert!(length <= 64 * 1024 && length > 48 * 1024, "{length}");
+                assert!(!decision.violations.is_empty() && !decision.refs.is_empty());
+            }
+        }
     }
 }

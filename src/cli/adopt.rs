@@ -65,7 +65,7 @@ pub fn run(
         service::adopt(&config, &store, &args.repository, &listed, &who).map_err(|e| undecided(&e))?;
     match format {
         Format::Json => writeln!(out, "{}", json(&name, &listed, count)),
-        Format::Text => writeln!(out, "adopted: {count} commits are trusted now that were not before"),
+        Format::Text => writeln!(out, "adopted: {count} commits are trusted now"),
     }
     .map_err(CliError::output)?;
     Ok(0)
@@ -128,7 +128,7 @@ fn json(name: &str, listed: &[Adoption], commits: u64) -> serde_json::Value {
             serde_json::json!({ "ruleset": adoption.ruleset, "tips": tips })
         })
         .collect();
-    serde_json::json!({ "repository": name, "adopted": rulesets, "new_commits": commits })
+    serde_json::json!({ "repository": name, "adopted": rulesets, "commits": commits })
 }
 
 fn confirmed(out: &mut dyn Write) -> std::io::Result<bool> {

@@ -1,10 +1,13 @@
 //! `countersign audit`.
 
 use super::{CliError, Format};
-use crate::audit::{Body, Record};
+use crate::audit::chain::{Hash, Head};
+use crate::audit::{Decision, Event, Outcome, RefEntry};
 use crate::config;
-use crate::store::{Entry, Filter, Mode, Store};
+use crate::domain::{RefName, RepositoryId, RequestId, Timestamp, text};
+use crate::store::{Filter, LogEntry, Mode, Store, StoreError};
 use clap::Subcommand;
+use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
 
@@ -14,7 +17,7 @@ pub enum AuditCommand {
     /// Print records, oldest first
     Log(LogArgs),
     /// Check the hash chain from the first record to the last one known
-    Verify,
+    Verify(VerifyArgs),
 }
 
 /// Which records.
@@ -24,9 +27,12 @@ pub enum AuditCommand {
                         Example: countersign audit log --repository infra/app --outcome refuse --limit 20"
 )]
 pub struct LogArgs {
-    /// Only of this repository, by its name below the root
+    /// Only of this repository, by its name below the root or by its id
     #[arg(long, value_name = "NAME")]
     repository: Option<String>,
+    /// Only about this ref, by its full name
+    #[arg(long = "ref", value_name = "REF")]
+    reference: Option<String>,
     /// Only with this outcome
     #[arg(long, value_parser = ["accept", "refuse", "undecided"])]
     outcome: Option<String>,
@@ -36,9 +42,25 @@ pub struct LogArgs {
     /// Only from this time on (RFC 3339, UTC)
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
+    /// Only up to this time (RFC 3339, UTC)
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
     /// The last so many
     #[arg(long, value_name = "N")]
-    limit: Option<usize>,
+    limit: Option<u64>,
+}
+
+/// What to check against.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "The last line of the output names the head of the log. Kept on another machine, it shows later\n\
+                        whether somebody wrote the log anew.\n\n\
+                        Example: countersign audit verify --known 4711:9f86d081884c7d65..."
+)]
+pub struct VerifyArgs {
+    /// A record that is known to have existed [default: the high-water mark beside the log]
+    #[arg(long, value_name = "SEQ:HASH")]
+    known: Option<String>,
 }
 
 /// Prints or verifies the log.
@@ -49,140 +71,221 @@ pub fn run(
     out: &mut dyn Write,
 ) -> Result<u8, CliError> {
     let config = config::load(config_path).map_err(|e| CliError::usage(e.to_string()))?.config;
-    let failed = |e: &dyn std::fmt::Display| CliError { message: format!("error: {e}"), code: 3 };
-    let store = Store::open(&config.daemon.state, Mode::ReadOnly).map_err(|e| failed(&e))?;
+    let open = || Store::open(&config.daemon.state, Mode::ReadOnly).map_err(|e| failed(&e));
     match command {
         AuditCommand::Log(args) => {
-            let since = match &args.since {
-                None => None,
-                Some(text) => {
-                    let time: crate::domain::Timestamp =
-                        text.parse().map_err(|e| CliError::usage(format!("error: --since `{text}`: {e}")))?;
-                    Some(format!("{time:.3}"))
-                }
-            };
-            let filter = Filter {
-                repository: args.repository.clone(),
-                outcome: args.outcome.clone(),
-                request_id: args.request.clone(),
-                since,
-                limit: args.limit,
-            };
-            let entries = store.log(&filter).map_err(|e| failed(&e))?;
-            for entry in &entries {
-                match format {
-                    Format::Json => writeln!(out, "{}", entry.record),
-                    Format::Text => print(out, entry),
-                }
-                .map_err(CliError::output)?;
-            }
-            Ok(0)
+            let filter = filter(args)?;
+            log(args, filter, &open()?, format, out)
         }
-        AuditCommand::Verify => {
-            let report = store.verify_log().map_err(|e| failed(&e))?;
-            match (&report.broken, format) {
-                (broken, Format::Json) => {
-                    let first = broken.as_ref().map(|(sequence, _)| *sequence);
-                    let why = broken.as_ref().map(|(_, why)| why.as_str());
-                    let value = serde_json::json!({
-                        "intact": report.intact, "head": report.head.to_string(), "broken_at": first, "why": why,
-                    });
-                    writeln!(out, "{value}")
-                }
-                (None, Format::Text) => writeln!(out, "{} records hold, head {}", report.intact, report.head),
-                (Some((sequence, why)), Format::Text) => {
-                    writeln!(out, "{} records hold; broken at record {sequence}: {why}", report.intact)
-                }
-            }
-            .map_err(CliError::output)?;
-            Ok(u8::from(report.broken.is_some()))
+        AuditCommand::Verify(args) => {
+            let known = args.known.as_deref().map(known).transpose()?;
+            verify(known, &open()?, format, out)
         }
     }
 }
 
-fn print(out: &mut dyn Write, entry: &Entry) -> std::io::Result<()> {
-    let record: Record = match serde_json::from_str(&entry.record) {
-        Ok(record) => record,
-        Err(_) => {
-            let shown = crate::domain::text::escape_short(entry.record.as_bytes(), 200);
-            return writeln!(out, "{:>6}  not understood: {shown}", entry.sequence);
-        }
+fn failed(error: &dyn Display) -> CliError {
+    CliError { message: format!("error: {error}"), code: 3 }
+}
+
+fn wrong(option: &str, value: &str, why: &dyn Display) -> CliError {
+    CliError::usage(format!("error: {option} `{}`: {why}", text::escape(value.as_bytes())))
+}
+
+/// Everything but the repository, whose name the store has to resolve.
+fn filter(args: &LogArgs) -> Result<Filter, CliError> {
+    let time = |option: &str, value: &Option<String>| {
+        let parse = |text: &String| text.parse::<Timestamp>().map_err(|e| wrong(option, text, &e));
+        value.as_ref().map(parse).transpose()
     };
-    write!(out, "{:>6}  {}  ", entry.sequence, record.time)?;
-    match record.body {
-        Body::Decision(decision) => {
-            let pusher = decision.pusher.map_or_else(|| "unknown pusher".to_owned(), |pusher| pusher.name);
-            let milliseconds = decision.duration_us as f64 / 1000.0;
-            writeln!(
-                out,
-                "{:<9} {} by {pusher}, {milliseconds:.1} ms, request {}",
-                decision.outcome, decision.repository, decision.request_id
-            )?;
-            for reference in &decision.refs {
-                let id = |id: &Option<String>| {
-                    id.as_ref().map_or_else(|| "-".to_owned(), |id| id.chars().take(10).collect())
-                };
-                let names: Vec<&str> =
-                    reference.rulesets.iter().map(|ruleset| ruleset.name.as_str()).collect();
-                let (old, new) = (id(&reference.old), id(&reference.new));
-                writeln!(
-                    out,
-                    "        {} {} {old}..{new} [{}: {}]",
-                    reference.kind,
-                    reference.name,
-                    reference.coverage,
-                    names.join(", ")
-                )?;
-            }
-            for commit in &decision.commits {
-                let who = commit.principal.as_deref().unwrap_or("nobody known");
-                writeln!(
-                    out,
-                    "        commit {} {} ({who})",
-                    commit.id.get(..10).unwrap_or_default(),
-                    commit.signature
-                )?;
-            }
-            for violation in &decision.violations {
-                writeln!(out, "        {}: {}: {}", violation.rule, violation.reference, violation.seen)?;
-            }
-            if decision.truncated > 0 {
-                writeln!(out, "        ... {} more entries were left out", decision.truncated)?;
-            }
-            match decision.fault {
-                Some(fault) => writeln!(out, "        cause[{}]: {}", fault.code, fault.message),
-                None => Ok(()),
-            }
+    let reference = |text: &String| RefName::parse(text.as_bytes()).map_err(|e| wrong("--ref", text, &e));
+    let request = |text: &String| {
+        RequestId::parse(text).ok_or_else(|| wrong("--request", text, &"not 32 hexadecimal digits"))
+    };
+    Ok(Filter {
+        since: time("--since", &args.since)?,
+        until: time("--until", &args.until)?,
+        repository: None,
+        reference: args.reference.as_ref().map(reference).transpose()?,
+        outcome: args.outcome.as_deref().and_then(outcome),
+        request_id: args.request.as_ref().map(request).transpose()?,
+        beyond: None,
+        limit: args.limit,
+        // The last ones are found from the end.
+        reverse: args.limit.is_some(),
+    })
+}
+
+fn outcome(word: &str) -> Option<Outcome> {
+    [Outcome::Accept, Outcome::Refuse, Outcome::Undecided].into_iter().find(|one| one.name() == word)
+}
+
+fn log(
+    args: &LogArgs,
+    filter: Filter,
+    store: &Store,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<u8, CliError> {
+    let mut write = |entry: &LogEntry| {
+        match format {
+            Format::Json => writeln!(out, "{}", entry.json),
+            Format::Text => print(out, entry),
         }
-        Body::Applied(applied) => writeln!(
-            out,
-            "applied   {} {}, request {}",
-            applied.reference,
-            applied.new.as_deref().map_or("deleted", |id| id.get(..10).unwrap_or_default()),
-            applied.request_id
-        ),
-        Body::Adopt(adopt) => writeln!(
+        .map_err(CliError::output)
+    };
+    let repositories = match &args.repository {
+        None => vec![None],
+        Some(name) => named(store, name)?.into_iter().map(Some).collect(),
+    };
+    if filter.limit.is_none() && repositories.len() == 1 {
+        let filter = Filter { repository: repositories.into_iter().next().flatten(), ..filter };
+        for entry in store.log(filter).map_err(|e| failed(&e))? {
+            write(&entry.map_err(|e| failed(&e))?)?;
+        }
+        return Ok(0);
+    }
+    // One name may have stood for several repositories, one after the other.
+    let mut entries = Vec::new();
+    for repository in repositories {
+        let found = store.log(Filter { repository, ..filter.clone() }).map_err(|e| failed(&e))?;
+        entries.extend(found.collect::<Result<Vec<_>, StoreError>>().map_err(|e| failed(&e))?);
+    }
+    entries.sort_unstable_by_key(|entry| entry.seq);
+    let limit = args.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    let first = entries.len().saturating_sub(limit);
+    entries[first..].iter().try_for_each(write)?;
+    Ok(0)
+}
+
+/// The identities of the repositories that a name stands for.
+fn named(store: &Store, name: &str) -> Result<Vec<RepositoryId>, CliError> {
+    let known = store.repositories().map_err(|e| failed(&e))?;
+    let found: Vec<_> =
+        known.into_iter().filter(|one| one.name == name || one.id.0 == name).map(|one| one.id).collect();
+    if found.is_empty() {
+        return Err(wrong("--repository", name, &"the record knows no such repository"));
+    }
+    Ok(found)
+}
+
+fn known(text: &str) -> Result<Head, CliError> {
+    let head = text.split_once(':').and_then(|(seq, hash)| {
+        let (seq, hash) = (seq.parse().ok()?, Hash::parse(hash)?);
+        (seq > 0).then_some(Head { seq, hash })
+    });
+    head.ok_or_else(|| wrong("--known", text, &"not the number of a record, a colon and its 64 digits"))
+}
+
+fn verify(known: Option<Head>, store: &Store, format: Format, out: &mut dyn Write) -> Result<u8, CliError> {
+    let report = store.verify_log(known).map_err(|e| failed(&e))?;
+    let mut why = report.broken.map(|broken| broken.to_string());
+    if why.is_none() && known.is_none() {
+        // The chain may hold in itself and still not be the one that was written here last.
+        why = store.rolled_back();
+    }
+    let (intact, head) = (report.records, format!("{}:{}", report.head.seq, report.head.hash));
+    let at = report.broken.map(|broken| broken.seq());
+    match (&why, format) {
+        (_, Format::Json) => {
+            let value = serde_json::json!({ "intact": intact, "head": head, "broken_at": at, "why": why });
+            writeln!(out, "{value}")
+        }
+        (None, Format::Text) => writeln!(out, "{intact} records hold, head {head}"),
+        (Some(why), Format::Text) => writeln!(out, "{intact} records hold, head {head}\nbroken: {why}"),
+    }
+    .map_err(CliError::output)?;
+    Ok(u8::from(why.is_some()))
+}
+
+fn print(out: &mut dyn Write, entry: &LogEntry) -> std::io::Result<()> {
+    let Ok(record) = entry.record() else {
+        let shown = text::escape_short(entry.json.as_bytes(), 200);
+        return writeln!(out, "{:>6}  not understood: {shown}", entry.seq);
+    };
+    write!(out, "{:>6}  {}  ", entry.seq, record.at)?;
+    let digest = |digest: &Option<String>| digest.as_deref().map_or("-", |one| short(one, 12)).to_owned();
+    match &record.event {
+        Event::Decision(decision) => print_decision(out, decision),
+        Event::Applied(applied) => {
+            writeln!(out, "applied   {}, request {}", applied.repository.name, applied.request_id)?;
+            applied.refs.iter().try_for_each(|one| {
+                let new = one.new.as_deref().map_or("deleted", |id| short(id, 10));
+                writeln!(out, "        {} {new}", one.name)
+            })
+        }
+        Event::Adopt(adopt) => writeln!(
             out,
             "adopt     {} for ruleset `{}` by {}: {} tips, {} commits",
-            adopt.repository,
-            adopt.ruleset,
-            adopt.who,
-            adopt.tips.len(),
-            adopt.commits
+            adopt.repository.name, adopt.ruleset, adopt.who, adopt.tips_total, adopt.commits
         ),
-        Body::Start(state) => {
-            let digest: String = state.configuration.chars().take(12).collect();
-            writeln!(out, "start     version {}, configuration {digest}", state.version)
+        Event::Start(service) => {
+            let (version, configuration) = (&service.version, digest(&service.configuration));
+            writeln!(out, "start     version {version}, configuration {configuration}")
         }
-        Body::Reload(state) => match state.error {
-            None => writeln!(
-                out,
-                "reload    configuration {}",
-                state.configuration.chars().take(12).collect::<String>()
-            ),
-            Some(error) => writeln!(out, "reload    rejected: {}", error.lines().next().unwrap_or_default()),
+        Event::Stop(service) => writeln!(out, "stop      version {}", service.version),
+        Event::Reload(service) => match &service.error {
+            None => writeln!(out, "reload    configuration {}", digest(&service.configuration)),
+            Some(error) => writeln!(out, "reload    rejected: {error}"),
         },
-        Body::Stop => writeln!(out, "stop"),
-        Body::Recovered { who, why } => writeln!(out, "recovered by {who}: {why}"),
+        Event::Recovered(entry) => writeln!(out, "recovered by {}: {}", entry.who, entry.finding),
     }
+}
+
+fn short(text: &str, length: usize) -> &str {
+    text.get(..length).unwrap_or(text)
+}
+
+fn print_decision(out: &mut dyn Write, decision: &Decision) -> std::io::Result<()> {
+    let pusher = match &decision.pusher {
+        crate::audit::PusherEntry::Unknown => "unknown pusher",
+        crate::audit::PusherEntry::Known { name, .. } => name,
+    };
+    writeln!(
+        out,
+        "{:<9} {} by {pusher}, {:.1} ms, request {}",
+        decision.outcome.name(),
+        decision.repository.name,
+        decision.duration_us as f64 / 1000.0,
+        decision.request_id
+    )?;
+    decision.refs.iter().try_for_each(|entry| print_ref(out, entry))?;
+    for (kind, objects) in [("commit", &decision.commits), ("tag", &decision.tags)] {
+        for object in objects {
+            let who = object.signer.as_deref().unwrap_or("nobody known");
+            writeln!(out, "        {kind} {} {} ({who})", short(&object.id, 10), object.status)?;
+        }
+    }
+    for (note, violations) in [("", &decision.violations), (" (evaluated only)", &decision.advisory)] {
+        for violation in violations {
+            let reference = violation.reference.as_deref().unwrap_or("the push");
+            let subject = [("commit", &violation.commit), ("tag", &violation.tag)];
+            let subject = subject.iter().find_map(|(kind, id)| Some((kind, id.as_ref()?)));
+            let subject = subject.map_or_else(String::new, |(kind, id)| format!(" {kind} {}", short(id, 10)));
+            writeln!(out, "        {}{note}: {reference}{subject}: {}", violation.rule, violation.seen)?;
+        }
+    }
+    let left_out = decision.truncated.total();
+    if left_out > 0 {
+        writeln!(out, "        ... {left_out} more entries were left out")?;
+    }
+    match &decision.fault {
+        Some(fault) => writeln!(out, "        cause[{}]: {}", fault.code, fault.message),
+        None => Ok(()),
+    }
+}
+
+fn print_ref(out: &mut dyn Write, entry: &RefEntry) -> std::io::Result<()> {
+    let id = |id: &Option<String>| id.as_deref().map_or("-", |id| short(id, 10)).to_owned();
+    let names: Vec<&str> = entry.rulesets.iter().map(|ruleset| ruleset.name.as_str()).collect();
+    let names = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
+    writeln!(
+        out,
+        "        {} {} {}..{} [{}{names}]",
+        entry.kind.as_deref().unwrap_or("move"),
+        entry.name,
+        id(&entry.old),
+        id(&entry.new),
+        entry.coverage.name()
+    )
 }

@@ -1,6 +1,6 @@
 //! From updates and a repository to [`PushFacts`].
 
-use super::introduced::{self, Introduced, ParentCache};
+use super::introduced::{self, Introduced, ParentCache, Standing};
 use super::judge::Judge;
 use super::updates::malformed;
 use super::{Budget, CollectError, Frontier, Updates};
@@ -125,6 +125,7 @@ impl Collector<'_> {
             tip_kind: None,
             tags: Vec::new(),
             introduced: HashMap::new(),
+            own_ref: HashSet::new(),
         };
         let Some(new) = update.new else { return Ok(facts) };
         let Some(found) = inputs.repository.objects().find(&new)? else {
@@ -146,6 +147,9 @@ impl Collector<'_> {
                 descends |= facts.current.is_some_and(|current| {
                     walked.boundary.contains(&current) || walked.commits.contains(&current)
                 });
+                if walked.own_ref {
+                    facts.own_ref.insert(index);
+                }
                 facts.introduced.insert(index, walked.commits);
             }
         }
@@ -275,13 +279,15 @@ impl Collector<'_> {
             });
         }
         let accepted = |id: &ObjectId| {
-            if has_record && inputs.frontier.is_accepted(&ruleset.name, name, id)? {
-                return Ok(true);
+            if has_record && let Some(standing) = inputs.frontier.standing(&ruleset.name, name, id)? {
+                return Ok(Some(standing));
             }
             // A ruleset that is only evaluated refuses nothing and gets no record, so it looks at what the
             // push brings: to judge a whole history at every push would teach nobody anything.
             let advisory = !enforced && !has_record;
-            Ok(advisory && !inputs.repository.objects().find(id)?.is_some_and(|found| found.in_quarantine))
+            let known =
+                advisory && !inputs.repository.objects().find(id)?.is_some_and(|found| found.in_quarantine);
+            Ok(known.then_some(Standing::Shared))
         };
         let (judge, cache) = (&mut self.judge, &mut self.parents);
         let mut cut_by_absence = Vec::new();

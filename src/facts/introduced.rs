@@ -8,15 +8,24 @@ use std::collections::{HashMap, HashSet};
 /// then, and that were applied, together with its trusted base. The set is closed under ancestry, so a
 /// walk may stop at any member.
 pub trait Frontier {
-    /// Whether this commit counts as judged for this ref under this ruleset.
-    fn is_accepted(
+    /// Whether this commit counts as judged for this ref under this ruleset, and for which others.
+    fn standing(
         &self,
         ruleset: &str,
         reference: &RefName,
         commit: &ObjectId,
-    ) -> Result<bool, CollectError>;
+    ) -> Result<Option<Standing>, CollectError>;
     /// Whether the ruleset has any record or base in this repository (N9).
     fn has_record(&self, ruleset: &str) -> Result<bool, CollectError>;
+}
+
+/// For which refs a judged commit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// For every ref that the ruleset covers.
+    Shared,
+    /// For the ref that it came through, and no other (N8).
+    OwnRef,
 }
 
 /// The commits between a tip and the frontier, parents before children.
@@ -25,8 +34,17 @@ pub(super) struct Introduced {
     pub(super) commits: Vec<ObjectId>,
     /// Members of the frontier at which the walk stopped: ancestors of the tip, all of them.
     pub(super) boundary: HashSet<ObjectId>,
+    /// One of those counts for this ref only. What stands on it counts for no other ref either (N8).
+    pub(super) own_ref: bool,
     /// The walk stopped at the limit: there are more.
     pub(super) cut: bool,
+}
+
+impl Introduced {
+    fn stop_at(&mut self, commit: ObjectId, standing: Standing) {
+        self.boundary.insert(commit);
+        self.own_ref |= standing == Standing::OwnRef;
+    }
 }
 
 /// Gives a commit's parents; the first argument is the child that led to it.
@@ -41,13 +59,13 @@ pub(super) fn walk(
     tip: ObjectId,
     limit: usize,
     budget: &Budget<'_>,
-    accepted: &dyn Fn(&ObjectId) -> Result<bool, CollectError>,
+    accepted: &dyn Fn(&ObjectId) -> Result<Option<Standing>, CollectError>,
     parents: &mut Parents<'_>,
 ) -> Result<Introduced, CollectError> {
     let mut out = Introduced::default();
     let mut seen: HashSet<ObjectId> = HashSet::from([tip]);
-    if accepted(&tip)? {
-        out.boundary.insert(tip);
+    if let Some(standing) = accepted(&tip)? {
+        out.stop_at(tip, standing);
         return Ok(out);
     }
     // Depth first with an explicit stack: a commit is put out once all its parents are.
@@ -63,8 +81,8 @@ pub(super) fn walk(
                 if !seen.insert(parent) {
                     continue;
                 }
-                if accepted(&parent)? {
-                    out.boundary.insert(parent);
+                if let Some(standing) = accepted(&parent)? {
+                    out.stop_at(parent, standing);
                     continue;
                 }
                 if out.commits.len() + stack.len() >= limit {
@@ -96,16 +114,37 @@ mod tests {
     }
 
     fn run(tip: u8, limit: usize, accepted: &[u8], history: &[(u8, &[u8])]) -> (Vec<u8>, bool) {
+        let out = walked(tip, limit, accepted, &[], history);
+        (out.commits.iter().map(|c| c.as_bytes()[0]).collect(), out.cut)
+    }
+
+    fn walked(tip: u8, limit: usize, shared: &[u8], own: &[u8], history: &[(u8, &[u8])]) -> Introduced {
         let stop = AtomicBool::new(false);
         let deadline = Instant::now() + Duration::from_secs(60);
         let budget = Budget { deadline, seconds: 60, abandoned: &stop };
-        let accepted = |c: &ObjectId| Ok(accepted.iter().any(|n| id(*n) == *c));
+        let accepted = |c: &ObjectId| {
+            let among = |list: &[u8]| list.iter().any(|n| id(*n) == *c);
+            let own = among(own).then_some(Standing::OwnRef);
+            Ok(if among(shared) { Some(Standing::Shared) } else { own })
+        };
         let mut parents = |_: Option<&ObjectId>, c: &ObjectId| {
             let found = history.iter().find(|(n, _)| id(*n) == *c).expect("the test's history is complete");
             Ok(found.1.iter().map(|n| id(*n)).collect())
         };
-        let out = walk(id(tip), limit, &budget, &accepted, &mut parents).unwrap();
-        (out.commits.iter().map(|c| c.as_bytes()[0]).collect(), out.cut)
+        walk(id(tip), limit, &budget, &accepted, &mut parents).unwrap()
+    }
+
+    #[test]
+    fn n08_what_stands_on_a_commit_of_one_ref_is_of_that_ref() {
+        let history: &[(u8, &[u8])] = &[(1, &[]), (2, &[1]), (3, &[1]), (4, &[2, 3]), (5, &[4])];
+        assert!(!walked(5, 100, &[2, 3], &[], history).own_ref);
+        // One parent of a merge is enough, and the order does not matter.
+        assert!(walked(5, 100, &[2], &[3], history).own_ref);
+        assert!(walked(5, 100, &[3], &[2], history).own_ref);
+        assert!(walked(5, 100, &[], &[5], history).own_ref, "the tip itself");
+        // What lies behind the edge of the walk is not looked at: the edge says it all.
+        assert!(!walked(5, 100, &[4], &[2], history).own_ref);
+        assert!(!walked(5, 100, &[], &[], history).own_ref);
     }
 
     #[test]

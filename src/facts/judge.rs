@@ -9,6 +9,7 @@ use crate::policy::Limits;
 use crate::policy::facts::{BuiltinFault, BuiltinRule, CommitFacts, SignatureFacts, TagFacts};
 use crate::signature::object::{self, Payload, SignatureField};
 use crate::signature::{self, SignatureStatus};
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -161,7 +162,13 @@ impl<'a> Judge<'a> {
             return Ok((None, vec![fault]));
         }
         let signature = self.verifier.signature(&tag.signature, &tag.payload, tag.tagger.time);
-        let facts = TagFacts { id: *id, name: tag.name.to_vec(), target: tag.target, signature };
+        let facts = TagFacts {
+            id: *id,
+            sha256: Sha256::digest(&raw).into(),
+            name: tag.name.to_vec(),
+            target: tag.target,
+            signature,
+        };
         Ok((Some(JudgedTag { facts, target_kind: tag.target_kind }), Vec::new()))
     }
 
@@ -251,6 +258,7 @@ impl Verifier<'_> {
         }
         Ok(Outcome::Commit(CommitFacts {
             id: *id,
+            sha256: Sha256::digest(raw).into(),
             signature: self.signature(&commit.signature, &commit.payload, commit.committer.time),
             committed_at: commit.committer.time,
             message: commit.message.to_vec(),

@@ -7,7 +7,7 @@ mod judge;
 mod updates;
 
 pub use collect::{Inputs, Present, collect};
-pub use introduced::Frontier;
+pub use introduced::{Frontier, Standing};
 pub use updates::{Updates, parse_updates};
 
 use crate::domain::ObjectId;

@@ -135,7 +135,10 @@ async fn failed(gate: Arc<Gate>, request: Request, peer: Peer, fault: Fault) -> 
 }
 
 async fn health(State(shared): State<Shared>) -> Response {
-    let health = shared.gate.health();
+    // It may wait for the store.
+    let Ok(health) = tokio::task::spawn_blocking(move || shared.gate.health()).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
     let status = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json(status, serde_json::to_vec_pretty(&health))
 }

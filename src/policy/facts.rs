@@ -5,7 +5,7 @@ use crate::domain::{
     ObjectId, ObjectKind, Principal, PushContext, RefName, RefUpdate, Timestamp, UpdateKind,
 };
 use crate::signature::SignatureStatus;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Everything about one push that rules may look at.
@@ -42,6 +42,9 @@ pub struct RefFacts {
     /// For each covering ruleset (by its index), the commits it has not judged yet, parents before
     /// children (N7). Empty for rulesets without commit rules.
     pub introduced: HashMap<usize, Vec<ObjectId>>,
+    /// The rulesets for which those stand on commits that count for this ref only, and so count for no
+    /// other ref themselves (N8).
+    pub own_ref: HashSet<usize>,
 }
 
 /// A commit that follows the object grammar.
@@ -49,6 +52,8 @@ pub struct RefFacts {
 pub struct CommitFacts {
     /// Its id, recomputed from its bytes.
     pub id: ObjectId,
+    /// SHA-256 of its bytes, because its id may be SHA-1 only.
+    pub sha256: [u8; 32],
     /// Its parents.
     pub parents: Vec<ObjectId>,
     /// The message, raw bytes.
@@ -64,6 +69,8 @@ pub struct CommitFacts {
 pub struct TagFacts {
     /// Its id, recomputed from its bytes.
     pub id: ObjectId,
+    /// SHA-256 of its bytes, because its id may be SHA-1 only.
+    pub sha256: [u8; 32],
     /// The name it was made for (its `tag` header), raw bytes.
     pub name: Vec<u8>,
     /// What it points at.

@@ -5,12 +5,12 @@ use super::gate::{Gate, Snapshot, answer, request_id};
 use super::locate::{self, Located};
 use super::{record, render};
 use crate::audit::How;
-use crate::domain::{ObjectId, PushContext, Pusher, RefName, RepositoryId, RequestId, Timestamp, text};
-use crate::facts::{self, Budget, CollectError, Frontier, Inputs, Present};
+use crate::domain::{ObjectId, PushContext, Pusher, RefName, RepositoryId, text};
+use crate::facts::{self, Budget, CollectError, Frontier, Inputs, Present, Standing};
 use crate::git::Repository;
 use crate::hook::wire::{Answer, Outcome, PROTOCOL, Request};
 use crate::policy::{Decision, Verdict, evaluate};
-use crate::store::{FrontierReader, Observed};
+use crate::store::{FrontierReader, Observed, Scope};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::Path;
@@ -33,16 +33,16 @@ impl Gate {
             Ok(snapshot) => snapshot,
             Err(fault) => return self.fail(request, peer, &fault),
         };
-        let asked = record::Asked { id: &id, request, peer, received_at, snapshot: &snapshot };
+        let asked = record::Asked::new(self, &id, request, peer, received_at, &snapshot);
         let contact = snapshot.config.contact.as_deref();
-        let decided = self.decide(&snapshot, request, &id, received_at, started, abandoned);
+        let decided = self.decide(&asked, started, abandoned);
         let finished = decided.and_then(|decided| {
             if abandoned.load(Ordering::Relaxed) {
                 return Err(Fault::Collect(CollectError::Abandoned));
             }
             // Nobody gets in unless it is written down first.
-            let (record, grants, updates) = record::decision(&asked, &decided, started.elapsed());
-            self.store.record_decision(record, grants, updates)?;
+            let (record, updates, grants) = record::decision(&asked, &decided, started.elapsed());
+            self.store.record_decision(record, updates, grants)?;
             Ok(decided)
         });
         match finished {
@@ -66,7 +66,7 @@ impl Gate {
     pub fn fail(&self, request: &Request, peer: u32, fault: &Fault) -> Answer {
         let id = request_id(request);
         let snapshot = self.current();
-        let asked = record::Asked { id: &id, request, peer, received_at: Gate::now(), snapshot: &snapshot };
+        let asked = record::Asked::new(self, &id, request, peer, Gate::now(), &snapshot);
         self.record_fault(&asked, fault, Duration::ZERO)
     }
 
@@ -86,38 +86,39 @@ impl Gate {
 
     fn decide(
         &self,
-        snapshot: &Snapshot,
-        request: &Request,
-        id: &RequestId,
-        received_at: Timestamp,
+        asked: &record::Asked<'_>,
         started: Instant,
         abandoned: &AtomicBool,
     ) -> Result<Decided, Fault> {
+        let record::Asked { request, snapshot, .. } = *asked;
         if request.protocol != PROTOCOL {
             return Err(Fault::Protocol(format!(
                 "the hook speaks protocol {}, the daemon speaks {PROTOCOL}; install both from one release",
                 request.protocol
             )));
         }
-        if let Some(why) = self.store.rolled_back() {
-            return Err(crate::store::StoreError::RolledBack(why).into());
+        if self.store.rolled_back().is_some() {
+            // An operator may have settled it from another process: this looks again.
+            self.store.check_writable()?;
         }
         let config = &snapshot.config;
         if let Some(namespace) = request.environment.get("GIT_NAMESPACE").filter(|name| !name.is_empty()) {
             return Err(Fault::Namespace(text::escape_short(namespace.as_bytes(), 100)));
         }
         let pusher = pusher(snapshot, request)?;
+        asked.pusher.replace(pusher.clone());
         let located = locate::locate(&config.repositories.root, request)?;
         self.identify(&config.repositories.root, &located)?;
+        asked.repository.replace(Some(located.reference.clone()));
         let repository = &located.reference.id;
         self.note_seen(repository, &located.repository)?;
         let frontier = Recorded(self.store.frontier(repository)?);
         let context = PushContext {
-            request_id: id.clone(),
+            request_id: asked.id.clone(),
             repository: located.reference.clone(),
             pusher,
             push_options: request.push_options.iter().map(|option| option.0.clone()).collect(),
-            received_at,
+            received_at: asked.received_at,
         };
         let facts = facts::collect(Inputs {
             repository: &located.repository,
@@ -146,19 +147,19 @@ impl Gate {
     fn identify(&self, root: &Path, located: &Located) -> Result<(), Fault> {
         let Located { reference, device, inode, repository } = located;
         match self.store.observe_repository(&reference.id, &reference.name, *device, *inode)? {
-            Observed::Same => Ok(()),
+            Observed::New | Observed::Same => Ok(()),
             Observed::Renamed { from } => {
                 tracing::info!(%from, to = %reference.name, "a repository was renamed; its records stay");
                 Ok(())
             }
-            Observed::Conflict { other }
-                if !locate::carries(root, &other, &reference.id, repository.common_dir()) =>
+            Observed::Conflict { other_name }
+                if !locate::carries(root, &other_name, &reference.id, repository.common_dir()) =>
             {
-                tracing::warn!(from = %other, to = %reference.name, "a repository was moved; its records stay");
+                tracing::warn!(from = %other_name, to = %reference.name, "a repository was moved; its records stay");
                 Ok(self.store.replace_repository_location(&reference.id, &reference.name, *device, *inode)?)
             }
-            Observed::Conflict { other } => Err(Fault::Identity(format!(
-                "{} carries the identity of `{other}`, which is still there: one of them is a copy; remove \
+            Observed::Conflict { other_name } => Err(Fault::Identity(format!(
+                "{} carries the identity of `{other_name}`, which is still there: one of them is a copy; remove \
                  `countersign-id` from the copy, then run `countersign install` and `countersign adopt` on it",
                 repository.common_dir().display()
             ))),
@@ -219,6 +220,8 @@ impl Gate {
             self.store.mark_applied(repository, &applied, How::PostReceive)?;
             Ok(())
         });
+        // Here nobody waits for it, and what was applied is noted.
+        self.sweep();
         match done {
             Ok(()) => answer(&id, Outcome::Accept, String::new()),
             Err(fault) => {
@@ -234,22 +237,26 @@ fn pusher(snapshot: &Snapshot, request: &Request) -> Result<Pusher, Fault> {
     let Some(server) = snapshot.config.repositories.server else { return Ok(Pusher::Unknown) };
     let variable = server.variable();
     match request.environment.get(variable).filter(|name| !name.is_empty()) {
-        Some(name) => Ok(Pusher::Known { name: text::escape_short(name.as_bytes(), 200), source: variable }),
+        Some(name) => Ok(Pusher::Known { name: name.clone(), source: variable }),
         None => Err(Fault::NoPusher { server: server.name(), variable }),
     }
 }
 
 /// The store's record as the frontier.
-struct Recorded<'a>(FrontierReader<'a>);
+struct Recorded(FrontierReader);
 
-impl Frontier for Recorded<'_> {
-    fn is_accepted(
+impl Frontier for Recorded {
+    fn standing(
         &self,
         ruleset: &str,
         reference: &RefName,
         commit: &ObjectId,
-    ) -> Result<bool, CollectError> {
-        self.0.is_accepted(ruleset, reference, commit).map_err(|e| CollectError::Record(e.to_string()))
+    ) -> Result<Option<Standing>, CollectError> {
+        let scope = self.0.scope_of(ruleset, reference, commit);
+        Ok(scope.map_err(|e| CollectError::Record(e.to_string()))?.map(|scope| match scope {
+            Scope::Shared => Standing::Shared,
+            Scope::OwnRef => Standing::OwnRef,
+        }))
     }
 
     fn has_record(&self, ruleset: &str) -> Result<bool, CollectError> {

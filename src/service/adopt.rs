@@ -54,8 +54,8 @@ pub fn adoptions(config: &Config, store: &Store, path: &Path) -> Result<(String,
     Ok((name, out))
 }
 
-/// Adopts what [`adoptions`] listed, provided that it is still so. Returns how many commits are trusted
-/// now that were not before. `who` is written into the audit log.
+/// Adopts what [`adoptions`] listed, provided that it is still so. Returns how many commits that
+/// are, each counted once for each ruleset. `who` is written into the audit log.
 pub fn adopt(
     config: &Config,
     store: &Store,

@@ -6,7 +6,7 @@ use super::{locate, render};
 use crate::domain::{
     ObjectId, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp,
 };
-use crate::facts::{self, Budget, CollectError, Frontier, Inputs, Present, Updates};
+use crate::facts::{self, Budget, CollectError, Frontier, Inputs, Present, Standing, Updates};
 use crate::git::{GitError, Repository};
 use crate::policy::{PushFacts, Verdict, evaluate};
 use std::collections::HashSet;
@@ -109,8 +109,8 @@ fn own_name(common: &Path) -> String {
 struct Base(HashSet<ObjectId>);
 
 impl Frontier for Base {
-    fn is_accepted(&self, _: &str, _: &RefName, commit: &ObjectId) -> Result<bool, CollectError> {
-        Ok(self.0.contains(commit))
+    fn standing(&self, _: &str, _: &RefName, commit: &ObjectId) -> Result<Option<Standing>, CollectError> {
+        Ok(self.0.contains(commit).then_some(Standing::Shared))
     }
 
     fn has_record(&self, _: &str) -> Result<bool, CollectError> {

@@ -2,9 +2,9 @@
 
 use super::fault::Fault;
 use super::render;
-use crate::audit::{Body, Record, StateRecord};
+use crate::audit::{Event, Record, ServiceEntry};
 use crate::config::{self, Config};
-use crate::domain::{RequestId, Timestamp};
+use crate::domain::{RequestId, Timestamp, text};
 use crate::hook::wire::{Answer, Outcome, PROTOCOL, Request};
 use crate::keyring::Keyring;
 use crate::store::{self, Store};
@@ -39,13 +39,9 @@ impl Snapshot {
         Ok((snapshot, warnings))
     }
 
-    fn state_record(&self, error: Option<&str>) -> StateRecord {
-        StateRecord {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            configuration: self.config.digest.clone(),
-            keyring: self.keyring.digest().to_owned(),
-            error: error.map(|error| crate::domain::text::escape_short(error.as_bytes(), 2048)),
-        }
+    fn entry(&self, error: Option<&str>) -> ServiceEntry {
+        let error = error.map(|error| text::escape_short(error.as_bytes(), 2048));
+        ServiceEntry::new(Some(&self.config.digest), Some(self.keyring.digest()), error.as_deref())
     }
 }
 
@@ -72,6 +68,11 @@ pub struct Gate {
     snapshot: ArcSwap<Snapshot>,
     rejected: Mutex<Option<Rejected>>,
     started: Instant,
+    /// When the store was last asked whether it can write, and what it said.
+    state_asked: Mutex<Option<Instant>>,
+    state_error: Mutex<Option<String>>,
+    /// When stale updates were last dropped.
+    swept: Mutex<Option<Instant>>,
     daemon: bool,
 }
 
@@ -89,6 +90,15 @@ impl Rejected {
 
 /// For how long the last good state goes on deciding after newer state was rejected (N15).
 const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// For how long an accepted update may wait to be seen applied (N10).
+const UNAPPLIED: Duration = Duration::from_secs(24 * 3600);
+/// How often the ones that waited longer are dropped.
+const SWEEP: Duration = Duration::from_secs(3600);
+/// For how long an answer of the store about its health holds.
+const STATE_AGE: Duration = Duration::from_secs(1);
+/// Connections that were turned away, among the store's counters.
+const TURNED_AWAY: &str = "hook";
 
 /// What `GET /health` says.
 #[derive(Debug, Serialize)]
@@ -122,7 +132,7 @@ impl Gate {
     pub fn start(path: &Path) -> Result<Self, StartError> {
         let gate = Self::open(path, true)?;
         let snapshot = gate.snapshot.load_full();
-        gate.note(Body::Start(snapshot.state_record(None)));
+        gate.note(Event::Start(snapshot.entry(None)));
         if let Some(why) = gate.store.rolled_back() {
             tracing::error!(%why, "the record is older than its own mark: every push is undecided until `countersign adopt`");
         }
@@ -150,6 +160,9 @@ impl Gate {
             snapshot: ArcSwap::from_pointee(snapshot),
             rejected: Mutex::new(None),
             started: Instant::now(),
+            state_asked: Mutex::default(),
+            state_error: Mutex::default(),
+            swept: Mutex::default(),
             daemon,
         })
     }
@@ -164,7 +177,7 @@ impl Gate {
                     tracing::warn!("{warning}");
                 }
                 tracing::info!(configuration = %snapshot.config.digest, "reloaded");
-                self.note(Body::Reload(snapshot.state_record(None)));
+                self.note(Event::Reload(snapshot.entry(None)));
                 self.snapshot.store(Arc::new(snapshot));
                 *rejected = None;
             }
@@ -173,7 +186,7 @@ impl Gate {
                     "the new configuration is rejected and the last good one stays in force:\n{error}"
                 );
                 let current = self.snapshot.load_full();
-                self.note(Body::Reload(current.state_record(Some(&error))));
+                self.note(Event::Reload(current.entry(Some(&error))));
                 self.keep_revocations(&current);
                 let since = rejected.as_ref().map_or_else(Instant::now, |before| before.since);
                 *rejected = Some(Rejected { since, error });
@@ -234,14 +247,15 @@ impl Gate {
     /// Counts a connection that was turned away; a bounded sample is kept, nothing is written (N26).
     pub fn turned_away(&self, who: &str) {
         tracing::debug!(who, "turned away");
-        self.store.note_unauthenticated("hook", who);
+        self.store.note_unauthenticated(TURNED_AWAY, who.as_bytes());
     }
 
     /// The daemon's state.
     pub fn health(&self) -> Health {
+        let state_error = self.state_error();
         let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = self.snapshot.load();
-        let state_error = self.store.rolled_back();
+        let counters = self.store.unauthenticated();
         let stale = rejected.as_ref().is_some_and(Rejected::too_old);
         let ready = state_error.is_none() && !stale;
         Health {
@@ -254,14 +268,46 @@ impl Gate {
             principals: snapshot.keyring.principals().len(),
             reload_error: rejected.as_ref().map(|rejected| rejected.error.clone()),
             state_error,
-            turned_away: self.store.unauthenticated("hook"),
+            turned_away: counters.iter().filter(|one| one.kind == TURNED_AWAY).map(|one| one.count).sum(),
         }
+    }
+
+    /// Why nothing can be recorded now. Strangers may ask for the health, so the write lock is taken once
+    /// a second at most and by one of them at a time; the others hear what was found last.
+    fn state_error(&self) -> Option<String> {
+        if let Ok(mut asked) = self.state_asked.try_lock()
+            && asked.is_none_or(|at| at.elapsed() >= STATE_AGE)
+        {
+            let found = self.store.check_writable().err().map(|error| error.to_string());
+            *self.state_error.lock().unwrap_or_else(PoisonError::into_inner) = found;
+            *asked = Some(Instant::now());
+        }
+        self.state_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Drops accepted updates that git never made (N10), now and then.
+    pub(super) fn sweep(&self) {
+        let Ok(mut swept) = self.swept.try_lock() else { return };
+        if swept.is_some_and(|at| at.elapsed() < SWEEP) {
+            return;
+        }
+        *swept = Some(Instant::now());
+        match self.store.drop_stale(Gate::now(), UNAPPLIED) {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "dropped accepted updates that were never applied"),
+            Err(error) => tracing::warn!(%error, "cannot drop accepted updates that were never applied"),
+        }
+    }
+
+    /// How requests get here, for the record.
+    pub(super) fn transport(&self) -> &'static str {
+        if self.daemon { "unix" } else { "standalone" }
     }
 
     /// Records the orderly end.
     pub fn stopped(&self) {
         if self.daemon {
-            self.note(Body::Stop);
+            self.note(Event::Stop(self.current().entry(None)));
         }
     }
 
@@ -278,8 +324,8 @@ impl Gate {
     }
 
     /// Writes a record that nothing waits for.
-    fn note(&self, body: Body) {
-        if let Err(error) = self.store.append(Record::new(Gate::now(), body)) {
+    fn note(&self, event: Event) {
+        if let Err(error) = self.store.append(Record::new(Gate::now(), event)) {
             tracing::error!(%error, "cannot write to the audit log");
         }
     }

@@ -2,88 +2,142 @@
 
 use super::admit::Decided;
 use super::fault::Fault;
-use super::gate::Snapshot;
-use crate::audit::{
-    Body, CommitRecord, DecisionRecord, FaultRecord, PusherRecord, Record, RefRecord, RulesetRecord,
-    ViolationRecord,
+use super::gate::{Gate, Snapshot};
+use crate::audit::{self, Decision, ObjectEntry, Outcome, Peer, Record, RefEntry, ViolationEntry};
+use crate::domain::{
+    ObjectId, PushContext, Pusher, RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp, text,
 };
-use crate::domain::{ObjectId, Pusher, RefName, RequestId, Timestamp, text};
+use crate::facts;
 use crate::hook::wire::Request;
-use crate::policy::facts::SignatureFacts;
-use crate::policy::{Enforcement, RefVerdict, Subject, Violation};
-use crate::store::{Grant, Scope};
+use crate::policy::facts::{RefFacts, SignatureFacts};
+use crate::policy::{self, Coverage, Enforcement, RefVerdict, Subject, Violation};
+use crate::store::{DecidedUpdate, Grant, Scope};
+use std::cell::RefCell;
 use std::time::Duration;
+
+/// Most entries of one list that are made ready for a record; the rest is only counted. More than fit into
+/// a record in any case.
+const MOST: usize = 1_000;
 
 /// What was asked, by whom, when, and under which configuration.
 pub(super) struct Asked<'a> {
     pub(super) id: &'a RequestId,
     pub(super) request: &'a Request,
-    pub(super) peer: u32,
     pub(super) received_at: Timestamp,
     pub(super) snapshot: &'a Snapshot,
+    /// Known once the repository was found and its identity read.
+    pub(super) repository: RefCell<Option<RepositoryRef>>,
+    /// Known once the server's variable was looked at.
+    pub(super) pusher: RefCell<Pusher>,
+    peer: u32,
+    transport: &'static str,
 }
 
-/// A moved ref: what it held, what it shall hold.
-type Update = (RefName, Option<ObjectId>, Option<ObjectId>);
+impl<'a> Asked<'a> {
+    pub(super) fn new(
+        gate: &Gate,
+        id: &'a RequestId,
+        request: &'a Request,
+        peer: u32,
+        received_at: Timestamp,
+        snapshot: &'a Snapshot,
+    ) -> Self {
+        let (repository, pusher) = (RefCell::new(None), RefCell::new(Pusher::Unknown));
+        Asked { id, request, received_at, snapshot, repository, pusher, peer, transport: gate.transport() }
+    }
 
-/// The record of a decided push, and what it grants once it is applied.
+    /// A decision about this with nothing in its lists.
+    fn blank(&self, context: &PushContext, outcome: Outcome, took: Duration) -> Decision {
+        let snapshot = self.snapshot;
+        let mut decision =
+            Decision::new(context, outcome, &snapshot.config.digest, snapshot.keyring.digest());
+        decision.duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let environment = &self.request.environment;
+        let address = environment.get("SSH_CONNECTION").or(environment.get("REMOTE_ADDR"));
+        decision.peer = Some(Peer {
+            transport: self.transport.to_owned(),
+            uid: Some(self.peer),
+            address: address.map(|address| text::escape_short(address.as_bytes(), 200)),
+        });
+        decision
+    }
+
+    /// What is known of the push where it was not decided.
+    fn context(&self) -> PushContext {
+        let unknown = || RepositoryRef {
+            id: RepositoryId(String::new()),
+            name: self.request.git_dir.path.chars().take(1024).collect(),
+        };
+        PushContext {
+            request_id: self.id.clone(),
+            repository: self.repository.borrow().clone().unwrap_or_else(unknown),
+            pusher: self.pusher.borrow().clone(),
+            push_options: self.request.push_options.iter().map(|option| option.0.clone()).collect(),
+            received_at: self.received_at,
+        }
+    }
+}
+
+/// The record of a decided push, and for an accepted one its ref moves and what they grant.
 pub(super) fn decision(
     asked: &Asked<'_>,
     decided: &Decided,
     took: Duration,
-) -> (Record, Vec<Grant>, Vec<Update>) {
+) -> (Record, Vec<DecidedUpdate>, Vec<Grant>) {
     let Decided { facts, verdict } = decided;
-    let mut record = blank(asked, took);
-    record.outcome = verdict.decision.name().to_owned();
-    record.repository_id.clone_from(&facts.context.repository.id.0);
-    record.repository = text::escape(facts.context.repository.name.as_bytes());
-    record.pusher = match &facts.context.pusher {
-        Pusher::Unknown => None,
-        Pusher::Known { name, source } => {
-            Some(PusherRecord { name: name.clone(), source: (*source).to_owned() })
-        }
-    };
+    let accepted = verdict.decision == policy::Decision::Accept;
+    let outcome = if accepted { Outcome::Accept } else { Outcome::Refuse };
+    let mut record = asked.blank(&facts.context, outcome, took);
     record.refs = verdict.refs.iter().map(reference).collect();
+    let left_out = &mut record.truncated;
     let mut commits: Vec<_> = facts.commits.values().collect();
-    commits.sort_by_key(|commit| commit.id);
-    record.commits = commits.into_iter().map(|commit| signed(commit.id, &commit.signature)).collect();
-    let tags = facts.refs.iter().flat_map(|reference| &reference.tags);
-    record.tags = tags.map(|tag| signed(tag.id, &tag.signature)).collect();
-    let limit = asked.snapshot.config.limits.violations;
-    record.violations = verdict.violations.iter().take(limit).map(violation).collect();
-    record.advisory = verdict.advisory.iter().take(limit).map(violation).collect();
-    let hidden = verdict.violation_count.saturating_sub(limit) + verdict.advisory_count.saturating_sub(limit);
-    record.truncated = hidden as u64;
-    let updates =
-        verdict.refs.iter().map(|reference| (reference.name.clone(), reference.old, reference.new)).collect();
-    (finish(asked, record), grants(asked, decided), updates)
+    commits.sort_unstable_by_key(|commit| commit.id);
+    left_out.commits += over(commits.len());
+    record.commits =
+        commits.iter().take(MOST).map(|one| object(&one.id, one.sha256, &one.signature)).collect();
+    let tags = || facts.refs.iter().flat_map(|reference| &reference.tags);
+    left_out.tags += over(tags().count());
+    record.tags = tags().take(MOST).map(|one| object(&one.id, one.sha256, &one.signature)).collect();
+    left_out.violations += over(verdict.violation_count);
+    record.violations = verdict.violations.iter().take(MOST).map(violation).collect();
+    left_out.advisory += over(verdict.advisory_count);
+    record.advisory = verdict.advisory.iter().take(MOST).map(violation).collect();
+    let (mut updates, mut granted) = (Vec::new(), Vec::new());
+    if accepted {
+        updates.extend(verdict.refs.iter().map(|reference| DecidedUpdate {
+            reference: reference.name.clone(),
+            old: reference.old,
+            new: reference.new,
+        }));
+        granted = grants(&asked.snapshot.config.policy, &facts.refs);
+    }
+    (Record::decision(record), updates, granted)
 }
 
 /// The record of an outage.
 pub(super) fn undecided(asked: &Asked<'_>, fault: &Fault, took: Duration) -> Record {
-    let mut record = blank(asked, took);
-    record.outcome = "undecided".to_owned();
-    record.repository = text::escape_short(asked.request.git_dir.path.as_bytes(), 1024);
-    record.fault = Some(FaultRecord {
-        code: fault.code().to_owned(),
-        message: text::escape_short(fault.to_string().as_bytes(), 2048),
-    });
-    finish(asked, record)
+    let mut record = asked.blank(&asked.context(), Outcome::Undecided, took);
+    let updates = facts::parse_updates(&asked.request.updates.0).updates;
+    record.truncated.refs += over(updates.len());
+    let entry = |update| RefEntry::new(update, None, audit::Coverage::NotJudged);
+    record.refs = updates.iter().take(MOST).map(entry).collect();
+    Record::decision(record.undecided(fault.code(), &text::escape(fault.to_string().as_bytes())))
 }
 
-/// What enforcing rulesets with commit rules accepted: only that ever becomes frontier (N7).
-fn grants(asked: &Asked<'_>, decided: &Decided) -> Vec<Grant> {
-    let rulesets = &asked.snapshot.config.policy.rulesets;
+/// What enforcing rulesets with commit rules accepted: only that ever becomes frontier (N7). What stands on
+/// commits of one ref is of that ref (N8).
+fn grants(policy: &policy::Rulesets, refs: &[RefFacts]) -> Vec<Grant> {
     let mut out = Vec::new();
-    for reference in &decided.facts.refs {
-        for (index, commits) in &reference.introduced {
-            let ruleset = &rulesets[*index];
+    for reference in refs {
+        for (index, introduced) in &reference.introduced {
+            let ruleset = &policy.rulesets[*index];
             if ruleset.enforcement == Enforcement::Enforce {
                 out.push(Grant {
                     reference: reference.name.clone(),
+                    new: reference.update.new,
                     ruleset: ruleset.name.clone(),
-                    scope: Scope::Shared,
-                    commits: commits.clone(),
+                    scope: if reference.own_ref.contains(index) { Scope::OwnRef } else { Scope::Shared },
+                    introduced: introduced.clone(),
                 });
             }
         }
@@ -91,68 +145,84 @@ fn grants(asked: &Asked<'_>, decided: &Decided) -> Vec<Grant> {
     out
 }
 
-fn blank(asked: &Asked<'_>, took: Duration) -> DecisionRecord {
-    let option = |bytes: &crate::hook::wire::Bytes| text::escape_short(&bytes.0, 256);
-    let address =
-        asked.request.environment.get("SSH_CONNECTION").or(asked.request.environment.get("REMOTE_ADDR"));
-    DecisionRecord {
-        request_id: asked.id.as_str().to_owned(),
-        duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-        peer_uid: asked.peer,
-        address: address.map(|address| text::escape_short(address.as_bytes(), 200)),
-        push_options: asked.request.push_options.iter().map(option).collect(),
-        configuration: asked.snapshot.config.digest.clone(),
-        keyring: asked.snapshot.keyring.digest().to_owned(),
-        ..DecisionRecord::default()
-    }
+fn over(count: usize) -> u64 {
+    count.saturating_sub(MOST) as u64
 }
 
-fn finish(asked: &Asked<'_>, record: DecisionRecord) -> Record {
-    Record::new(asked.received_at, Body::Decision(Box::new(record)))
-}
-
-fn reference(verdict: &RefVerdict) -> RefRecord {
-    RefRecord {
-        name: verdict.name.to_string(),
-        old: verdict.old.map(|id| id.to_string()),
-        new: verdict.new.map(|id| id.to_string()),
-        kind: verdict.kind.name().to_owned(),
-        coverage: verdict.coverage.name().to_owned(),
-        rulesets: verdict
-            .rulesets
-            .iter()
-            .map(|ruleset| RulesetRecord {
-                name: ruleset.name.clone(),
-                enforcement: ruleset.enforcement.name().to_owned(),
-                introduced: ruleset.introduced,
-                violations: ruleset.violations,
-            })
-            .collect(),
-    }
-}
-
-fn signed(id: ObjectId, signature: &SignatureFacts) -> CommitRecord {
-    CommitRecord {
-        id: id.to_string(),
-        signature: signature.status.name().to_owned(),
-        principal: signature.principal.as_ref().map(|principal| text::escape(principal.name.as_bytes())),
-        key: signature.status.key().map(|key| key.text),
-    }
-}
-
-fn violation(violation: &Violation) -> ViolationRecord {
-    let (commit, tag) = match violation.subject {
-        Subject::Ref => (None, None),
-        Subject::Commit(id) => (Some(id.to_string()), None),
-        Subject::Tag(id) => (None, Some(id.to_string())),
+fn reference(verdict: &RefVerdict) -> RefEntry {
+    let update = RefUpdate { name: verdict.name.clone(), old: verdict.old, new: verdict.new };
+    let coverage = match verdict.coverage {
+        Coverage::Ruleset => audit::Coverage::Ruleset,
+        Coverage::UncoveredAccept => audit::Coverage::UncoveredAccept,
+        Coverage::UncoveredRefuse => audit::Coverage::UncoveredRefuse,
     };
-    ViolationRecord {
-        rule: violation.rule.to_owned(),
-        reference: violation.reference.clone(),
-        commit,
-        tag,
-        seen: violation.seen.clone(),
-        wanted: violation.wanted.clone(),
-        rulesets: violation.rulesets.clone(),
+    verdict.rulesets.iter().fold(RefEntry::new(&update, Some(verdict.kind), coverage), |entry, set| {
+        let (introduced, violations) = (set.introduced as u64, set.violations as u64);
+        entry.judged_by(&set.name, set.enforcement.name(), introduced, violations)
+    })
+}
+
+fn object(id: &ObjectId, sha256: [u8; 32], signature: &SignatureFacts) -> ObjectEntry {
+    let mut entry = ObjectEntry::new(id, signature.status.name()).sha256(sha256);
+    if let Some(key) = signature.status.key() {
+        entry = entry.key(key.scheme.name(), &text::escape(key.text.as_bytes()));
+    }
+    match &signature.principal {
+        Some(principal) => entry.signer(&text::escape(principal.name.as_bytes())),
+        None => entry,
+    }
+}
+
+fn violation(violation: &Violation) -> ViolationEntry {
+    let mut entry =
+        ViolationEntry::new(violation.rule, &violation.seen, &violation.wanted, &violation.rulesets);
+    if !violation.reference.is_empty() {
+        entry.reference = Some(violation.reference.clone());
+    }
+    match &violation.subject {
+        Subject::Ref => entry,
+        Subject::Commit(id) => entry.on_commit(id),
+        Subject::Tag(id) => entry.on_tag(id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ObjectKind, RefName, UpdateKind};
+    use crate::policy::{Pattern, Refs, Ruleset, Rulesets, Uncovered, rules};
+    use std::collections::{HashMap, HashSet};
+
+    #[test]
+    fn n08_grants_are_for_one_ref_where_the_walk_says_so() {
+        let name = RefName::parse(b"refs/heads/main").unwrap();
+        let ruleset = |name: &str, enforcement| {
+            let everything = vec![Pattern::new("**").unwrap()];
+            let refs = Refs::new(["refs/heads/**"]).unwrap();
+            let options = toml::Value::Table(toml::toml! { projects = ["OPS"] });
+            let rule = rules::build("missing-ticket", &options).unwrap().unwrap();
+            Ruleset::new(name, everything, refs, enforcement, vec![rule]).unwrap()
+        };
+        let rulesets = vec![
+            ruleset("shared", Enforcement::Enforce),
+            ruleset("own", Enforcement::Enforce),
+            ruleset("advice", Enforcement::Evaluate),
+        ];
+        let policy = Rulesets { rulesets, uncovered: Uncovered::Refuse };
+        let new = ObjectId::from_bytes(&[3; 20]).unwrap();
+        let facts = RefFacts {
+            update: RefUpdate { name: name.clone(), old: None, new: Some(new) },
+            name,
+            current: None,
+            kind: UpdateKind::Create,
+            tip_kind: Some(ObjectKind::Commit),
+            tags: Vec::new(),
+            introduced: HashMap::from([(0, vec![new]), (1, vec![new]), (2, vec![new])]),
+            own_ref: HashSet::from([1]),
+        };
+        let mut granted = grants(&policy, &[facts]);
+        granted.sort_by(|a, b| a.ruleset.cmp(&b.ruleset));
+        let found: Vec<_> = granted.iter().map(|one| (one.ruleset.as_str(), one.scope)).collect();
+        assert_eq!(found, [("own", Scope::OwnRef), ("shared", Scope::Shared)]);
     }
 }

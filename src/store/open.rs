@@ -1,351 +1,323 @@
-//! Opening the state.
+//! Opening: who may touch the files, which database it is, whether it keeps its promises.
 
-use super::mark::{Mark, MarkFile};
-use super::writer::{Stats, Writer};
-use super::{StoreError, sql};
-use crate::audit::{Body, ChainHash, Record};
-use crate::domain::Timestamp;
-use data_encoding::HEXLOWER;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
-use std::collections::HashMap;
-use std::fs;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use super::error::{StoreError, io, sql};
+use super::mark::{Found, Mark, MarkFile};
+use super::rollback::{self, Finding};
+use super::sql as q;
+use super::{Mode, Options, Shared};
+use crate::audit::chain::Head;
+use rusqlite::{Connection, OpenFlags};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 
-/// What the state is opened for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Reading and writing; made if it is not there.
-    ReadWrite,
-    /// Reading only; an error if it is not there.
-    ReadOnly,
+/// `CSGN`, in the header of our databases.
+pub(super) const APPLICATION_ID: i64 = 0x4353_474e;
+
+/// The newest schema that this build knows.
+fn schema_version() -> i64 {
+    q::MIGRATIONS.len() as i64
 }
 
-/// Free space below which nothing is accepted any more, bytes (N26).
-const RESERVED: u64 = 16 << 20;
-/// How long a writer waits for another process.
-const BUSY: Duration = Duration::from_secs(10);
-/// Samples of turned-away connections that are kept, in memory.
-const SAMPLES: usize = 16;
-/// Refusals and outages that one repository may have written in full per minute; further ones are
-/// written without their lists (N26).
-const FULL_PER_MINUTE: u32 = 600;
+/// Opens everything. The connection is the writer's in read-write mode, a reader's otherwise.
+pub(super) fn open(
+    directory: &Path,
+    mode: Mode,
+    options: Options,
+) -> Result<(Shared, Connection), StoreError> {
+    match mode {
+        Mode::ReadWrite => prepare_directory(directory)?,
+        Mode::ReadOnly if !directory.exists() => return Err(StoreError::Missing(directory.to_owned())),
+        Mode::ReadOnly => {}
+    }
+    // The links that lead here are the administrator's business, one inside is nobody's.
+    let directory = &fs::canonicalize(directory).map_err(io("find the state directory", directory))?;
+    let owner = check_directory(directory)?;
+    let database = directory.join("state.db");
+    let mark_path = directory.join("high-water");
 
-/// Open state.
-pub struct Store {
-    pub(super) database: PathBuf,
-    pub(super) mode: Mode,
-    pub(super) readers: Mutex<Vec<Connection>>,
-    pub(super) writer: Option<Writer>,
-    mark: Arc<MarkFile>,
-    rolled_back: Arc<Mutex<Option<String>>>,
-    unauthenticated: Mutex<HashMap<String, (u64, Vec<String>)>>,
-    pub(super) budget: Mutex<HashMap<String, (i64, u32)>>,
-}
-
-impl Store {
-    /// Opens the state in a directory that only its owner can reach.
-    ///
-    /// # Errors
-    /// A directory that others can write, a database of a newer program, or one that cannot be made
-    /// durable (WAL with full flushes, proved by asking back).
-    pub fn open(state: &Path, mode: Mode) -> Result<Self, StoreError> {
-        check_directory(state, mode)?;
-        let database = state.join("countersign.db");
-        let mark = Arc::new(MarkFile::new(state));
-        // The mark is read before the database: the database only grows, so this order cannot make a
-        // busy neighbour look like a rollback.
-        let known = mark.read().map_err(|why| StoreError::Place { path: state.to_owned(), why })?;
-        let connection = connect(&database, mode)?;
-        let rolled_back = Arc::new(Mutex::new(compare(&connection, known.as_ref())?));
-        let writer = match mode {
-            Mode::ReadOnly => None,
-            Mode::ReadWrite => {
-                let instance = instance(&connection)?;
-                let after = after_commit(Arc::clone(&mark), instance, Arc::clone(&rolled_back));
-                let (place, file) = (state.to_owned(), database.clone());
-                let identity = identity(&database)?;
-                let ready = move || {
-                    still_there(&file, identity)?;
-                    free_space(&place)
-                };
-                Some(Writer::start(connect(&database, mode)?, ready, after))
-            }
+    let mark = MarkFile::open(&mark_path, mode == Mode::ReadWrite, &owner)?;
+    if let Some(file) = &mark {
+        check_file(&mark_path, &file.metadata()?, &owner)?;
+    }
+    // The lock is held until the database and its mark agree, so that two processes that start at the
+    // same time do not take each other's half-made state for a lost one.
+    let guard = match (&mark, mode) {
+        (Some(file), Mode::ReadWrite) => Some(file.lock()?),
+        _ => None,
+    };
+    // The mark is read before the database: other processes move the log first and the mark second.
+    let found = match &mark {
+        Some(file) => file.read()?,
+        None => Found::Nothing,
+    };
+    let present = match fs::symlink_metadata(&database) {
+        Ok(metadata) => Some(metadata),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        Err(e) => return Err(io("look at", &database)(e)),
+    };
+    match (present, mode) {
+        (Some(metadata), _) => check_file(&database, &metadata, &owner)?,
+        (None, Mode::ReadOnly) => return Err(StoreError::Missing(directory.to_owned())),
+        (None, Mode::ReadWrite) => create_file(&database, directory, &owner)?,
+    }
+    let connection = connect(&database, mode, &options)?;
+    let instance = match (version(&connection, &database)?, mode) {
+        (Some(_), _) => None,
+        (None, Mode::ReadOnly) => return Err(StoreError::Missing(directory.to_owned())),
+        (None, Mode::ReadWrite) => Some(new_instance(&database)?),
+    };
+    let mut found = found;
+    if let (Some(instance), Some(file)) = (&instance, &mark) {
+        // A new database. A mark that has seen records belongs to a lost one and stays as evidence.
+        let seen = match &found {
+            Found::Nothing => false,
+            Found::Unreadable => true,
+            Found::Mark(mark) => mark.head.seq > 0,
         };
-        Ok(Store {
-            database,
-            mode,
-            readers: Mutex::new(vec![connection]),
-            writer,
-            mark,
-            rolled_back,
-            unauthenticated: Mutex::default(),
-            budget: Mutex::default(),
-        })
-    }
-
-    /// Why the state is not trusted, if it is older than it was (N27). Looks again each time, since an
-    /// operator may have settled it from another process.
-    pub fn rolled_back(&self) -> Option<String> {
-        let mut state = lock(&self.rolled_back);
-        if state.is_some()
-            && let (Ok(known), Ok(connection)) = (self.mark.read(), self.reader())
-            && let Ok(found) = compare(&connection, known.as_ref())
-        {
-            *state = found;
-            self.give_back(connection);
-        }
-        state.clone()
-    }
-
-    /// Accepts the state as it is, which is written into the log, and makes it the new mark.
-    pub fn adopt_rollback(&self, who: &str) -> Result<(), StoreError> {
-        let why = lock(&self.rolled_back).clone().unwrap_or_else(|| "nothing was wrong".to_owned());
-        self.append(Record::new(Timestamp::now(), Body::Recovered { who: who.to_owned(), why }))?;
-        let connection = self.reader()?;
-        let instance = instance(&connection)?;
-        let (sequence, hash) = head(&connection)?;
-        self.give_back(connection);
-        let place = |e: std::io::Error| StoreError::Place { path: self.database.clone(), why: e.to_string() };
-        self.mark.write(&Mark { instance, sequence, hash }).map_err(place)?;
-        *lock(&self.rolled_back) = None;
-        Ok(())
-    }
-
-    /// The known end of the log, for verification.
-    pub(super) fn known_head(&self) -> Option<(u64, ChainHash)> {
-        self.mark.read().ok().flatten().map(|mark| (mark.sequence, mark.hash))
-    }
-
-    /// Counts an event that nobody vouches for; a few samples are kept in memory, nothing is written, so
-    /// that strangers cannot fill the disk (N26).
-    pub fn note_unauthenticated(&self, kind: &str, sample: &str) {
-        let mut events = lock(&self.unauthenticated);
-        let (count, samples) = events.entry(kind.to_owned()).or_default();
-        *count += 1;
-        if samples.len() < SAMPLES {
-            samples.push(sample.to_owned());
+        if !seen {
+            // Before the database has its tables: a crash in between leaves a mark at zero, which
+            // counts as none.
+            let fresh = Mark { instance: instance.clone(), head: Head::EMPTY };
+            file.write(&fresh)?;
+            found = Found::Mark(fresh);
         }
     }
+    if mode == Mode::ReadWrite {
+        migrate(&connection, instance.as_deref())?;
+    }
+    prove(&connection, mode)?;
+    let instance: String = connection
+        .query_row(q::GET_META, ["instance"], |row| row.get(0))
+        .map_err(sql("read the instance of the database"))?;
+    let finding: Option<Finding> = rollback::compare(&connection, &instance, &found)?;
+    drop(guard);
 
-    /// How many such events there were.
-    pub fn unauthenticated(&self, kind: &str) -> u64 {
-        lock(&self.unauthenticated).get(kind).map_or(0, |(count, _)| *count)
+    let metadata = fs::metadata(&database).map_err(io("look at", &database))?;
+    let shared = Shared {
+        identity: (metadata.dev(), metadata.ino()),
+        database,
+        mode,
+        options,
+        instance,
+        mark,
+        rolled_back: Mutex::new(finding),
+        readers: Mutex::default(),
+        budgets: Mutex::default(),
+        unauthenticated: Mutex::default(),
+        commits: AtomicU64::new(0),
+        jobs: AtomicU64::new(0),
+    };
+    Ok((shared, connection))
+}
+
+fn prepare_directory(directory: &Path) -> Result<(), StoreError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(io("make the state directory", directory))
+}
+
+/// Whose the state is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owner {
+    uid: u32,
+    gid: u32,
+    /// Root works on another account's state: it may, and must not leave files that the account cannot use.
+    foreign: bool,
+}
+
+impl Owner {
+    #[cfg(test)]
+    pub(super) fn own() -> Self {
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        Owner { uid, gid, foreign: false }
     }
 
-    /// Transactions and the writes in them.
-    pub fn stats(&self) -> Stats {
-        self.writer.as_ref().map_or_else(Stats::default, Writer::stats)
-    }
-
-    /// Whether this repository may still have its refusals written in full this minute (N26).
-    pub(super) fn in_budget(&self, repository: &str, now: Timestamp) -> bool {
-        let minute = now.as_second() / 60;
-        let mut budget = lock(&self.budget);
-        if budget.len() > 10_000 {
-            budget.retain(|_, (at, _)| *at == minute);
+    /// Gives a file that was just made to the owner of the directory. Only ever a new file: whatever else
+    /// stands there could be a second name of a file that root must not give away.
+    pub(super) fn give(&self, file: &File) -> std::io::Result<()> {
+        if !self.foreign {
+            return Ok(());
         }
-        let entry = budget.entry(repository.to_owned()).or_insert((minute, 0));
-        if entry.0 != minute {
-            *entry = (minute, 0);
-        }
-        entry.1 += 1;
-        entry.1 <= FULL_PER_MINUTE
-    }
-
-    pub(super) fn write<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.writer.as_ref().ok_or(StoreError::ReadOnly)?.submit(job)
-    }
-
-    pub(super) fn reader(&self) -> Result<Connection, StoreError> {
-        match lock(&self.readers).pop() {
-            Some(connection) => Ok(connection),
-            None => connect(&self.database, self.mode),
-        }
-    }
-
-    pub(super) fn give_back(&self, connection: Connection) {
-        let mut readers = lock(&self.readers);
-        if readers.len() < 16 {
-            readers.push(connection);
-        }
+        let (uid, gid) = (rustix::fs::Uid::from_raw(self.uid), rustix::fs::Gid::from_raw(self.gid));
+        Ok(rustix::fs::fchown(file, Some(uid), Some(gid))?)
     }
 }
 
-/// A poisoned lock guards plain data that is whole at any time.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+fn check_directory(directory: &Path) -> Result<Owner, StoreError> {
+    let metadata = fs::metadata(directory).map_err(io("look at the state directory", directory))?;
+    if !metadata.is_dir() {
+        return Err(refuse(directory, "it is not a directory"));
+    }
+    check_mode(directory, &metadata)?;
+    let us = rustix::process::geteuid().as_raw();
+    let (uid, gid) = (metadata.uid(), metadata.gid());
+    if us != 0 && uid != us && uid != 0 {
+        return Err(refuse(
+            directory,
+            &format!("it belongs to user {uid}, and this runs as user {us}; run it as the owner or as root"),
+        ));
+    }
+    Ok(Owner { uid, gid, foreign: us == 0 && uid != 0 })
 }
 
-fn check_directory(state: &Path, mode: Mode) -> Result<(), StoreError> {
-    let error = |why: String| StoreError::Place { path: state.to_owned(), why };
-    if mode == Mode::ReadWrite && !state.exists() {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(state);
-        made.map_err(|e| error(e.to_string()))?;
+fn check_file(path: &Path, metadata: &Metadata, owner: &Owner) -> Result<(), StoreError> {
+    if !metadata.is_file() {
+        return Err(refuse(path, "it is not a regular file"));
     }
-    let seen = fs::metadata(state).map_err(|e| error(e.to_string()))?;
-    let own = rustix::process::geteuid().as_raw();
-    if seen.uid() != own && own != 0 {
-        return Err(error(format!("it belongs to uid {}, and this process runs as uid {own}", seen.uid())));
-    }
-    if seen.permissions().mode() & 0o022 != 0 {
-        return Err(error("others can write it; `chmod 700` it".to_owned()));
+    check_mode(path, metadata)?;
+    let us = rustix::process::geteuid().as_raw();
+    // Another account can put a second name of somebody else's file under root's hands.
+    let trusted = if owner.foreign { vec![owner.uid] } else { vec![0, us] };
+    if !trusted.contains(&metadata.uid()) {
+        return Err(refuse(path, &format!("it belongs to user {}", metadata.uid())));
     }
     Ok(())
 }
 
-fn connect(database: &Path, mode: Mode) -> Result<Connection, StoreError> {
-    let flags = match mode {
-        Mode::ReadWrite => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+fn check_mode(path: &Path, metadata: &Metadata) -> Result<(), StoreError> {
+    if metadata.mode() & 0o022 != 0 {
+        let mode = metadata.mode() & 0o7777;
+        return Err(refuse(path, &format!("its mode {mode:04o} lets others write to it; chmod go-w")));
+    }
+    Ok(())
+}
+
+fn refuse(path: &Path, why: &str) -> StoreError {
+    StoreError::Unsafe { path: path.to_owned(), why: why.to_owned() }
+}
+
+/// Makes the database file itself, because SQLite would use the umask; its other files copy the mode.
+fn create_file(database: &Path, directory: &Path, owner: &Owner) -> Result<(), StoreError> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(database)
+        .map_err(io("make the database", database))?;
+    owner.give(&file).map_err(io("hand over", database))?;
+    File::open(directory).and_then(|dir| dir.sync_all()).map_err(io("flush", directory))
+}
+
+fn new_instance(database: &Path) -> Result<String, StoreError> {
+    let mut raw = [0_u8; 16];
+    getrandom::fill(&mut raw)
+        .map_err(|e| io("draw a name for", database)(std::io::Error::other(e.to_string())))?;
+    Ok(data_encoding::HEXLOWER.encode(&raw))
+}
+
+/// A connection with everything set that is a connection's own.
+pub(super) fn connect(database: &Path, mode: Mode, options: &Options) -> Result<Connection, StoreError> {
+    let access = match mode {
+        Mode::ReadWrite => OpenFlags::SQLITE_OPEN_READ_WRITE,
         Mode::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
-    let fresh = mode == Mode::ReadWrite && !database.exists();
-    let connection = Connection::open_with_flags(database, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    if fresh {
-        let mode = fs::Permissions::from_mode(0o600);
-        let place = |e: std::io::Error| StoreError::Place { path: database.to_owned(), why: e.to_string() };
-        fs::set_permissions(database, mode).map_err(place)?;
-    }
-    connection.busy_timeout(BUSY)?;
-    connection.set_prepared_statement_cache_capacity(32);
-    if mode == Mode::ReadWrite {
-        migrate(&connection)?;
-    }
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let known = sql::MIGRATIONS.len() as i64;
-    if version > known {
-        return Err(StoreError::Newer { found: version, known });
+    // Neither URI names nor creation nor links: the path is a path, and the file exists. Run by root, SQLite
+    // itself gives the files that it makes beside the database to the database's owner.
+    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(database, flags).map_err(sql("open the database"))?;
+    connection.busy_timeout(options.busy_timeout).map_err(sql("set the busy timeout"))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    let set = |name, value: &dyn rusqlite::ToSql| connection.pragma_update(None, name, value);
+    set("synchronous", &"full")
+        .and_then(|()| set("foreign_keys", &true))
+        .and_then(|()| set("trusted_schema", &false))
+        .and_then(|()| set("cache_size", &-16_384))
+        .map_err(sql("configure the database"))?;
+    if let Some(pages) = options.max_database_pages {
+        connection
+            .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+            .map_err(sql("set the quota of the database"))?;
     }
     Ok(connection)
 }
 
-fn migrate(connection: &Connection) -> Result<(), StoreError> {
-    // Full flushes at every commit, and a log that survives a crash at any point: asked for, then proved.
-    let journal: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-    if journal != "wal" {
-        return Err(StoreError::Durability { wanted: "journal_mode = WAL", found: journal });
-    }
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
-    if synchronous != 2 {
-        return Err(StoreError::Durability { wanted: "synchronous = FULL", found: synchronous.to_string() });
-    }
-    let known = sql::MIGRATIONS.len() as i64;
-    let version = |connection: &Connection| -> Result<i64, StoreError> {
-        Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+/// The schema version, after checking that the database is ours; `None` for an empty file.
+fn version(connection: &Connection, database: &Path) -> Result<Option<i64>, StoreError> {
+    let number = |name| {
+        connection
+            .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+            .map_err(sql("read the database's header"))
     };
-    if version(connection)? >= known {
-        return Ok(());
-    }
-    connection.execute_batch("BEGIN IMMEDIATE")?;
-    let result = (|| {
-        // Another process may have been faster.
-        for (index, script) in sql::MIGRATIONS.iter().enumerate().skip(version(connection)?.max(0) as usize) {
-            connection.execute_batch(script)?;
-            connection.pragma_update(None, "user_version", index as i64 + 1)?;
-        }
-        connection.pragma_update(None, "application_id", sql::APPLICATION_ID)?;
-        let mut random = [0_u8; 16];
-        getrandom::fill(&mut random).map_err(|e| StoreError::Source(e.to_string()))?;
-        connection.execute(
-            "INSERT INTO meta (key, value) VALUES ('instance', ?1) ON CONFLICT (key) DO NOTHING",
-            params![HEXLOWER.encode(&random)],
-        )?;
-        Ok(())
-    })();
-    connection.execute_batch(if result.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
-    result
-}
-
-pub(super) fn instance(connection: &Connection) -> Result<String, StoreError> {
-    Ok(connection.query_row("SELECT value FROM meta WHERE key = 'instance'", [], |row| row.get(0))?)
-}
-
-/// The last record's sequence number and hash.
-pub(super) fn head(connection: &Connection) -> Result<(u64, ChainHash), StoreError> {
-    let last = connection
-        .prepare_cached("SELECT seq, hash FROM log ORDER BY seq DESC LIMIT 1")?
-        .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))
-        .optional()?;
-    match last {
-        None => Ok((0, ChainHash::GENESIS)),
-        Some((sequence, hash)) => {
-            let hash = ChainHash::from_bytes(&hash)
-                .ok_or_else(|| StoreError::Source(format!("record {sequence} has a damaged hash")))?;
-            Ok((u64::try_from(sequence).unwrap_or(0), hash))
-        }
-    }
-}
-
-/// Holds the database against the mark; says what is wrong.
-fn compare(connection: &Connection, known: Option<&Mark>) -> Result<Option<String>, StoreError> {
-    let Some(known) = known else { return Ok(None) };
-    if instance(connection)? != known.instance {
-        return Ok(Some(
-            "the audit log is not the one that was here before: it was lost or replaced".to_owned(),
-        ));
-    }
-    if known.sequence == 0 {
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    let tables: i64 = connection
+        .query_row(q::COUNT_TABLES, [], |row| row.get(0))
+        .map_err(sql("read the database's schema"))?;
+    if application == 0 && version == 0 && tables == 0 {
         return Ok(None);
     }
-    let hash: Option<Vec<u8>> = connection
-        .query_row("SELECT hash FROM log WHERE seq = ?1", params![known.sequence as i64], |row| row.get(0))
-        .optional()?;
-    Ok(match hash {
-        Some(hash) if ChainHash::from_bytes(&hash) == Some(known.hash) => None,
-        Some(_) => {
-            Some(format!("record {} of the audit log is not the one that was there before", known.sequence))
-        }
-        None => {
-            let (sequence, _) = head(connection)?;
-            Some(format!("the audit log ends at record {sequence}, but it had {} before", known.sequence))
-        }
-    })
+    if application != APPLICATION_ID {
+        return Err(StoreError::NotOurs { path: database.to_owned(), found: application });
+    }
+    if version > schema_version() {
+        return Err(StoreError::NewerSchema { found: version, known: schema_version() });
+    }
+    Ok(Some(version))
 }
 
-fn after_commit(
-    mark: Arc<MarkFile>,
-    instance: String,
-    rolled_back: Arc<Mutex<Option<String>>>,
-) -> impl Fn(&Connection) + Send + 'static {
-    move |connection| {
-        if lock(&rolled_back).is_some() {
-            return;
+fn migrate(connection: &Connection, instance: Option<&str>) -> Result<(), StoreError> {
+    let journal: String = connection
+        .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
+        .map_err(sql("switch to write-ahead logging"))?;
+    if journal != "wal" {
+        return Err(StoreError::Setting { setting: "journal_mode", wanted: "wal", found: journal });
+    }
+    // The log is cut back to this size after a burst, instead of keeping its largest ever.
+    connection
+        .pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))
+        .map_err(sql("limit the write-ahead log"))?;
+
+    let step = || -> rusqlite::Result<()> {
+        // Read again inside the transaction: another process may have migrated meanwhile.
+        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version == schema_version() {
+            return Ok(());
         }
-        // What fails here is found at the next start at the latest: the mark lags, nothing is lost.
-        if let Ok((sequence, hash)) = head(connection) {
-            let _ = mark.write(&Mark { instance: instance.clone(), sequence, hash });
+        for script in q::MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(0)) {
+            connection.execute_batch(script)?;
+        }
+        if let Some(instance) = instance {
+            connection.execute(q::SET_META, ["instance", instance])?;
+        }
+        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        connection.pragma_update(None, "user_version", schema_version())
+    };
+    connection.execute_batch(q::BEGIN_WRITE).map_err(sql("lock the database to migrate it"))?;
+    match step().and_then(|()| connection.execute_batch(q::COMMIT)) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            // The first error is the one to report; a transaction that is gone already is fine.
+            let _ = connection.execute_batch(q::ROLLBACK);
+            Err(sql("migrate the database")(error))
         }
     }
 }
 
-/// Device and inode of the database.
-fn identity(database: &Path) -> Result<(u64, u64), StoreError> {
-    let place = |e: std::io::Error| StoreError::Place { path: database.to_owned(), why: e.to_string() };
-    fs::metadata(database).map(|seen| (seen.dev(), seen.ino())).map_err(place)
-}
-
-/// A database that was deleted or replaced under a running process still takes writes, which nobody
-/// would ever see.
-fn still_there(database: &Path, before: (u64, u64)) -> Result<(), StoreError> {
-    if identity(database)? == before {
-        return Ok(());
-    }
-    let why = "it was replaced while this process was running; restart it".to_owned();
-    Err(StoreError::Place { path: database.to_owned(), why })
-}
-
-fn free_space(state: &Path) -> Result<(), StoreError> {
-    match rustix::fs::statvfs(state) {
-        Ok(seen) => {
-            let free = seen.f_bavail.saturating_mul(seen.f_frsize);
-            if free < RESERVED { Err(StoreError::Full { free, reserved: RESERVED }) } else { Ok(()) }
+/// Reads back what durability rests on: a pragma that is not understood is ignored without an error.
+fn prove(connection: &Connection, mode: Mode) -> Result<(), StoreError> {
+    let read = |name| {
+        connection
+            .pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
+            .map(|value| match value {
+                rusqlite::types::Value::Integer(n) => n.to_string(),
+                rusqlite::types::Value::Text(text) => text,
+                other => format!("{other:?}"),
+            })
+            .map_err(sql("read the database's settings"))
+    };
+    for (setting, wanted) in [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1")] {
+        let found = read(setting)?;
+        if found != wanted {
+            return Err(StoreError::Setting { setting, wanted, found });
         }
-        Err(e) => Err(StoreError::Place { path: state.to_owned(), why: e.to_string() }),
     }
+    let found = read("user_version")?.parse::<i64>().unwrap_or(0);
+    if mode == Mode::ReadOnly && found < schema_version() {
+        return Err(StoreError::OlderSchema { found, known: schema_version() });
+    }
+    Ok(())
 }

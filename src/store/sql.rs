@@ -1,80 +1,206 @@
-//! All SQL of the program: the schema and its migrations. Statements elsewhere in this module are
-//! plain enough for another database, too.
+//! All SQL of the store, kept together so that another database can be put beside it.
+//!
+//! What is here is plain SQL (`on conflict … do update` included, which PostgreSQL has too), except for
+//! `without rowid` and the pragmas. Times are milliseconds since the epoch, ids are raw digests.
 
-/// Marks a SQLite file as ours: "CSgn".
-pub(super) const APPLICATION_ID: i64 = 0x4353_676e;
-
-/// One script for each schema version, in order. A script is never changed once released.
+/// One script a schema version, in order; the first makes version 1. Never edit one that was released.
 pub(super) const MIGRATIONS: &[&str] = &["
-    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+create table meta (
+    name  text primary key,
+    value text not null
+) without rowid;
 
-    -- The audit log. `record` is the line of JSON that the chain covers; the other columns repeat
-    -- parts of it for searching.
-    CREATE TABLE log (
-        seq INTEGER PRIMARY KEY,
-        hash BLOB NOT NULL,
-        time TEXT NOT NULL,
-        event TEXT NOT NULL,
-        outcome TEXT,
-        repository TEXT,
-        request_id TEXT,
-        record BLOB NOT NULL
-    );
-    CREATE INDEX log_by_repository ON log (repository, seq);
-    CREATE INDEX log_by_request ON log (request_id);
+-- Names are interned, so that the large tables hold small integers.
+create table repositories (
+    repository integer primary key,
+    id         text not null unique,
+    name       text not null,
+    device     integer,
+    inode      integer
+);
+create table rulesets (
+    ruleset    integer primary key,
+    repository integer not null references repositories (repository),
+    name       text not null,
+    -- 1 once anything was accepted and applied, or adopted, even an empty history
+    on_record  integer not null default 0,
+    unique (repository, name)
+);
+create table refs (
+    ref        integer primary key,
+    repository integer not null references repositories (repository),
+    name       blob not null,
+    -- last value known to be applied; null with tip_known = 1 is a deletion
+    tip        blob,
+    tip_known  integer not null default 0,
+    unique (repository, name)
+);
 
-    CREATE TABLE repositories (
-        id TEXT PRIMARY KEY,
-        name TEXT NOT NULL,
-        device TEXT NOT NULL,
-        inode TEXT NOT NULL
-    ) WITHOUT ROWID;
+-- The frontier (N7): closed under ancestry for each ruleset.
+create table accepted_commits (
+    ruleset   integer not null,
+    commit_id blob not null,
+    -- the ref it came through; 0 is the adopted base
+    ref       integer not null,
+    -- 0 counts for all refs of the ruleset, 1 for its own ref only (N8)
+    scope     integer not null,
+    primary key (ruleset, commit_id, ref)
+) without rowid;
 
-    -- A ruleset in a repository. A row here is what `has_record` means.
-    CREATE TABLE scopes (
-        id INTEGER PRIMARY KEY,
-        repository TEXT NOT NULL,
-        ruleset TEXT NOT NULL,
-        UNIQUE (repository, ruleset)
-    );
+-- Accepted and not yet known to be applied (N10).
+create table pending_updates (
+    seq        integer not null,
+    ref        integer not null references refs (ref),
+    repository integer not null references repositories (repository),
+    request_id text not null,
+    old_id     blob,
+    new_id     blob,
+    at_ms      integer not null,
+    primary key (seq, ref)
+) without rowid;
+create index pending_by_ref on pending_updates (ref, seq);
+create index pending_by_request on pending_updates (repository, request_id, ref, seq);
+create index pending_by_repository on pending_updates (repository, seq);
+create index pending_by_time on pending_updates (at_ms);
+create table pending_grants (
+    seq        integer not null,
+    ref        integer not null,
+    ruleset    integer not null references rulesets (ruleset),
+    scope      integer not null,
+    list       integer not null,
+    primary key (seq, ref, ruleset)
+) without rowid;
+-- Lists of commits; refs of one push that introduce the same commits share one.
+create table pending_lists (
+    seq        integer not null,
+    list       integer not null,
+    ids        blob not null,
+    primary key (seq, list)
+);
 
-    CREATE TABLE refs (id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE);
+create table adoptions (
+    seq        integer primary key,
+    repository integer not null references repositories (repository),
+    ruleset    integer not null references rulesets (ruleset),
+    commits    integer not null,
+    who        text not null,
+    at_ms      integer not null
+);
+create index adoptions_by_repository on adoptions (repository, seq);
+create table adoption_tips (
+    seq        integer not null references adoptions (seq),
+    ref        integer not null references refs (ref),
+    commit_id  blob not null,
+    primary key (seq, ref)
+) without rowid;
 
-    -- Commits that a ruleset accepted and that were applied, or adopted: closed under ancestry.
-    -- `own` is 0 for commits that count for every covered ref, else the only ref they count for;
-    -- `via` is the ref they came through.
-    CREATE TABLE accepted (
-        scope INTEGER NOT NULL,
-        id BLOB NOT NULL,
-        own INTEGER NOT NULL,
-        via INTEGER NOT NULL,
-        PRIMARY KEY (scope, id, own)
-    ) WITHOUT ROWID;
-
-    -- Accepted updates that nobody has seen applied yet, with what they will grant.
-    CREATE TABLE pending (
-        id INTEGER PRIMARY KEY,
-        repository TEXT NOT NULL,
-        request_id TEXT NOT NULL,
-        ref INTEGER NOT NULL,
-        old BLOB,
-        new BLOB,
-        decided INTEGER NOT NULL
-    );
-    CREATE INDEX pending_by_repository ON pending (repository, id);
-    CREATE TABLE grants (
-        pending INTEGER NOT NULL,
-        ruleset TEXT NOT NULL,
-        own INTEGER NOT NULL,
-        commits BLOB NOT NULL
-    );
-    CREATE INDEX grants_by_pending ON grants (pending);
-
-    -- The value of each ref as last applied.
-    CREATE TABLE tips (
-        repository TEXT NOT NULL,
-        ref INTEGER NOT NULL,
-        value BLOB,
-        PRIMARY KEY (repository, ref)
-    ) WITHOUT ROWID;
+create table audit_log (
+    seq        integer primary key,
+    hash       blob not null,
+    record     text not null,
+    -- copies out of the record, for filters
+    at_ms      integer not null,
+    kind       text not null,
+    repository text,
+    outcome    text,
+    request_id text
+);
+create index audit_by_time on audit_log (at_ms);
+create index audit_by_repository on audit_log (repository, seq);
+create index audit_by_request on audit_log (request_id, seq);
 "];
+
+pub(super) const COUNT_TABLES: &str = "select count(*) from sqlite_master";
+pub(super) const SET_META: &str = "insert into meta (name, value) values (?1, ?2)";
+pub(super) const GET_META: &str = "select value from meta where name = ?1";
+
+pub(super) const BEGIN_WRITE: &str = "begin immediate";
+pub(super) const BEGIN_READ: &str = "begin deferred";
+pub(super) const COMMIT: &str = "commit";
+pub(super) const ROLLBACK: &str = "rollback";
+pub(super) const SAVEPOINT: &str = "savepoint job";
+pub(super) const RELEASE: &str = "release savepoint job";
+pub(super) const ROLLBACK_TO: &str = "rollback to savepoint job";
+
+pub(super) const HEAD: &str = "select seq, hash from audit_log order by seq desc limit 1";
+pub(super) const HASH_AT: &str = "select hash from audit_log where seq = ?1";
+pub(super) const APPEND: &str = "insert into audit_log \
+    (seq, hash, record, at_ms, kind, repository, outcome, request_id) \
+    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+pub(super) const SCAN_LOG: &str = "select seq, hash, record, at_ms, kind, repository, outcome, request_id \
+    from audit_log order by seq";
+
+pub(super) const FIND_REPOSITORY: &str =
+    "select repository, name, device, inode from repositories where id = ?1";
+pub(super) const ADD_REPOSITORY: &str = "insert into repositories (id, name, device, inode) values (?1, ?2, ?3, ?4) \
+    on conflict (id) do nothing";
+pub(super) const SET_REPOSITORY: &str =
+    "update repositories set name = ?2, device = ?3, inode = ?4 where id = ?1";
+pub(super) const LIST_REPOSITORIES: &str =
+    "select id, name, device, inode from repositories order by name, id";
+
+pub(super) const FIND_RULESET: &str =
+    "select ruleset, on_record from rulesets where repository = ?1 and name = ?2";
+pub(super) const ADD_RULESET: &str =
+    "insert into rulesets (repository, name) values (?1, ?2) on conflict (repository, name) do nothing";
+pub(super) const RULESET_ON_RECORD: &str = "update rulesets set on_record = 1 where ruleset = ?1";
+pub(super) const FIND_REF: &str = "select ref from refs where repository = ?1 and name = ?2";
+pub(super) const ADD_REF: &str =
+    "insert into refs (repository, name) values (?1, ?2) on conflict (repository, name) do nothing";
+pub(super) const SET_TIP: &str = "update refs set tip = ?2, tip_known = 1 where ref = ?1";
+pub(super) const GET_TIP: &str = "select r.tip from refs r join repositories p on p.repository = r.repository \
+    where p.id = ?1 and r.name = ?2 and r.tip_known = 1";
+pub(super) const LIST_TIPS: &str = "select r.name, r.tip from refs r join repositories p \
+    on p.repository = r.repository where p.id = ?1 and r.tip_known = 1 order by r.name";
+
+pub(super) const SCOPE_OF: &str = "select min(scope) from accepted_commits \
+    where ruleset = ?1 and commit_id = ?2 and (scope = 0 or ref = ?3)";
+pub(super) const HAS_SHARED: &str =
+    "select 1 from accepted_commits where ruleset = ?1 and commit_id = ?2 and scope = 0";
+/// A second acceptance of the same commit through the same ref can widen its scope, never narrow it.
+pub(super) const ACCEPT: &str = "insert into accepted_commits (ruleset, commit_id, ref, scope) \
+    values (?1, ?2, ?3, ?4) on conflict (ruleset, commit_id, ref) do update set scope = excluded.scope \
+    where excluded.scope < accepted_commits.scope";
+
+pub(super) const ADD_PENDING: &str = "insert into pending_updates \
+    (seq, ref, repository, request_id, old_id, new_id, at_ms) values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+pub(super) const ADD_GRANT: &str =
+    "insert into pending_grants (seq, ref, ruleset, scope, list) values (?1, ?2, ?3, ?4, ?5)";
+pub(super) const ADD_LIST: &str = "insert into pending_lists (seq, list, ids) values (?1, ?2, ?3)";
+pub(super) const LIST_PENDING: &str = "select u.request_id, f.name, u.old_id, u.new_id \
+    from pending_updates u join refs f on f.ref = u.ref join repositories p on p.repository = u.repository \
+    where p.id = ?1 order by u.seq desc, u.ref limit ?2";
+pub(super) const FIND_PENDING: &str = "select seq, new_id from pending_updates \
+    where repository = ?1 and request_id = ?2 and ref = ?3 order by seq desc limit 1";
+pub(super) const GRANTS_OF: &str =
+    "select ruleset, scope, list from pending_grants where seq = ?1 and ref = ?2";
+pub(super) const LIST_IDS: &str = "select ids from pending_lists where seq = ?1 and list = ?2";
+/// A pending update and all older ones of its ref.
+pub(super) const PENDING_UP_TO: &str = "select seq from pending_updates where ref = ?1 and seq <= ?2";
+pub(super) const PENDING_BEFORE: &str = "select seq, ref from pending_updates where at_ms < ?1";
+pub(super) const DROP_PENDING: &str = "delete from pending_updates where seq = ?1 and ref = ?2";
+pub(super) const DROP_GRANTS: &str = "delete from pending_grants where seq = ?1 and ref = ?2";
+pub(super) const DROP_LISTS: &str = "delete from pending_lists where seq = ?1 \
+    and not exists (select 1 from pending_grants where seq = ?1)";
+
+pub(super) const ADD_ADOPTION: &str = "insert into adoptions \
+    (seq, repository, ruleset, commits, who, at_ms) values (?1, ?2, ?3, ?4, ?5, ?6)";
+pub(super) const ADD_ADOPTION_TIP: &str =
+    "insert into adoption_tips (seq, ref, commit_id) values (?1, ?2, ?3)";
+pub(super) const LIST_ADOPTIONS: &str = "select a.seq, s.name, a.commits, a.who, a.at_ms \
+    from adoptions a join rulesets s on s.ruleset = a.ruleset \
+    join repositories p on p.repository = a.repository where p.id = ?1 order by a.seq";
+pub(super) const LIST_ADOPTION_TIPS: &str = "select f.name, t.commit_id from adoption_tips t \
+    join refs f on f.ref = t.ref where t.seq = ?1 order by f.name";
+
+/// A page of the log in the direction of `reverse`, starting beyond `?1`. The conditions are built from
+/// fixed text; all values are bound.
+pub(super) fn log_page(reverse: bool, conditions: &[&str]) -> String {
+    let (beyond, order) = if reverse { ("seq < ?1", "desc") } else { ("seq > ?1", "asc") };
+    let mut sql = format!("select seq, hash, record from audit_log where {beyond}");
+    for (at, condition) in conditions.iter().enumerate() {
+        sql.push_str(&format!(" and {condition} ?{}", at + 3));
+    }
+    sql.push_str(&format!(" order by seq {order} limit ?2"));
+    sql
+}

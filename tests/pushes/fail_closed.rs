@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, Signal, kill_process_group, prlimit};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::Shutdown;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -298,7 +298,10 @@ fn n26_a_flood_of_refusals_is_recorded_without_its_lists_in_the_end() {
     let records = scene.gate.audit();
     let refused: Vec<_> = records.iter().filter(|record| record["outcome"] == "refuse").collect();
     assert_eq!(refused.len(), count, "every decision is on record");
-    let full = refused.iter().filter(|record| record["violations"].as_array().unwrap().len() == 2).count();
+    let full = refused
+        .iter()
+        .filter(|record| record["violations"].as_array().is_some_and(|all| all.len() == 2))
+        .count();
     assert!((1..count).contains(&full), "{full} of {count} are written in full");
     scene.push().assert_accepted();
     scene.gate.countersign(&["audit", "verify"]).ok();
@@ -354,6 +357,8 @@ fn a_state_that_was_taken_away_lets_nobody_in() {
     // The daemon holds the deleted file open: what it writes there would be gone with it.
     let push = run(scene.clone().push_command(&["main"]), b"");
     assert!(!push.status.success() && push.stderr.contains("could not decide"), "{}", push.stderr);
+    let (status, body) = scene.gate.get("/health");
+    assert!(status == 503 && body.contains("state_error"), "{body}");
 }
 
 #[test]
@@ -382,10 +387,45 @@ fn n27_a_record_that_was_rolled_back_is_undecided_until_somebody_adopts() {
     scene.push().assert_undecided("audit");
     let (status, body) = scene.gate.get("/health");
     assert_eq!(status, 503, "{body}");
+    let verified = scene.gate.countersign(&["audit", "verify"]);
+    assert_eq!(verified.code(), Some(1), "{}", verified.stdout);
+    // The daemon notices by itself that it was settled.
     scene.gate.adopt(&scene.bare).ok();
-    scene.gate.stop();
-    scene.gate.start();
     scene.push().assert_accepted();
+    scene.gate.countersign(&["audit", "verify"]).ok();
+    assert!(scene.gate.audit().iter().any(|record| record["kind"] == "recovered"));
+    let healthy = || scene.gate.get("/health").0 == 200;
+    wait_for("the health to be good again", Duration::from_secs(5), || healthy().then_some(()));
+}
+
+#[test]
+fn n10_an_accepted_push_that_git_refused_is_forgotten_after_a_day() {
+    let scene = Scene::new();
+    let update = scene.bare.join("hooks/update");
+    fs::write(&update, "#!/bin/sh\nexit 1\n").unwrap();
+    fs::set_permissions(&update, fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(!run(scene.clone().push_command(&["main"]), b"").status.success());
+    assert_eq!(scene.gate.last_decision()["outcome"], "accept", "the gate let it in, git did not");
+    fs::remove_file(&update).unwrap();
+    scene.gate.stop();
+    let database = || rusqlite::Connection::open(scene.gate.state().join("state.db")).unwrap();
+    let pending = || -> i64 {
+        database().query_row("select count(*) from pending_updates", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(pending(), 1);
+    scene.gate.start();
+    let elsewhere = || {
+        let work = scene.clone();
+        work.accepted(&["main:elsewhere"]);
+        work.accepted(&[":elsewhere"]);
+    };
+    elsewhere();
+    wait_for("all but the young one", Duration::from_secs(5), || (pending() == 1).then_some(()));
+    scene.gate.stop();
+    database().execute("update pending_updates set at_ms = at_ms - 25 * 3600 * 1000", []).unwrap();
+    scene.gate.start();
+    elsewhere();
+    wait_for("the old one to go", Duration::from_secs(5), || (pending() == 0).then_some(()));
 }
 
 fn copy_directory(from: &Path, to: &Path) {

@@ -4,6 +4,7 @@ use crate::support::clone::Push;
 use crate::support::gate::{Gate, PRODUCTION};
 use crate::support::sandbox::run;
 use crate::support::signers::Signer;
+use sha2::{Digest, Sha256};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -316,7 +317,7 @@ fn the_audit_log_tells_who_what_when_and_why() {
     there.accepted(&["main"]);
 
     let records = gate.audit();
-    let decisions: Vec<_> = records.iter().filter(|record| record["event"] == "decision").collect();
+    let decisions: Vec<_> = records.iter().filter(|record| record["kind"] == "decision").collect();
     assert_eq!(decisions.len(), 3, "{decisions:?}");
     let accepted = decisions[0].to_string();
     for part in ["accept", "infra/live", "refs/heads/main", &id, "alice", "SHA256:", "production"] {
@@ -332,7 +333,36 @@ fn the_audit_log_tells_who_what_when_and_why() {
 
     let one = gate.countersign(&["audit", "log", "--repository", "infra/other"]).ok().stdout;
     assert!(one.contains("infra/other") && !one.contains("infra/live"), "{one}");
+    let json = |arguments: &[&str]| {
+        let ran = gate.countersign(&[&["audit", "log", "--format", "json"], arguments].concat()).ok();
+        ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<serde_json::Value>>()
+    };
+    assert_eq!(json(&[]).len(), records.len(), "one line a record");
+    assert_eq!(json(&["--request", request]).len(), 1);
+    assert_eq!(json(&["--outcome", "refuse"]).len(), 1);
+    assert_eq!(json(&["--outcome", "refuse", "--ref", "refs/heads/main"]).len(), 1);
+    assert_eq!(json(&["--outcome", "refuse", "--ref", "refs/heads/other"]).len(), 0);
+    assert_eq!(json(&["--since", "2999-01-01T00:00:00Z"]).len(), 0);
+    assert_eq!(json(&["--until", "2999-01-01T00:00:00Z"]).len(), records.len());
+    let two = json(&["--repository", "infra/live", "--limit", "2"]);
+    let all = json(&["--repository", "infra/live"]);
+    assert_eq!(two, all[all.len() - 2..], "the last two, oldest first");
+    assert_eq!(gate.countersign(&["audit", "log", "--repository", "nowhere"]).code(), Some(2));
+    assert_eq!(gate.countersign(&["audit", "log", "--since", "yesterday"]).code(), Some(2));
+    let raw = gate.sandbox.git(&bare, &["cat-file", "commit", &id]).ok().stdout;
+    let digest: String = Sha256::digest(raw.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(decisions[0]["commits"][0]["sha256"], digest, "of the bytes that were judged");
+
     let last = gate.countersign(&["audit", "log", "--limit", "1", "--format", "json"]).ok().stdout;
     assert!(!last.contains(&unsigned), "{last}");
-    gate.countersign(&["audit", "verify"]).ok();
+    let verified = gate.countersign(&["audit", "verify", "--format", "json"]).ok();
+    let verified: serde_json::Value = serde_json::from_str(&verified.stdout).unwrap();
+    let head = verified["head"].as_str().unwrap();
+    gate.countersign(&["audit", "verify", "--known", head]).ok();
+    let (seq, hash) = head.split_once(':').unwrap();
+    let later = format!("{}:{hash}", seq.parse::<u64>().unwrap() + 1000);
+    assert_eq!(gate.countersign(&["audit", "verify", "--known", &later]).code(), Some(1));
+    let forged = format!("{seq}:{}", "0".repeat(64));
+    assert_eq!(gate.countersign(&["audit", "verify", "--known", &forged]).code(), Some(1));
+    assert_eq!(gate.countersign(&["audit", "verify", "--known", "nonsense"]).code(), Some(2));
 }

@@ -265,7 +265,7 @@ fn n03_names_are_physical_however_the_path_is_written() {
     let url = link.join("infra/../infra/live.git");
     let work = work.over(url.to_str().unwrap().to_owned(), "false");
     work.push(&["main"]).assert_refused(&["unsigned-commit"]);
-    assert_eq!(scene.gate.last_decision()["repository"], "infra/live");
+    assert_eq!(scene.gate.last_decision()["repository"]["name"], "infra/live");
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn n03_a_repository_with_a_work_tree_is_named_without_its_git_directory() {
         let work = work.over(path.to_str().unwrap().to_owned(), "false");
         work.commit(None, "OPS-3: unsigned");
         work.push(&["main"]).assert_refused(&["unsigned-commit"]);
-        assert_eq!(scene.gate.last_decision()["repository"], "infra/tree");
+        assert_eq!(scene.gate.last_decision()["repository"]["name"], "infra/tree");
     }
     let work = scene.gate.clone_of(&tree.join(".git"));
     work.commit(Some(&scene.alice), "OPS-4: signed");

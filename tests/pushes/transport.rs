@@ -153,7 +153,7 @@ fn n21_the_daemon_runs_under_its_own_account() {
     work.push(&["main"]).assert_refused(&["unsigned-commit"]);
     let state = fs::metadata(gate.state()).unwrap();
     assert_eq!(state.permissions().mode() & 0o077, 0, "nobody else can look at the state");
-    assert_eq!(gate.last_decision()["peer_uid"], 0);
+    assert_eq!(gate.last_decision()["peer"]["uid"], 0);
     gate.stop();
 }
 

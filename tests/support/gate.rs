@@ -322,7 +322,7 @@ impl Gate {
     /// The newest record of a decision.
     pub fn last_decision(&self) -> serde_json::Value {
         let records = self.audit();
-        let mut decisions = records.into_iter().filter(|record| record["event"] == "decision");
+        let mut decisions = records.into_iter().filter(|record| record["kind"] == "decision");
         decisions.next_back().expect("there is a decision on record")
     }
 }

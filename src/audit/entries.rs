@@ -1,0 +1,454 @@
+//! The parts that records are made of.
+
+use crate::domain::{ObjectId, Pusher, RefName, RefUpdate, RepositoryRef, UpdateKind, text};
+use serde::{Deserialize, Serialize};
+
+/// Longest single text in a record, in characters; longer ones end in an ellipsis.
+pub const MAX_TEXT: usize = 512;
+/// `text` cut to [`MAX_TEXT`] characters. It must be escaped already.
+pub fn capped(text: &str) -> String {
+    match text.char_indices().nth(MAX_TEXT) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+/// How a decision ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The push was let in.
+    Accept,
+    /// Policy said no.
+    Refuse,
+    /// The gate could not tell; the push was not let in either.
+    Undecided,
+}
+
+impl Outcome {
+    /// The word in the record.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Outcome::Accept => "accept",
+            Outcome::Refuse => "refuse",
+            Outcome::Undecided => "undecided",
+        }
+    }
+}
+
+/// A repository, as records name it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepositoryEntry {
+    /// The stable identity (N3).
+    pub id: String,
+    /// The name at that time.
+    pub name: String,
+}
+
+impl From<&RepositoryRef> for RepositoryEntry {
+    fn from(repository: &RepositoryRef) -> Self {
+        RepositoryEntry { id: repository.id.0.clone(), name: text::escape(repository.name.as_bytes()) }
+    }
+}
+
+/// Who pushed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "identity", rename_all = "kebab-case")]
+pub enum PusherEntry {
+    /// Nobody vouches for an identity.
+    Unknown,
+    /// The server's account.
+    Known {
+        /// The account's name, escaped.
+        name: String,
+        /// Which variable said so.
+        source: String,
+    },
+}
+
+impl From<&Pusher> for PusherEntry {
+    fn from(pusher: &Pusher) -> Self {
+        match pusher {
+            Pusher::Unknown => PusherEntry::Unknown,
+            Pusher::Known { name, source } => PusherEntry::Known {
+                name: text::escape_short(name.as_bytes(), MAX_TEXT),
+                source: (*source).to_owned(),
+            },
+        }
+    }
+}
+
+/// Where the request came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// `unix`, `standalone`, `webhook`, `sweep`.
+    pub transport: String,
+    /// The user id of the process at the other end of the socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// Where the pusher came from, as the server's variables say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+}
+
+/// Why a ref's update ended as it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Coverage {
+    /// At least one enforcing ruleset judged it.
+    Ruleset,
+    /// No enforcing ruleset covers it, and the configuration lets such refs in (N2).
+    UncoveredAccept,
+    /// No enforcing ruleset covers it, and the configuration refuses such refs (N2).
+    UncoveredRefuse,
+    /// It was never judged, because the decision ended before.
+    NotJudged,
+}
+
+impl Coverage {
+    /// The word in the record.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Coverage::Ruleset => "ruleset",
+            Coverage::UncoveredAccept => "uncovered-accept",
+            Coverage::UncoveredRefuse => "uncovered-refuse",
+            Coverage::NotJudged => "not-judged",
+        }
+    }
+}
+
+/// A ruleset that judged a ref.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JudgedBy {
+    /// The ruleset.
+    pub name: String,
+    /// `enforce`, `evaluate`.
+    pub enforcement: String,
+    /// How many commits the update introduced for it (N7).
+    pub introduced: u64,
+    /// How many violations it found, whether the record still lists them or not.
+    pub violations: u64,
+}
+
+/// One ref update of a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefEntry {
+    /// Full name, escaped.
+    #[serde(rename = "ref")]
+    pub name: String,
+    /// Old id as claimed; absent for "nothing".
+    pub old: Option<String>,
+    /// New id; absent for "nothing".
+    pub new: Option<String>,
+    /// `create`, `update`, `force`, `delete`; absent where that was never found out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Why it ended as it did.
+    pub coverage: Coverage,
+    /// Which rulesets judged it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rulesets: Vec<JudgedBy>,
+}
+
+impl RefEntry {
+    /// An entry for `update`, without rulesets.
+    pub fn new(update: &RefUpdate, kind: Option<UpdateKind>, coverage: Coverage) -> Self {
+        RefEntry {
+            name: update.name.to_string(),
+            old: update.old.map(|id| id.to_string()),
+            new: update.new.map(|id| id.to_string()),
+            kind: kind.map(|kind| kind.name().to_owned()),
+            coverage,
+            rulesets: Vec::new(),
+        }
+    }
+
+    /// Adds a ruleset that judged it.
+    #[must_use]
+    pub fn judged_by(mut self, name: &str, enforcement: &str, introduced: u64, violations: u64) -> Self {
+        let (name, enforcement) = (capped(name), enforcement.to_owned());
+        self.rulesets.push(JudgedBy { name, enforcement, introduced, violations });
+        self
+    }
+}
+
+/// One commit or tag of a decision and its signature.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectEntry {
+    /// Its id.
+    pub id: String,
+    /// SHA-256 of the bytes that were verified, because the id may be SHA-1 only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The principal that signed, where one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
+    /// Fingerprint of the key, or what the signature names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// `openpgp`, `ssh`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<String>,
+    /// What the signature turned out to be: `verified`, `unsigned`, `bad`, …
+    pub status: String,
+}
+
+impl ObjectEntry {
+    /// An entry with a status and nothing else.
+    pub fn new(id: &ObjectId, status: &str) -> Self {
+        ObjectEntry { id: id.to_string(), status: capped(status), ..ObjectEntry::default() }
+    }
+
+    /// Adds which key signed.
+    #[must_use]
+    pub fn key(mut self, scheme: &str, fingerprint: &str) -> Self {
+        self.scheme = Some(scheme.to_owned());
+        self.fingerprint = Some(capped(fingerprint));
+        self
+    }
+
+    /// Adds whose key it is.
+    #[must_use]
+    pub fn signer(mut self, principal: &str) -> Self {
+        self.signer = Some(capped(principal));
+        self
+    }
+
+    /// Adds the SHA-256 of the object's bytes.
+    #[must_use]
+    pub fn sha256(mut self, digest: [u8; 32]) -> Self {
+        self.sha256 = Some(data_encoding::HEXLOWER.encode(&digest));
+        self
+    }
+}
+
+/// A rule that was broken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViolationEntry {
+    /// The rule's name.
+    pub rule: String,
+    /// The ref that it is about.
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The commit that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The tag object that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// What was found.
+    pub seen: String,
+    /// What the rule asks for.
+    pub wanted: String,
+    /// Which rulesets have the rule.
+    pub rulesets: Vec<String>,
+}
+
+impl ViolationEntry {
+    /// A violation of `rule`, without a subject. The texts are capped.
+    pub fn new(rule: &str, seen: &str, wanted: &str, rulesets: &[String]) -> Self {
+        ViolationEntry {
+            rule: rule.to_owned(),
+            seen: capped(seen),
+            wanted: capped(wanted),
+            rulesets: rulesets.to_vec(),
+            ..ViolationEntry::default()
+        }
+    }
+
+    /// Says which ref it is about.
+    #[must_use]
+    pub fn on_ref(mut self, name: &RefName) -> Self {
+        self.reference = Some(name.to_string());
+        self
+    }
+
+    /// Says which commit it is about.
+    #[must_use]
+    pub fn on_commit(mut self, id: &ObjectId) -> Self {
+        self.commit = Some(id.to_string());
+        self
+    }
+
+    /// Says which tag object it is about.
+    #[must_use]
+    pub fn on_tag(mut self, id: &ObjectId) -> Self {
+        self.tag = Some(id.to_string());
+        self
+    }
+}
+
+/// A violation that a bypass waived (N19).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaiverEntry {
+    /// What was waived.
+    #[serde(flatten)]
+    pub violation: ViolationEntry,
+    /// Who waived it.
+    pub by: String,
+    /// The reason that was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Why a decision could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultEntry {
+    /// A stable word.
+    pub code: String,
+    /// A sentence for the operator.
+    pub message: String,
+}
+
+/// How many entries were left out of each list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Truncated {
+    /// Refs (never of an accepted push).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub refs: u64,
+    /// Commits.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub commits: u64,
+    /// Tags.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tags: u64,
+    /// Violations.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub violations: u64,
+    /// Violations that rulesets under evaluation found.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub advisory: u64,
+    /// Waivers.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waivers: u64,
+    /// Push options.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub push_options: u64,
+}
+
+impl Truncated {
+    /// All of them together.
+    pub const fn total(&self) -> u64 {
+        self.refs
+            + self.commits
+            + self.tags
+            + self.violations
+            + self.advisory
+            + self.waivers
+            + self.push_options
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        *self == Truncated::default()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// How an applied update came to be known (N10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// Our `post-receive` hook said so.
+    PostReceive,
+    /// The ref was seen at that value.
+    Seen,
+}
+
+/// One ref that was applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedRef {
+    /// Full name, escaped.
+    #[serde(rename = "ref")]
+    pub name: String,
+    /// The id it holds now; absent for a deletion.
+    pub new: Option<String>,
+}
+
+/// Accepted updates of one request were applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedEntry {
+    /// The request that was accepted.
+    pub request_id: String,
+    /// In which repository.
+    pub repository: RepositoryEntry,
+    /// How that is known.
+    pub how: How,
+    /// Which refs.
+    pub refs: Vec<AppliedRef>,
+}
+
+/// A ref and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tip {
+    /// Full name, escaped.
+    #[serde(rename = "ref")]
+    pub name: String,
+    /// The id.
+    pub id: String,
+}
+
+/// An adopted base.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptEntry {
+    /// Where.
+    pub repository: RepositoryEntry,
+    /// For which ruleset.
+    pub ruleset: String,
+    /// The tips, in the order of their names; the first ones where there are too many for a record.
+    pub tips: Vec<Tip>,
+    /// How many tips there are in all.
+    pub tips_total: u64,
+    /// SHA-256 over all tips: `<id> <ref>\n`, sorted by ref.
+    pub tips_digest: String,
+    /// How many commits became trusted.
+    pub commits: u64,
+    /// Who did it.
+    pub who: String,
+}
+
+/// Something happened to the service itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceEntry {
+    /// The program's version.
+    pub version: String,
+    /// Digest of the configuration in force afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<String>,
+    /// Digest of the keyring in force afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keyring: Option<String>,
+    /// What went wrong; absent where nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl ServiceEntry {
+    /// An entry of this build's version.
+    pub fn new(configuration: Option<&str>, keyring: Option<&str>, error: Option<&str>) -> Self {
+        ServiceEntry {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            configuration: configuration.map(str::to_owned),
+            keyring: keyring.map(str::to_owned),
+            error: error.map(capped),
+        }
+    }
+}
+
+/// A rolled-back state was accepted by somebody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveredEntry {
+    /// Who.
+    pub who: String,
+    /// What had been found.
+    pub finding: String,
+    /// The record that was known to have existed, where the mark could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_seq: Option<u64>,
+    /// Its hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_hash: Option<String>,
+}
