@@ -325,6 +325,7 @@ impl Case {
                 tip_kind: new.map(|_| ObjectKind::Commit),
                 tags: Vec::new(),
                 introduced,
+                builds_on: HashMap::new(),
                 own_ref: HashSet::new(),
             }
         });
@@ -531,6 +532,7 @@ fn single(refuse: &toml::Table, word: &str, by: Option<&str>) -> Verdict {
         tip_kind: Some(ObjectKind::Commit),
         tags: Vec::new(),
         introduced: HashMap::from([(0, vec![made.id])]),
+        builds_on: HashMap::new(),
         own_ref: HashSet::new(),
     };
     let commits = HashMap::from([(made.id, made)]);

@@ -70,6 +70,7 @@ fn grant(name: &str, ruleset: &str, scope: Scope, new: u64, introduced: &[u64]) 
         ruleset: ruleset.into(),
         scope,
         introduced: introduced.iter().copied().map(id).collect(),
+        builds_on: Vec::new(),
     }
 }
 
@@ -585,6 +586,7 @@ fn deletions_and_empty_grants_are_on_record() {
         ruleset: "p".into(),
         scope: Scope::Shared,
         introduced: vec![],
+        builds_on: Vec::new(),
     };
     accept(&store, 1, std::slice::from_ref(&gone), &[grant]).unwrap();
     store.mark_applied(&repository(), &[(request(1), reference("main"))], How::Seen).unwrap();
@@ -992,6 +994,7 @@ fn figures(refs: u64, commits: u64, walks: u64) {
             ruleset: "p".into(),
             scope: Scope::Shared,
             introduced: vec![id(commits)],
+            builds_on: Vec::new(),
         })
         .collect();
     let begin = Instant::now();
@@ -1054,4 +1057,28 @@ fn ten_thousand_refs_and_group_commit() {
         figures(10_000, 50_000, 200);
         appends(640);
     }
+}
+
+#[test]
+fn n10_a_grant_that_builds_on_what_was_not_applied_lapses() {
+    let dir = state();
+    let store = open(dir.path());
+    let (first, second) = ("refs/heads/a", "refs/heads/b");
+    let grants = || {
+        let mut later = grant(second, "strict", Scope::Shared, 12, &[12]);
+        later.builds_on = vec![id(11)];
+        vec![grant(first, "strict", Scope::Shared, 11, &[10, 11]), later]
+    };
+    let updates = [update(first, 11), update(second, 12)];
+    let accepted =
+        |commit| store.is_accepted(&repository(), "strict", &reference(second), &id(commit)).unwrap();
+
+    accept(&store, 1, &updates, &grants()).unwrap();
+    store.mark_applied(&repository(), &[(request(1), reference(second))], How::Seen).unwrap();
+    assert!(!accepted(12), "its history was never applied");
+
+    accept(&store, 2, &updates, &grants()).unwrap();
+    let both = [(request(2), reference(second)), (request(2), reference(first))];
+    store.mark_applied(&repository(), &both, How::PostReceive).unwrap();
+    assert!(accepted(10) && accepted(11) && accepted(12), "in whatever order they are named");
 }

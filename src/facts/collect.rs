@@ -1,6 +1,6 @@
 //! From updates and a repository to [`PushFacts`].
 
-use super::introduced::{self, Introduced, ParentCache, Standing};
+use super::introduced::{self, Introduced, ParentCache, Standing, Stop};
 use super::judge::Judge;
 use super::updates::malformed;
 use super::{Budget, CollectError, Frontier, Updates};
@@ -57,6 +57,7 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
     let mut collector = Collector {
         judge: Judge::new(inputs.repository, inputs.keyring, inputs.limits, &inputs.context),
         parents: ParentCache::new(),
+        walked: HashMap::new(),
         inputs: &inputs,
         faults: Vec::new(),
         present: None,
@@ -74,6 +75,9 @@ struct Collector<'a> {
     inputs: &'a Inputs<'a>,
     judge: Judge<'a>,
     parents: ParentCache,
+    /// For each ruleset, the commits that it judges for earlier refs of this push. A history that many
+    /// refs share is walked and judged once.
+    walked: HashMap<usize, HashSet<ObjectId>>,
     faults: Vec<BuiltinFault>,
     /// The repository's refs, read at most once.
     present: Option<Vec<(RefName, ObjectId)>>,
@@ -125,6 +129,7 @@ impl Collector<'_> {
             tip_kind: None,
             tags: Vec::new(),
             introduced: HashMap::new(),
+            builds_on: HashMap::new(),
             own_ref: HashSet::new(),
         };
         let Some(new) = update.new else { return Ok(facts) };
@@ -143,7 +148,7 @@ impl Collector<'_> {
         for index in covering {
             let ruleset = &inputs.policy.rulesets[index];
             if let (true, Some(tip)) = (ruleset.judges_commits(), tip) {
-                let walked = self.introduced(ruleset, &facts.name, tip, &shown)?;
+                let walked = self.introduced(index, &facts.name, tip, &shown)?;
                 descends |= facts.current.is_some_and(|current| {
                     walked.boundary.contains(&current) || walked.commits.contains(&current)
                 });
@@ -151,6 +156,7 @@ impl Collector<'_> {
                     facts.own_ref.insert(index);
                 }
                 facts.introduced.insert(index, walked.commits);
+                facts.builds_on.insert(index, walked.builds_on);
             }
         }
         let walked = facts
@@ -263,12 +269,13 @@ impl Collector<'_> {
 
     fn introduced(
         &mut self,
-        ruleset: &Ruleset,
+        index: usize,
         name: &RefName,
         tip: ObjectId,
         shown: &str,
     ) -> Result<Introduced, CollectError> {
         let inputs = self.inputs;
+        let ruleset = &inputs.policy.rulesets[index];
         let enforced = ruleset.enforcement == Enforcement::Enforce;
         let has_record = inputs.frontier.has_record(&ruleset.name)?;
         if enforced && !has_record && self.covers_history(ruleset)? {
@@ -278,16 +285,20 @@ impl Collector<'_> {
                 path: inputs.repository.common_dir().display().to_string(),
             });
         }
-        let accepted = |id: &ObjectId| {
+        let in_this_push = self.walked.get(&index);
+        let stop = |id: &ObjectId| {
+            if in_this_push.is_some_and(|walked| walked.contains(id)) {
+                return Ok(Some(Stop::InThisPush));
+            }
             if has_record && let Some(standing) = inputs.frontier.standing(&ruleset.name, name, id)? {
-                return Ok(Some(standing));
+                return Ok(Some(Stop::Judged(standing)));
             }
             // A ruleset that is only evaluated refuses nothing and gets no record, so it looks at what the
             // push brings: to judge a whole history at every push would teach nobody anything.
             let advisory = !enforced && !has_record;
             let known =
                 advisory && !inputs.repository.objects().find(id)?.is_some_and(|found| found.in_quarantine);
-            Ok(known.then_some(Standing::Shared))
+            Ok(known.then_some(Stop::Judged(Standing::Shared)))
         };
         let (judge, cache) = (&mut self.judge, &mut self.parents);
         let mut cut_by_absence = Vec::new();
@@ -317,13 +328,16 @@ impl Collector<'_> {
                 }
             }
         };
-        let mut walked =
-            introduced::walk(tip, inputs.limits.commits, &inputs.budget, &accepted, &mut parents)?;
+        let mut walked = introduced::walk(tip, inputs.limits.commits, &inputs.budget, &stop, &mut parents)?;
         for (child, id) in cut_by_absence {
             self.faults.push(cut(shown, child, id));
         }
         // What is nowhere is no commit to judge; the fault above refuses the push for it.
         walked.commits.retain(|id| !absent.contains(id));
+        // What counts for one ref only cannot stand in for another one's history (N8).
+        if !walked.own_ref {
+            self.walked.entry(index).or_default().extend(&walked.commits);
+        }
         if walked.cut && enforced {
             self.faults.push(too_large(
                 shown,

@@ -36,14 +36,28 @@ pub(super) struct Introduced {
     pub(super) boundary: HashSet<ObjectId>,
     /// One of those counts for this ref only. What stands on it counts for no other ref either (N8).
     pub(super) own_ref: bool,
+    /// Those of the boundary that another ref of the same push introduces.
+    pub(super) builds_on: Vec<ObjectId>,
     /// The walk stopped at the limit: there are more.
     pub(super) cut: bool,
 }
 
+/// Why a walk stops at a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// It is on record as judged.
+    Judged(Standing),
+    /// An earlier ref of this push introduces it, for the same ruleset: it is judged there.
+    InThisPush,
+}
+
 impl Introduced {
-    fn stop_at(&mut self, commit: ObjectId, standing: Standing) {
+    fn stop_at(&mut self, commit: ObjectId, stop: Stop) {
         self.boundary.insert(commit);
-        self.own_ref |= standing == Standing::OwnRef;
+        match stop {
+            Stop::Judged(standing) => self.own_ref |= standing == Standing::OwnRef,
+            Stop::InThisPush => self.builds_on.push(commit),
+        }
     }
 }
 
@@ -59,13 +73,13 @@ pub(super) fn walk(
     tip: ObjectId,
     limit: usize,
     budget: &Budget<'_>,
-    accepted: &dyn Fn(&ObjectId) -> Result<Option<Standing>, CollectError>,
+    stop: &dyn Fn(&ObjectId) -> Result<Option<Stop>, CollectError>,
     parents: &mut Parents<'_>,
 ) -> Result<Introduced, CollectError> {
     let mut out = Introduced::default();
     let mut seen: HashSet<ObjectId> = HashSet::from([tip]);
-    if let Some(standing) = accepted(&tip)? {
-        out.stop_at(tip, standing);
+    if let Some(stop) = stop(&tip)? {
+        out.stop_at(tip, stop);
         return Ok(out);
     }
     // Depth first with an explicit stack: a commit is put out once all its parents are.
@@ -81,8 +95,8 @@ pub(super) fn walk(
                 if !seen.insert(parent) {
                     continue;
                 }
-                if let Some(standing) = accepted(&parent)? {
-                    out.stop_at(parent, standing);
+                if let Some(stop) = stop(&parent)? {
+                    out.stop_at(parent, stop);
                     continue;
                 }
                 if out.commits.len() + stack.len() >= limit {
@@ -125,7 +139,7 @@ mod tests {
         let accepted = |c: &ObjectId| {
             let among = |list: &[u8]| list.iter().any(|n| id(*n) == *c);
             let own = among(own).then_some(Standing::OwnRef);
-            Ok(if among(shared) { Some(Standing::Shared) } else { own })
+            Ok(if among(shared) { Some(Standing::Shared) } else { own }.map(Stop::Judged))
         };
         let mut parents = |_: Option<&ObjectId>, c: &ObjectId| {
             let found = history.iter().find(|(n, _)| id(*n) == *c).expect("the test's history is complete");

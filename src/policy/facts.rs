@@ -40,8 +40,11 @@ pub struct RefFacts {
     /// The annotated tags between the new tip and what it finally points at, outermost first.
     pub tags: Vec<TagFacts>,
     /// For each covering ruleset (by its index), the commits it has not judged yet, parents before
-    /// children (N7). Empty for rulesets without commit rules.
+    /// children (N7), less those that an earlier ref of the push introduces. Empty for rulesets without
+    /// commit rules.
     pub introduced: HashMap<usize, Vec<ObjectId>>,
+    /// For each covering ruleset, the commits of those earlier refs that this one stands on.
+    pub builds_on: HashMap<usize, Vec<ObjectId>>,
     /// The rulesets for which those stand on commits that count for this ref only, and so count for no
     /// other ref themselves (N8).
     pub own_ref: HashSet<usize>,

@@ -138,6 +138,7 @@ fn grants(policy: &policy::Rulesets, refs: &[RefFacts]) -> Vec<Grant> {
                     ruleset: ruleset.name.clone(),
                     scope: if reference.own_ref.contains(index) { Scope::OwnRef } else { Scope::Shared },
                     introduced: introduced.clone(),
+                    builds_on: reference.builds_on.get(index).cloned().unwrap_or_default(),
                 });
             }
         }
@@ -218,6 +219,7 @@ mod tests {
             tip_kind: Some(ObjectKind::Commit),
             tags: Vec::new(),
             introduced: HashMap::from([(0, vec![new]), (1, vec![new]), (2, vec![new])]),
+            builds_on: HashMap::new(),
             own_ref: HashSet::from([1]),
         };
         let mut granted = grants(&policy, &[facts]);

@@ -37,9 +37,14 @@ pub struct Grant {
     pub ruleset: String,
     /// For which refs the commits count (N8).
     pub scope: Scope,
-    /// Every commit that is reachable from `new` and was not accepted before. Their parents must all be
-    /// here or accepted already: the set is closed under ancestry, and walks rely on that.
+    /// Every commit that is reachable from `new`, was not accepted before and is in no earlier grant of
+    /// the decision for this ruleset. Their parents must all be here, in `builds_on` or accepted
+    /// already: the set is closed under ancestry, and walks rely on that.
     pub introduced: Vec<ObjectId>,
+    /// Commits of earlier grants of the decision for this ruleset that these stand on. Should the refs
+    /// of those not be applied, this grant lapses and its commits are judged again: refs of one push may
+    /// share a history without each of them listing it.
+    pub builds_on: Vec<ObjectId>,
 }
 
 /// An accepted update that is not known to be applied.
@@ -153,14 +158,15 @@ impl Store {
             let Some((repository, name)) = txn.repository(&id)? else { return Ok(0) };
             let mut applied: BTreeMap<&str, Vec<AppliedRef>> = BTreeMap::new();
             let mut count = 0;
-            let mut done = HashSet::new();
+            let mut due = Vec::new();
             for (request, reference) in &updates {
-                if let Some(new) = txn.apply(repository, request.as_str(), reference, &mut done)? {
+                if let Some(new) = txn.apply(repository, request.as_str(), reference, &mut due)? {
                     let entry = AppliedRef { name: reference.to_string(), new: new.map(|id| id.to_string()) };
                     applied.entry(request.as_str()).or_default().push(entry);
                     count += 1;
                 }
             }
+            txn.settle(due)?;
             let entry = RepositoryEntry { id: id.clone(), name: text::escape(name.as_bytes()) };
             txn.append_applied(&entry, applied, how)?;
             Ok(count)
@@ -222,6 +228,19 @@ impl Store {
             Ok(stale.len())
         })
     }
+}
+
+/// A grant whose update was applied.
+struct Due {
+    /// Decision and list: the order in which grants build on each other.
+    order: (i64, i64),
+    ruleset: i64,
+    reference: i64,
+    scope: Scope,
+    /// Packed ids.
+    commits: Vec<u8>,
+    /// Packed ids.
+    builds_on: Vec<u8>,
 }
 
 /// Every grant belongs to an update, and no ref moves twice.
@@ -315,19 +334,20 @@ impl Txn<'_> {
                     number
                 }
             };
-            self.run(q::ADD_GRANT, params![seq, reference, ruleset, grant.scope.column(), list])?;
+            let builds_on = pack(&grant.builds_on)?;
+            self.run(q::ADD_GRANT, params![seq, reference, ruleset, grant.scope.column(), list, builds_on])?;
         }
         Ok(())
     }
 
-    /// Applies one pending update; `None` where it is not pending, else its new value. `done` has the
-    /// shared lists that were already inserted in this transaction.
+    /// Applies one pending update; `None` where it is not pending, else its new value. What it was granted
+    /// is put into `due`.
     fn apply(
         &self,
         repository: i64,
         request: &str,
         reference: &RefName,
-        done: &mut HashSet<(i64, i64, i64)>,
+        due: &mut Vec<Due>,
     ) -> Result<Option<Option<ObjectId>>, StoreError> {
         let Some(reference) = self.find_ref(repository, reference)? else { return Ok(None) };
         let step = "apply a pending update";
@@ -344,22 +364,17 @@ impl Txn<'_> {
             .connection
             .prepare_cached(q::GRANTS_OF)
             .and_then(|mut s| {
-                s.query_map([seq, reference], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-                    .collect::<Result<Vec<(i64, i64, i64)>, _>>()
+                s.query_map([seq, reference], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+                    .collect::<Result<Vec<(i64, i64, i64, Vec<u8>)>, _>>()
             })
             .map_err(sql(step))?;
-        for (ruleset, scope, list) in grants {
+        for (ruleset, scope, list, builds_on) in grants {
             self.run(q::RULESET_ON_RECORD, [ruleset])?;
             let scope = Scope::from_column(scope);
-            if scope == Scope::Shared && !done.insert((seq, list, ruleset)) {
-                continue;
-            }
-            let packed: Vec<u8> = self
+            let commits: Vec<u8> = self
                 .value(q::LIST_IDS, [seq, list])?
                 .ok_or_else(|| StoreError::Damaged("a grant lost its commits".to_owned()))?;
-            for commit in unpack(&packed)? {
-                self.accept(ruleset, commit, reference, scope)?;
-            }
+            due.push(Due { order: (seq, list), ruleset, reference, scope, commits, builds_on });
         }
         self.run(q::SET_TIP, params![reference, new])?;
         // Older decisions about this ref can no longer be applied.
@@ -374,6 +389,33 @@ impl Txn<'_> {
             self.drop_pending(seq, reference)?;
         }
         Ok(Some(new.as_deref().map(object_id).transpose()?))
+    }
+
+    /// Makes frontier of what applied updates were granted. Lists were numbered in the order of the
+    /// decision, so what a grant builds on comes before it; a grant that builds on something that was not
+    /// applied lapses, since its commits would not be closed under ancestry.
+    fn settle(&self, mut due: Vec<Due>) -> Result<(), StoreError> {
+        due.sort_by_key(|grant| grant.order);
+        let mut done = HashSet::new();
+        for grant in due {
+            let Due { order, ruleset, reference, scope, .. } = grant;
+            if scope == Scope::Shared && !done.insert((order, ruleset)) {
+                continue;
+            }
+            let mut closed = true;
+            for commit in unpack(&grant.builds_on)? {
+                let step = "look up an accepted commit";
+                let mut statement = self.connection.prepare_cached(q::SCOPE_OF).map_err(sql(step))?;
+                closed &= statement.exists(params![ruleset, commit, reference]).map_err(sql(step))?;
+            }
+            if !closed {
+                continue;
+            }
+            for commit in unpack(&grant.commits)? {
+                self.accept(ruleset, commit, reference, scope)?;
+            }
+        }
+        Ok(())
     }
 
     fn drop_pending(&self, seq: i64, reference: i64) -> Result<(), StoreError> {

@@ -68,6 +68,8 @@ create table pending_grants (
     ruleset    integer not null references rulesets (ruleset),
     scope      integer not null,
     list       integer not null,
+    -- Commits of other grants of this decision that these stand on: packed like a list.
+    builds_on  blob not null,
     primary key (seq, ref, ruleset)
 ) without rowid;
 -- Lists of commits; refs of one push that introduce the same commits share one.
@@ -165,7 +167,7 @@ pub(super) const ACCEPT: &str = "insert into accepted_commits (ruleset, commit_i
 pub(super) const ADD_PENDING: &str = "insert into pending_updates \
     (seq, ref, repository, request_id, old_id, new_id, at_ms) values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 pub(super) const ADD_GRANT: &str =
-    "insert into pending_grants (seq, ref, ruleset, scope, list) values (?1, ?2, ?3, ?4, ?5)";
+    "insert into pending_grants (seq, ref, ruleset, scope, list, builds_on) values (?1, ?2, ?3, ?4, ?5, ?6)";
 pub(super) const ADD_LIST: &str = "insert into pending_lists (seq, list, ids) values (?1, ?2, ?3)";
 pub(super) const LIST_PENDING: &str = "select u.request_id, f.name, u.old_id, u.new_id \
     from pending_updates u join refs f on f.ref = u.ref join repositories p on p.repository = u.repository \
@@ -173,7 +175,7 @@ pub(super) const LIST_PENDING: &str = "select u.request_id, f.name, u.old_id, u.
 pub(super) const FIND_PENDING: &str = "select seq, new_id from pending_updates \
     where repository = ?1 and request_id = ?2 and ref = ?3 order by seq desc limit 1";
 pub(super) const GRANTS_OF: &str =
-    "select ruleset, scope, list from pending_grants where seq = ?1 and ref = ?2";
+    "select ruleset, scope, list, builds_on from pending_grants where seq = ?1 and ref = ?2";
 pub(super) const LIST_IDS: &str = "select ids from pending_lists where seq = ?1 and list = ?2";
 /// A pending update and all older ones of its ref.
 pub(super) const PENDING_UP_TO: &str = "select seq from pending_updates where ref = ?1 and seq <= ?2";

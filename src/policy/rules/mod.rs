@@ -61,7 +61,8 @@ pub trait Rule: Debug + Send + Sync {
         false
     }
 
-    /// Judges one introduced commit.
+    /// Judges one introduced commit. Whether it is a violation must not depend on the ref: a commit that
+    /// several refs introduce is judged once, and counts as judged for all refs of the ruleset then.
     fn check_commit(&self, commit: &CommitFacts, reference: &RefFacts, ruleset: &Ruleset) -> Option<Finding> {
         let _ = (commit, reference, ruleset);
         None
