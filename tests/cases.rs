@@ -130,7 +130,7 @@ fn principal(name: &str) -> Arc<Principal> {
         "bob" => (PrincipalKind::Person, &["sre", "web"]),
         "mallory" => (PrincipalKind::Person, &[]),
         "renovate" => (PrincipalKind::Bot, &["automation"]),
-        "helper" => (PrincipalKind::Agent, &["automation"]),
+        "autofix" => (PrincipalKind::Agent, &["automation"]),
         "web-flow" => (PrincipalKind::Forge, &[]),
         other => panic!("nobody is called `{other}`"),
     };
@@ -329,7 +329,7 @@ impl Case {
             }
         });
         let refs = refs.collect();
-        PushFacts { context: context(), refs, commits, faults: Vec::new() }
+        PushFacts { context: context(), refs, commits, faults: Vec::new(), object_faults: HashMap::new() }
     }
 
     /// `{name}` in an expectation is the short id of that commit.
@@ -534,7 +534,13 @@ fn single(refuse: &toml::Table, word: &str, by: Option<&str>) -> Verdict {
         own_ref: HashSet::new(),
     };
     let commits = HashMap::from([(made.id, made)]);
-    let facts = PushFacts { context: context(), refs: vec![reference], commits, faults: Vec::new() };
+    let facts = PushFacts {
+        context: context(),
+        refs: vec![reference],
+        commits,
+        faults: Vec::new(),
+        object_faults: HashMap::new(),
+    };
     evaluate(&facts, &policy)
 }
 
@@ -610,8 +616,13 @@ fn only_verified_counts() {
 #[test]
 fn nothing_is_not_an_accept() {
     let policy = Rulesets { rulesets: Vec::new(), uncovered: Uncovered::Accept };
-    let facts =
-        PushFacts { context: context(), refs: Vec::new(), commits: HashMap::new(), faults: Vec::new() };
+    let facts = PushFacts {
+        context: context(),
+        refs: Vec::new(),
+        commits: HashMap::new(),
+        faults: Vec::new(),
+        object_faults: HashMap::new(),
+    };
     assert_eq!(evaluate(&facts, &policy).decision, Decision::Refuse);
 }
 

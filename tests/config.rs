@@ -768,6 +768,36 @@ fn check_says_whether_it_loads() {
 }
 
 #[test]
+fn n02_check_warns_of_patterns_that_match_no_ref() {
+    let place = Place::new();
+    place.write("c.toml", GOOD);
+    let bare = place.dir.path().join("repositories/infra/a.git");
+    fs::create_dir_all(&bare).unwrap();
+    let git = |arguments: &[&str]| {
+        let status = std::process::Command::new("git")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .args(["-c", "user.name=Test", "-c", "user.email=test@example.org", "--git-dir"])
+            .arg(&bare)
+            .args(arguments)
+            .stdout(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success(), "{arguments:?}");
+    };
+    git(&["init", "--quiet", "--bare"]);
+    let warned = |text: &str| text.contains("match no ref that there is yet");
+    assert!(!warned(&check(&place.path(), Format::Text).1), "a repository without refs proves nothing");
+    let tree = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+    git(&["hash-object", "-t", "tree", "-w", "/dev/null"]);
+    fs::create_dir_all(bare.join("refs/heads")).unwrap();
+    fs::write(bare.join("refs/heads/mian"), format!("{tree}\n")).unwrap();
+    let (code, text) = check(&place.path(), Format::Text);
+    assert!(code == 0 && warned(&text), "{text}");
+    fs::write(bare.join("refs/heads/main"), format!("{tree}\n")).unwrap();
+    assert!(!warned(&check(&place.path(), Format::Text).1));
+}
+
+#[test]
 fn nothing_from_a_file_reaches_the_terminal_raw() {
     let text = with("enforcement = \"enforce\"", "\"\\u001b[31m\\u202e\" = \"enforce\"")
         .replace("\"group:sre\"", "\"a\\u001b]0;x\\u0007\"")

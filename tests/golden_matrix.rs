@@ -400,6 +400,7 @@ fn situations(world: &mut World) -> Vec<Situation> {
     // Updates that are none.
     row(&mut rows, "unknown namespace", update(ZERO, &good, &format!("refs/replace/{base}")));
     row(&mut rows, "symbolic ref", update(&base, &good, "refs/heads/stable"));
+    row(&mut rows, "link in place of a ref", update(&base, &good, "refs/heads/linked"));
     let lines = update(&base, &good, "refs/heads/stable") + &update(&base, &good, MAIN);
     row(&mut rows, "symbolic ref and its target", lines);
     let lines = update(&base, &good, MAIN) + &update(&base, &good, MAIN);
@@ -495,6 +496,8 @@ fn world() -> World {
                     from refs/heads/old\n";
     world.git("app", &["fast-import", "--quiet"], history);
     world.git("app", &["symbolic-ref", "refs/heads/stable", "refs/heads/main"], b"");
+    let link = world.repository("app").join("refs/heads/linked");
+    std::os::unix::fs::symlink("refs/heads/main", link).unwrap();
     for (reference, label) in [("main", "base"), ("old", "older")] {
         let id = world.git("app", &["rev-parse", reference], b"");
         world.call(&id, label);

@@ -2,6 +2,8 @@
 
 use super::common::{CliError, Format};
 use crate::config::{self, Diagnostic, Warning};
+use crate::domain::RefName;
+use crate::git::Repository;
 use crate::keyring::Keyring;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -11,6 +13,8 @@ use std::path::Path;
 const MAX_DEPTH: usize = 8;
 /// Most repositories that are looked for: the question is only whether patterns match any.
 const MAX_REPOSITORIES: usize = 100_000;
+/// Most repositories whose refs are read for one ruleset.
+const MAX_READ: usize = 1_000;
 
 /// Check the configuration and the keyring without touching the daemon.
 ///
@@ -51,6 +55,7 @@ pub fn run(
                     let keyring = loaded.keyring;
                     let repositories = repositories(&config.repositories.root);
                     warnings.extend(config::lint(&config, &keyring, &repositories));
+                    warnings.extend(unmatched_refs(&config, &repositories));
                     let rulesets = config.policy.rulesets.len();
                     let (principals, keys) = (keyring.principals().len(), keyring.keys().len());
                     counts = format!(
@@ -158,4 +163,34 @@ fn repositories(root: &Path) -> Vec<String> {
     }
     found.sort();
     found
+}
+
+/// Ref patterns that match no ref of any repository their ruleset is for (N2): a mistyped branch is
+/// protected in name only. Repositories without refs prove nothing, so they do not count.
+fn unmatched_refs(config: &config::Config, repositories: &[String]) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for ruleset in &config.policy.rulesets {
+        let mut refs = 0;
+        let concerned = repositories.iter().filter(|name| ruleset.applies_to_repository(name));
+        let matched = concerned.take(MAX_READ).any(|name| {
+            let found = references(&config.repositories.root, name);
+            refs += found.len();
+            found.iter().any(|reference| ruleset.refs.is_match(reference.as_bytes()))
+        });
+        if !matched && refs > 0 {
+            warnings.push(Warning {
+                message: format!("the refs of ruleset `{}` match no ref that there is yet", ruleset.name),
+                place: config.places.of(&ruleset.name, "refs").cloned(),
+            });
+        }
+    }
+    warnings
+}
+
+/// The refs of a repository by its name; none where it cannot be read, since this is for warnings.
+fn references(root: &Path, name: &str) -> Vec<RefName> {
+    let places = [root.join(format!("{name}.git")), root.join(name), root.join(name).join(".git")];
+    let opened = places.iter().find_map(|place| Repository::open(place, None).ok());
+    let found = opened.and_then(|repository| repository.references().ok()).unwrap_or_default();
+    found.into_iter().map(|(reference, _)| reference).collect()
 }

@@ -64,23 +64,10 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
     let refs = collector.refs()?;
     let Collector { judge, mut faults, .. } = collector;
     let (commits, object_faults) = judge.finish()?;
-    for reference in &refs {
-        let enforced = reference
-            .introduced
-            .iter()
-            .filter(|(index, _)| inputs.policy.rulesets[**index].enforcement == Enforcement::Enforce);
-        let mut reported = HashSet::new();
-        for id in enforced.flat_map(|(_, ids)| ids) {
-            for fault in object_faults.get(id).into_iter().flatten() {
-                if reported.insert((id, fault.rule)) {
-                    faults.push(BuiltinFault { reference: reference.name.to_string(), ..fault.clone() });
-                }
-            }
-        }
-    }
+    inputs.budget.check()?;
     let mut all = inputs.updates.faults;
     all.append(&mut faults);
-    Ok(PushFacts { context: inputs.context, refs, commits, faults: all })
+    Ok(PushFacts { context: inputs.context, refs, commits, faults: all, object_faults })
 }
 
 struct Collector<'a> {
@@ -166,10 +153,15 @@ impl Collector<'_> {
                 facts.introduced.insert(index, walked.commits);
             }
         }
-        if let (Some(tip), false) = (tip, enforced) {
+        let walked = facts
+            .introduced
+            .keys()
+            .any(|index| inputs.policy.rulesets[*index].enforcement == Enforcement::Enforce);
+        if let (Some(tip), false) = (tip, walked) {
             self.check_tip(tip, &shown)?;
         }
-        facts.kind = if descends { UpdateKind::FastForward } else { self.kind(facts.current, new, tip)? };
+        facts.kind =
+            if descends { UpdateKind::FastForward } else { self.kind(facts.current, new, tip, &shown)? };
         Ok(facts)
     }
 
@@ -253,8 +245,7 @@ impl Collector<'_> {
             let target = tag.facts.target;
             facts.tags.push(tag.facts);
             let Some(next) = objects.find(&target)? else {
-                let context = format!(" (target of tag {id})");
-                return Err(git::GitError::Missing { id: target, context }.into());
+                return Err(git::GitError::Missing { id: target, child: Some(id) }.into());
             };
             if next.kind != tag.target_kind && judged {
                 self.faults.push(BuiltinFault {
@@ -300,6 +291,7 @@ impl Collector<'_> {
         };
         let (judge, cache) = (&mut self.judge, &mut self.parents);
         let mut cut_by_absence = Vec::new();
+        let mut absent = HashSet::new();
         let mut parents = |child: Option<&ObjectId>, id: &ObjectId| {
             if let Some(known) = cache.get(id) {
                 return Ok(known.clone());
@@ -317,23 +309,21 @@ impl Collector<'_> {
                         None => false,
                     };
                     if !quarantined {
-                        let context = child.map_or_else(String::new, |child| format!(" (parent of {child})"));
-                        return Err(git::GitError::Missing { id: *id, context }.into());
+                        return Err(git::GitError::Missing { id: *id, child: child.copied() }.into());
                     }
                     cut_by_absence.push((child.copied(), *id));
+                    absent.insert(*id);
                     Ok(Vec::new())
                 }
             }
         };
-        let walked = introduced::walk(tip, inputs.limits.commits, &inputs.budget, &accepted, &mut parents)?;
+        let mut walked =
+            introduced::walk(tip, inputs.limits.commits, &inputs.budget, &accepted, &mut parents)?;
         for (child, id) in cut_by_absence {
-            let child = child.map_or_else(String::new, |child| child.short());
-            let seen = format!(
-                "commit {child} has a parent, {}, that neither the push nor the repository has",
-                id.short()
-            );
-            self.faults.push(shallow(shown, seen));
+            self.faults.push(cut(shown, child, id));
         }
+        // What is nowhere is no commit to judge; the fault above refuses the push for it.
+        walked.commits.retain(|id| !absent.contains(id));
         if walked.cut && enforced {
             self.faults.push(too_large(
                 shown,
@@ -355,7 +345,7 @@ impl Collector<'_> {
         Ok(self.present.iter().flatten().any(|(name, _)| ruleset.covers(repository, name)))
     }
 
-    /// A tip that no enforcing ruleset looks at must at least be well-formed if the push brought it.
+    /// A tip whose commits no enforcing ruleset judges must at least be well-formed if the push brought it.
     fn check_tip(&mut self, tip: ObjectId, shown: &str) -> Result<(), CollectError> {
         let found = self.inputs.repository.objects().find(&tip)?;
         if found.is_some_and(|found| found.in_quarantine) {
@@ -368,20 +358,31 @@ impl Collector<'_> {
     }
 
     fn kind(
-        &self,
+        &mut self,
         current: Option<ObjectId>,
         new: ObjectId,
         tip: Option<ObjectId>,
+        shown: &str,
     ) -> Result<UpdateKind, CollectError> {
         let Some(current) = current else { return Ok(UpdateKind::Create) };
         if current == new {
             return Ok(UpdateKind::FastForward);
         }
         let (Some(old), Some(tip)) = (self.peel_old(current)?, tip) else { return Ok(UpdateKind::Force) };
+        let objects = self.inputs.repository.objects();
         let check = || self.inputs.budget.check();
-        match git::relate(self.inputs.repository.objects(), old, tip, &check)? {
-            Relation::Descends => Ok(UpdateKind::FastForward),
-            Relation::Diverges => Ok(UpdateKind::Force),
+        match git::relate(objects, old, tip, &check) {
+            Ok(Relation::Descends) => Ok(UpdateKind::FastForward),
+            Ok(Relation::Diverges) => Ok(UpdateKind::Force),
+            // The push itself brings a commit without its history: that is a fault of the push, and how the
+            // tips relate cannot be told.
+            Err(CollectError::Git(git::GitError::Missing { id, child: Some(child) }))
+                if objects.find(&child)?.is_some_and(|found| found.in_quarantine) =>
+            {
+                self.faults.push(cut(shown, Some(child), id));
+                Ok(UpdateKind::Force)
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -393,9 +394,7 @@ impl Collector<'_> {
         for _ in 0..16 {
             match objects.read_unchecked(&id, &mut buffer)? {
                 None => {
-                    return Err(
-                        git::GitError::Missing { id, context: " (the ref holds it)".to_owned() }.into()
-                    );
+                    return Err(git::GitError::Missing { id, child: None }.into());
                 }
                 Some(ObjectKind::Commit) => return Ok(Some(id)),
                 Some(ObjectKind::Tag) => {
@@ -410,6 +409,16 @@ impl Collector<'_> {
         }
         Ok(None)
     }
+}
+
+/// A `shallow-graft` fault for a commit whose parent is nowhere.
+fn cut(reference: &str, child: Option<ObjectId>, parent: ObjectId) -> BuiltinFault {
+    let child = child.map_or_else(String::new, |child| child.short());
+    let seen = format!(
+        "commit {child} has a parent, {}, that neither the push nor the repository has",
+        parent.short()
+    );
+    shallow(reference, seen)
 }
 
 fn shallow(reference: &str, seen: String) -> BuiltinFault {

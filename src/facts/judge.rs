@@ -86,29 +86,14 @@ impl<'a> Judge<'a> {
             self.fault(*id, fault);
             return Ok(Some(Vec::new()));
         }
-        self.total_bytes += found.size;
-        if self.total_bytes > self.verifier.limits.push_bytes {
-            let fault = too_large(
-                "",
-                Some((ObjectKind::Commit, *id)),
-                format!(
-                    "the commits of the push have more than {} bytes together",
-                    self.verifier.limits.push_bytes
-                ),
-                format!("at most {} bytes of commits and tags", self.verifier.limits.push_bytes),
-                "push the history in several parts",
-            );
+        if let Some(fault) = self.over_budget(ObjectKind::Commit, id, found) {
             self.fault(*id, fault);
             return Ok(Some(Vec::new()));
         }
         let mut raw = Vec::new();
         // The id is proved by the worker that judges the bytes.
         if self.objects.read_unchecked(id, &mut raw)? != Some(ObjectKind::Commit) {
-            return Err(git::GitError::Missing {
-                id: *id,
-                context: " (it was there a moment ago)".to_owned(),
-            }
-            .into());
+            return Err(git::GitError::Missing { id: *id, child: None }.into());
         }
         let Some(parents) = object::parents_lenient(self.objects.format(), &raw) else {
             self.fault(*id, malformed(ObjectKind::Commit, *id, "its parents cannot be read".to_owned()));
@@ -162,18 +147,20 @@ impl<'a> Judge<'a> {
         if let Some(fault) = self.oversized(id, found) {
             return Ok((None, vec![fault]));
         }
+        if let Some(fault) = self.over_budget(ObjectKind::Tag, id, found) {
+            return Ok((None, vec![fault]));
+        }
         let mut raw = Vec::new();
         if self.objects.read(id, &mut raw)? != Some(ObjectKind::Tag) {
-            return Err(git::GitError::Missing {
-                id: *id,
-                context: " (it was there a moment ago)".to_owned(),
-            }
-            .into());
+            return Err(git::GitError::Missing { id: *id, child: None }.into());
         }
         let tag = match object::parse_tag(self.objects.format(), &raw) {
             Ok(tag) => tag,
             Err(error) => return Ok((None, vec![malformed(ObjectKind::Tag, *id, error.to_string())])),
         };
+        if let Some(fault) = self.verifier.long_message(ObjectKind::Tag, id, tag.message) {
+            return Ok((None, vec![fault]));
+        }
         let signature = self.verifier.signature(&tag.signature, &tag.payload, tag.tagger.time);
         let facts = TagFacts {
             id: *id,
@@ -183,6 +170,21 @@ impl<'a> Judge<'a> {
             signature,
         };
         Ok((Some(JudgedTag { facts, target_kind: tag.target_kind }), Vec::new()))
+    }
+
+    /// Counts an object's bytes; a fault once all of them together are too many.
+    fn over_budget(&mut self, kind: ObjectKind, id: &ObjectId, found: Found) -> Option<BuiltinFault> {
+        let limit = self.verifier.limits.push_bytes;
+        self.total_bytes = self.total_bytes.saturating_add(found.size);
+        (self.total_bytes > limit).then(|| {
+            too_large(
+                "",
+                Some((kind, *id)),
+                format!("the commits and tags of the push have more than {limit} bytes together"),
+                format!("at most {limit} bytes of commits and tags"),
+                "push the history in several parts",
+            )
+        })
     }
 
     fn oversized(&self, id: &ObjectId, found: Found) -> Option<BuiltinFault> {
@@ -251,17 +253,8 @@ impl Verifier<'_> {
                 return Ok(Outcome::Fault(*id, malformed(ObjectKind::Commit, *id, error.to_string())));
             }
         };
-        if commit.message.len() > self.limits.message_bytes {
-            return Ok(Outcome::Fault(
-                *id,
-                too_large(
-                    "",
-                    Some((ObjectKind::Commit, *id)),
-                    format!("the message has {} bytes", commit.message.len()),
-                    format!("at most {} bytes of message", self.limits.message_bytes),
-                    "shorten the message with `git commit --amend`",
-                ),
-            ));
+        if let Some(fault) = self.long_message(ObjectKind::Commit, id, commit.message) {
+            return Ok(Outcome::Fault(*id, fault));
         }
         Ok(Outcome::Commit(CommitFacts {
             id: *id,
@@ -271,6 +264,19 @@ impl Verifier<'_> {
             message: commit.message.to_vec(),
             parents: commit.parents,
         }))
+    }
+
+    fn long_message(&self, kind: ObjectKind, id: &ObjectId, message: &[u8]) -> Option<BuiltinFault> {
+        let limit = self.limits.message_bytes;
+        (message.len() > limit).then(|| {
+            too_large(
+                "",
+                Some((kind, *id)),
+                format!("the message has {} bytes", message.len()),
+                format!("at most {limit} bytes of message"),
+                "shorten the message with `git commit --amend`",
+            )
+        })
     }
 
     fn signature(&self, field: &SignatureField, payload: &Payload<'_>, object_time: i64) -> SignatureFacts {

@@ -66,12 +66,12 @@ pub enum GitError {
         why: String,
     },
     /// An object that must be there is not.
-    #[error("object {id} is missing{context}")]
+    #[error("object {id} is missing{}", wanted_by(.child))]
     Missing {
         /// Which object.
         id: ObjectId,
-        /// Who needs it: ` (parent of ...)`, or empty.
-        context: String,
+        /// The commit or tag that names it, where one does.
+        child: Option<ObjectId>,
     },
     /// An object's bytes are not what its id says, or hide a SHA-1 collision.
     #[error("object {id} does not have the content that its id names: {why}")]
@@ -89,4 +89,8 @@ pub enum GitError {
         /// What is wrong.
         why: String,
     },
+}
+
+fn wanted_by(child: &Option<ObjectId>) -> String {
+    child.map_or_else(String::new, |child| format!(", and {child} needs it"))
 }

@@ -39,10 +39,11 @@ pub fn relate<E: From<GitError>>(
     // How many entries of the queue have been reached from one side only.
     let mut waiting = 0_usize;
     let mut steps = 0_usize;
+    let mut child = None;
     let mut reach = vec![(new, FROM_NEW), (old, FROM_OLD)];
     loop {
         for (id, flags) in reach {
-            let commit = history.commit(&id)?;
+            let commit = history.commit(&id, child)?;
             let before = commit.flags;
             commit.flags |= flags;
             if commit.flags == before {
@@ -66,7 +67,7 @@ pub fn relate<E: From<GitError>>(
         if steps.is_multiple_of(1024) {
             stop()?;
         }
-        let commit = history.commit(&id)?;
+        let commit = history.commit(&id, None)?;
         commit.queued = false;
         waiting -= usize::from(commit.flags & STALE == 0);
         if id == old && commit.flags & FROM_NEW != 0 {
@@ -76,6 +77,7 @@ pub fn relate<E: From<GitError>>(
             commit.flags |= STALE;
         }
         let flags = commit.flags;
+        child = Some(id);
         reach = commit.parents.iter().map(|parent| (*parent, flags)).collect();
     }
 }
@@ -94,22 +96,27 @@ struct History<'a> {
 }
 
 impl History<'_> {
-    /// The commit's state, read on first sight.
-    fn commit(&mut self, id: &ObjectId) -> Result<&mut Painted, GitError> {
+    /// The commit's state, read on first sight; `child` is what led to it.
+    fn commit(&mut self, id: &ObjectId, child: Option<ObjectId>) -> Result<&mut Painted, GitError> {
         match self.seen.entry(*id) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
-                let (parents, date) = read(self.objects, id, &mut self.buffer)?;
+                let (parents, date) = read(self.objects, id, child, &mut self.buffer)?;
                 Ok(entry.insert(Painted { parents, date, flags: 0, queued: false }))
             }
         }
     }
 }
 
-fn read(objects: &Objects, id: &ObjectId, buffer: &mut Vec<u8>) -> Result<(Vec<ObjectId>, i64), GitError> {
+fn read(
+    objects: &Objects,
+    id: &ObjectId,
+    child: Option<ObjectId>,
+    buffer: &mut Vec<u8>,
+) -> Result<(Vec<ObjectId>, i64), GitError> {
     let unreadable = |why: &str| GitError::Object { id: *id, why: why.to_owned() };
     match objects.read_unchecked(id, buffer)? {
-        None => Err(GitError::Missing { id: *id, context: String::new() }),
+        None => Err(GitError::Missing { id: *id, child }),
         Some(ObjectKind::Commit) => {
             let parents = parents_lenient(objects.format(), buffer)
                 .ok_or_else(|| unreadable("its parents cannot be read"))?;

@@ -4,7 +4,8 @@ use super::facts::{BuiltinFault, BuiltinRule, PushFacts, RefFacts};
 use super::rules::{Finding, Judges};
 use super::ruleset::{Enforcement, Ruleset, Rulesets, Uncovered};
 use super::verdict::{Coverage, Decision, RefVerdict, RulesetVerdict, Subject, Verdict, Violation};
-use crate::domain::ObjectKind;
+use crate::domain::{ObjectId, ObjectKind};
+use std::collections::HashMap;
 
 /// Judges a whole push. Every ref is judged by the built-in ruleset and by every configured one that
 /// covers it; nothing is skipped after a first violation. The push is accepted as a whole or refused
@@ -18,10 +19,17 @@ pub fn evaluate(facts: &PushFacts, policy: &Rulesets) -> Verdict {
     let refs =
         facts.refs.iter().map(|reference| judge_ref(facts, reference, policy, &mut enforced, &mut advisory));
     let refs: Vec<RefVerdict> = refs.collect();
-    let clean = enforced.violations.is_empty();
+    let clean = enforced.total() == 0;
     // A push without a single judged update has nothing that could be accepted.
     let decision = if clean && !refs.is_empty() { Decision::Accept } else { Decision::Refuse };
-    Verdict { decision, violations: enforced.violations, advisory: advisory.violations, refs }
+    Verdict {
+        decision,
+        violation_count: enforced.total(),
+        violations: enforced.kept,
+        advisory_count: advisory.total(),
+        advisory: advisory.kept,
+        refs,
+    }
 }
 
 fn judge_ref(
@@ -32,7 +40,9 @@ fn judge_ref(
     advisory: &mut Findings,
 ) -> RefVerdict {
     let shown = reference.name.to_string();
-    let own_faults = facts.faults.iter().filter(|fault| fault.reference == shown).count();
+    let pushed = reference.update.name.to_string();
+    let own = |fault: &&BuiltinFault| fault.reference == shown || fault.reference == pushed;
+    let own_faults = facts.faults.iter().filter(own).count();
     let mut verdicts = vec![RulesetVerdict {
         index: None,
         name: Ruleset::BUILTIN.to_owned(),
@@ -46,14 +56,6 @@ fn judge_ref(
     };
     for index in policy.covering(&facts.context.repository.name, &reference.name) {
         let ruleset = &policy.rulesets[index];
-        let found = judge_by(facts, reference, index, ruleset);
-        verdicts.push(RulesetVerdict {
-            index: Some(index),
-            name: ruleset.name.clone(),
-            enforcement: ruleset.enforcement,
-            introduced: reference.introduced.get(&index).map_or(0, Vec::len),
-            violations: found.len(),
-        });
         let into = match ruleset.enforcement {
             Enforcement::Enforce => {
                 coverage = Coverage::Ruleset;
@@ -61,7 +63,14 @@ fn judge_ref(
             }
             Enforcement::Evaluate | Enforcement::Off => &mut *advisory,
         };
-        found.into_iter().for_each(|violation| into.add(violation));
+        let violations = judge_by(facts, reference, index, ruleset, into);
+        verdicts.push(RulesetVerdict {
+            index: Some(index),
+            name: ruleset.name.clone(),
+            enforcement: ruleset.enforcement,
+            introduced: reference.introduced.get(&index).map_or(0, Vec::len),
+            violations,
+        });
     }
     if coverage == Coverage::UncoveredRefuse {
         enforced.add(Violation {
@@ -84,9 +93,20 @@ fn judge_ref(
     }
 }
 
-fn judge_by(facts: &PushFacts, reference: &RefFacts, index: usize, ruleset: &Ruleset) -> Vec<Violation> {
-    let mut found = Vec::new();
+/// Judges one ref by one ruleset; gives the number of violations.
+fn judge_by(
+    facts: &PushFacts,
+    reference: &RefFacts,
+    index: usize,
+    ruleset: &Ruleset,
+    into: &mut Findings,
+) -> usize {
     let shown = reference.name.to_string();
+    let mut count = 0;
+    let mut add = |violation| {
+        count += 1;
+        into.add(violation);
+    };
     let violation = |rule, subject, Finding { seen, wanted, help }| Violation {
         rule,
         reference: shown.clone(),
@@ -98,28 +118,41 @@ fn judge_by(facts: &PushFacts, reference: &RefFacts, index: usize, ruleset: &Rul
     };
     for rule in ruleset.rules().iter().filter(|rule| rule.judges() == Judges::RefUpdate) {
         if let Some(finding) = rule.check_ref(reference) {
-            found.push(violation(rule.name(), Subject::Ref, finding));
+            add(violation(rule.name(), Subject::Ref, finding));
         }
     }
     for id in reference.introduced.get(&index).into_iter().flatten() {
-        // A commit without facts could not be read as one; the built-in ruleset says why. To skip it
-        // here would make the accept depend on that.
         let Some(commit) = facts.commits.get(id) else {
-            let finding = Finding {
-                seen: "the commit does not follow the object grammar".to_owned(),
-                wanted: BuiltinRule::MALFORMED_OBJECT_WANTED.to_owned(),
-                help: BuiltinRule::MALFORMED_OBJECT_HELP.to_owned(),
-            };
-            found.push(violation(BuiltinRule::MalformedObject.name(), Subject::Commit(*id), finding));
+            without_facts(facts, *id, &shown).into_iter().for_each(&mut add);
             continue;
         };
         for rule in ruleset.rules().iter().filter(|rule| rule.judges() == Judges::Commit) {
             if let Some(finding) = rule.check_commit(commit, reference, ruleset) {
-                found.push(violation(rule.name(), Subject::Commit(*id), finding));
+                add(violation(rule.name(), Subject::Commit(*id), finding));
             }
         }
     }
-    found
+    count
+}
+
+/// A commit without facts is refused for whatever kept it from having any. It is never skipped: an
+/// accept must not depend on somebody else having refused it.
+fn without_facts(facts: &PushFacts, id: ObjectId, reference: &str) -> Vec<Violation> {
+    let on_this_ref = |fault: &BuiltinFault| {
+        let object = fault.object.or(Some((ObjectKind::Commit, id)));
+        builtin(&BuiltinFault { reference: reference.to_owned(), object, ..fault.clone() })
+    };
+    match facts.object_faults.get(&id) {
+        Some(faults) if !faults.is_empty() => faults.iter().map(on_this_ref).collect(),
+        _ => vec![builtin(&BuiltinFault {
+            rule: BuiltinRule::MalformedObject,
+            reference: reference.to_owned(),
+            object: Some((ObjectKind::Commit, id)),
+            seen: "the commit could not be judged".to_owned(),
+            wanted: BuiltinRule::MALFORMED_OBJECT_WANTED.to_owned(),
+            help: BuiltinRule::MALFORMED_OBJECT_HELP.to_owned(),
+        })],
+    }
 }
 
 fn builtin(fault: &BuiltinFault) -> Violation {
@@ -139,11 +172,13 @@ fn builtin(fault: &BuiltinFault) -> Violation {
     }
 }
 
-/// Violations without repeats: what two rulesets find alike is one block that names both.
+/// Violations without repeats: what two rulesets find alike is one block that names both. Only so many
+/// are kept, so that a push cannot fill the memory with its own faults; the rest are counted.
 #[derive(Default)]
 struct Findings {
-    violations: Vec<Violation>,
-    index: std::collections::HashMap<(&'static str, String, Subject, String), usize>,
+    kept: Vec<Violation>,
+    index: HashMap<(&'static str, String, Subject, String), usize>,
+    beyond: usize,
 }
 
 impl Findings {
@@ -152,15 +187,20 @@ impl Findings {
         match self.index.get(&key) {
             Some(&at) => {
                 for name in violation.rulesets {
-                    if !self.violations[at].rulesets.contains(&name) {
-                        self.violations[at].rulesets.push(name);
+                    if !self.kept[at].rulesets.contains(&name) {
+                        self.kept[at].rulesets.push(name);
                     }
                 }
             }
+            None if self.kept.len() >= Verdict::KEPT => self.beyond += 1,
             None => {
-                self.index.insert(key, self.violations.len());
-                self.violations.push(violation);
+                self.index.insert(key, self.kept.len());
+                self.kept.push(violation);
             }
         }
+    }
+
+    fn total(&self) -> usize {
+        self.kept.len() + self.beyond
     }
 }

@@ -19,6 +19,9 @@ pub struct PushFacts {
     pub commits: HashMap<ObjectId, CommitFacts>,
     /// Faults of the push that the built-in ruleset refuses; see [`BuiltinFault`].
     pub faults: Vec<BuiltinFault>,
+    /// Why some of the commits that are to be judged have no facts. Their `reference` is empty: they are
+    /// faults on every ref that introduces the commit.
+    pub object_faults: HashMap<ObjectId, Vec<BuiltinFault>>,
 }
 
 /// One ref update and what is known of it.

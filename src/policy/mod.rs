@@ -1,7 +1,7 @@
 //! The decision: a pure, total function of facts and rulesets.
 //!
 //! Nothing here reads git, a file, a clock, the network or the environment; what it knows is in
-//! [`PushFacts`]. [`evaluate`] never stops at the first violation.
+//! [`PushFacts`]. [`evaluate()`] never stops at the first violation.
 
 mod evaluate;
 pub mod facts;

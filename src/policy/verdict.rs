@@ -106,15 +106,24 @@ pub struct RefVerdict {
     pub rulesets: Vec<RulesetVerdict>,
 }
 
-/// The outcome of [`super::evaluate`].
+/// The outcome of [`super::evaluate()`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// Accept only if nothing that is enforced is violated.
     pub decision: Decision,
-    /// What enforcing rulesets and the built-in one refuse; all of it.
+    /// What enforcing rulesets and the built-in one refuse: the first [`Verdict::KEPT`].
     pub violations: Vec<Violation>,
-    /// What rulesets in evaluate mode would have refused.
+    /// How many of them there are altogether.
+    pub violation_count: usize,
+    /// What rulesets in evaluate mode would have refused: the first [`Verdict::KEPT`].
     pub advisory: Vec<Violation>,
+    /// How many of them there are altogether.
+    pub advisory_count: usize,
     /// Per ref, who judged it.
     pub refs: Vec<RefVerdict>,
+}
+
+impl Verdict {
+    /// Violations that are kept one by one; the rest are only counted.
+    pub const KEPT: usize = 1_000;
 }

@@ -54,7 +54,7 @@ impl Gate {
                 let limit = snapshot.config.limits.violations;
                 tracing::info!(
                     request_id = %id, repository = %request.git_dir.path, outcome = outcome.name(),
-                    violations = verdict.violations.len(), microseconds = started.elapsed().as_micros(), "decided"
+                    violations = verdict.violation_count, microseconds = started.elapsed().as_micros(), "decided"
                 );
                 answer(&id, outcome, render::verdict(&verdict, &id, contact, limit))
             }

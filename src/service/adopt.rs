@@ -113,7 +113,7 @@ impl<'a> History<'a> {
         let error = |why: &str| GitError::Object { id, why: why.to_owned() };
         let kind = self.objects.read_unchecked(&id, &mut self.buffer)?;
         let (next, found) = match kind {
-            None => return Err(GitError::Missing { id, context: String::new() }),
+            None => return Err(GitError::Missing { id, child: None }),
             Some(ObjectKind::Commit) => {
                 let parents = parents_lenient(self.format, &self.buffer);
                 (parents.ok_or_else(|| error("its parents cannot be read"))?, Some(id))

@@ -98,9 +98,9 @@ pub(super) fn decision(
     let tags = || facts.refs.iter().flat_map(|reference| &reference.tags);
     left_out.tags += over(tags().count());
     record.tags = tags().take(MOST).map(|one| object(&one.id, one.sha256, &one.signature)).collect();
-    left_out.violations += over(verdict.violations.len());
+    left_out.violations += over(verdict.violation_count);
     record.violations = verdict.violations.iter().take(MOST).map(violation).collect();
-    left_out.advisory += over(verdict.advisory.len());
+    left_out.advisory += over(verdict.advisory_count);
     record.advisory = verdict.advisory.iter().take(MOST).map(violation).collect();
     let (mut updates, mut granted) = (Vec::new(), Vec::new());
     if accepted {

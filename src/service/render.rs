@@ -13,7 +13,7 @@ pub(super) fn verdict(verdict: &Verdict, request: &RequestId, contact: Option<&s
     for violation in verdict.violations.iter().take(limit) {
         block(&mut out, violation);
     }
-    let hidden = verdict.violations.len().saturating_sub(limit);
+    let hidden = verdict.violation_count.saturating_sub(limit.min(verdict.violations.len()));
     if hidden > 0 {
         let _ = writeln!(out, "... and {hidden} more");
     }
@@ -22,7 +22,7 @@ pub(super) fn verdict(verdict: &Verdict, request: &RequestId, contact: Option<&s
             verdict.advisory.iter().flat_map(|v| v.rulesets.iter().map(String::as_str)).collect();
         names.sort_unstable();
         names.dedup();
-        let count = verdict.advisory.len();
+        let count = verdict.advisory_count;
         let _ = writeln!(
             out,
             "note: {} under evaluation would refuse this push ({}), nothing to do now",
@@ -31,7 +31,7 @@ pub(super) fn verdict(verdict: &Verdict, request: &RequestId, contact: Option<&s
         );
     }
     if verdict.decision == Decision::Refuse {
-        let count = verdict.violations.len();
+        let count = verdict.violation_count;
         let _ =
             writeln!(out, "countersign refused this push: {}, request {request}", plural(count, "violation"));
         if let Some(contact) = contact {

@@ -1,6 +1,7 @@
 //! Getting commits onto a protected ref by a way round: none of them works (N7 to N10).
 
 use crate::support::gate::{Gate, PRODUCTION};
+use crate::support::history;
 use crate::support::signers::Signer;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -234,4 +235,32 @@ fn n25_the_form_of_old_history_does_not_matter() {
     work.commit(Some(&alice), "OPS-1: on top");
     let pushed = crate::support::sandbox::run(work.push_command(&["main"]), b"").ok();
     assert!(!pushed.stderr.contains("countersign"), "{}", pushed.stderr);
+}
+
+#[test]
+fn n10_every_ref_of_a_push_with_thousands_of_them_is_applied() {
+    let tickets = |project: &str| {
+        format!(
+            "[policy]\nuncovered = \"accept\"\n\n[[ruleset]]\nname = \"tickets\"\nrepositories = [\"**\"]\n\
+             refs = [\"refs/heads/**\"]\n\n[ruleset.refuse]\n\
+             missing-ticket = {{ projects = [\"{project}\"], where = [\"subject\"] }}\n"
+        )
+    };
+    let (gate, _) = Gate::with_alice(&tickets("OPS"));
+    let bare = gate.repository("infra/live");
+    let work = gate.clone_of(&bare);
+    let count = 1500;
+    let ids = history::line(&gate.sandbox, &work.path, "refs/import", count);
+    let updates: String =
+        ids.iter().enumerate().map(|(n, id)| format!("create refs/heads/r/{n} {id}\n")).collect();
+    gate.sandbox.git_with_input(&work.path, &["update-ref", "--stdin"], updates.as_bytes()).ok();
+    work.accepted(&["refs/heads/r/*:refs/heads/r/*"]);
+    gate.reconfigure(&tickets("SEC"));
+    for n in [0, count / 2, count - 1] {
+        work.git(&["checkout", "--quiet", "--force", &format!("r/{n}")]).ok();
+        work.commit(None, "SEC-1: on top of what was accepted");
+        work.accepted(&[&format!("HEAD:refs/heads/r/{n}")]);
+    }
+    let applied = gate.audit().iter().filter(|record| record["event"] == "applied").count();
+    assert!(applied >= count, "{applied} of {count}");
 }

@@ -1,7 +1,7 @@
 //! `bad-signature`: a signature that is there must be verified, by a key of the keyring that is valid
 //! now. Part of every ruleset with a signature rule (N17).
 
-use super::{Finding, Judges, Kind, Rule, no_options, untrusted_signer};
+use super::{Finding, Judges, Kind, Rule, no_options, unsigned_commit, untrusted_signer};
 use crate::policy::facts::{CommitFacts, RefFacts};
 use crate::policy::ruleset::Ruleset;
 use crate::signature::SignatureStatus;
@@ -41,7 +41,7 @@ impl Rule for BadSignature {
         true
     }
 
-    fn check_commit(&self, commit: &CommitFacts, _: &RefFacts, ruleset: &Ruleset) -> Option<Finding> {
+    fn check_commit(&self, commit: &CommitFacts, reference: &RefFacts, ruleset: &Ruleset) -> Option<Finding> {
         let status = &commit.signature.status;
         match status {
             SignatureStatus::Unsigned | SignatureStatus::Verified(_) => None,
@@ -49,16 +49,16 @@ impl Rule for BadSignature {
             _ => Some(Finding {
                 seen: status.to_string(),
                 wanted: "a signature that verifies, by a key of the keyring that is valid now".to_owned(),
-                help: help(status),
+                help: help(commit, reference),
             }),
         }
     }
 }
 
 /// What helps against each way a signature can be worthless.
-pub(super) fn help(status: &SignatureStatus) -> String {
-    let resign = "sign again with `git commit --amend --no-edit -S`";
-    match status {
+pub(super) fn help(commit: &CommitFacts, reference: &RefFacts) -> String {
+    let resign = format!("sign again with {}", unsigned_commit::resign(commit, reference));
+    match &commit.signature.status {
         SignatureStatus::Unsigned | SignatureStatus::Verified(_) => format!("{resign}, then push again"),
         SignatureStatus::UnknownKey { .. } => {
             "sign with a key that is in the keyring, or ask its keeper to add yours: \
@@ -72,7 +72,9 @@ pub(super) fn help(status: &SignatureStatus) -> String {
             "extend the key and have the keyring updated with its new public part, or sign with a key that is valid"
                 .to_owned()
         }
-        SignatureStatus::NotYetValid { .. } => format!("check the clock of the machine that signed, then {resign}"),
+        SignatureStatus::NotYetValid { .. } => {
+            format!("wait until then; or, if the clock of the machine that signed was wrong, set it and {resign}")
+        }
         SignatureStatus::Revoked { .. } => format!("{resign}, using a key that is not revoked"),
         SignatureStatus::WrongPurpose { .. } => format!("{resign}, using a key that may sign data"),
         SignatureStatus::WeakAlgorithm { .. } => {

@@ -1,7 +1,7 @@
 //! `force-push`: a ref may only move forward.
 
 use super::{Finding, Judges, Kind, Rule, no_options};
-use crate::domain::UpdateKind;
+use crate::domain::{UpdateKind, text};
 use crate::policy::facts::RefFacts;
 
 /// The registry line.
@@ -32,14 +32,25 @@ impl Rule for ForcePush {
             return None;
         }
         let old = reference.current.map_or_else(String::new, |id| id.short());
-        let branch = String::from_utf8_lossy(reference.name.branch().unwrap_or(b"BRANCH")).into_owned();
+        let help = match reference.name.branch() {
+            Some(branch) => format!(
+                "bring in what is there with `git pull --rebase origin {}`, then push without --force; \
+                 to undo a commit, push a `git revert` of it",
+                quoted(branch)
+            ),
+            None => "push under a new name; what a protected ref holds stays".to_owned(),
+        };
         Some(Finding {
             seen: format!("the new tip does not descend from {old}, which the ref holds now"),
             wanted: "an update that keeps every commit of the ref".to_owned(),
-            help: format!(
-                "bring in what is there with `git pull --rebase origin {branch}`, then push without --force; \
-                 to undo a commit, push a `git revert` of it"
-            ),
+            help,
         })
     }
+}
+
+/// A name as it can be copied into a shell, which would act on some of what names may hold.
+fn quoted(name: &[u8]) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._/-+@".contains(byte);
+    let shown = text::escape(name);
+    if name.iter().all(plain) { shown } else { format!("'{}'", shown.replace('\'', "'\\''")) }
 }

@@ -1,6 +1,6 @@
 //! `missing-ticket`: every commit names a ticket of a known project.
 
-use super::{Finding, Judges, Kind, Rule, options};
+use super::{Finding, Judges, Kind, Rule, options, redo};
 use crate::domain::{UpdateKind, text};
 use crate::policy::facts::{CommitFacts, RefFacts};
 use crate::policy::ruleset::Ruleset;
@@ -137,16 +137,9 @@ impl Rule for MissingTicket {
         if self.is_about_the_branch() || self.commit_names_ticket(&commit.message) {
             return None;
         }
-        let is_tip = reference.update.new == Some(commit.id);
         let example = format!("{}-123", self.projects.first().map_or("KEY", String::as_str));
-        let help = if is_tip {
-            format!("add it with `git commit --amend` (for example `{example}: ...`), then push again")
-        } else {
-            let onto = commit.parents.first().map_or_else(|| "--root".to_owned(), |parent| parent.short());
-            format!(
-                "add it with `git rebase -i {onto}` and `reword` (for example `{example}: ...`), then push again"
-            )
-        };
+        let reword = redo(commit, reference, "", "-i");
+        let help = format!("reword it with {reword} (for example `{example}: ...`), then push again");
         let shown = text::escape_short(&subject(&commit.message), 60);
         Some(Finding { seen: format!("no ticket, the subject is \"{shown}\""), wanted: self.wanted(), help })
     }

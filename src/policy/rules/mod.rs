@@ -135,6 +135,15 @@ pub fn build(name: &str, value: &toml::Value) -> Result<Option<Box<dyn Rule>>, B
     (kind.build)(options).map(Some).map_err(|why| BuildError::Options { rule: kind.name, why })
 }
 
+/// The command that makes a commit again: the tip is amended; what lies deeper is rebased, merges kept.
+fn redo(commit: &CommitFacts, reference: &RefFacts, amend: &str, rebase: &str) -> String {
+    if reference.update.new == Some(commit.id) {
+        return format!("`{}`", format!("git commit --amend {amend}").trim_end());
+    }
+    let onto = commit.parents.first().map_or_else(|| "--root".to_owned(), |parent| parent.short());
+    format!("`git rebase --rebase-merges {rebase} {onto}`")
+}
+
 /// Reads options into a rule's own struct, which refuses unknown keys.
 fn options<T: serde::de::DeserializeOwned>(table: toml::Table) -> Result<T, String> {
     T::deserialize(table).map_err(|error| error.message().to_owned())

@@ -1,7 +1,7 @@
 //! `unsigned-commit`: every commit carries a signature. Absence only; what the signature is worth is
 //! `bad-signature`'s and `untrusted-signer`'s question (N17).
 
-use super::{Finding, Judges, Kind, Rule, no_options};
+use super::{Finding, Judges, Kind, Rule, no_options, redo};
 use crate::policy::facts::{CommitFacts, RefFacts};
 use crate::policy::ruleset::Ruleset;
 use crate::signature::SignatureStatus;
@@ -46,18 +46,15 @@ impl Rule for UnsignedCommit {
 
 /// The finding for a commit without a signature; `untrusted-signer` uses it where this rule is off.
 pub(super) fn absent(commit: &CommitFacts, reference: &RefFacts) -> Finding {
-    let is_tip = reference.update.new == Some(commit.id);
-    let help = if is_tip {
-        "sign it with `git commit --amend --no-edit -S`, then push again".to_owned()
-    } else {
-        let onto = commit.parents.first().map_or_else(|| "--root".to_owned(), |parent| parent.short());
-        format!(
-            "sign it and what follows with `git rebase --force-rebase --gpg-sign {onto}`, then push again"
-        )
-    };
+    let help = format!("sign it with {}, then push again", resign(commit, reference));
     Finding {
         seen: "no signature".to_owned(),
         wanted: "a signature by a key of the keyring".to_owned(),
         help,
     }
+}
+
+/// The command that signs a commit anew.
+pub(super) fn resign(commit: &CommitFacts, reference: &RefFacts) -> String {
+    redo(commit, reference, "--no-edit -S", "--force-rebase --gpg-sign")
 }

@@ -101,7 +101,7 @@ impl Rule for UntrustedSigner {
             SignatureStatus::UnknownKey { .. } => Some(Finding {
                 seen: status.to_string(),
                 wanted: self.wanted(),
-                help: bad_signature::help(status),
+                help: bad_signature::help(commit, reference),
             }),
             // Everything else is refused by `bad-signature`, which is part of this ruleset.
             _ => None,
