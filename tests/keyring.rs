@@ -570,6 +570,27 @@ fn n15_revocations_outlive_a_rejected_change() {
 }
 
 #[test]
+fn root_does_not_lock_another_account_out_of_its_keyring() {
+    use std::os::unix::fs::MetadataExt;
+    let ring = Ring::new();
+    if chown(ring.path(), Some(12345), Some(12345)).is_err() {
+        eprintln!("SKIPPED: only root can give files away, so nothing was tried");
+        return;
+    }
+    // What another account can change is not root's keyring; the attempt leaves nothing of root's.
+    assert!(ring.add(&request("ann", ANN)).is_err());
+    let files: Vec<_> = fs::read_dir(ring.path()).unwrap().map(Result::unwrap).collect();
+    assert!(!files.is_empty());
+    for file in files {
+        assert_eq!(
+            (file.metadata().unwrap().uid(), file.metadata().unwrap().gid()),
+            (12345, 12345),
+            "{file:?}"
+        );
+    }
+}
+
+#[test]
 fn adding_makes_and_extends_principals() {
     let ring = Ring::new();
     let first = AddRequest {

@@ -4,10 +4,10 @@ use super::document::{Place, nearest};
 use super::{Key, Keyring, KeyringError, Material, MaterialError, Standing, principal_file};
 use crate::domain::{Principal, PrincipalKind, Timestamp, text};
 use crate::signature::Scheme;
-use rustix::fs::{FlockOperation, OFlags};
+use rustix::fs::{FlockOperation, Gid, OFlags, Uid};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -335,18 +335,33 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Gives a file that root has just made in another account's directory to that account, which could not
+/// open it otherwise. Only ever a new file: another may have a second name elsewhere.
+fn give_to_owner_of(dir: &Path, file: &File) -> io::Result<()> {
+    let owner = std::fs::metadata(dir)?;
+    if rustix::process::geteuid().is_root() && owner.uid() != 0 {
+        let (uid, gid) = (Uid::from_raw(owner.uid()), Gid::from_raw(owner.gid()));
+        rustix::fs::fchown(file, Some(uid), Some(gid))?;
+    }
+    Ok(())
+}
+
 /// Holds the exclusive lock while it lives.
 fn lock(dir: &Path) -> Result<File, EditError> {
     let path = dir.join(".lock");
     let flags = i32::try_from(OFlags::NOFOLLOW.bits()).expect("the flag is a low bit");
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(flags)
-        .open(&path)
-        .map_err(io_error("open", &path))?;
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600).custom_flags(flags);
+    let file = match options.create_new(true).open(&path) {
+        Ok(file) => {
+            give_to_owner_of(dir, &file).map_err(io_error("hand over", &path))?;
+            file
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            options.create_new(false).open(&path).map_err(io_error("open", &path))?
+        }
+        Err(error) => return Err(io_error("open", &path)(error)),
+    };
     for _ in 0..PATIENCE {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(file),

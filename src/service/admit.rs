@@ -263,3 +263,46 @@ impl Frontier for Recorded {
         self.0.has_record(ruleset).map_err(|e| CollectError::Record(e.to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{self, Record};
+    use crate::domain::{RepositoryRef, RequestId, Timestamp};
+    use crate::store::{DecidedUpdate, Grant, Mode, Store};
+
+    #[test]
+    fn n08_the_record_says_for_which_refs_a_commit_counts() {
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::open(state.path(), Mode::ReadWrite).unwrap();
+        let context = PushContext {
+            request_id: RequestId::from_random([1; 16]),
+            repository: RepositoryRef { id: RepositoryId("r".into()), name: "r".into() },
+            pusher: Pusher::Unknown,
+            push_options: Vec::new(),
+            received_at: Timestamp::now(),
+        };
+        let name = |name: &str| RefName::parse(name.as_bytes()).unwrap();
+        let (main, other) = (name("refs/heads/main"), name("refs/heads/other"));
+        let id = |n| ObjectId::from_bytes(&[n; 20]).unwrap();
+        let grant = |ruleset: &str, scope| Grant {
+            reference: main.clone(),
+            new: Some(id(1)),
+            ruleset: ruleset.into(),
+            scope,
+            introduced: vec![id(1)],
+        };
+        let record = Record::decision(audit::Decision::new(&context, audit::Outcome::Accept, "c", "k"));
+        let updates = vec![DecidedUpdate { reference: main.clone(), old: None, new: Some(id(1)) }];
+        let grants = vec![grant("shared", Scope::Shared), grant("own", Scope::OwnRef)];
+        store.record_decision(record, updates, grants).unwrap();
+        let repository = context.repository.id;
+        store.mark_applied(&repository, &[(context.request_id, main.clone())], How::Seen).unwrap();
+        let recorded = Recorded(store.frontier(&repository).unwrap());
+        let standing = |ruleset, reference| recorded.standing(ruleset, reference, &id(1)).unwrap();
+        assert_eq!(standing("shared", &main), Some(Standing::Shared));
+        assert_eq!(standing("shared", &other), Some(Standing::Shared));
+        assert_eq!(standing("own", &main), Some(Standing::OwnRef));
+        assert_eq!(standing("own", &other), None);
+    }
+}

@@ -41,7 +41,8 @@ pub struct Grant {
     /// the decision for this ruleset. Their parents must all be here, in `builds_on` or accepted
     /// already: the set is closed under ancestry, and walks rely on that.
     pub introduced: Vec<ObjectId>,
-    /// Commits of earlier grants of the decision for this ruleset that these stand on. Should the refs
+    /// Commits of earlier grants of the decision for this ruleset, of scope [`Scope::Shared`], that these
+    /// stand on. Should the refs
     /// of those not be applied, this grant lapses and its commits are judged again: refs of one push may
     /// share a history without each of them listing it.
     pub builds_on: Vec<ObjectId>,
@@ -405,8 +406,8 @@ impl Txn<'_> {
             let mut closed = true;
             for commit in unpack(&grant.builds_on)? {
                 let step = "look up an accepted commit";
-                let mut statement = self.connection.prepare_cached(q::SCOPE_OF).map_err(sql(step))?;
-                closed &= statement.exists(params![ruleset, commit, reference]).map_err(sql(step))?;
+                let mut statement = self.connection.prepare_cached(q::HAS_SHARED).map_err(sql(step))?;
+                closed &= statement.exists(params![ruleset, commit]).map_err(sql(step))?;
             }
             if !closed {
                 continue;
