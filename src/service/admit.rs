@@ -291,6 +291,7 @@ mod tests {
             ruleset: ruleset.into(),
             scope,
             introduced: vec![id(1)],
+            builds_on: Vec::new(),
         };
         let record = Record::decision(audit::Decision::new(&context, audit::Outcome::Accept, "c", "k"));
         let updates = vec![DecidedUpdate { reference: main.clone(), old: None, new: Some(id(1)) }];
