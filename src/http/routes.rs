@@ -87,15 +87,24 @@ async fn read(body: Body, until: Instant) -> Result<Request, Response> {
     serde_json::from_slice(&body).map_err(|error| protocol_error(&body, &error.to_string()))
 }
 
-/// Reads the request and decides on a worker thread, all of it within the deadline (N23).
-/// Whatever goes wrong there, a panic included, is an answer that says "undecided".
 async fn pre_receive(State(shared): State<Shared>, Extension(peer): Extension<Peer>, body: Body) -> Response {
+    let until = Instant::now() + shared.gate.deadline() + GRACE;
+    match read(body, until).await {
+        Ok(request) => reply(StatusCode::OK, &decide(shared, peer, request, until, Gate::admit).await),
+        Err(response) => response,
+    }
+}
+
+/// Decides on a worker thread, within the deadline (N23). Whatever goes wrong there, a panic included, is
+/// an answer that says "undecided".
+async fn decide(
+    shared: Shared,
+    peer: Peer,
+    request: Request,
+    until: Instant,
+    judge: impl FnOnce(&Gate, &Request, u32, &AtomicBool) -> Answer + Send + 'static,
+) -> Answer {
     let gate = Arc::clone(&shared.gate);
-    let until = Instant::now() + gate.deadline() + GRACE;
-    let request = match read(body, until).await {
-        Ok(request) => request,
-        Err(response) => return response,
-    };
     let abandoned = Abandon::new();
     let flag = abandoned.flag();
     let asked = request.clone();
@@ -104,14 +113,14 @@ async fn pre_receive(State(shared): State<Shared>, Extension(peer): Extension<Pe
         let worker = Arc::clone(&gate);
         let done = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            worker.admit(&request, peer.uid, &flag)
+            judge(&worker, &request, peer.uid, &flag)
         });
         done.await.map_err(|error| {
             tracing::error!(request_id = %asked.request_id, %error, "a worker failed");
             Fault::Internal
         })
     };
-    let answer = match tokio::time::timeout_at(until, work).await {
+    match tokio::time::timeout_at(until, work).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(fault)) => failed(gate, asked, peer, fault).await,
         Err(_) => {
@@ -120,8 +129,7 @@ async fn pre_receive(State(shared): State<Shared>, Extension(peer): Extension<Pe
             let seconds = gate.deadline().as_secs();
             failed(gate, asked, peer, Fault::Deadline { seconds }).await
         }
-    };
-    reply(StatusCode::OK, &answer)
+    }
 }
 
 /// Records an outage, if that can be done in a moment, and answers it.
@@ -197,5 +205,68 @@ impl Abandon {
 impl Drop for Abandon {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hook::wire::{Bytes, Place};
+
+    fn shared(place: &std::path::Path) -> Shared {
+        for directory in ["keyring", "repositories"] {
+            std::fs::create_dir(place.join(directory)).unwrap();
+        }
+        let config = place.join("countersign.toml");
+        let text = "[daemon]\nsocket = \"hook.sock\"\nstate = \"state\"\n[keyring]\npath = \"keyring\"\n\
+                    [repositories]\nroot = \"repositories\"\n[policy]\nuncovered = \"accept\"\n";
+        std::fs::write(&config, text).unwrap();
+        Shared { gate: Arc::new(Gate::start(&config).unwrap()), workers: Arc::new(Semaphore::new(1)) }
+    }
+
+    fn request() -> Request {
+        Request {
+            protocol: PROTOCOL,
+            version: String::new(),
+            request_id: "a".repeat(32),
+            git_dir: Place { path: "/x".into(), device: 0, inode: 0 },
+            quarantine: None,
+            updates: Bytes(Vec::new()),
+            push_options: Vec::new(),
+            environment: Default::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_worker_is_undecided_and_the_next_push_is_judged() {
+        let place = tempfile::tempdir().unwrap();
+        let shared = shared(place.path());
+        let (peer, until) = (Peer { uid: 0 }, Instant::now() + Duration::from_secs(30));
+        let answer = decide(shared.clone(), peer, request(), until, |_, _, _, _| panic!("on purpose")).await;
+        assert_eq!((answer.outcome, answer.request_id), (Outcome::Undecided, "a".repeat(32)));
+        assert!(answer.text.contains("cause[internal]"), "{}", answer.text);
+        let next =
+            decide(shared.clone(), peer, request(), until, |gate, asked, _, _| gate.taken(asked)).await;
+        assert_eq!(next.outcome, Outcome::Accept, "the worker's place is free again");
+        assert!(shared.gate.health().ready);
+    }
+
+    #[tokio::test]
+    async fn n23_a_worker_that_takes_too_long_is_undecided_and_told_so() {
+        let place = tempfile::tempdir().unwrap();
+        let shared = shared(place.path());
+        let until = Instant::now() + Duration::from_millis(50);
+        let (tell, told) = std::sync::mpsc::channel();
+        let slow = move |gate: &Gate, asked: &Request, _: u32, abandoned: &AtomicBool| {
+            while !abandoned.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            tell.send(()).unwrap();
+            gate.taken(asked)
+        };
+        let answer = decide(shared, Peer { uid: 0 }, request(), until, slow).await;
+        assert_eq!(answer.outcome, Outcome::Undecided);
+        assert!(answer.text.contains("cause[deadline]"), "{}", answer.text);
+        told.recv_timeout(Duration::from_secs(30)).expect("the worker learns that nobody waits");
     }
 }
