@@ -266,3 +266,18 @@ fn n10_every_ref_of_a_push_with_thousands_of_them_is_applied() {
     let applied: usize = applied.map(|record| record["refs"].as_array().unwrap().len()).sum();
     assert!(applied >= count, "{applied} of {count}");
 }
+
+#[test]
+fn n23_refs_that_share_a_history_have_its_faults_once() {
+    let policy = "[policy]\nuncovered = \"accept\"\n\n[[ruleset]]\nname = \"signed\"\nrepositories = [\"**\"]\n\
+                  refs = [\"refs/heads/**\"]\n\n[ruleset.refuse]\nunsigned-commit = true\n";
+    let (gate, _) = Gate::with_alice(policy);
+    let bare = gate.repository("infra/live");
+    let work = gate.clone_of(&bare);
+    let ids = history::line(&gate.sandbox, &work.path, "refs/import", 40);
+    let updates: String =
+        (0..30).map(|n| format!("create refs/heads/r/{n} {}\n", ids[ids.len() - 1 - n % 5])).collect();
+    gate.sandbox.git_with_input(&work.path, &["update-ref", "--stdin"], updates.as_bytes()).ok();
+    let push = work.push(&["refs/heads/r/*:refs/heads/r/*"]).assert_refused(&["unsigned-commit"]);
+    assert!(push.ran.stderr.contains("refused this push: 40 violations"), "{}", push.ran.stderr);
+}
