@@ -4,5 +4,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(countersign::hook::client_main(std::env::args_os()))
+    // A defect is an outage, too, and says so by the exit code.
+    let run = || countersign::hook::client_main(std::env::args_os());
+    ExitCode::from(std::panic::catch_unwind(run).unwrap_or(3))
 }

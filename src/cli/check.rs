@@ -87,8 +87,7 @@ pub fn run(
 fn undecided(fault: &CheckFault, format: Format, out: &mut dyn Write) -> Result<u8, CliError> {
     match format {
         Format::Json => {
-            let value =
-                json!({ "outcome": "undecided", "fault": fault.to_string(), "refs": [], "violations": [] });
+            let value = json!({ "outcome": "undecided", "request_id": null, "fault": fault.to_string(), "refs": [], "violations": [] });
             writeln!(out, "{value:#}").map_err(CliError::output)?;
             Ok(Outcome::Undecided.exit_code())
         }

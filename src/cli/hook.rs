@@ -60,10 +60,13 @@ pub fn run(command: &HookCommand, config: Option<&Path>) -> Result<u8, CliError>
                 let gate = Gate::standalone(config).map_err(|e| Failure::Environment(e.to_string()))?;
                 let uid = rustix::process::geteuid().as_raw();
                 let never = AtomicBool::new(false);
-                Ok(match kind {
+                // As in the daemon, a defect is an outage.
+                let decide = std::panic::AssertUnwindSafe(|| match kind {
                     HookKind::PreReceive => gate.admit(request, uid, &never),
                     HookKind::PostReceive => gate.applied(request, uid, &never),
-                })
+                });
+                std::panic::catch_unwind(decide)
+                    .map_err(|_| Failure::Environment("an internal error ended the decision".to_owned()))
             }))
         }
         (false, Some(socket), Some(server_uid)) => {

@@ -3,6 +3,7 @@
 use super::CliError;
 use crate::config;
 use crate::service::{InstallMode, install as put_in, uninstall as take_out};
+use crate::store::{self, Store};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,9 @@ pub fn install(args: &InstallArgs, config_path: &Path, out: &mut dyn Write) -> R
     let config = config::load(config_path).map_err(|e| CliError::usage(e.to_string()))?.config;
     let program = std::env::current_exe().map_err(|e| CliError::usage(format!("error: {e}")))?;
     let mode = if args.standalone {
+        // The hook itself never makes state: one that is gone must be noticed.
+        Store::open(&config.daemon.state, store::Mode::ReadWrite)
+            .map_err(|e| CliError::usage(format!("error: {e}")))?;
         InstallMode::Standalone { program, config: config.source.clone() }
     } else {
         let client = match &args.hook_client {

@@ -314,9 +314,11 @@ impl Loading {
             let document = reader.parse();
             let top =
                 Table::new(&reader, &document, 0..0, "an included file, which only holds `[[ruleset]]`");
+            let before = self.collected.rulesets.len();
             for ruleset in top.tables("ruleset", "[[ruleset]]") {
                 self.collected.read(ruleset);
             }
+            self.collected.rulesets[before..].iter_mut().for_each(|ruleset| ruleset.included = true);
             top.finish();
         }
         self.diagnostics.extend(reader.into_diagnostics());

@@ -1,7 +1,7 @@
 //! From updates and a repository to [`PushFacts`].
 
 use super::introduced::{self, Introduced, ParentCache, Standing, Stop};
-use super::judge::Judge;
+use super::judge::{self, Judge};
 use super::updates::malformed;
 use super::{Budget, CollectError, Frontier, Updates};
 use crate::domain::{ObjectId, ObjectKind, PushContext, RefName, RefUpdate, UpdateKind};
@@ -251,7 +251,14 @@ impl Collector<'_> {
             let target = tag.facts.target;
             facts.tags.push(tag.facts);
             let Some(next) = objects.find(&target)? else {
-                return Err(git::GitError::Missing { id: target, child: Some(id) }.into());
+                if !found.in_quarantine {
+                    return Err(git::GitError::Missing { id: target, child: Some(id) }.into());
+                }
+                let seen =
+                    format!("its target {} is neither in the push nor in the repository", target.short());
+                let fault = judge::malformed(ObjectKind::Tag, id, seen);
+                self.faults.push(BuiltinFault { reference: shown.to_owned(), ..fault });
+                return Ok(None);
             };
             if next.kind != tag.target_kind && judged {
                 self.faults.push(BuiltinFault {
@@ -286,6 +293,7 @@ impl Collector<'_> {
             });
         }
         let in_this_push = self.walked.get(&index);
+        let left = inputs.limits.commits.saturating_sub(in_this_push.map_or(0, HashSet::len));
         let stop = |id: &ObjectId| {
             if in_this_push.is_some_and(|walked| walked.contains(id)) {
                 return Ok(Some(Stop::InThisPush));
@@ -328,7 +336,7 @@ impl Collector<'_> {
                 }
             }
         };
-        let mut walked = introduced::walk(tip, inputs.limits.commits, &inputs.budget, &stop, &mut parents)?;
+        let mut walked = introduced::walk(tip, left, &inputs.budget, &stop, &mut parents)?;
         for (child, id) in cut_by_absence {
             self.faults.push(cut(shown, child, id));
         }
@@ -384,6 +392,10 @@ impl Collector<'_> {
         }
         let (Some(old), Some(tip)) = (self.peel_old(current)?, tip) else { return Ok(UpdateKind::Force) };
         let objects = self.inputs.repository.objects();
+        if objects.find(&tip)?.is_some_and(|found| found.size > self.inputs.limits.object_bytes as u64) {
+            // The push is refused for it already, and it is too large to read just to relate it.
+            return Ok(UpdateKind::Force);
+        }
         let check = || self.inputs.budget.check();
         match git::relate(objects, old, tip, &check) {
             Ok(Relation::Descends) => Ok(UpdateKind::FastForward),
@@ -394,6 +406,14 @@ impl Collector<'_> {
                 if objects.find(&child)?.is_some_and(|found| found.in_quarantine) =>
             {
                 self.faults.push(cut(shown, Some(child), id));
+                Ok(UpdateKind::Force)
+            }
+            // So it is if what it brings cannot be understood.
+            Err(CollectError::Git(git::GitError::Object { id, why }))
+                if objects.find(&id)?.is_some_and(|found| found.in_quarantine) =>
+            {
+                let fault = judge::malformed(ObjectKind::Commit, id, why);
+                self.faults.push(BuiltinFault { reference: shown.to_owned(), ..fault });
                 Ok(UpdateKind::Force)
             }
             Err(error) => Err(error),

@@ -99,14 +99,7 @@ impl<'a> Judge<'a> {
             self.fault(*id, malformed(ObjectKind::Commit, *id, "its parents cannot be read".to_owned()));
             return Ok(Some(Vec::new()));
         };
-        if parents.len() > self.verifier.limits.parents {
-            let fault = too_large(
-                "",
-                Some((ObjectKind::Commit, *id)),
-                format!("the commit has {} parents", parents.len()),
-                format!("at most {} parents", self.verifier.limits.parents),
-                "merge fewer branches at once",
-            );
+        if let Some(fault) = self.verifier.many_parents(id, parents.len()) {
             self.fault(*id, fault);
             return Ok(Some(Vec::new()));
         }
@@ -132,10 +125,14 @@ impl<'a> Judge<'a> {
         }
         let mut raw = Vec::new();
         self.objects.read(id, &mut raw)?;
-        match object::parse_commit(self.objects.format(), &raw) {
-            Ok(_) => Ok(Vec::new()),
-            Err(error) => Ok(vec![malformed(ObjectKind::Commit, *id, error.to_string())]),
-        }
+        Ok(match object::parse_commit(self.objects.format(), &raw) {
+            Ok(commit) => {
+                let parents = self.verifier.many_parents(id, commit.parents.len());
+                let message = self.verifier.long_message(ObjectKind::Commit, id, commit.message);
+                parents.into_iter().chain(message).collect()
+            }
+            Err(error) => vec![malformed(ObjectKind::Commit, *id, error.to_string())],
+        })
     }
 
     /// Judges an annotated tag; `None` with faults if it does not follow the grammar.
@@ -266,6 +263,19 @@ impl Verifier<'_> {
         }))
     }
 
+    fn many_parents(&self, id: &ObjectId, count: usize) -> Option<BuiltinFault> {
+        let limit = self.limits.parents;
+        (count > limit).then(|| {
+            too_large(
+                "",
+                Some((ObjectKind::Commit, *id)),
+                format!("the commit has {count} parents"),
+                format!("at most {limit} parents"),
+                "merge fewer branches at once",
+            )
+        })
+    }
+
     fn long_message(&self, kind: ObjectKind, id: &ObjectId, message: &[u8]) -> Option<BuiltinFault> {
         let limit = self.limits.message_bytes;
         (message.len() > limit).then(|| {
@@ -297,7 +307,8 @@ enum Outcome {
     Fault(ObjectId, BuiltinFault),
 }
 
-fn malformed(kind: ObjectKind, id: ObjectId, seen: String) -> BuiltinFault {
+/// A `malformed-object` fault of an object, on no ref yet.
+pub(super) fn malformed(kind: ObjectKind, id: ObjectId, seen: String) -> BuiltinFault {
     BuiltinFault {
         rule: BuiltinRule::MalformedObject,
         reference: String::new(),

@@ -2,6 +2,7 @@
 
 use super::{GitError, Objects};
 use crate::domain::{ObjectFormat, ObjectId, RefName};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -111,8 +112,17 @@ impl Repository {
     /// A link in the file system is the oldest kind of symbolic ref: git still follows it, the library
     /// does not see it. A link to anything but a ref name is nothing that a reader should guess about.
     fn linked(&self, name: &RefName) -> Result<Option<gix::refs::Target>, GitError> {
-        let path = self.common_dir.join(std::ffi::OsStr::from_bytes(name.as_bytes()));
-        if !std::fs::symlink_metadata(&path).is_ok_and(|seen| seen.file_type().is_symlink()) {
+        let path = self.common_dir.join(OsStr::from_bytes(name.as_bytes()));
+        let is_link =
+            |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|seen| seen.file_type().is_symlink());
+        // A link to a directory gives every ref below it a second name that nothing here would connect.
+        let mut above = path.ancestors().skip(1).take_while(|above| *above != self.common_dir);
+        if let Some(link) = above.find(|above| is_link(above)) {
+            return Err(GitError::Refs {
+                why: format!("{name}: {} is a link in the file system", link.display()),
+            });
+        }
+        if !is_link(&path) {
             return Ok(None);
         }
         let error =

@@ -43,6 +43,9 @@ pub enum Failure {
     /// What came back is not an answer to this request.
     #[error("the countersign daemon's answer cannot be used: {0}")]
     Answer(String),
+    /// The hook that was here before came to a bad end.
+    #[error("the chained hook {0} did not decide: {1}")]
+    Chained(String, ExitStatus),
     /// The hook that was here before could not be run.
     #[error("the chained hook {0} cannot be run: {1}")]
     Chain(String, std::io::Error),
@@ -85,6 +88,10 @@ pub fn run_hook(
     if let Some(chain) = chain {
         match run_chained(chain, &updates) {
             Ok(status) if status.success() => {}
+            // One that was killed, or could not be started, has refused nothing.
+            Ok(status) if kind == HookKind::PreReceive && !matches!(status.code(), Some(1..=125)) => {
+                return undecided(&Failure::Chained(chain.display().to_string(), status), None);
+            }
             // Its own refusal: it has said why. A post-receive hook cannot refuse.
             Ok(_) if kind == HookKind::PreReceive => return Outcome::Refuse.exit_code(),
             Ok(_) => {}

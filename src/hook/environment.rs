@@ -26,7 +26,7 @@ pub const ENVIRONMENT: &[&str] = &[
     "SSH_CONNECTION",
 ];
 
-/// Most push options that are passed on; git itself has no bound.
+/// Most push options that are passed on, for the record; git itself has no bound.
 const MAX_PUSH_OPTIONS: usize = 256;
 
 /// Builds the request for the push that git is telling this process about. `updates` is what git wrote
@@ -96,17 +96,14 @@ fn place(path: &Path, name: String) -> Result<Place, String> {
 
 fn push_options() -> Result<Vec<Bytes>, String> {
     let Some(count) = env::var_os("GIT_PUSH_OPTION_COUNT") else { return Ok(Vec::new()) };
-    let count: usize = count
-        .to_str()
-        .and_then(|text| text.parse().ok())
-        .filter(|count| *count <= MAX_PUSH_OPTIONS)
-        .ok_or_else(|| format!("GIT_PUSH_OPTION_COUNT is not a number up to {MAX_PUSH_OPTIONS}"))?;
+    let count: usize =
+        count.to_str().and_then(|text| text.parse().ok()).ok_or("GIT_PUSH_OPTION_COUNT is not a number")?;
     let option = |index| {
         let name = format!("GIT_PUSH_OPTION_{index}");
         let value = env::var_os(&name).ok_or_else(|| format!("{name} is not set"))?;
         Ok(Bytes(value.into_vec()))
     };
-    (0..count).map(option).collect()
+    (0..count.min(MAX_PUSH_OPTIONS)).map(option).collect()
 }
 
 fn variables() -> Result<BTreeMap<String, String>, String> {

@@ -17,7 +17,7 @@ pub const PRE_RECEIVE_PATH: &str = "/hook/v1/pre-receive";
 pub const POST_RECEIVE_PATH: &str = "/hook/v1/post-receive";
 
 /// Largest request, bytes: the lines of a push with far more refs than a budget allows.
-pub const MAX_REQUEST: usize = 16 << 20;
+pub const MAX_REQUEST: usize = 64 << 20;
 
 /// Largest answer that the client reads, bytes.
 pub const MAX_ANSWER: usize = 8 << 20;

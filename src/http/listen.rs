@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Why the daemon cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,9 @@ pub enum ServeError {
         error: std::io::Error,
     },
 }
+
+/// Connections over TCP at a time: nobody vouches for them, and hooks need file descriptors, too.
+const STRANGERS: usize = 64;
 
 /// How long a client may take to send the head of its request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,6 +62,7 @@ pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
     let hook_routes = hook_router(shared.clone());
     let public_routes = public_router(shared);
     let graceful = GracefulShutdown::new();
+    let strangers = Arc::new(Semaphore::new(STRANGERS));
     tracing::info!(socket = %socket.display(), listen = ?listen, "ready");
     loop {
         tokio::select! {
@@ -67,7 +71,10 @@ pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
                 Err(error) => backoff("hook socket", &error).await,
             },
             accepted = accept_tcp(tcp.as_ref()) => match accepted {
-                Ok(stream) => connection(TokioIo::new(stream), public_routes.clone(), &graceful),
+                Ok(stream) => match Arc::clone(&strangers).try_acquire_owned() {
+                    Ok(place) => connection(TokioIo::new(stream), public_routes.clone(), &graceful, Some(place)),
+                    Err(_) => gate.turned_away("too many connections"),
+                },
                 Err(error) => backoff("tcp listener", &error).await,
             },
             _ = hangup.recv() => {
@@ -95,15 +102,20 @@ fn accept_hook(stream: UnixStream, gate: &Arc<Gate>, routes: &Router, graceful: 
     match stream.peer_cred() {
         Ok(cred) if gate.may_ask(cred.uid()) => {
             let routes = routes.clone().layer(Extension(Peer { uid: cred.uid() }));
-            connection(TokioIo::new(stream), routes, graceful);
+            connection(TokioIo::new(stream), routes, graceful, None);
         }
         Ok(cred) => gate.turned_away(&format!("uid {}", cred.uid())),
         Err(error) => gate.turned_away(&format!("no credentials: {error}")),
     }
 }
 
-fn connection<S>(io: TokioIo<S>, routes: Router, graceful: &GracefulShutdown)
-where
+/// Serves one connection; `place` is given back at its end.
+fn connection<S>(
+    io: TokioIo<S>,
+    routes: Router,
+    graceful: &GracefulShutdown,
+    place: Option<OwnedSemaphorePermit>,
+) where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = hyper::server::conn::http1::Builder::new();
@@ -111,6 +123,7 @@ where
     let connection = builder.serve_connection(io, TowerToHyperService::new(routes));
     let watched = graceful.watch(connection);
     tokio::spawn(async move {
+        let _place = place;
         if let Err(error) = watched.await {
             tracing::debug!(%error, "a connection ended early");
         }

@@ -58,7 +58,9 @@ fn judge_ref(
         let ruleset = &policy.rulesets[index];
         let into = match ruleset.enforcement {
             Enforcement::Enforce => {
-                coverage = Coverage::Ruleset;
+                if !(ruleset.included && coverage == Coverage::UncoveredRefuse) {
+                    coverage = Coverage::Ruleset;
+                }
                 &mut *enforced
             }
             Enforcement::Evaluate | Enforcement::Off => &mut *advisory,

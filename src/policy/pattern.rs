@@ -59,7 +59,11 @@ impl Pattern {
         }
         let matcher = match source.strip_prefix("re:") {
             Some(expression) => Matcher::Regex(
+                // Names are bytes: with Unicode classes, `.` would not match a byte that is no UTF-8, and a
+                // name with one would slip past the pattern.
                 regex::bytes::RegexBuilder::new(&format!("\\A(?:{expression})\\z"))
+                    .unicode(false)
+                    .dot_matches_new_line(true)
                     .size_limit(1 << 20)
                     .build()
                     .map_err(|e| PatternError::Regex { pattern: source.to_owned(), why: last_line(&e) })?,
@@ -154,6 +158,13 @@ mod tests {
     #[test]
     fn names_are_bytes_and_case_matters() {
         assert!(Pattern::for_refs("refs/heads/*").unwrap().is_match(b"refs/heads/\xff"));
+        assert!(
+            Pattern::for_refs("re:refs/heads/(main|release/.*)")
+                .unwrap()
+                .is_match(b"refs/heads/release/\xff")
+        );
+        assert!(Pattern::for_refs("re:refs/heads/[^/]+").unwrap().is_match("refs/heads/\u{e4}".as_bytes()));
+        assert!(Pattern::for_refs("re:refs/heads/\u{e4}").unwrap().is_match("refs/heads/\u{e4}".as_bytes()));
         assert!(!Pattern::for_refs("refs/heads/main").unwrap().is_match(b"refs/heads/MAIN"));
     }
 }

@@ -79,6 +79,9 @@ pub struct Ruleset {
     pub refs: Refs,
     /// Whether its refusals count.
     pub enforcement: Enforcement,
+    /// It comes from an included file, which can only tighten: where uncovered refs are refused, it does
+    /// not open them.
+    pub included: bool,
     rules: Vec<Box<dyn Rule>>,
 }
 
@@ -119,7 +122,7 @@ impl Ruleset {
             rules.push(rules::bad_signature::implied());
         }
         rules.sort_by_key(|rule| rule.name());
-        Ok(Ruleset { name: name.to_owned(), repositories, refs, enforcement, rules })
+        Ok(Ruleset { name: name.to_owned(), repositories, refs, enforcement, included: false, rules })
     }
 
     /// The name under which verdicts list the rules that no configuration turns off.

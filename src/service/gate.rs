@@ -51,6 +51,9 @@ pub enum StartError {
     /// Configuration or keyring; the text has every diagnostic.
     #[error("{0}")]
     Configuration(String),
+    /// A hook that decides by itself found no state.
+    #[error("there is no state at {0}; `countersign install --standalone` makes it, or restore it")]
+    NoState(PathBuf),
     /// The record.
     #[error("error: the state at {path} cannot be used: {error}")]
     Store {
@@ -92,7 +95,7 @@ impl Rejected {
 const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// For how long an accepted update may wait to be seen applied (N10).
-const UNAPPLIED: Duration = Duration::from_secs(24 * 3600);
+const UNAPPLIED: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How often the ones that waited longer are dropped.
 const SWEEP: Duration = Duration::from_secs(3600);
 /// For how long an answer of the store about its health holds.
@@ -139,7 +142,8 @@ impl Gate {
         Ok(gate)
     }
 
-    /// The same without a daemon, in the hook's own process.
+    /// The same without a daemon, in the hook's own process. It needs its state: a hook that made an empty
+    /// one would forget what was judged before. `countersign install --standalone` makes it.
     pub fn standalone(path: &Path) -> Result<Self, StartError> {
         Self::open(path, false)
     }
@@ -152,6 +156,9 @@ impl Gate {
             }
         }
         let state = snapshot.config.daemon.state.clone();
+        if !daemon && !Store::exists(&state) {
+            return Err(StartError::NoState(state));
+        }
         let store = Store::open(&state, store::Mode::ReadWrite)
             .map_err(|error| StartError::Store { path: state, error })?;
         Ok(Gate {
@@ -170,8 +177,10 @@ impl Gate {
     /// Reads configuration and keyring again. A bad one changes nothing but is said loudly; revocations
     /// in it that can be read count all the same (N15).
     pub fn reload(&self) {
-        let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
-        match Snapshot::load(&self.source) {
+        // Loaded before anything is locked: pushes and health go on meanwhile.
+        let loaded = Snapshot::load(&self.source);
+        let rejected = || self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        match loaded {
             Ok((snapshot, warnings)) => {
                 for warning in &warnings {
                     tracing::warn!("{warning}");
@@ -179,7 +188,7 @@ impl Gate {
                 tracing::info!(configuration = %snapshot.config.digest, "reloaded");
                 self.note(Event::Reload(snapshot.entry(None)));
                 self.snapshot.store(Arc::new(snapshot));
-                *rejected = None;
+                *rejected() = None;
             }
             Err(error) => {
                 tracing::error!(
@@ -188,8 +197,9 @@ impl Gate {
                 let current = self.snapshot.load_full();
                 self.note(Event::Reload(current.entry(Some(&error))));
                 self.keep_revocations(&current);
-                let since = rejected.as_ref().map_or_else(Instant::now, |before| before.since);
-                *rejected = Some(Rejected { since, error });
+                let mut state = rejected();
+                let since = state.as_ref().map_or_else(Instant::now, |before| before.since);
+                *state = Some(Rejected { since, error });
             }
         }
     }

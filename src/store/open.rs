@@ -13,6 +13,16 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
+/// The database's file in the state directory.
+const DATABASE: &str = "state.db";
+
+impl super::Store {
+    /// Whether there is state in a directory.
+    pub fn exists(directory: &Path) -> bool {
+        directory.join(DATABASE).is_file()
+    }
+}
+
 /// `CSGN`, in the header of our databases.
 pub(super) const APPLICATION_ID: i64 = 0x4353_474e;
 
@@ -35,7 +45,7 @@ pub(super) fn open(
     // The links that lead here are the administrator's business, one inside is nobody's.
     let directory = &fs::canonicalize(directory).map_err(io("find the state directory", directory))?;
     let owner = check_directory(directory)?;
-    let database = directory.join("state.db");
+    let database = directory.join(DATABASE);
     let mark_path = directory.join("high-water");
 
     let mark = MarkFile::open(&mark_path, mode == Mode::ReadWrite, &owner)?;
