@@ -646,6 +646,14 @@ impl Frontier for Accepted {
     fn has_record(&self, _: &str) -> Result<bool, CollectError> {
         Ok(true)
     }
+
+    fn tainted(&self, _: &str, _: &[(String, i64)]) -> Result<Vec<ObjectId>, CollectError> {
+        Ok(Vec::new())
+    }
+
+    fn judged_tip(&self, _: &RefName) -> Result<Option<ObjectId>, CollectError> {
+        Ok(None)
+    }
 }
 
 /// The commits that a push of `new` introduces, in the order in which they are judged.

@@ -71,6 +71,7 @@ fn grant(name: &str, ruleset: &str, scope: Scope, new: u64, introduced: &[u64]) 
         scope,
         introduced: introduced.iter().copied().map(id).collect(),
         builds_on: Vec::new(),
+        signed_by: Vec::new(),
     }
 }
 
@@ -587,6 +588,7 @@ fn deletions_and_empty_grants_are_on_record() {
         scope: Scope::Shared,
         introduced: vec![],
         builds_on: Vec::new(),
+        signed_by: Vec::new(),
     };
     accept(&store, 1, std::slice::from_ref(&gone), &[grant]).unwrap();
     store.mark_applied(&repository(), &[(request(1), reference("main"))], How::Seen).unwrap();
@@ -995,6 +997,7 @@ fn figures(refs: u64, commits: u64, walks: u64) {
             scope: Scope::Shared,
             introduced: vec![id(commits)],
             builds_on: Vec::new(),
+            signed_by: Vec::new(),
         })
         .collect();
     let begin = Instant::now();

@@ -2,6 +2,7 @@
 
 use super::introduced::{self, Introduced, ParentCache, Standing, Stop};
 use super::judge::{self, Judge};
+use super::taint::Taint;
 use super::updates::malformed;
 use super::{Budget, CollectError, Frontier, Updates};
 use crate::domain::{ObjectId, ObjectKind, PushContext, RefName, RefUpdate, UpdateKind};
@@ -292,6 +293,7 @@ impl Collector<'_> {
                 path: inputs.repository.common_dir().display().to_string(),
             });
         }
+        let taint = self.taint(ruleset, name, has_record)?;
         let in_this_push = self.walked.get(&index);
         let left = inputs.limits.commits.saturating_sub(in_this_push.map_or(0, HashSet::len));
         let stop = |id: &ObjectId| {
@@ -299,7 +301,14 @@ impl Collector<'_> {
                 return Ok(Some(Stop::InThisPush));
             }
             if has_record && let Some(standing) = inputs.frontier.standing(&ruleset.name, name, id)? {
-                return Ok(Some(Stop::Judged(standing)));
+                // History that holds a tainted commit is of the refs that had it already (N8).
+                let counts = match &taint {
+                    Some(taint) => taint.counts(inputs.repository.objects(), id, &inputs.budget)?,
+                    None => true,
+                };
+                if counts {
+                    return Ok(Some(Stop::Judged(standing)));
+                }
             }
             // A ruleset that is only evaluated refuses nothing and gets no record, so it looks at what the
             // push brings: to judge a whole history at every push would teach nobody anything.
@@ -356,6 +365,26 @@ impl Collector<'_> {
             ));
         }
         Ok(walked)
+    }
+
+    /// What a compromised key did to the commits on record, if there is such a key and it did anything.
+    fn taint(
+        &self,
+        ruleset: &Ruleset,
+        name: &RefName,
+        has_record: bool,
+    ) -> Result<Option<Taint>, CollectError> {
+        let inputs = self.inputs;
+        let keys = inputs.keyring.compromised(inputs.context.received_at);
+        if keys.is_empty() || !has_record {
+            return Ok(None);
+        }
+        let tainted: HashSet<_> = inputs.frontier.tainted(&ruleset.name, &keys)?.into_iter().collect();
+        if tainted.is_empty() {
+            return Ok(None);
+        }
+        let tip = inputs.frontier.judged_tip(name)?;
+        Taint::new(inputs.repository.objects(), tainted, tip, &inputs.budget).map(Some)
     }
 
     /// Whether the repository has a ref that a ruleset covers, and so history that nobody vouched for.

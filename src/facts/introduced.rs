@@ -17,6 +17,11 @@ pub trait Frontier {
     ) -> Result<Option<Standing>, CollectError>;
     /// Whether the ruleset has any record or base in this repository (N9).
     fn has_record(&self, ruleset: &str) -> Result<bool, CollectError>;
+    /// The accepted commits that these keys signed, each key from a time on, milliseconds since the epoch
+    /// (N14).
+    fn tainted(&self, ruleset: &str, keys: &[(String, i64)]) -> Result<Vec<ObjectId>, CollectError>;
+    /// What the ref held when the gate last saw one of its own decisions applied to it.
+    fn judged_tip(&self, reference: &RefName) -> Result<Option<ObjectId>, CollectError>;
 }
 
 /// For which refs a judged commit counts.

@@ -4,6 +4,7 @@
 mod collect;
 mod introduced;
 mod judge;
+mod taint;
 mod updates;
 
 pub use collect::{Inputs, Present, collect};

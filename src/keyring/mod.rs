@@ -185,6 +185,17 @@ impl Keyring {
         &self.principals
     }
 
+    /// Fingerprints of the keys that are compromised at `now`, each with the time from which what it
+    /// signed is tainted, milliseconds since the epoch (N14).
+    pub fn compromised(&self, now: Timestamp) -> Vec<(String, i64)> {
+        let from = |key: &Key| {
+            let revoked = key.revoked.as_ref()?;
+            (revoked.reason == Reason::Compromised && revoked.applies(now))
+                .then(|| revoked.effective_from.map_or(i64::MIN, |from| from.as_millisecond()))
+        };
+        self.keys.iter().filter_map(|key| Some((key.material.fingerprint(), from(key)?))).collect()
+    }
+
     /// Every key, by its principal's name.
     pub fn keys(&self) -> &[Key] {
         &self.keys

@@ -10,7 +10,7 @@ use crate::facts::{self, Budget, CollectError, Frontier, Inputs, Present, Standi
 use crate::git::Repository;
 use crate::hook::wire::{Answer, Outcome, PROTOCOL, Request};
 use crate::policy::{Decision, Verdict, evaluate};
-use crate::store::{FrontierReader, Observed, Scope};
+use crate::store::{FrontierReader, Observed, Scope, Store};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::Path;
@@ -112,7 +112,7 @@ impl Gate {
         asked.repository.replace(Some(located.reference.clone()));
         let repository = &located.reference.id;
         self.note_seen(repository, &located.repository)?;
-        let frontier = Recorded(self.store.frontier(repository)?);
+        let frontier = Recorded { store: &self.store, repository, reader: self.store.frontier(repository)? };
         let context = PushContext {
             request_id: asked.id.clone(),
             repository: located.reference.clone(),
@@ -243,16 +243,20 @@ fn pusher(snapshot: &Snapshot, request: &Request) -> Result<Pusher, Fault> {
 }
 
 /// The store's record as the frontier.
-struct Recorded(FrontierReader);
+struct Recorded<'a> {
+    store: &'a Store,
+    repository: &'a RepositoryId,
+    reader: FrontierReader,
+}
 
-impl Frontier for Recorded {
+impl Frontier for Recorded<'_> {
     fn standing(
         &self,
         ruleset: &str,
         reference: &RefName,
         commit: &ObjectId,
     ) -> Result<Option<Standing>, CollectError> {
-        let scope = self.0.scope_of(ruleset, reference, commit);
+        let scope = self.reader.scope_of(ruleset, reference, commit);
         Ok(scope.map_err(|e| CollectError::Record(e.to_string()))?.map(|scope| match scope {
             Scope::Shared => Standing::Shared,
             Scope::OwnRef => Standing::OwnRef,
@@ -260,7 +264,16 @@ impl Frontier for Recorded {
     }
 
     fn has_record(&self, ruleset: &str) -> Result<bool, CollectError> {
-        self.0.has_record(ruleset).map_err(|e| CollectError::Record(e.to_string()))
+        self.reader.has_record(ruleset).map_err(|e| CollectError::Record(e.to_string()))
+    }
+
+    fn tainted(&self, ruleset: &str, keys: &[(String, i64)]) -> Result<Vec<ObjectId>, CollectError> {
+        self.reader.tainted(ruleset, keys).map_err(|e| CollectError::Record(e.to_string()))
+    }
+
+    fn judged_tip(&self, reference: &RefName) -> Result<Option<ObjectId>, CollectError> {
+        let tip = self.store.judged_tip(self.repository, reference);
+        tip.map(Option::flatten).map_err(|e| CollectError::Record(e.to_string()))
     }
 }
 
@@ -269,7 +282,7 @@ mod tests {
     use super::*;
     use crate::audit::{self, Record};
     use crate::domain::{RepositoryRef, RequestId, Timestamp};
-    use crate::store::{DecidedUpdate, Grant, Mode, Store};
+    use crate::store::{DecidedUpdate, Grant, Mode};
 
     #[test]
     fn n08_the_record_says_for_which_refs_a_commit_counts() {
@@ -292,6 +305,7 @@ mod tests {
             scope,
             introduced: vec![id(1)],
             builds_on: Vec::new(),
+            signed_by: Vec::new(),
         };
         let record = Record::decision(audit::Decision::new(&context, audit::Outcome::Accept, "c", "k"));
         let updates = vec![DecidedUpdate { reference: main.clone(), old: None, new: Some(id(1)) }];
@@ -299,7 +313,8 @@ mod tests {
         store.record_decision(record, updates, grants).unwrap();
         let repository = context.repository.id;
         store.mark_applied(&repository, &[(context.request_id, main.clone())], How::Seen).unwrap();
-        let recorded = Recorded(store.frontier(&repository).unwrap());
+        let reader = store.frontier(&repository).unwrap();
+        let recorded = Recorded { store: &store, repository: &repository, reader };
         let standing = |ruleset, reference| recorded.standing(ruleset, reference, &id(1)).unwrap();
         assert_eq!(standing("shared", &main), Some(Standing::Shared));
         assert_eq!(standing("shared", &other), Some(Standing::Shared));

@@ -116,4 +116,12 @@ impl Frontier for Base {
     fn has_record(&self, _: &str) -> Result<bool, CollectError> {
         Ok(true)
     }
+
+    fn tainted(&self, _: &str, _: &[(String, i64)]) -> Result<Vec<ObjectId>, CollectError> {
+        Ok(Vec::new())
+    }
+
+    fn judged_tip(&self, _: &RefName) -> Result<Option<ObjectId>, CollectError> {
+        Ok(None)
+    }
 }

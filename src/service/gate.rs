@@ -69,6 +69,7 @@ pub struct Gate {
     source: PathBuf,
     pub(super) store: Store,
     snapshot: ArcSwap<Snapshot>,
+    reloading: Mutex<()>,
     rejected: Mutex<Option<Rejected>>,
     started: Instant,
     /// When the store was last asked whether it can write, and what it said.
@@ -165,6 +166,7 @@ impl Gate {
             source: snapshot.config.source.clone(),
             store,
             snapshot: ArcSwap::from_pointee(snapshot),
+            reloading: Mutex::default(),
             rejected: Mutex::new(None),
             started: Instant::now(),
             state_asked: Mutex::default(),
@@ -177,29 +179,31 @@ impl Gate {
     /// Reads configuration and keyring again. A bad one changes nothing but is said loudly; revocations
     /// in it that can be read count all the same (N15).
     pub fn reload(&self) {
-        // Loaded before anything is locked: pushes and health go on meanwhile.
+        // One at a time, so that an older state never follows a newer one. Pushes and health do not take
+        // this lock, so they go on meanwhile.
+        let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = Snapshot::load(&self.source);
         let rejected = || self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
         match loaded {
             Ok((snapshot, warnings)) => {
+                let (entry, digest) = (snapshot.entry(None), snapshot.config.digest.clone());
+                self.snapshot.store(Arc::new(snapshot));
+                *rejected() = None;
                 for warning in &warnings {
                     tracing::warn!("{warning}");
                 }
-                tracing::info!(configuration = %snapshot.config.digest, "reloaded");
-                self.note(Event::Reload(snapshot.entry(None)));
-                self.snapshot.store(Arc::new(snapshot));
-                *rejected() = None;
+                tracing::info!(configuration = %digest, "reloaded");
+                self.note(Event::Reload(entry));
             }
             Err(error) => {
+                let current = self.snapshot.load_full();
+                self.keep_revocations(&current);
+                let since = rejected().as_ref().map_or_else(Instant::now, |before| before.since);
+                *rejected() = Some(Rejected { since, error: error.clone() });
                 tracing::error!(
                     "the new configuration is rejected and the last good one stays in force:\n{error}"
                 );
-                let current = self.snapshot.load_full();
                 self.note(Event::Reload(current.entry(Some(&error))));
-                self.keep_revocations(&current);
-                let mut state = rejected();
-                let since = state.as_ref().map_or_else(Instant::now, |before| before.since);
-                *state = Some(Rejected { since, error });
             }
         }
     }

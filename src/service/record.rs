@@ -9,10 +9,12 @@ use crate::domain::{
 };
 use crate::facts;
 use crate::hook::wire::Request;
-use crate::policy::facts::{RefFacts, SignatureFacts};
+use crate::policy::facts::{CommitFacts, RefFacts, SignatureFacts};
 use crate::policy::{self, Coverage, Enforcement, RefVerdict, Subject, Violation};
+use crate::signature::SignatureStatus;
 use crate::store::{DecidedUpdate, Grant, Scope};
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// Most entries of one list that are made ready for a record; the rest is only counted. More than fit into
@@ -109,7 +111,7 @@ pub(super) fn decision(
             old: reference.old,
             new: reference.new,
         }));
-        granted = grants(&asked.snapshot.config.policy, &facts.refs);
+        granted = grants(&asked.snapshot.config.policy, &facts.refs, &facts.commits);
     }
     (Record::decision(record), updates, granted)
 }
@@ -126,7 +128,11 @@ pub(super) fn undecided(asked: &Asked<'_>, fault: &Fault, took: Duration) -> Rec
 
 /// What enforcing rulesets with commit rules accepted: only that ever becomes frontier (N7). What stands on
 /// commits of one ref is of that ref (N8).
-fn grants(policy: &policy::Rulesets, refs: &[RefFacts]) -> Vec<Grant> {
+fn grants(
+    policy: &policy::Rulesets,
+    refs: &[RefFacts],
+    commits: &HashMap<ObjectId, CommitFacts>,
+) -> Vec<Grant> {
     let mut out = Vec::new();
     for reference in refs {
         for (index, introduced) in &reference.introduced {
@@ -139,11 +145,20 @@ fn grants(policy: &policy::Rulesets, refs: &[RefFacts]) -> Vec<Grant> {
                     scope: if reference.own_ref.contains(index) { Scope::OwnRef } else { Scope::Shared },
                     introduced: introduced.clone(),
                     builds_on: reference.builds_on.get(index).cloned().unwrap_or_default(),
+                    signed_by: introduced.iter().filter_map(|id| signer(commits.get(id)?)).collect(),
                 });
             }
         }
     }
     out
+}
+
+/// The key of a verified commit, as the keyring holds it.
+fn signer(commit: &CommitFacts) -> Option<(ObjectId, String)> {
+    match &commit.signature.status {
+        SignatureStatus::Verified(signature) => Some((commit.id, signature.certificate().to_owned())),
+        _ => None,
+    }
 }
 
 fn over(count: usize) -> u64 {
@@ -192,7 +207,7 @@ mod tests {
     use super::*;
     use crate::domain::{ObjectKind, RefName, UpdateKind};
     use crate::policy::{Pattern, Refs, Ruleset, Rulesets, Uncovered, rules};
-    use std::collections::{HashMap, HashSet};
+    use std::collections::HashSet;
 
     #[test]
     fn n08_grants_are_for_one_ref_where_the_walk_says_so() {
@@ -222,7 +237,7 @@ mod tests {
             builds_on: HashMap::new(),
             own_ref: HashSet::from([1]),
         };
-        let mut granted = grants(&policy, &[facts]);
+        let mut granted = grants(&policy, &[facts], &HashMap::new());
         granted.sort_by(|a, b| a.ruleset.cmp(&b.ruleset));
         let found: Vec<_> = granted.iter().map(|one| (one.ruleset.as_str(), one.scope)).collect();
         assert_eq!(found, [("own", Scope::OwnRef), ("shared", Scope::Shared)]);

@@ -46,6 +46,9 @@ pub struct Grant {
     /// of those not be applied, this grant lapses and its commits are judged again: refs of one push may
     /// share a history without each of them listing it.
     pub builds_on: Vec<ObjectId>,
+    /// The keys, by the fingerprint that the keyring holds them under, of those introduced commits whose
+    /// signature was verified (N8, N14).
+    pub signed_by: Vec<(ObjectId, String)>,
 }
 
 /// An accepted update that is not known to be applied.
@@ -335,6 +338,9 @@ impl Txn<'_> {
                     number
                 }
             };
+            for (commit, key) in &grant.signed_by {
+                self.run(q::ADD_SIGNED, params![key, commit.as_bytes(), at_ms])?;
+            }
             let builds_on = pack(&grant.builds_on)?;
             self.run(q::ADD_GRANT, params![seq, reference, ruleset, grant.scope.column(), list, builds_on])?;
         }

@@ -107,6 +107,23 @@ impl FrontierReader {
         Ok(scope.map(Scope::from_column))
     }
 
+    /// The accepted commits that one of these keys signed and that were received from the given time on,
+    /// milliseconds since the epoch: what a compromise taints (N14). What a base brought was not judged,
+    /// so it is not known who signed it.
+    pub fn tainted(&self, ruleset: &str, keys: &[(String, i64)]) -> Result<Vec<ObjectId>, StoreError> {
+        let Some((ruleset, _)) = self.ruleset(ruleset)? else { return Ok(Vec::new()) };
+        let step = "look up what a key signed";
+        let mut out = Vec::new();
+        for (key, from) in keys {
+            let mut statement = self.reader.prepare_cached(q::TAINTED).map_err(sql(step))?;
+            let mut rows = statement.query(rusqlite::params![ruleset, key, from]).map_err(sql(step))?;
+            while let Some(row) = rows.next().map_err(sql(step))? {
+                out.push(super::repositories::object_id(&row.get::<_, Vec<u8>>(0).map_err(sql(step))?)?);
+            }
+        }
+        Ok(out)
+    }
+
     /// Whether `ruleset` has any record here: an applied update that it accepted, or an adopted base,
     /// even of an empty repository. Without one, history on covered refs is undecided (N9).
     pub fn has_record(&self, ruleset: &str) -> Result<bool, StoreError> {

@@ -80,6 +80,15 @@ create table pending_lists (
     primary key (seq, list)
 );
 
+-- Which key signed a commit that was accepted: what a compromise needs to be looked up by. A fact about
+-- the commit, whoever trusts the key.
+create table signed_commits (
+    key        text not null,
+    commit_id  blob not null,
+    at_ms      integer not null,
+    primary key (key, commit_id)
+) without rowid;
+
 create table adoptions (
     seq        integer primary key,
     repository integer not null references repositories (repository),
@@ -168,6 +177,10 @@ pub(super) const ADD_PENDING: &str = "insert into pending_updates \
     (seq, ref, repository, request_id, old_id, new_id, at_ms) values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 pub(super) const ADD_GRANT: &str =
     "insert into pending_grants (seq, ref, ruleset, scope, list, builds_on) values (?1, ?2, ?3, ?4, ?5, ?6)";
+pub(super) const ADD_SIGNED: &str = "insert into signed_commits (key, commit_id, at_ms) values (?1, ?2, ?3) \
+    on conflict do nothing";
+pub(super) const TAINTED: &str = "select a.commit_id from signed_commits s \
+    join accepted_commits a on a.ruleset = ?1 and a.commit_id = s.commit_id where s.key = ?2 and s.at_ms >= ?3";
 pub(super) const ADD_LIST: &str = "insert into pending_lists (seq, list, ids) values (?1, ?2, ?3)";
 pub(super) const LIST_PENDING: &str = "select u.request_id, f.name, u.old_id, u.new_id \
     from pending_updates u join refs f on f.ref = u.ref join repositories p on p.repository = u.repository \

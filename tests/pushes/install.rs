@@ -366,3 +366,37 @@ fn the_audit_log_tells_who_what_when_and_why() {
     assert_eq!(gate.countersign(&["audit", "verify", "--known", &forged]).code(), Some(1));
     assert_eq!(gate.countersign(&["audit", "verify", "--known", "nonsense"]).code(), Some(2));
 }
+
+#[test]
+fn a_hook_that_decides_by_itself_needs_its_state() {
+    let (gate, alice) = Gate::production();
+    let bare = gate.repository("infra/live");
+    gate.stop();
+    gate.countersign(&["install", "--standalone", bare.to_str().unwrap()]).ok();
+    let work = gate.clone_of(&bare);
+    work.commit(Some(&alice), "OPS-1: base");
+    work.accepted(&["main"]);
+    fs::rename(gate.state(), gate.state().with_extension("gone")).unwrap();
+    work.commit(Some(&alice), "OPS-2: more");
+    let pushed = run(work.push_command(&["main:uncovered"]), b"");
+    assert!(!pushed.status.success() && pushed.stderr.contains("there is no state at"), "{}", pushed.stderr);
+    assert!(!gate.state().exists(), "none was made");
+    fs::rename(gate.state().with_extension("gone"), gate.state()).unwrap();
+    work.accepted(&["main"]);
+}
+
+#[test]
+fn a_chained_hook_that_was_killed_has_not_refused() {
+    let (gate, alice) = Gate::production();
+    let bare = gate.bare("infra/chained", &[]);
+    let hook = bare.join("hooks/pre-receive");
+    fs::create_dir_all(bare.join("hooks")).unwrap();
+    fs::write(&hook, "#!/bin/sh\nkill -9 $$\n").unwrap();
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    gate.install(&bare);
+    let work = gate.clone_of(&bare);
+    work.commit(Some(&alice), "OPS-1: base");
+    let pushed = run(work.push_command(&["main"]), b"");
+    assert!(!pushed.status.success() && pushed.stderr.contains("did not decide"), "{}", pushed.stderr);
+    assert!(pushed.stderr.contains("not a policy decision"), "{}", pushed.stderr);
+}

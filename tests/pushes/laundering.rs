@@ -281,3 +281,36 @@ fn n23_refs_that_share_a_history_have_its_faults_once() {
     let push = work.push(&["refs/heads/r/*:refs/heads/r/*"]).assert_refused(&["unsigned-commit"]);
     assert!(push.ran.stderr.contains("refused this push: 40 violations"), "{}", push.ran.stderr);
 }
+
+#[test]
+fn n08_what_a_compromised_key_left_behind_is_of_its_own_ref_alone() {
+    let (gate, alice, bare) = scene(PRODUCTION);
+    let carol = Signer::ssh(&gate.sandbox, "carol", &["ed25519"]);
+    gate.trust(&carol, "sre");
+    gate.reload();
+    let work = gate.clone_at(&bare, "main");
+    let clean = work.commit(Some(&carol), "OPS-2: before it");
+    work.accepted(&["main"]);
+    let stolen = work.commit(Some(&alice), "OPS-3: by a key that is stolen");
+    work.accepted(&["main:release/1"]);
+
+    let file = gate.config().parent().unwrap().join("keyring/alice.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let key = text.find("[[key]]").unwrap() + "[[key]]\n".len();
+    let revoked = "revoked = { at = 2026-01-01T00:00:00Z, reason = \"compromised\" }\n";
+    fs::write(&file, format!("{}{revoked}{}", &text[..key], &text[key..])).unwrap();
+    gate.reload();
+
+    for target in ["main", "release/2"] {
+        work.push(&[&format!("{stolen}:refs/heads/{target}")]).assert_refused(&["bad-signature"]);
+    }
+    work.commit(Some(&carol), "OPS-4: on top of it");
+    work.push(&["main"]).assert_refused(&["bad-signature"]);
+    work.accepted(&["main:release/1"]);
+    work.push(&["main:release/2"]).assert_refused(&["bad-signature"]);
+    // What alice signed before on `main` stands there; it goes nowhere else.
+    work.branch("main", &clean);
+    work.commit(Some(&carol), "OPS-5: on what stood already");
+    work.accepted(&["main"]);
+    work.push(&["main:release/3"]).assert_refused(&["bad-signature"]);
+}

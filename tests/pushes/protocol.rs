@@ -5,6 +5,8 @@ use crate::support::receive_pack::{self, Answer, Update};
 use crate::support::sandbox::run;
 use crate::support::signers::Signer;
 use crate::support::snapshot::{Snapshot, assert_clean};
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 const ZERO: &str = "0000000000000000000000000000000000000000";
@@ -332,4 +334,17 @@ fn copy_directory(from: &Path, to: &Path) {
             std::fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+#[test]
+fn n04_a_link_to_a_directory_among_the_refs_is_no_way_to_another_name() {
+    let (gate, alice) = Gate::production();
+    let bare = gate.repository("infra/live");
+    let work = gate.clone_of(&bare);
+    work.commit(Some(&alice), "OPS-1: base");
+    work.accepted(&["main:release/0"]);
+    symlink("release", bare.join("refs/heads/alias")).unwrap();
+    work.commit(None, "unsigned");
+    work.push(&["main:refs/heads/alias/1"]).assert_undecided("repository-unreadable");
+    fs::remove_file(bare.join("refs/heads/alias")).unwrap();
 }
