@@ -1,8 +1,8 @@
 //! `countersign install` and `countersign uninstall`.
 
-use super::CliError;
+use super::{CliError, Format};
 use crate::config;
-use crate::service::{InstallMode, install as put_in, uninstall as take_out};
+use crate::service::{Done, InstallError, InstallMode, install as put_in, uninstall as take_out};
 use crate::store::{self, Store};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -44,7 +44,12 @@ pub struct UninstallArgs {
 const MARGIN: Duration = Duration::from_secs(10);
 
 /// Installs into every repository; goes on after a failure and ends with 2 if there was one.
-pub fn install(args: &InstallArgs, config_path: &Path, out: &mut dyn Write) -> Result<u8, CliError> {
+pub fn install(
+    args: &InstallArgs,
+    config_path: &Path,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<u8, CliError> {
     let config = config::load(config_path).map_err(|e| CliError::usage(e.to_string()))?.config;
     let program = std::env::current_exe().map_err(|e| CliError::usage(format!("error: {e}")))?;
     let mode = if args.standalone {
@@ -82,46 +87,62 @@ pub fn install(args: &InstallArgs, config_path: &Path, out: &mut dyn Write) -> R
     };
     let mut failed = false;
     for path in &args.repositories {
-        match put_in(path, &config.repositories.root, &mode) {
-            Ok(done) => {
+        let outcome = put_in(path, &config.repositories.root, &mode);
+        let note =
+            outcome.as_ref().ok().and_then(|done| super::adopt::needs_adoption(&config, &done.repository));
+        failed |= outcome.is_err();
+        match (format, outcome) {
+            (Format::Json, outcome) => writeln!(out, "{}", json("installed", path, outcome, note)),
+            (Format::Text, Ok(done)) => {
                 writeln!(out, "{}: installed {}", done.repository.display(), done.hooks.join(" and "))
                     .map_err(CliError::output)?;
-                for chained in &done.chained {
-                    writeln!(out, "  runs first: {}", chained.display()).map_err(CliError::output)?;
-                }
-                let note = super::adopt::needs_adoption(&config, &done.repository);
-                if let Some(note) = note {
-                    writeln!(out, "  {note}").map_err(CliError::output)?;
-                }
+                let chained = done.chained.iter().map(|hook| format!("runs first: {}", hook.display()));
+                chained.chain(note).try_for_each(|line| writeln!(out, "  {line}"))
             }
-            Err(error) => {
-                failed = true;
-                writeln!(out, "error: {}: {error}", path.display()).map_err(CliError::output)?;
-            }
+            (Format::Text, Err(error)) => writeln!(out, "error: {}: {error}", path.display()),
         }
+        .map_err(CliError::output)?;
     }
     Ok(if failed { 2 } else { 0 })
 }
 
 /// Uninstalls from every repository.
-pub fn uninstall(args: &UninstallArgs, out: &mut dyn Write) -> Result<u8, CliError> {
+pub fn uninstall(args: &UninstallArgs, format: Format, out: &mut dyn Write) -> Result<u8, CliError> {
     let mut failed = false;
     for path in &args.repositories {
-        match take_out(path) {
-            Ok(done) if done.hooks.is_empty() => {
+        let outcome = take_out(path);
+        failed |= outcome.is_err();
+        match (format, outcome) {
+            (Format::Json, outcome) => writeln!(out, "{}", json("removed", path, outcome, None)),
+            (Format::Text, Ok(done)) if done.hooks.is_empty() => {
                 writeln!(out, "{}: nothing of ours is installed", done.repository.display())
             }
-            Ok(done) => {
+            (Format::Text, Ok(done)) => {
                 writeln!(out, "{}: removed {}", done.repository.display(), done.hooks.join(" and "))
                     .map_err(CliError::output)?;
                 done.chained.iter().try_for_each(|hook| writeln!(out, "  put back: {}", hook.display()))
             }
-            Err(error) => {
-                failed = true;
-                writeln!(out, "error: {}: {error}", path.display())
-            }
+            (Format::Text, Err(error)) => writeln!(out, "error: {}: {error}", path.display()),
         }
         .map_err(CliError::output)?;
     }
     Ok(if failed { 2 } else { 0 })
+}
+
+/// One line of JSON for each repository.
+fn json(
+    word: &str,
+    path: &Path,
+    outcome: Result<Done, InstallError>,
+    note: Option<String>,
+) -> serde_json::Value {
+    match outcome {
+        Ok(done) => serde_json::json!({
+            "repository": done.repository.display().to_string(), word: done.hooks, "note": note,
+            "chained": done.chained.iter().map(|hook| hook.display().to_string()).collect::<Vec<_>>(),
+        }),
+        Err(error) => {
+            serde_json::json!({ "repository": path.display().to_string(), "error": error.to_string() })
+        }
+    }
 }

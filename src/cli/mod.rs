@@ -116,8 +116,8 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<u8, CliError> {
         Command::Serve(args) => serve::run(args, &config()),
         // Git runs this one: no variable that a pusher might set may choose its configuration (N22).
         Command::Hook(command) => hook::run(command, cli.config.as_deref()),
-        Command::Install(args) => install::install(args, &config(), out),
-        Command::Uninstall(args) => install::uninstall(args, out),
+        Command::Install(args) => install::install(args, &config(), cli.format, out),
+        Command::Uninstall(args) => install::uninstall(args, cli.format, out),
         Command::Adopt(args) => adopt::run(args, &config(), cli.format, out),
         Command::Keyring(args) => keyring::run(args, &config(), cli.format, out, err),
         Command::Config(ConfigCommand::Check(args)) => {
