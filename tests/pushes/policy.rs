@@ -339,3 +339,22 @@ fn n23_counted_budgets_are_refusals_that_name_the_figures() {
     assert!(push.rules().contains("push-too-large"), "{}", push.text());
     assert!(push.text().contains("more than 20 commits"), "{}", push.text());
 }
+
+#[test]
+fn n02_an_included_file_opens_nothing_that_is_uncovered() {
+    let policy = "[policy]\nuncovered = \"refuse\"\ninclude = \"rulesets.d/*.toml\"\n\n[[ruleset]]\nname = \"main\"\n\
+                  repositories = [\"**\"]\nrefs = [\"refs/heads/main\"]\n\n[ruleset.refuse]\nforce-push = true\n";
+    let (gate, _) = Gate::with_alice(&policy.replace("include = \"rulesets.d/*.toml\"\n", ""));
+    let included = gate.config().parent().unwrap().join("rulesets.d");
+    std::fs::create_dir(&included).unwrap();
+    let ruleset = "[[ruleset]]\nname = \"tenant\"\nrepositories = [\"**\"]\nrefs = [\"refs/heads/**\"]\n\n\
+                   [ruleset.refuse]\nref-deletion = true\n";
+    std::fs::write(included.join("tenant.toml"), ruleset).unwrap();
+    gate.reconfigure(policy);
+    let bare = gate.repository("infra/live");
+    let work = gate.clone_of(&bare);
+    work.commit(None, "anything");
+    work.accepted(&["main"]);
+    work.push(&["main:dev"]).assert_refused(&["uncovered-ref"]);
+    work.push(&[":main"]).assert_refused(&["ref-deletion"]);
+}
