@@ -739,6 +739,25 @@ fn n26_noise_is_bounded_and_accepts_are_not() {
 }
 
 #[test]
+fn n26_a_pusher_has_one_budget_for_all_repositories() {
+    let dir = state();
+    let options = Options { full_records_per_minute: 2, ..Options::default() };
+    let store = Store::open_with(dir.path(), Mode::ReadWrite, options).unwrap();
+    for n in 1..=4 {
+        let mut context = context(n);
+        context.repository.id = RepositoryId(format!("{n:032x}"));
+        context.pusher = Pusher::Known { name: "mallory".into(), source: "REMOTE_USER" };
+        let refused = Decision::new(&context, Outcome::Refuse, "config", "keyring");
+        store.record_decision(Record::decision(refused), vec![], vec![]).unwrap();
+    }
+    let over = store
+        .log(Filter::default())
+        .unwrap()
+        .map(|line| line.unwrap().record().unwrap().as_decision().unwrap().over_budget);
+    assert_eq!(over.collect::<Vec<_>>(), [None, None, Some(1), Some(2)]);
+}
+
+#[test]
 fn a_full_disk_lets_nothing_in() {
     let dir = state();
     simple(&open(dir.path()), 1).unwrap();

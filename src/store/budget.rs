@@ -17,14 +17,14 @@ pub(super) struct Budgets {
 
 impl Budgets {
     /// Counts one refused or undecided record. `Some(n)` where it is the n-th over `limit`.
-    pub(super) fn spend(&mut self, repository: &str, at_ms: i64, limit: u64) -> Option<u64> {
+    pub(super) fn spend(&mut self, whose: &str, at_ms: i64, limit: u64) -> Option<u64> {
         let minute = at_ms.div_euclid(60_000);
         // Only forward: a clock that jumps back must not give out a fresh budget each time.
         if minute > self.minute {
             self.minute = minute;
             self.used.clear();
         }
-        let used = self.used.entry(repository.to_owned()).or_default();
+        let used = self.used.entry(whose.to_owned()).or_default();
         *used += 1;
         used.checked_sub(limit).filter(|over| *over > 0)
     }

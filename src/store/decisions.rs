@@ -6,7 +6,7 @@ use super::repositories::{object_id, ref_name};
 use super::sql as q;
 use super::writer::Txn;
 use super::{Store, lock};
-use crate::audit::{AppliedEntry, AppliedRef, Event, How, Outcome, Record, RepositoryEntry};
+use crate::audit::{AppliedEntry, AppliedRef, Event, How, Outcome, PusherEntry, Record, RepositoryEntry};
 use crate::domain::{ObjectId, RefName, RepositoryId, RequestId, Timestamp, text};
 use rusqlite::{OptionalExtension, params};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -100,7 +100,15 @@ impl Store {
                 return Err(StoreError::Invalid("only accepted pushes have updates and grants"));
             }
             let limit = options.full_records_per_minute;
-            let over = lock(&self.shared.budgets).spend(&decision.repository.id, at_ms, limit);
+            // One budget for the repository, and one for whoever pushes, wherever to (N26).
+            let pusher = match &decision.pusher {
+                PusherEntry::Known { name, .. } => Some(format!("pusher {name}")),
+                PusherEntry::Unknown => None,
+            };
+            let mut budgets = lock(&self.shared.budgets);
+            let over = budgets.spend(&format!("repository {}", decision.repository.id), at_ms, limit);
+            let over = over.max(pusher.and_then(|pusher| budgets.spend(&pusher, at_ms, limit)));
+            drop(budgets);
             if let Some(over) = over {
                 decision.compact(over);
             }
