@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("hook", &["domain"]),
     ("audit", &["domain"]),
     ("store", &["domain", "audit"]),
-    ("config", &["domain", "policy", "keyring"]),
+    ("config", &["domain", "signature", "policy", "keyring"]),
     ("facts", &["domain", "signature", "keyring", "policy", "git"]),
     (
         "service",

@@ -158,7 +158,7 @@ fn really_verified() -> SignatureStatus {
     let commit = object::parse_commit(ObjectFormat::Sha1, raw).unwrap();
     let object::SignatureField::Present(block) = &commit.signature else { panic!("the vector is signed") };
     let now = Timestamp::from_second(NOW).unwrap();
-    let status = signature::verify(block, &commit.payload, &OneKey(key), now, commit.committer.time);
+    let status = signature::verify_now(block, &commit.payload, &OneKey(key), now, commit.committer.time);
     assert!(matches!(status, SignatureStatus::Verified(_)), "{status}");
     status
 }
@@ -173,7 +173,7 @@ fn status(word: &str) -> SignatureStatus {
         "bad" => SignatureStatus::Bad { key: key() },
         "expired" => SignatureStatus::Expired { key: key(), what: "key", at },
         "not-yet-valid" => SignatureStatus::NotYetValid { key: key(), what: "signature", from: at },
-        "revoked" => SignatureStatus::Revoked { key: key(), reason: "compromised".to_owned() },
+        "revoked" => SignatureStatus::Revoked { key: key(), reason: "compromised".to_owned(), hard: true },
         "wrong-purpose" => {
             let why = "it was made for the namespace `file`, not `git`".to_owned();
             SignatureStatus::WrongPurpose { key: key(), why }

@@ -8,6 +8,7 @@ use countersign::config::{self, Config, ConfigError, ServerKind};
 use countersign::domain::RefName;
 use countersign::keyring::Keyring;
 use countersign::policy::{Enforcement, Limits, Uncovered};
+use countersign::signature::Rules;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -641,7 +642,9 @@ fn the_shipped_example_loads_and_names_every_rule() {
     // With every comment that is an option switched on it loads as well, so that none of them is wrong.
     let mut all = String::new();
     for line in text.lines() {
-        let option = line.strip_prefix("# ").filter(|rest| rest.contains(" = ") || *rest == "[limits]");
+        let option = line
+            .strip_prefix("# ")
+            .filter(|rest| rest.contains(" = ") || ["[limits]", "[signatures]"].contains(rest));
         let option = option
             .filter(|rest| rest.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'['));
         all.push_str(option.unwrap_or(line));
@@ -652,6 +655,7 @@ fn the_shipped_example_loads_and_names_every_rule() {
     chmod(&place.dir.path().join("rulesets.d"), 0o755);
     let switched = place.ok(&all);
     assert_eq!(switched.limits, Limits::default(), "the example shows the defaults");
+    assert_eq!(switched.signatures, Rules::default(), "the example shows the defaults");
     assert_eq!(switched.daemon.deadline, Duration::from_secs(30));
     assert_eq!(switched.repositories.namespaces, config.repositories.namespaces);
 }

@@ -687,6 +687,7 @@ fn collected(repository: &Repository, new: ObjectId, frontier: &Accepted) -> Pus
         shallow_push: false,
         policy: &policy,
         limits: &Limits::default(),
+        signatures: &countersign::signature::Rules::default(),
         namespaces: &["refs/heads/".to_owned()],
         allow_symref_push: false,
         keyring: &keyring,

@@ -7,7 +7,7 @@ use countersign::cli::keyring::{self as cli, AddArgs, KeyringArgs, KeyringComman
 use countersign::domain::{ObjectFormat, PrincipalKind, Timestamp};
 use countersign::keyring::{AddRequest, Added, EditError, Keyring, Material, Reason, Standing, add};
 use countersign::signature::object::{SignatureField, parse_commit};
-use countersign::signature::{self, KeyId, Keys, SignatureStatus};
+use countersign::signature::{self, KeyId, Keys, Rules, SignatureStatus, Times};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -441,7 +441,7 @@ fn signed_commit(dir: &Path) -> Vec<u8> {
 fn status(commit: &[u8], keyring: &Keyring, now: Timestamp) -> SignatureStatus {
     let commit = parse_commit(ObjectFormat::Sha1, commit).unwrap();
     let SignatureField::Present(block) = &commit.signature else { panic!("the commit is signed") };
-    signature::verify(block, &commit.payload, keyring, now, commit.committer.time)
+    signature::verify_now(block, &commit.payload, keyring, now, commit.committer.time)
 }
 
 #[test]
@@ -456,7 +456,8 @@ fn n13_n14_a_verified_signature_counts_within_its_window_only() {
         let keyring = ring.load();
         let status = status(&commit, &keyring, now);
         assert_eq!(status.name(), "verified");
-        let (status, owner) = keyring.assess(status, now);
+        let (status, owner) =
+            keyring.assess(status, &Times::introduced(now.as_second(), now), &Rules::default());
         assert_eq!(owner.unwrap().name, "ann", "the owner is told whatever the status");
         let standing = keyring.keys()[0].standing(now);
         assert_eq!(
@@ -497,7 +498,8 @@ fn a_proof_by_a_key_that_this_snapshot_lacks_is_worth_nothing() {
     let verified = status(&commit, &ring.load(), now);
     assert_eq!(verified.name(), "verified");
     ring.write("ann.toml", &principal("ann", ANN));
-    let (status, owner) = ring.load().assess(verified, now);
+    let (status, owner) =
+        ring.load().assess(verified, &Times::introduced(now.as_second(), now), &Rules::default());
     assert_eq!((status.name(), owner), ("unknown-key", None));
 }
 
@@ -507,12 +509,29 @@ fn a_bad_signature_names_an_owner_and_stays_bad() {
     ring.write("ann.toml", &principal("ann", ANN));
     let keyring = ring.load();
     let key = keyring.keys()[0].id();
-    let (status, owner) = keyring.assess(SignatureStatus::Bad { key: key.clone() }, Timestamp::now());
+    let (status, owner) = keyring.assess(
+        SignatureStatus::Bad { key: key.clone() },
+        &Times::introduced(Timestamp::now().as_second(), Timestamp::now()),
+        &Rules::default(),
+    );
     assert_eq!((status.name(), owner.unwrap().name.as_str()), ("bad", "ann"));
     let other = KeyId { text: "SHA256:x".into(), ..key };
-    assert_eq!(keyring.assess(SignatureStatus::UnknownKey { key: other }, Timestamp::now()).1, None);
     assert_eq!(
-        keyring.assess(SignatureStatus::Unsigned, Timestamp::now()),
+        keyring
+            .assess(
+                SignatureStatus::UnknownKey { key: other },
+                &Times::introduced(Timestamp::now().as_second(), Timestamp::now()),
+                &Rules::default()
+            )
+            .1,
+        None
+    );
+    assert_eq!(
+        keyring.assess(
+            SignatureStatus::Unsigned,
+            &Times::introduced(Timestamp::now().as_second(), Timestamp::now()),
+            &Rules::default()
+        ),
         (SignatureStatus::Unsigned, None)
     );
 }

@@ -321,7 +321,7 @@ fn what_is_malleable_in_an_openpgp_signature_header() {
         changed[index] ^= 1 << bit;
         let Ok(parsed) = object::parse_commit(ObjectFormat::Sha1, &changed) else { continue };
         let object::SignatureField::Present(block) = &parsed.signature else { continue };
-        let status = countersign::signature::verify(block, &parsed.payload, &keys, at(NOW), NOW);
+        let status = countersign::signature::verify_now(block, &parsed.payload, &keys, at(NOW), NOW);
         if let SignatureStatus::Verified(proof) = status {
             assert_eq!(proof.certificate(), key);
             assert_eq!([parsed.payload.before, parsed.payload.after].concat(), payload);
@@ -415,7 +415,7 @@ fn git_signs_commits_and_tags_with_ssh() {
         let commit = object::parse_commit(format, &raw).unwrap();
         let object::SignatureField::Present(block) = &commit.signature else { panic!("signed") };
         let verdict = |payload: &object::Payload<'_>, block: &object::SignatureBlock, time: i64| {
-            countersign::signature::verify(block, payload, &keys, at(real_now()), time)
+            countersign::signature::verify_now(block, payload, &keys, at(real_now()), time)
         };
         let status = verdict(&commit.payload, block, commit.committer.time);
         assert!(matches!(status, SignatureStatus::Verified(_)), "{status}");
@@ -456,7 +456,8 @@ fn git_signs_commits_and_tags_with_gnupg() {
     let raw = git(dir.path(), &["cat-file", "tag", "v1"], b"");
     let tag = object::parse_tag(ObjectFormat::Sha1, &raw).unwrap();
     let object::SignatureField::Present(block) = &tag.signature else { panic!("signed") };
-    let status = countersign::signature::verify(block, &tag.payload, &keys, at(real_now()), tag.tagger.time);
+    let status =
+        countersign::signature::verify_now(block, &tag.payload, &keys, at(real_now()), tag.tagger.time);
     assert_verified(&status, &key);
 }
 

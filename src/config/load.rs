@@ -1,7 +1,7 @@
 //! From file to [`Config`].
 
 use super::rulesets::Collected;
-use super::{Config, Daemon, Place, Warning, repositories, values};
+use super::{Config, Daemon, Place, Warning, repositories, signatures, values};
 use crate::domain::text;
 use crate::keyring::document::{Diagnostic, Item, Owner, Reader, Source, Table};
 use crate::keyring::document::{check_directory, own_uid, read_checked, sort};
@@ -210,6 +210,7 @@ impl Loading {
             Some(table) => read_limits(table),
             None => (Limits::default(), None),
         };
+        let signatures = top.table("signatures", "[signatures]").map(signatures::read).unwrap_or_default();
         for ruleset in top.tables("ruleset", "[[ruleset]]") {
             self.collected.read(ruleset);
         }
@@ -224,6 +225,7 @@ impl Loading {
                 keyring: keyring?,
                 repositories: repositories?,
                 policy: Rulesets { rulesets: Vec::new(), uncovered: uncovered? },
+                signatures,
                 limits,
                 contact,
                 places: super::RulesetPlaces::default(),

@@ -7,6 +7,7 @@ mod lint;
 mod load;
 mod repositories;
 mod rulesets;
+mod signatures;
 mod values;
 
 pub use crate::keyring::document::{Diagnostic, Place, Warning};
@@ -16,6 +17,7 @@ pub use repositories::{Repositories, ServerKind};
 pub use rulesets::RulesetPlaces;
 
 use crate::policy;
+use crate::signature;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +37,8 @@ pub struct Config {
     pub repositories: Repositories,
     /// The rulesets.
     pub policy: policy::Rulesets,
+    /// How signatures are judged.
+    pub signatures: signature::Rules,
     /// Counted budgets (N23).
     pub limits: policy::Limits,
     /// Whom pushers may ask: one line, shown last.

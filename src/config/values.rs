@@ -45,6 +45,41 @@ pub(super) fn duration(item: &Item<'_, '_>) -> Option<Duration> {
     Some(made)
 }
 
+/// Longest span of time between what belongs together, in seconds: a week.
+const MAX_SPAN: u64 = 7 * 86_400;
+
+/// A span of time of whole seconds, zero included: a number of seconds, or `"90s"`, `"5m"`, `"24h"`, `"2d"`.
+pub(super) fn span(item: &Item<'_, '_>) -> Option<Duration> {
+    const HELP: &str = "write seconds, or \"90s\", \"5m\", \"24h\", \"2d\"";
+    let seconds = match item.value {
+        DeValue::Integer(_) => item.number()?,
+        _ => {
+            let written = item.string()?;
+            let digits = written.bytes().take_while(u8::is_ascii_digit).count();
+            let (number, unit) = written.split_at(digits);
+            let scale = match unit.trim_start() {
+                "s" => Some(1),
+                "m" | "min" => Some(60),
+                "h" => Some(3_600),
+                "d" => Some(86_400),
+                _ => None,
+            };
+            let seconds = number.parse::<u64>().ok().zip(scale).and_then(|(n, s)| n.checked_mul(s));
+            let Some(seconds) = seconds else {
+                let shown = text::escape_short(written.as_bytes(), 60);
+                item.error_with(format!("`{shown}` is not a span of time"), HELP);
+                return None;
+            };
+            seconds
+        }
+    };
+    if seconds > MAX_SPAN {
+        item.error_with("this is at most a week: beyond, the check would check nothing", HELP);
+        return None;
+    }
+    Some(Duration::from_secs(seconds))
+}
+
 /// A count or a size from 1 on: a number, or, for sizes, a string such as `"512 MiB"`.
 pub(super) fn cap(item: &Item<'_, '_>, name: &str, bytes: bool) -> Option<u64> {
     let made = match item.value {

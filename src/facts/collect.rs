@@ -10,6 +10,7 @@ use crate::git::{self, Found, Relation, Repository};
 use crate::keyring::Keyring;
 use crate::policy::facts::{BuiltinFault, BuiltinRule, PushFacts, RefFacts};
 use crate::policy::{Enforcement, Limits, Ruleset, Rulesets};
+use crate::signature::Rules;
 use std::collections::{HashMap, HashSet};
 
 /// Everything that [`collect`] works from.
@@ -28,6 +29,8 @@ pub struct Inputs<'a> {
     pub policy: &'a Rulesets,
     /// The counted budgets.
     pub limits: &'a Limits,
+    /// How signatures are judged.
+    pub signatures: &'a Rules,
     /// Ref hierarchies that may be pushed.
     pub namespaces: &'a [String],
     /// Whether a push to a symbolic ref is judged as a push to its target instead of refused (N4).
@@ -56,7 +59,13 @@ pub enum Present {
 /// push is a fault in the facts.
 pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
     let mut collector = Collector {
-        judge: Judge::new(inputs.repository, inputs.keyring, inputs.limits, &inputs.context),
+        judge: Judge::new(
+            inputs.repository,
+            inputs.keyring,
+            inputs.limits,
+            inputs.signatures,
+            &inputs.context,
+        ),
         parents: ParentCache::new(),
         walked: HashMap::new(),
         inputs: &inputs,

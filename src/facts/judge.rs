@@ -8,7 +8,7 @@ use crate::keyring::Keyring;
 use crate::policy::Limits;
 use crate::policy::facts::{BuiltinFault, BuiltinRule, CommitFacts, SignatureFacts, TagFacts};
 use crate::signature::object::{self, Payload, SignatureField};
-use crate::signature::{self, SignatureStatus};
+use crate::signature::{self, Rules, SignatureStatus, Times, Trace};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -40,6 +40,7 @@ struct Verifier<'a> {
     format: ObjectFormat,
     keyring: &'a Keyring,
     limits: &'a Limits,
+    rules: &'a Rules,
     received_at: Timestamp,
 }
 
@@ -54,6 +55,7 @@ impl<'a> Judge<'a> {
         repository: &'a Repository,
         keyring: &'a Keyring,
         limits: &'a Limits,
+        rules: &'a Rules,
         context: &PushContext,
     ) -> Self {
         Judge {
@@ -62,6 +64,7 @@ impl<'a> Judge<'a> {
                 format: repository.format(),
                 keyring,
                 limits,
+                rules,
                 received_at: context.received_at,
             },
             commits: HashMap::new(),
@@ -290,14 +293,15 @@ impl Verifier<'_> {
     }
 
     fn signature(&self, field: &SignatureField, payload: &Payload<'_>, object_time: i64) -> SignatureFacts {
+        let times = Times::introduced(object_time, self.received_at);
         let status = match field {
             SignatureField::Absent => SignatureStatus::Unsigned,
             SignatureField::Malformed { code, why } => SignatureStatus::Malformed { code, why: why.clone() },
             SignatureField::Present(block) => {
-                signature::verify(block, payload, self.keyring, self.received_at, object_time)
+                signature::verify(block, payload, self.keyring, times, self.rules, &mut Trace::off())
             }
         };
-        let (status, principal) = self.keyring.assess(status, self.received_at);
+        let (status, principal) = self.keyring.assess(status, &times, self.rules);
         SignatureFacts { status, principal, judged_at: self.received_at }
     }
 }

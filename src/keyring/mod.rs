@@ -18,7 +18,7 @@ pub use material::{Material, MaterialError};
 pub use revocation::{Reason, Revocation};
 
 use crate::domain::{Principal, Timestamp};
-use crate::signature::{KeyId, Keys, Scheme, SignatureStatus, openpgp};
+use crate::signature::{KeyId, Keys, Rules, Scheme, SignatureStatus, Times, openpgp};
 use document::Place;
 use std::collections::HashMap;
 use std::fmt;
@@ -207,18 +207,21 @@ impl Keyring {
         self.names.get(&(id.scheme, id.text.clone())).map(|index| &self.keys[*index])
     }
 
-    /// What a status is worth once the keyring's own windows and revocations are applied, at `now`, the
-    /// gate's clock at receipt (N13, N14), and whose key it is.
+    /// What a status is worth once the keyring's own windows and revocations are applied (N13, N14), and
+    /// whose key it is.
     ///
-    /// Only a verified signature is changed, and only for the worse: to `Revoked`, `NotYetValid` or
-    /// `Expired`, or to `UnknownKey` where this snapshot does not hold the key that another one held.
-    /// For every other status the principal is the owner of the key that the signature *names*, which
-    /// proves nothing and is good for messages only.
+    /// Windows and soft revocations are asked at the receipt (without one, at the claimed time); a
+    /// compromise counts for everything that was not received before it. Only a verified signature is
+    /// changed, and only for the worse: to `Revoked`, `NotYetValid` or `Expired`, or to `UnknownKey` where
+    /// this snapshot does not hold the key that another one held. For every other status the principal is
+    /// the owner of the key that the signature *names*, which proves nothing and is good for messages only.
     pub fn assess(
         &self,
         status: SignatureStatus,
-        now: Timestamp,
+        times: &Times,
+        rules: &Rules,
     ) -> (SignatureStatus, Option<Arc<Principal>>) {
+        let _ = rules;
         let SignatureStatus::Verified(signature) = &status else {
             let owner = status.key().and_then(|id| self.find(&id)).map(|key| Arc::clone(&key.principal));
             return (status, owner);
@@ -229,15 +232,18 @@ impl Keyring {
         let Some(key) = self.find(&entry) else { return (SignatureStatus::UnknownKey { key: id }, None) };
         let owner = Some(Arc::clone(&key.principal));
         if let Some(revoked) = &key.revoked
-            && revoked.applies(now)
+            && revoked.refuses(times)
         {
-            return (SignatureStatus::Revoked { key: id, reason: revoked.reason.name().to_owned() }, owner);
+            let hard = revoked.reason == Reason::Compromised;
+            let reason = revoked.reason.name().to_owned();
+            return (SignatureStatus::Revoked { key: id, reason, hard }, owner);
         }
+        let anchor = times.anchor();
         match (key.valid_from, key.valid_until) {
-            (Some(from), _) if now < from => {
+            (Some(from), _) if anchor < from => {
                 (SignatureStatus::NotYetValid { key: id, what: "keyring entry", from }, owner)
             }
-            (_, Some(at)) if now >= at => {
+            (_, Some(at)) if anchor >= at => {
                 (SignatureStatus::Expired { key: id, what: "keyring entry", at }, owner)
             }
             _ => (status, owner),

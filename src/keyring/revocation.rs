@@ -1,6 +1,7 @@
 //! Why a key is refused, and since when (N14).
 
 use crate::domain::Timestamp;
+use crate::signature::Times;
 use std::fmt;
 
 /// Why a key is revoked.
@@ -57,6 +58,15 @@ impl Revocation {
     /// from the time we learned it, compromised ones from the compromise.
     pub fn applies(&self, now: Timestamp) -> bool {
         self.refused_from().is_none_or(|from| now >= from)
+    }
+
+    /// Whether a signature judged at these times does not count (N14). A compromise is undone only by a
+    /// receipt before it, which is ours; a claimed time proves nothing against it.
+    pub fn refuses(&self, times: &Times) -> bool {
+        match self.reason {
+            Reason::Superseded | Reason::Retired => self.applies(times.anchor()),
+            Reason::Compromised => times.received.is_none_or(|received| self.applies(received)),
+        }
     }
 
     /// From when pushes are refused; `None` is always.

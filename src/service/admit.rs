@@ -128,6 +128,7 @@ impl Gate {
             shallow_push: request.environment.get("GIT_SHALLOW_FILE").is_some_and(|file| !file.is_empty()),
             policy: &config.policy,
             limits: &config.limits,
+            signatures: &config.signatures,
             namespaces: &config.repositories.namespaces,
             allow_symref_push: config.repositories.allow_symref_push,
             keyring: &snapshot.keyring,

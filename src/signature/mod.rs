@@ -10,12 +10,14 @@ pub mod openpgp;
 pub mod ssh;
 
 mod armor;
+mod rules;
 mod status;
 #[cfg(test)]
 mod testing;
 mod wire;
 
-pub use status::{KeyId, Scheme, SignatureStatus, VerifiedSignature};
+pub use rules::{Check, CheckResult, Demand, Finding, MergeTags, Rules, Strictness, Times, Trace};
+pub use status::{Fido, KeyId, Scheme, SignatureStatus, SshCertificate, VerifiedSignature};
 
 use crate::domain::Timestamp;
 
@@ -24,6 +26,12 @@ use crate::domain::Timestamp;
 pub trait Keys {
     /// Whether this exact OpenSSH public key blob (RFC 4253 encoding) is known.
     fn has_ssh(&self, blob: &[u8]) -> bool;
+    /// Whether this exact OpenSSH public key blob is a certification authority whose user certificates
+    /// count (S10). Such a key is not thereby one that may sign itself.
+    fn has_ssh_authority(&self, blob: &[u8]) -> bool {
+        let _ = blob;
+        false
+    }
     /// Certificates with a component key (primary or subkey) of this full fingerprint.
     fn openpgp_by_fingerprint(&self, fingerprint: &[u8]) -> Vec<&openpgp::Certificate>;
     /// Certificates with a component key of this 64-bit key id: an index, never an identity (O6).
@@ -32,17 +40,19 @@ pub trait Keys {
 
 /// Verifies the signature block of an object that [`object`] has split.
 ///
-/// `now` is the gate's clock at receipt (N13), `object_time` the committer's or tagger's claim, in
-/// seconds since the epoch.
+/// What the keyring's files say about the key (its windows and revocations, FIDO requirements, whose it
+/// is) is not asked here: that is the keyring's part.
 pub fn verify(
     signature: &object::SignatureBlock,
     payload: &object::Payload<'_>,
     keys: &dyn Keys,
-    now: Timestamp,
-    object_time: i64,
+    times: Times,
+    rules: &Rules,
+    trace: &mut Trace,
 ) -> SignatureStatus {
-    if object_time == 0 {
+    if times.object == 0 {
         // Tools silently judge such an object at their own now (G14): nobody signs in 1970.
+        trace.failed("object-time", "G14", || "the second 0 of 1970 is no time to judge by");
         return SignatureStatus::Malformed {
             code: "time.zero",
             why: "the object claims to be from the second 0 of 1970".to_owned(),
@@ -50,11 +60,24 @@ pub fn verify(
     }
     match signature.format {
         object::SignatureFormat::OpenPgp => {
-            openpgp::verify(&signature.armor, payload, keys, now, object_time)
+            openpgp::verify(&signature.armor, payload, keys, times, rules, trace)
         }
-        object::SignatureFormat::Ssh => ssh::verify(&signature.armor, payload, keys, now, object_time),
+        object::SignatureFormat::Ssh => ssh::verify(&signature.armor, payload, keys, times, rules, trace),
         object::SignatureFormat::X509 => {
+            trace.failed("format", "G11", || "X.509 (CMS) signatures are recognised, not verified");
             SignatureStatus::Unsupported { what: "X.509 (CMS) signature".to_owned() }
         }
     }
+}
+
+/// [`verify`] for an object that comes in at `now`, by the default rules.
+pub fn verify_now(
+    signature: &object::SignatureBlock,
+    payload: &object::Payload<'_>,
+    keys: &dyn Keys,
+    now: Timestamp,
+    object_time: i64,
+) -> SignatureStatus {
+    let times = Times::introduced(object_time, now);
+    verify(signature, payload, keys, times, &Rules::default(), &mut Trace::off())
 }

@@ -3,9 +3,9 @@
 //! The blob is read here, strictly; `ssh-key` and `ed25519-dalek` get single keys and raw signatures.
 
 use super::wire::{self, Reader, WireError};
-use super::{KeyId, Keys, Scheme, SignatureStatus, VerifiedSignature};
+use super::{KeyId, Keys, Rules, Scheme, SignatureStatus, Times, Trace, VerifiedSignature};
 use super::{armor, object::Payload, object::SignatureFormat};
-use crate::domain::{Timestamp, text};
+use crate::domain::text;
 use data_encoding::{BASE64, BASE64_NOPAD};
 use ed25519_dalek::Verifier;
 use sha2::{Digest, Sha256, Sha512};
@@ -317,16 +317,17 @@ fn unsupported(name: &[u8]) -> SignatureStatus {
 
 /// Verifies one armored SSHSIG (S1 to S4).
 ///
-/// `now` and `object_time` are not looked at: an SSHSIG carries no time, and when a key may sign is
-/// the keyring's question.
+/// `times` are not looked at for plain keys: an SSHSIG carries no time, and when a key may sign is the
+/// keyring's question.
 pub fn verify(
     armor: &[u8],
     payload: &Payload<'_>,
     keys: &dyn Keys,
-    now: Timestamp,
-    object_time: i64,
+    times: Times,
+    rules: &Rules,
+    trace: &mut Trace,
 ) -> SignatureStatus {
-    let _ = (now, object_time);
+    let _ = (times, rules, trace);
     check(armor, payload, keys).unwrap_or_else(|status| status)
 }
 

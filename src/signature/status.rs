@@ -1,5 +1,6 @@
 //! What a signature turned out to be.
 
+use super::Finding;
 use crate::domain::Timestamp;
 use std::fmt;
 
@@ -38,8 +39,42 @@ impl fmt::Display for KeyId {
     }
 }
 
+/// What a FIDO authenticator said about its signature (S5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fido {
+    /// The application that the key is for, `ssh:` by default.
+    pub application: String,
+    /// Somebody touched the authenticator (flag 0x01).
+    pub user_present: bool,
+    /// The authenticator knew who it was, by PIN or finger (flag 0x04).
+    pub user_verified: bool,
+    /// The authenticator's count of signatures so far.
+    pub counter: u32,
+}
+
+/// The OpenSSH user certificate that vouched for the key (S10).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SshCertificate {
+    /// `SHA256:` fingerprint of the certification authority.
+    pub authority: String,
+    /// What the authority calls the certificate, escaped.
+    pub key_id: String,
+    /// Its number.
+    pub serial: u64,
+    /// For whom it was made, never empty.
+    pub principals: Vec<String>,
+    /// First second in which it is valid, since the epoch.
+    pub valid_after: u64,
+    /// First second in which it is not any more; `u64::MAX` is never.
+    pub valid_before: u64,
+    /// It demands that the user was verified (the critical option `verify-required`).
+    pub verify_required: bool,
+    /// It says that no touch is needed (the extension `no-touch-required`).
+    pub no_touch_required: bool,
+}
+
 /// Proof that a key made this signature over these bytes and that the key and the signature are valid
-/// by their own rules at the time of receipt. Only the verifiers in this module can make one; whether
+/// by their own rules at the times judged. Only the verifiers in this module can make one; whether
 /// its owner is trusted is the keyring's and the policy's question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedSignature {
@@ -48,6 +83,9 @@ pub struct VerifiedSignature {
     certificate: String,
     algorithm: String,
     signed_at: Option<Timestamp>,
+    fido: Option<Fido>,
+    ssh_certificate: Option<Box<SshCertificate>>,
+    findings: Vec<Finding>,
 }
 
 impl VerifiedSignature {
@@ -58,7 +96,39 @@ impl VerifiedSignature {
         algorithm: String,
         signed_at: Option<Timestamp>,
     ) -> Self {
-        Self { scheme, fingerprint, certificate, algorithm, signed_at }
+        Self {
+            scheme,
+            fingerprint,
+            certificate,
+            algorithm,
+            signed_at,
+            fido: None,
+            ssh_certificate: None,
+            findings: Vec::new(),
+        }
+    }
+
+    pub(in crate::signature) fn with_fido(mut self, fido: Option<Fido>) -> Self {
+        self.fido = fido;
+        self
+    }
+
+    pub(in crate::signature) fn with_ssh_certificate(mut self, certificate: Option<SshCertificate>) -> Self {
+        self.ssh_certificate = certificate.map(Box::new);
+        self
+    }
+
+    pub(in crate::signature) fn with_findings(mut self, findings: Vec<Finding>) -> Self {
+        self.findings = findings;
+        self
+    }
+
+    /// The same proof with something odd noted about it. Findings never make a proof stronger, so anybody
+    /// may add one.
+    #[must_use]
+    pub fn noting(mut self, finding: Finding) -> Self {
+        self.findings.push(finding);
+        self
     }
 
     /// OpenPGP or SSH.
@@ -66,13 +136,14 @@ impl VerifiedSignature {
         self.scheme
     }
 
-    /// Full fingerprint of the key that signed: for OpenPGP the component key (maybe a subkey).
+    /// Full fingerprint of the key that signed: for OpenPGP the component key (maybe a subkey), for an
+    /// OpenSSH certificate the certified key.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// Fingerprint under which the keyring holds the key: for OpenPGP the primary key's, for SSH the
-    /// same as [`Self::fingerprint`].
+    /// Fingerprint under which the keyring holds the key: for OpenPGP the primary key's, for an OpenSSH
+    /// certificate its authority's, for an SSH key the same as [`Self::fingerprint`].
     pub fn certificate(&self) -> &str {
         &self.certificate
     }
@@ -85,6 +156,21 @@ impl VerifiedSignature {
     /// The time claimed inside the signature; SSH signatures carry none.
     pub fn signed_at(&self) -> Option<Timestamp> {
         self.signed_at
+    }
+
+    /// What a FIDO authenticator said, where one signed.
+    pub fn fido(&self) -> Option<&Fido> {
+        self.fido.as_ref()
+    }
+
+    /// The OpenSSH certificate, where one vouched for the key.
+    pub fn ssh_certificate(&self) -> Option<&SshCertificate> {
+        self.ssh_certificate.as_deref()
+    }
+
+    /// What is odd about it.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 }
 
@@ -130,6 +216,9 @@ pub enum SignatureStatus {
         key: KeyId,
         /// Why: `superseded`, `retired`, `compromised`, or the OpenPGP reason.
         reason: String,
+        /// Somebody else may have the key, so that nothing it ever signed proves anything: what stands in
+        /// repositories is tainted (N14, O10). Otherwise it only stopped being used.
+        hard: bool,
     },
     /// The key may not sign commits or tags: no signing flag, no back signature, wrong namespace.
     WrongPurpose {
@@ -215,7 +304,7 @@ impl fmt::Display for SignatureStatus {
             SignatureStatus::NotYetValid { key, what, from } => {
                 write!(f, "a signature by {key}, whose {what} is not valid before {from}")
             }
-            SignatureStatus::Revoked { key, reason } => {
+            SignatureStatus::Revoked { key, reason, .. } => {
                 write!(f, "a signature by {key}, which is revoked ({reason})")
             }
             SignatureStatus::WrongPurpose { key, why } => {

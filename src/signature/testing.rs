@@ -72,7 +72,7 @@ pub(super) fn verify_commit(raw: &[u8], keys: &KeyBox) -> SignatureStatus {
             SignatureStatus::Malformed { code, why: why.clone() }
         }
         object::SignatureField::Present(block) => {
-            super::verify(block, &commit.payload, keys, at(NOW), commit.committer.time)
+            super::verify_now(block, &commit.payload, keys, at(NOW), commit.committer.time)
         }
     }
 }

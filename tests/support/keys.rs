@@ -203,7 +203,7 @@ pub fn verify_at(raw: &[u8], keys: &KeyBox, now: i64) -> SignatureStatus {
             SignatureStatus::Malformed { code, why: why.clone() }
         }
         object::SignatureField::Present(block) => {
-            countersign::signature::verify(block, &commit.payload, keys, at(now), commit.committer.time)
+            countersign::signature::verify_now(block, &commit.payload, keys, at(now), commit.committer.time)
         }
     }
 }

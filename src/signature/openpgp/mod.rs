@@ -15,7 +15,7 @@ mod verify;
 pub use certificate::{Certificate, CertificateError, Findings};
 pub use key::{KeyAlgorithm, MIN_RSA_BITS};
 pub use validity::Standing;
-pub use verify::{MAX_CANDIDATES, MAX_FUTURE, MAX_SKEW, verify};
+pub use verify::{MAX_CANDIDATES, verify};
 
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,7 @@ pub(super) enum Component {
 /// Why a key's signature does not count, although the numbers fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    Revoked { reason: String, since: i64 },
+    Revoked { reason: String, since: i64, hard: bool },
     Expired { what: &'static str, at: i64 },
     NotYetValid { what: &'static str, from: i64 },
     WrongPurpose(&'static str),
@@ -156,7 +156,9 @@ impl Certificate {
         };
         refusals.sort_by_key(rank);
         match refusals.into_iter().next() {
-            Some(Refusal::Revoked { reason, since }) => Standing::Revoked { reason, since: timestamp(since) },
+            Some(Refusal::Revoked { reason, since, .. }) => {
+                Standing::Revoked { reason, since: timestamp(since) }
+            }
             Some(Refusal::Expired { at, .. }) => Standing::Expired { at: timestamp(at) },
             Some(Refusal::NotYetValid { from, .. }) => Standing::NotYetValid { from: timestamp(from) },
             Some(Refusal::Weak(what)) => Standing::Weak { what },
@@ -288,7 +290,9 @@ fn in_effect<'a>(
     // The hard one is the one to name.
     match revocations.iter().filter(counts).min_by_key(|one| (!one.is_hard(), one.created)) {
         None => Ok(()),
-        Some(one) => Err(Refusal::Revoked { reason: reason(one.reason), since: one.created }),
+        Some(one) => {
+            Err(Refusal::Revoked { reason: reason(one.reason), since: one.created, hard: one.is_hard() })
+        }
     }
 }
 

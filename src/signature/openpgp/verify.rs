@@ -5,16 +5,11 @@ use super::key::{hash_name, hex};
 use super::packet::{next_packet, tag};
 use super::signature::{Issuer, RawSignature, SignatureError, kind};
 use super::validity::{Component, Refusal, timestamp};
-use crate::domain::Timestamp;
 use crate::signature::object::{Payload, SignatureFormat};
-use crate::signature::{KeyId, Keys, Scheme, SignatureStatus, VerifiedSignature, armor};
+use crate::signature::{KeyId, Keys, Rules, Scheme, SignatureStatus, Times, Trace, VerifiedSignature, armor};
 
 /// Most keys that are tried for one signature (O6).
 pub const MAX_CANDIDATES: usize = 8;
-/// How far a signature's time may lie in the future of the gate's clock, in seconds (1.9).
-pub const MAX_FUTURE: i64 = 300;
-/// How far a signature's time may lie from the object's, in seconds (1.9).
-pub const MAX_SKEW: i64 = 3600;
 
 fn malformed(code: &'static str, why: impl Into<String>) -> SignatureStatus {
     SignatureStatus::Malformed { code, why: why.into() }
@@ -26,25 +21,28 @@ fn key_id(fingerprint: &[u8]) -> KeyId {
 
 /// Verifies one detached, armored signature (O1 to O9).
 ///
-/// `now` is the gate's clock at receipt, `object_time` what the object claims, in seconds since the
-/// epoch. Both the signature's own time and `now` have to lie in the key's life (N13).
+/// Both the signature's own time and the receipt have to lie in the key's life (N13); without a receipt
+/// the signature's own time alone.
 pub fn verify(
     armor: &[u8],
     payload: &Payload<'_>,
     keys: &dyn Keys,
-    now: Timestamp,
-    object_time: i64,
+    times: Times,
+    rules: &Rules,
+    trace: &mut Trace,
 ) -> SignatureStatus {
-    check(armor, payload, keys, now.as_second(), object_time).unwrap_or_else(|status| status)
+    check(armor, payload, keys, times, rules, trace).unwrap_or_else(|status| status)
 }
 
 fn check(
     armor: &[u8],
     payload: &Payload<'_>,
     keys: &dyn Keys,
-    now: i64,
-    object_time: i64,
+    times: Times,
+    rules: &Rules,
+    trace: &mut Trace,
 ) -> Result<SignatureStatus, SignatureStatus> {
+    let _ = &trace;
     let bytes =
         armor::decode(armor, SignatureFormat::OpenPgp).map_err(|fault| malformed(fault.code, fault.why))?;
     let signature = only_signature(&bytes)?;
@@ -79,7 +77,7 @@ fn check(
         // Arithmetic decides who it was (O6); only then is it asked what that key is worth.
         if key.made(&signature, &[payload.before, payload.after]) {
             let by = key_id(&key.fingerprint);
-            let status = judge(certificate, component, &signature, created, by, now, object_time);
+            let status = judge(certificate, component, &signature, created, by, times, rules);
             if best.as_ref().is_none_or(|best| rank(&status) < rank(best)) {
                 best = Some(status);
             }
@@ -151,15 +149,17 @@ fn judge(
     signature: &RawSignature,
     created: i64,
     by: KeyId,
-    now: i64,
-    object_time: i64,
+    times: Times,
+    rules: &Rules,
 ) -> SignatureStatus {
-    if created > now + MAX_FUTURE {
+    // The time at which the key had to be valid besides the signature's own.
+    let now = times.received.map_or(created, |received| received.as_second());
+    if created > times.received.unwrap_or(times.now).as_second() + rules.max_future {
         return SignatureStatus::NotYetValid { key: by, what: "signature", from: timestamp(created) };
     }
     if let Err(refusal) = certificate.judge(component, created, now) {
         return match refusal {
-            Refusal::Revoked { reason, .. } => SignatureStatus::Revoked { key: by, reason },
+            Refusal::Revoked { reason, hard, .. } => SignatureStatus::Revoked { key: by, reason, hard },
             Refusal::Expired { what, at } => SignatureStatus::Expired { key: by, what, at: timestamp(at) },
             Refusal::NotYetValid { what, from } => {
                 SignatureStatus::NotYetValid { key: by, what, from: timestamp(from) }
@@ -171,8 +171,9 @@ fn judge(
     if let Some(at) = signature.expires().filter(|at| *at <= now) {
         return SignatureStatus::Expired { key: by, what: "signature", at: timestamp(at) };
     }
-    if created.abs_diff(object_time) > MAX_SKEW.unsigned_abs() {
-        return malformed("time.skew", "the signature's time is more than an hour away from the object's");
+    if created.abs_diff(times.object) > rules.max_skew.unsigned_abs() {
+        let why = format!("the signature's time is more than {} s away from the object's", rules.max_skew);
+        return malformed("time.skew", why);
     }
     let algorithm = certificate
         .components()

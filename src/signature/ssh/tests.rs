@@ -18,7 +18,14 @@ fn status(sig: &CraftedSsh<'_>) -> SignatureStatus {
 }
 
 fn check_armor(armor: &[u8]) -> SignatureStatus {
-    verify(armor, &Payload { before: b"pay", after: b"load" }, &keyring(), at(NOW), NOW)
+    verify(
+        armor,
+        &Payload { before: b"pay", after: b"load" },
+        &keyring(),
+        Times::introduced(NOW, at(NOW)),
+        &Rules::default(),
+        &mut Trace::off(),
+    )
 }
 
 fn blob_of(armor: &[u8]) -> Vec<u8> {
@@ -79,7 +86,16 @@ fn s036_s026_the_key_and_the_algorithm_must_be_one() {
     bytes[14..14 + foreign.len()].copy_from_slice(&foreign);
     let mut keys = keyring();
     let payload = Payload { before: b"payload", after: b"" };
-    let verdict = |keys: &KeyBox| verify(&ssh_armor(&bytes), &payload, keys, at(NOW), NOW);
+    let verdict = |keys: &KeyBox| {
+        verify(
+            &ssh_armor(&bytes),
+            &payload,
+            keys,
+            Times::introduced(NOW, at(NOW)),
+            &Rules::default(),
+            &mut Trace::off(),
+        )
+    };
     assert_eq!(word(&verdict(&keys)), "unknown-key");
     keys.ssh.push(foreign);
     assert_eq!(word(&verdict(&keys)), "bad");
@@ -182,7 +198,17 @@ fn k075_ecdsa_numbers() {
     keys.ssh.push(key.clone());
     let armor = blob(&key, &strings(&[b"ecdsa-sha2-nistp256", &strings(&[&[1], &[1]])]));
     let payload = Payload { before: b"payload", after: b"" };
-    assert_eq!(word(&verify(&armor, &payload, &keys, at(NOW), NOW)), "bad");
+    assert_eq!(
+        word(&verify(
+            &armor,
+            &payload,
+            &keys,
+            Times::introduced(NOW, at(NOW)),
+            &Rules::default(),
+            &mut Trace::off()
+        )),
+        "bad"
+    );
 }
 
 #[test]

@@ -1,0 +1,1 @@
+//! Conformance cases X: SSH certificates.

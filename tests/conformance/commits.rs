@@ -1,0 +1,1 @@
+//! Conformance cases C: Commits, as git's own suite has them.

@@ -1,0 +1,1 @@
+//! Conformance cases Z: Configuration and denial of service.

@@ -1,0 +1,1 @@
+//! Conformance cases G: Object grammar, adversarial.

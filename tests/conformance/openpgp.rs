@@ -1,0 +1,1 @@
+//! Conformance cases K: OpenPGP keys and signatures.

@@ -1,0 +1,1 @@
+//! Conformance cases S: SSH keys and allowed_signers.
