@@ -7,7 +7,7 @@ use countersign::domain::{
     ObjectFormat, ObjectId, ObjectKind, Principal, PrincipalKind, PushContext, Pusher, RefName, RefUpdate,
     RepositoryId, RepositoryRef, RequestId, Timestamp, UpdateKind,
 };
-use countersign::policy::facts::{BuiltinRule, CommitFacts, PushFacts, RefFacts, SignatureFacts};
+use countersign::policy::facts::{BuiltinRule, CommitFacts, PushFacts, RefFacts, SignatureFacts, TagFacts};
 use countersign::policy::{
     Coverage, Decision, Enforcement, Pattern, Refs, Ruleset, Rulesets, Subject, Uncovered, Verdict,
     Violation, evaluate, rules,
@@ -39,6 +39,8 @@ struct Case {
     update: Vec<UpdateSpec>,
     #[serde(default)]
     commit: Vec<CommitSpec>,
+    #[serde(default)]
+    tag: Vec<TagSpec>,
     expect: Expect,
 }
 
@@ -82,6 +84,26 @@ struct CommitSpec {
     status: Option<String>,
     #[serde(default)]
     by: Option<String>,
+    /// E-mails; default: the signer's, which is `NAME@example.org`.
+    #[serde(default)]
+    author: Option<String>,
+    #[serde(default)]
+    committer: Option<String>,
+}
+
+/// An annotated tag between what every update pushes and the last commit, outermost first.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TagSpec {
+    name: String,
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    status: Option<String>,
+    #[serde(default)]
+    by: Option<String>,
+    #[serde(default)]
+    tagger: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -105,6 +127,8 @@ struct ExpectViolation {
     rule: String,
     #[serde(default)]
     commit: Option<String>,
+    #[serde(default)]
+    tag: Option<String>,
     #[serde(rename = "ref", default)]
     reference: Option<String>,
     #[serde(default)]
@@ -132,10 +156,21 @@ fn principal(name: &str) -> Arc<Principal> {
         "renovate" => (PrincipalKind::Bot, &["automation"]),
         "autofix" => (PrincipalKind::Agent, &["automation"]),
         "web-flow" => (PrincipalKind::Forge, &[]),
+        // Nobody has told the keyring an address of his.
+        "dave" => (PrincipalKind::Person, &["web"]),
         other => panic!("nobody is called `{other}`"),
     };
     let groups = groups.iter().map(|group| (*group).to_owned()).collect();
-    Arc::new(Principal { name: name.to_owned(), kind, emails: Vec::new(), groups })
+    let emails = match name {
+        "alice" => vec![email("alice"), "alice@corp.example".to_owned()],
+        "dave" => Vec::new(),
+        other => vec![email(other)],
+    };
+    Arc::new(Principal { name: name.to_owned(), kind, emails, groups })
+}
+
+fn email(name: &str) -> String {
+    format!("{name}@example.org")
 }
 
 /// A status that says `verified`, which nobody can make but by verifying: one commit that git signed
@@ -217,8 +252,18 @@ fn commit(id: ObjectId, parents: Vec<ObjectId>, message: &str, word: &str, by: O
         principal: by.map(principal),
         judged_at: Timestamp::from_second(NOW).unwrap(),
     };
-    let message = message.as_bytes().to_vec();
-    CommitFacts { id, sha256: [0; 32], parents, message, committed_at: NOW, signature }
+    let email = email(by.unwrap_or("nobody")).into_bytes();
+    CommitFacts {
+        id,
+        sha256: [0; 32],
+        parents,
+        message: message.as_bytes().to_vec(),
+        committed_at: NOW,
+        author_email: email.clone(),
+        committer_email: email,
+        signature,
+        findings: Vec::new(),
+    }
 }
 
 fn context() -> PushContext {
@@ -270,11 +315,36 @@ impl Case {
     }
 
     fn id(&self, name: &str) -> ObjectId {
-        let spec = self.commit.iter().find(|commit| commit.name == name);
-        match spec.and_then(|spec| spec.id.as_deref()) {
+        let commit = self.commit.iter().find(|commit| commit.name == name).map(|spec| spec.id.as_deref());
+        let tag = || self.tag.iter().find(|tag| tag.name == name).map(|spec| spec.id.as_deref());
+        match commit.or_else(tag).flatten() {
             Some(hex) => ObjectId::parse(hex.as_bytes()).unwrap(),
             None => id_of(name),
         }
+    }
+
+    fn tags(&self, tip: ObjectId) -> Vec<TagFacts> {
+        let after = self.tag.iter().skip(1).map(|spec| self.id(&spec.name)).chain([tip]);
+        let made = self.tag.iter().zip(after).map(|(spec, target)| {
+            let word = spec.status.as_deref().unwrap_or("verified");
+            let by = spec.by.as_deref().or((word == "verified").then_some("alice"));
+            let tagger = spec.tagger.clone().unwrap_or_else(|| email(by.unwrap_or("nobody")));
+            let signature = SignatureFacts {
+                status: status(word),
+                principal: by.map(principal),
+                judged_at: Timestamp::from_second(NOW).unwrap(),
+            };
+            TagFacts {
+                id: self.id(&spec.name),
+                sha256: [0; 32],
+                name: spec.name.clone().into_bytes(),
+                target,
+                tagger_email: tagger.into_bytes(),
+                signature,
+                findings: Vec::new(),
+            }
+        });
+        made.collect()
     }
 
     fn facts(&self, policy: &Rulesets) -> PushFacts {
@@ -286,11 +356,19 @@ impl Case {
             let word = spec.status.as_deref().unwrap_or("verified");
             let by = spec.by.as_deref().or((word == "verified").then_some("alice"));
             let message = spec.message.as_deref().unwrap_or("OPS-1 do it\n");
-            let made = commit(self.id(&spec.name), parents, message, word, by);
+            let mut made = commit(self.id(&spec.name), parents, message, word, by);
+            if let Some(email) = &spec.author {
+                made.author_email = email.clone().into_bytes();
+            }
+            if let Some(email) = &spec.committer {
+                made.committer_email = email.clone().into_bytes();
+            }
             commits.insert(made.id, made);
             before.clone_from(&spec.name);
         }
         let tip = self.id(&before);
+        let tags = self.tags(tip);
+        let pushed = tags.first().map_or(tip, |tag| tag.id);
         let all: Vec<String> = self.commit.iter().map(|spec| spec.name.clone()).collect();
         let default =
             [UpdateSpec { reference: None, kind: None, introduced: None, introduced_by: HashMap::new() }];
@@ -305,7 +383,7 @@ impl Case {
                 Some(other) => panic!("kind `{other}`"),
             };
             let current = (kind != UpdateKind::Create).then(|| self.id("base"));
-            let new = (kind != UpdateKind::Delete).then_some(tip);
+            let new = (kind != UpdateKind::Delete).then_some(pushed);
             let mut introduced = HashMap::new();
             if new.is_some() {
                 for index in policy.covering("infra/app", &name) {
@@ -322,8 +400,8 @@ impl Case {
                 name,
                 current,
                 kind,
-                tip_kind: new.map(|_| ObjectKind::Commit),
-                tags: Vec::new(),
+                tip_kind: new.map(|_| if tags.is_empty() { ObjectKind::Commit } else { ObjectKind::Tag }),
+                tags: if new.is_some() { tags.clone() } else { Vec::new() },
                 introduced,
                 builds_on: HashMap::new(),
                 own_ref: HashSet::new(),
@@ -336,8 +414,9 @@ impl Case {
     /// `{name}` in an expectation is the short id of that commit.
     fn fill(&self, text: &str) -> String {
         let mut out = text.replace("{base}", &self.id("base").short());
-        for spec in &self.commit {
-            out = out.replace(&format!("{{{}}}", spec.name), &self.id(&spec.name).short());
+        let commits = self.commit.iter().map(|spec| &spec.name);
+        for name in commits.chain(self.tag.iter().map(|spec| &spec.name)) {
+            out = out.replace(&format!("{{{name}}}"), &self.id(name).short());
         }
         out
     }
@@ -350,8 +429,11 @@ impl Case {
         }
         let mut wrong = Vec::new();
         for (found, expected) in found.iter().zip(expected) {
-            let subject =
-                expected.commit.as_ref().map_or(Subject::Ref, |name| Subject::Commit(self.id(name)));
+            let subject = match (&expected.commit, &expected.tag) {
+                (Some(name), _) => Subject::Commit(self.id(name)),
+                (None, Some(name)) => Subject::Tag(self.id(name)),
+                (None, None) => Subject::Ref,
+            };
             let reference = expected.reference.as_deref().unwrap_or(MAIN);
             if (found.rule, found.subject, found.reference.as_str()) != (&expected.rule, subject, reference) {
                 wrong.push(format!(

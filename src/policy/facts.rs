@@ -4,7 +4,7 @@
 use crate::domain::{
     ObjectId, ObjectKind, Principal, PushContext, RefName, RefUpdate, Timestamp, UpdateKind,
 };
-use crate::signature::SignatureStatus;
+use crate::signature::{Finding, SignatureStatus};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -63,8 +63,14 @@ pub struct CommitFacts {
     pub message: Vec<u8>,
     /// The committer's claimed time, in seconds since the epoch. A claim.
     pub committed_at: i64,
+    /// The author's e-mail, raw bytes. A claim.
+    pub author_email: Vec<u8>,
+    /// The committer's e-mail, raw bytes. A claim.
+    pub committer_email: Vec<u8>,
     /// The signature.
     pub signature: SignatureFacts,
+    /// What is odd about the commit as an object, and counts all the same.
+    pub findings: Vec<Finding>,
 }
 
 /// An annotated tag that follows the object grammar.
@@ -78,8 +84,12 @@ pub struct TagFacts {
     pub name: Vec<u8>,
     /// What it points at.
     pub target: ObjectId,
+    /// The tagger's e-mail, raw bytes. A claim.
+    pub tagger_email: Vec<u8>,
     /// The signature.
     pub signature: SignatureFacts,
+    /// What is odd about the tag as an object, and counts all the same.
+    pub findings: Vec<Finding>,
 }
 
 /// A signature together with the key's standing in the keyring.
