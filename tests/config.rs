@@ -253,7 +253,7 @@ error: rule `untrusted-signer`: `sre` selects nobody: write `group:NAME`, `perso
         &with("unsigned-commit = true", "identity-mismatch = { match = [\"tagger\", \"comitter\"] }"),
         r#"
 error: rule `identity-mismatch`: unknown variant `comitter`, expected one of `committer`, `committer-or-author`, `tagger`
-  --> DIR/c.toml:22:44
+  --> DIR/c.toml:22:42
     |
  22 | identity-mismatch = { match = ["tagger", "comitter"] }
     |                                          ^^^^^^^^^^
