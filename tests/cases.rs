@@ -102,6 +102,7 @@ struct TagSpec {
     status: Option<String>,
     #[serde(default)]
     by: Option<String>,
+    /// E-mail; default: the signer's. `none` stands for a tag without that line.
     #[serde(default)]
     tagger: Option<String>,
 }
@@ -339,7 +340,7 @@ impl Case {
                 sha256: [0; 32],
                 name: spec.name.clone().into_bytes(),
                 target,
-                tagger_email: tagger.into_bytes(),
+                tagger_email: (tagger != "none").then(|| tagger.into_bytes()),
                 signature,
                 findings: Vec::new(),
             }

@@ -167,7 +167,7 @@ impl<'a> Judge<'a> {
             sha256: Sha256::digest(&raw).into(),
             name: tag.name.to_vec(),
             target: tag.target,
-            tagger_email: tag.tagger.email.to_vec(),
+            tagger_email: Some(tag.tagger.email.to_vec()),
             signature,
             findings: Vec::new(),
         };

@@ -63,13 +63,14 @@ pub struct CommitFacts {
     pub message: Vec<u8>,
     /// The committer's claimed time, in seconds since the epoch. A claim.
     pub committed_at: i64,
-    /// The author's e-mail, raw bytes. A claim.
+    /// The address in the author line, raw bytes. A claim.
     pub author_email: Vec<u8>,
-    /// The committer's e-mail, raw bytes. A claim.
+    /// The address in the committer line, raw bytes. A claim.
     pub committer_email: Vec<u8>,
     /// The signature.
     pub signature: SignatureFacts,
-    /// What is odd about the commit as an object, and counts all the same.
+    /// What is odd about the object and stops nothing: about its form, and about the tags that it merges.
+    /// What is odd about its signature is with the signature.
     pub findings: Vec<Finding>,
 }
 
@@ -84,11 +85,12 @@ pub struct TagFacts {
     pub name: Vec<u8>,
     /// What it points at.
     pub target: ObjectId,
-    /// The tagger's e-mail, raw bytes. A claim.
-    pub tagger_email: Vec<u8>,
+    /// The address in the tagger line, raw bytes. A claim. `None` for a very old tag without such a line,
+    /// which only history that predates the gate may hold: never in a push.
+    pub tagger_email: Option<Vec<u8>>,
     /// The signature.
     pub signature: SignatureFacts,
-    /// What is odd about the tag as an object, and counts all the same.
+    /// What is odd about the object and stops nothing.
     pub findings: Vec<Finding>,
 }
 

@@ -230,8 +230,9 @@ impl Rule for IdentityMismatch {
             SignatureStatus::Unsigned => None,
             SignatureStatus::Verified(_) => match tag.signature.verified_by() {
                 Some(signer) => {
-                    let claims = [Claim { role: "tagger", email: &tag.tagger_email }];
-                    self.compare(status, signer, &claims, &again)
+                    // A tag that names no tagger names nobody who could be the signer.
+                    let email = tag.tagger_email.as_deref().unwrap_or_default();
+                    self.compare(status, signer, &[Claim { role: "tagger", email }], &again)
                 }
                 None => Some(nobodys(status)),
             },
