@@ -603,9 +603,19 @@ fn documentation_shows_what_a_pusher_reads() {
 // Combinations that are too many for files
 
 fn single(refuse: &toml::Table, word: &str, by: Option<&str>) -> Verdict {
+    judge(refuse, |_| (), word, by)
+}
+
+fn judge(
+    refuse: &toml::Table,
+    change: impl FnOnce(&mut CommitFacts),
+    word: &str,
+    by: Option<&str>,
+) -> Verdict {
     let set = ruleset("rules", &["refs/**"], Enforcement::Enforce, refuse).unwrap();
     let policy = Rulesets { rulesets: vec![set], uncovered: Uncovered::Accept };
-    let made = commit(id_of("a"), vec![id_of("base")], "x\n", word, by);
+    let mut made = commit(id_of("a"), vec![id_of("base")], "x\n", word, by);
+    change(&mut made);
     let name = RefName::parse(MAIN.as_bytes()).unwrap();
     let reference = RefFacts {
         update: RefUpdate { name: name.clone(), old: Some(id_of("base")), new: Some(made.id) },
@@ -630,11 +640,12 @@ fn single(refuse: &toml::Table, word: &str, by: Option<&str>) -> Verdict {
 }
 
 /// N17: which rule speaks, for every set of signature rules and every status. `U` is `unsigned-commit`,
-/// `T` is `untrusted-signer` that allows `group:sre`, `B` is `bad-signature`; `.` is an accept.
+/// `T` is `untrusted-signer` that allows `group:sre`, `I` is `identity-mismatch` where everybody names mallory as
+/// the committer, `B` is `bad-signature`; `.` is an accept.
 #[test]
 fn n17_each_commit_is_reported_once_by_the_most_specific_rule() {
     #[rustfmt::skip]
-    const TABLE: [(&str, &str, &str, &str, &str, &str); 7] = [
+    const TABLE: [(&str, &str, &str, &str, &str, &str); 11] = [
         // rules  unsigned  by listed  by another  unknown key  anything else
         ("U",     "U",      ".",       ".",        "B",         "B"),
         ("T",     "T",      ".",       "T",        "T",         "B"),
@@ -643,6 +654,10 @@ fn n17_each_commit_is_reported_once_by_the_most_specific_rule() {
         ("UB",    "U",      ".",       ".",        "B",         "B"),
         ("TB",    "T",      ".",       "T",        "T",         "B"),
         ("UTB",   "U",      ".",       "T",        "T",         "B"),
+        ("I",     ".",      "I",       ".",        "B",         "B"),
+        ("UI",    "U",      "I",       ".",        "B",         "B"),
+        ("TI",    "T",      "I",       "T",        "T",         "B"),
+        ("UTBI",  "U",      "I",       "T",        "T",         "B"),
     ];
     for (rules, unsigned, listed, another, unknown, other) in TABLE {
         let mut refuse = toml::Table::new();
@@ -650,16 +665,19 @@ fn n17_each_commit_is_reported_once_by_the_most_specific_rule() {
             let (name, value) = match letter {
                 'U' => ("unsigned-commit", toml::Value::Boolean(true)),
                 'B' => ("bad-signature", toml::Value::Boolean(true)),
+                'I' => ("identity-mismatch", toml::Value::Boolean(true)),
                 _ => ("untrusted-signer", toml::Value::Table(toml::toml! { allow = ["group:sre"] })),
             };
             refuse.insert(name.to_owned(), value);
         }
         let check = |word: &str, by: Option<&str>, expected: &str| {
-            let verdict = single(&refuse, word, by);
+            let names_mallory = |made: &mut CommitFacts| made.committer_email = email("mallory").into_bytes();
+            let verdict = judge(&refuse, names_mallory, word, by);
             let expected: &[&str] = match expected {
                 "U" => &["unsigned-commit"],
                 "T" => &["untrusted-signer"],
                 "B" => &["bad-signature"],
+                "I" => &["identity-mismatch"],
                 _ => &[],
             };
             let found: Vec<&str> = verdict.violations.iter().map(|violation| violation.rule).collect();
@@ -695,6 +713,41 @@ fn only_verified_counts() {
     }
     let nobody = single(&refuse, "verified", None);
     assert_eq!(nobody.violations[0].rule, "untrusted-signer", "a key without an owner is nobody's");
+}
+
+/// Every kind of principal is matched by its own selectors and by no other kind's; an exemption from
+/// `identity-mismatch` is for exactly whom it names.
+#[test]
+fn kinds_are_told_apart_by_every_selector() {
+    const ALL: [(&str, &str); 4] =
+        [("person", "mallory"), ("bot", "renovate"), ("agent", "autofix"), ("forge", "web-flow")];
+    for (kind, name) in ALL {
+        for (other, _) in ALL {
+            for selector in [format!("kind:{other}"), format!("{other}:{name}")] {
+                let rule = format!("untrusted-signer = {{ allow = [\"{selector}\"] }}");
+                let verdict = single(&toml::from_str(&rule).unwrap(), "verified", Some(name));
+                let accepted = verdict.decision == Decision::Accept;
+                assert_eq!(accepted, kind == other, "{kind} {name} by {selector}");
+            }
+            if other == "agent" {
+                continue;
+            }
+            let rule =
+                format!("identity-mismatch = {{ match = \"committer\", except = [\"{other}:{name}\"] }}");
+            let refuse = toml::from_str(&rule).unwrap();
+            let verdict =
+                judge(&refuse, |made| made.committer_email = b"x@y.z".to_vec(), "verified", Some(name));
+            assert_eq!(
+                verdict.decision == Decision::Accept,
+                kind == other,
+                "{kind} {name} by {other}:{name}"
+            );
+        }
+        // No kind is exempt by itself, forges included.
+        let refuse = toml::toml! { identity-mismatch = true };
+        let verdict = judge(&refuse, |made| made.committer_email = b"x@y.z".to_vec(), "verified", Some(name));
+        assert_eq!(verdict.decision, Decision::Refuse, "{kind} {name}");
+    }
 }
 
 /// A push without any update that could be judged is not accepted because nothing was wrong with it.
