@@ -576,7 +576,14 @@ fn gate(world: &World, at: usize, policy: &str) -> Gate {
         let store = Store::open(&config.daemon.state, Mode::ReadWrite).unwrap();
         let repository = world.repository("app");
         let (_, listed) = service::adoptions(&config, &store, &repository).unwrap();
-        service::adopt(&config, &store, &repository, &listed, "test").unwrap();
+        service::adopt(
+            &config,
+            &store,
+            &repository,
+            &listed,
+            service::Adopter { who: "test", evidence: &[], keyring: "" },
+        )
+        .unwrap();
     }
     Gate::standalone(&path).unwrap_or_else(|e| panic!("{e}"))
 }
