@@ -74,7 +74,7 @@ pub(super) fn span(item: &Item<'_, '_>) -> Option<Duration> {
         }
     };
     if seconds > MAX_SPAN {
-        item.error_with("this is at most a week: beyond, the check would check nothing", HELP);
+        item.error_with("this is at most a week", HELP);
         return None;
     }
     Some(Duration::from_secs(seconds))

@@ -10,6 +10,7 @@ pub mod history;
 pub mod quarantine;
 pub mod receive_pack;
 pub mod sandbox;
+pub mod scene;
 pub mod signers;
 pub mod snapshot;
 pub mod sshd;
