@@ -125,6 +125,10 @@ impl Loading {
                 return None;
             }
         };
+        if let Some(diagnostic) = inside_git_directory(path, &physical) {
+            self.diagnostics.push(diagnostic);
+            return None;
+        }
         let place = Place::whole(path);
         if checked.own_account_can_write {
             self.warnings.push(Warning::at(
@@ -413,6 +417,17 @@ fn contact_line(item: &Item<'_, '_>) -> Option<String> {
     None
 }
 
+/// Whatever lies among a repository's own files is within reach of what serves it, or of another hook.
+fn inside_git_directory(path: &Path, physical: &Path) -> Option<Diagnostic> {
+    let is_git =
+        |dir: &&Path| dir.join("HEAD").exists() && dir.join("objects").is_dir() && dir.join("refs").is_dir();
+    let found = physical.ancestors().skip(1).find(is_git)?;
+    let message = format!("it lies inside a git directory, {}", Place::whole(found));
+    Some(
+        Diagnostic::whole(path, message).suggest("keep what decides about pushes away from the repositories"),
+    )
+}
+
 fn read_keyring(table: Table<'_, '_>, base: &Path) -> Option<PathBuf> {
     let path = table.require("path", "write `path = \"keyring\"`, a directory with one file per principal");
     table.finish();
@@ -421,6 +436,11 @@ fn read_keyring(table: Table<'_, '_>, base: &Path) -> Option<PathBuf> {
     if !path.is_dir() {
         let shown = text::escape(path.as_os_str().as_encoded_bytes());
         item.error_with(format!("`{shown}` is not a directory"), format!("mkdir -m 755 '{shown}'"));
+        return None;
+    }
+    let physical = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+    if let Some(found) = inside_git_directory(&path, &physical.join("_")) {
+        item.error_with(found.message, "keep what decides about pushes away from the repositories");
         return None;
     }
     Some(path)

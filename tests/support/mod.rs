@@ -4,6 +4,7 @@
 // Each test program uses its own part of this.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::print_stderr)]
 
+pub mod bulk;
 pub mod clone;
 pub mod gate;
 pub mod history;
