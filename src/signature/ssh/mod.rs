@@ -7,11 +7,13 @@ pub mod allowed_signers;
 mod key;
 mod pattern;
 mod raw;
+pub mod revocation;
 mod sshsig;
 mod verify;
 
 pub use key::{MAX_RSA_BITS, MIN_RSA_BITS, PublicKey, SshKeyError, Weakness, parse_public_key};
 pub use pattern::{PatternError, PatternList};
+pub use revocation::{Revocable, RevocationList, Revoked};
 pub use verify::verify;
 
 use super::SignatureStatus;

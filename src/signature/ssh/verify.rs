@@ -6,6 +6,7 @@ use super::super::{
 use super::super::{armor, object::Payload, object::SignatureFormat};
 use super::key::{PublicKey, SshKeyError};
 use super::raw::{FOREIGN_FLAGS, RawFault, RawSignature, USER_PRESENT, USER_VERIFIED};
+use super::revocation::{Revocable, Revoked};
 use super::sshsig::{SshSig, broken};
 use super::{NAMESPACE, malformed};
 use crate::domain::text;
@@ -78,6 +79,7 @@ impl Judge<'_> {
         }
         self.trace.passed("known-key", "S12", || format!("{id} is in the keyring"));
         let fido = self.arithmetic(&raw, &key, &id, &signed)?;
+        self.revocation(Revocable::Key(key.blob()), &id)?;
         let words = [raw.algorithm, b" ", sig.hash].concat();
         let proof = VerifiedSignature::new(Scheme::Ssh, id.text.clone(), id.text, text::escape(&words), None);
         let findings = std::mem::take(&mut self.findings);
@@ -180,6 +182,20 @@ impl Judge<'_> {
         };
         self.trace.passed("hash", "S1", || text::escape(sig.hash));
         Ok(signed)
+    }
+
+    /// What the keyring's revocation lists say (S11).
+    pub(super) fn revocation(&mut self, subject: Revocable<'_>, id: &KeyId) -> Result<(), SignatureStatus> {
+        if let Some(Revoked { reason, hard }) = self.keys.ssh_revoked(&subject, &self.times) {
+            let status = SignatureStatus::Revoked { key: id.clone(), reason, hard };
+            return Err(self.refuse("revocation", "S11", status));
+        }
+        self.trace.passed("revocation", "S11", || match subject {
+            Revocable::Key(_) => "the key is not revoked",
+            Revocable::Authority(_) => "the authority is not revoked",
+            Revocable::Certificate { .. } => "the certificate is not revoked",
+        });
+        Ok(())
     }
 
     /// The numbers, and what a FIDO authenticator said along with them (S5).
