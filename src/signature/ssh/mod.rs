@@ -4,6 +4,8 @@
 //! get single keys and raw signatures.
 
 pub mod allowed_signers;
+mod authority;
+mod certificate;
 mod key;
 mod pattern;
 mod raw;

@@ -4,6 +4,7 @@ use super::super::{
     Fido, Finding, KeyId, Keys, Rules, Scheme, SignatureStatus, Times, Trace, VerifiedSignature,
 };
 use super::super::{armor, object::Payload, object::SignatureFormat};
+use super::certificate::{self, Certificate, CertificateError};
 use super::key::{PublicKey, SshKeyError};
 use super::raw::{FOREIGN_FLAGS, RawFault, RawSignature, USER_PRESENT, USER_VERIFIED};
 use super::revocation::{Revocable, Revoked};
@@ -69,21 +70,56 @@ impl Judge<'_> {
         self.armor_width(armor);
         let sig = SshSig::parse(&blob).map_err(|status| self.refuse("format", "S1", status))?;
         self.trace.passed("format", "S1", || "SSHSIG of version 1, reserved field empty");
-        let key = self.key(sig.key)?;
+        let certificate = self.certificate_of(sig.key)?;
+        let key = match &certificate {
+            Some(certificate) => certificate.key.clone(),
+            None => self.key(sig.key)?,
+        };
+        self.strength(&key)?;
         let id = ssh_id(&key);
         let raw = self.raw(sig.signature, &key, &id)?;
         self.namespace(&sig, &id)?;
         let signed = self.signed(&sig, payload, &id)?;
-        if !self.keys.has_ssh(key.blob()) {
-            return Err(self.refuse("known-key", "S12", SignatureStatus::UnknownKey { key: id }));
+        match &certificate {
+            Some(certificate) => self.certificate(certificate)?,
+            None if self.keys.has_ssh(key.blob()) => {
+                self.trace.passed("known-key", "S12", || format!("{id} is in the keyring"));
+            }
+            None => return Err(self.refuse("known-key", "S12", SignatureStatus::UnknownKey { key: id })),
         }
-        self.trace.passed("known-key", "S12", || format!("{id} is in the keyring"));
         let fido = self.arithmetic(&raw, &key, &id, &signed)?;
         self.revocation(Revocable::Key(key.blob()), &id)?;
+        let vouched = match &certificate {
+            Some(certificate) => Some(self.vouched(certificate, fido.as_ref())?),
+            None => None,
+        };
+        let entry = vouched.as_ref().map_or_else(|| id.text.clone(), |vouched| vouched.authority.clone());
         let words = [raw.algorithm, b" ", sig.hash].concat();
-        let proof = VerifiedSignature::new(Scheme::Ssh, id.text.clone(), id.text, text::escape(&words), None);
+        let proof = VerifiedSignature::new(Scheme::Ssh, id.text, entry, text::escape(&words), None);
         let findings = std::mem::take(&mut self.findings);
-        Ok(SignatureStatus::Verified(proof.with_fido(fido).with_findings(findings)))
+        let proof = proof.with_fido(fido).with_ssh_certificate(vouched).with_findings(findings);
+        Ok(SignatureStatus::Verified(proof))
+    }
+
+    /// The certificate in the blob, if it is one and not a plain key.
+    fn certificate_of<'b>(&mut self, blob: &'b [u8]) -> Result<Option<Certificate<'b>>, SignatureStatus> {
+        if !certificate::is_certificate(blob) {
+            return Ok(None);
+        }
+        let certificate = Certificate::parse(blob).map_err(|error| {
+            let status = match error {
+                CertificateError::Unsupported(name)
+                | CertificateError::Key(SshKeyError::Unsupported(name))
+                | CertificateError::Authority(SshKeyError::Unsupported(name)) => unsupported(name.as_bytes()),
+                error => malformed("ssh.certificate", format!("the SSH certificate is broken: {error}")),
+            };
+            self.refuse("certificate", "S10", status)
+        })?;
+        self.trace.passed("certificate", "S10", || {
+            let key_id = text::escape_short(certificate.key_id, 60);
+            format!("key id `{key_id}`, serial number {}", certificate.serial)
+        });
+        Ok(Some(certificate))
     }
 
     /// Re-wrapping an armor makes another object with the same signature (S2).
@@ -106,7 +142,7 @@ impl Judge<'_> {
 
     /// The key in the blob.
     fn key(&mut self, blob: &[u8]) -> Result<PublicKey, SignatureStatus> {
-        let key = PublicKey::from_blob(blob).map_err(|error| {
+        PublicKey::from_blob(blob).map_err(|error| {
             let status = match error {
                 SshKeyError::Certificate(name) | SshKeyError::Unsupported(name) => {
                     unsupported(name.as_bytes())
@@ -114,9 +150,7 @@ impl Judge<'_> {
                 error => malformed("ssh.key", format!("the key in the SSH signature is broken: {error}")),
             };
             self.refuse("key", "S4", status)
-        })?;
-        self.strength(&key)?;
-        Ok(key)
+        })
     }
 
     pub(super) fn strength(&mut self, key: &PublicKey) -> Result<(), SignatureStatus> {
