@@ -5,6 +5,7 @@
 //! It works on raw object bytes, slices ranges and never rebuilds them. It knows no keyring: whoever
 //! owns the keys implements [`Keys`].
 
+pub mod mergetag;
 pub mod object;
 pub mod openpgp;
 pub mod ssh;
@@ -31,6 +32,13 @@ pub trait Keys {
     fn has_ssh_authority(&self, blob: &[u8]) -> bool {
         let _ = blob;
         false
+    }
+    /// Whether a key, an authority or a certificate is revoked for what is judged at these times (S11).
+    /// Asked of every signature that verifies: for a plain key once, under a certificate for the
+    /// certificate, the key inside and the authority.
+    fn ssh_revoked(&self, subject: &ssh::Revocable<'_>, times: &Times) -> Option<ssh::Revoked> {
+        let _ = (subject, times);
+        None
     }
     /// Certificates with a component key (primary or subkey) of this full fingerprint.
     fn openpgp_by_fingerprint(&self, fingerprint: &[u8]) -> Vec<&openpgp::Certificate>;
@@ -67,6 +75,24 @@ pub fn verify(
             trace.failed("format", "G11", || "X.509 (CMS) signatures are recognised, not verified");
             SignatureStatus::Unsupported { what: "X.509 (CMS) signature".to_owned() }
         }
+    }
+}
+
+/// What stands where an object's signature may stand, judged: [`verify`] where it is a signature.
+pub fn judge(
+    field: &object::SignatureField,
+    payload: &object::Payload<'_>,
+    keys: &dyn Keys,
+    times: Times,
+    rules: &Rules,
+    trace: &mut Trace,
+) -> SignatureStatus {
+    match field {
+        object::SignatureField::Absent => SignatureStatus::Unsigned,
+        object::SignatureField::Malformed { code, why } => {
+            SignatureStatus::Malformed { code, why: why.clone() }
+        }
+        object::SignatureField::Present(block) => verify(block, payload, keys, times, rules, trace),
     }
 }
 

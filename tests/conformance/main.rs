@@ -19,6 +19,7 @@ mod fido;
 mod grammar;
 mod list;
 mod mergetag;
+mod objects;
 mod openpgp;
 mod refs;
 mod ssh;
