@@ -382,7 +382,7 @@ fn z010_one_commit_that_names_a_hundred_keys() {
     // A signature may name its key in an index only (O6); one that names several is not tried with any.
     let gpg = keys::Gpg::new();
     let key = gpg.generate(keys::BORN, "ed25519", "sign", "never");
-    let own: [u8; 8] = data_encoding::HEXUPPER.decode(key[24..].as_bytes()).unwrap().try_into().unwrap();
+    let own: [u8; 8] = data_encoding::HEXUPPER.decode(&key.as_bytes()[24..]).unwrap().try_into().unwrap();
     let listed = keys::KeyBox::openpgp(&gpg.export(&key));
     let payload = keys::commit(keys::NOW, "x\n");
     let armor = String::from_utf8(gpg.sign(keys::NOW, &key, &[], &payload)).unwrap();
