@@ -35,11 +35,10 @@ fn is(status: &str, anchor: &str, code: i32) -> (String, String, i32) {
     (status.to_owned(), anchor.to_owned(), code)
 }
 
-/// Now, in the form of keyring files, and the clock moved past it.
+/// A full second, in the form of keyring files, after everything that happened and not after now.
 fn now() -> String {
-    let now = Timestamp::now();
     std::thread::sleep(Duration::from_millis(1100));
-    format!("{now:.0}")
+    Timestamp::from_second(Timestamp::now().as_second()).unwrap().to_string()
 }
 
 /// The same commit where the gate has no record: a copy without the repository's identity.
