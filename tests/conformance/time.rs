@@ -41,6 +41,22 @@ fn now() -> String {
     Timestamp::from_second(Timestamp::now().as_second()).unwrap().to_string()
 }
 
+/// A commit on top that is signed with SSH and claims a time that git itself would not write.
+fn commit_at(gate: &Gate, work: &Clone<'_>, signer: &Signer, time: i64) -> String {
+    let who = format!("A <a@example.com> {time} +0000");
+    let (tree, parent) = (work.id("HEAD^{tree}"), work.id("HEAD"));
+    let head = format!("tree {tree}\nparent {parent}\nauthor {who}\ncommitter {who}\n");
+    let message = "\nOPS-2: from the future\n";
+    let private = signer.public.with_extension("");
+    let mut command = gate.sandbox.command("ssh-keygen", gate.sandbox.root());
+    command.args(["-q", "-Y", "sign", "-n", "git", "-f"]).arg(private);
+    let signature = crate::support::sandbox::run(command, format!("{head}{message}").as_bytes()).ok().stdout;
+    let folded = signature.trim_end().replace('\n', "\n ");
+    let raw = format!("{head}gpgsig {folded}\n{message}");
+    let arguments = ["hash-object", "-t", "commit", "-w", "--literally", "--stdin"];
+    gate.sandbox.git_with_input(&work.path, &arguments, raw.as_bytes()).ok().line().to_owned()
+}
+
 /// The same commit where the gate has no record: a copy without the repository's identity.
 fn copy(gate: &Gate, repository: &Path) -> std::path::PathBuf {
     let place = gate.place("copies/of");
@@ -83,10 +99,16 @@ fn d001_d010_a_signature_from_the_future_is_refused() {
     );
     work.accepted(&["main"]);
     let base = work.id("HEAD");
-    for date in [format!("{} +0000", soon + 3600), "253402214400 +0000".to_owned()] {
-        work.branch("main", &base);
-        work.sign_at(Some(&alice), &date, &["commit", "-q", "--allow-empty", "-m", "OPS-2: from the future"]);
-        work.push(&["main"]).assert_refused(&["bad-signature"]);
+    let near = commit_at(&gate, &work, &alice, soon);
+    work.accepted(&[&format!("{near}:refs/heads/release/1")]);
+    for time in [soon + 3600, 253_402_214_400] {
+        let commit = commit_at(&gate, &work, &alice, time);
+        work.push(&[&format!("{commit}:refs/heads/main")]).assert_refused(&["bad-signature"]);
+        // The same commit as history is from the future, too.
+        let copied = copy(&gate, &bare);
+        let push = [copied.to_str().unwrap(), &format!("{commit}:refs/heads/ahead")];
+        gate.sandbox.git(&work.path, &["push", "--quiet", push[0], push[1]]).ok();
+        assert_eq!(history(&gate, &copied, "refs/heads/ahead", &commit), is("malformed", "unanchored", 1));
     }
     // OpenPGP signatures carry a time of their own.
     let wrapper = gate.sandbox.path("home/gpg-paul");
