@@ -1,7 +1,7 @@
 //! From file to [`Config`].
 
 use super::rulesets::Collected;
-use super::{Config, Daemon, Place, Warning, repositories, signatures, values};
+use super::{Config, Daemon, Place, Warning, keyring_sources, repositories, signatures, values};
 use crate::domain::text;
 use crate::keyring::document::{Diagnostic, Item, Owner, Reader, Source, Table};
 use crate::keyring::document::{check_directory, own_uid, read_checked, sort};
@@ -125,8 +125,8 @@ impl Loading {
                 return None;
             }
         };
-        if let Some(diagnostic) = inside_git_directory(path, &physical) {
-            self.diagnostics.push(diagnostic);
+        if let Some(message) = values::inside_git_directory(&physical) {
+            self.diagnostics.push(Diagnostic::whole(path, message).suggest(values::KEEP_OUTSIDE));
             return None;
         }
         let place = Place::whole(path);
@@ -199,7 +199,7 @@ impl Loading {
         let keyring = top
             .require("keyring", "write `[keyring]` with `path`")
             .and_then(|item| item.table("[keyring]"))
-            .and_then(|table| read_keyring(table, base));
+            .and_then(|table| keyring_sources::read(table, base));
         let repositories = top
             .require("repositories", "write `[repositories]` with `root`")
             .and_then(|item| item.table("[repositories]"))
@@ -415,35 +415,6 @@ fn contact_line(item: &Item<'_, '_>) -> Option<String> {
         return Some(written.trim().to_owned());
     }
     None
-}
-
-/// Whatever lies among a repository's own files is within reach of what serves it, or of another hook.
-fn inside_git_directory(path: &Path, physical: &Path) -> Option<Diagnostic> {
-    let is_git =
-        |dir: &&Path| dir.join("HEAD").exists() && dir.join("objects").is_dir() && dir.join("refs").is_dir();
-    let found = physical.ancestors().skip(1).find(is_git)?;
-    let message = format!("it lies inside a git directory, {}", Place::whole(found));
-    Some(
-        Diagnostic::whole(path, message).suggest("keep what decides about pushes away from the repositories"),
-    )
-}
-
-fn read_keyring(table: Table<'_, '_>, base: &Path) -> Option<PathBuf> {
-    let path = table.require("path", "write `path = \"keyring\"`, a directory with one file per principal");
-    table.finish();
-    let item = path?;
-    let path = values::path(&item, base)?;
-    if !path.is_dir() {
-        let shown = text::escape(path.as_os_str().as_encoded_bytes());
-        item.error_with(format!("`{shown}` is not a directory"), format!("mkdir -m 755 '{shown}'"));
-        return None;
-    }
-    let physical = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
-    if let Some(found) = inside_git_directory(&path, &physical.join("_")) {
-        item.error_with(found.message, "keep what decides about pushes away from the repositories");
-        return None;
-    }
-    Some(path)
 }
 
 fn read_limits(table: Table<'_, '_>) -> (Limits, Option<Duration>) {

@@ -184,6 +184,14 @@ fn z004_a_configuration_inside_a_repository_does_not_count() {
     assert_ne!(text.as_bytes(), original);
     fs::write(gate.config(), &text).unwrap();
     refused("lies inside a git directory");
+    fs::write(scene.bare.join("keyring/allowed_signers"), "").unwrap();
+    for table in ["allowed-signers", "revocation"] {
+        let text = String::from_utf8(original.clone()).unwrap();
+        let path = scene.bare.join("keyring/allowed_signers");
+        let text = format!("{text}\n[[keyring.{table}]]\npath = \"{}\"\n", path.display());
+        fs::write(gate.config(), &text).unwrap();
+        refused("lies inside a git directory");
+    }
     fs::write(gate.config(), &original).unwrap();
     gate.reload();
     scene.push().assert_accepted();
