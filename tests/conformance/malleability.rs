@@ -142,7 +142,7 @@ fn negated(number: &[u8]) -> Vec<u8> {
     let order = data_encoding::HEXLOWER.decode(P256_ORDER.as_bytes()).unwrap();
     let number = number.strip_prefix(&[0]).unwrap_or(number);
     let number = [&vec![0; 32 - number.len()][..], number].concat();
-    let mut out = vec![0; 32];
+    let mut out = [0_u8; 32];
     let mut borrow = 0;
     for at in (0..32).rev() {
         let difference = i16::from(order[at]) - i16::from(number[at]) - borrow;

@@ -370,6 +370,8 @@ fn t02_t03_markers_in_a_tag() {
         (format!("-----BEGIN PGP SIGNATURE-----\nquoted\n{armor}"), "signed"),
         (format!("{armor}{armor}"), "sig.multiple_blocks"),
         (format!("{armor}text\n{armor}"), "sig.multiple_blocks"),
+        (armor.replacen("\n", "\n-----BEGIN PGP MESSAGE-----\n", 1) + &armor, "sig.multiple_blocks"),
+        (armor.replacen("\n", "\n-----BEGIN PGP SIGNATURE-----\n", 1) + &armor, "sig.multiple_blocks"),
         (format!("{armor}-----BEGIN PGP SIGNATURE-----x\n"), "sig.multiple_blocks"),
         (format!("{armor}-----BEGIN PGP MESSAGE-----\n"), "sig.multiple_blocks"),
         (format!(" {armor}"), "unsigned"),
