@@ -447,7 +447,14 @@ fn z011_of_pushes_to_one_ref_at_the_same_time_one_wins() {
         };
         applied.filter_map(|record| on_main(&record)).collect::<Vec<_>>()
     };
-    let before = applied().len();
+    // Git does not make the pusher wait until it is noted.
+    let noted = |count: usize| {
+        wait_for("what was applied to be noted", Duration::from_secs(20), || {
+            let applied = applied();
+            (applied.len() >= count).then_some(applied)
+        })
+    };
+    let before = noted(2).len();
     let start = scene.clone().server("refs/heads/main").unwrap();
     let works: Vec<_> = (0..8).map(|_| gate.clone_at(&scene.bare, "main")).collect();
     let tips: Vec<String> = works
@@ -469,13 +476,14 @@ fn z011_of_pushes_to_one_ref_at_the_same_time_one_wins() {
     assert_eq!(winners.len(), 1, "{}", said());
     let main = scene.clone().server("refs/heads/main").unwrap();
     assert_eq!((&main, &start), (winners[0], &works[0].id("main~1")));
-    let news = applied();
+    let news = noted(before + 1);
     assert_eq!(news[before..], [serde_json::Value::from(main.as_str())], "{}", said());
     // What was decided for the others and not applied stays so, and counts for nothing.
     let work = gate.clone_at(&scene.bare, "main");
     work.commit(Some(&scene.alice), "OPS-9: after them");
     work.accepted(&["main"]);
-    assert_eq!(applied().len(), before + 2);
+    let last = serde_json::Value::from(work.id("main").as_str());
+    assert_eq!(noted(before + 2)[before..], [serde_json::Value::from(main.as_str()), last]);
     let loser = tips.iter().position(|tip| *tip != main).unwrap();
     works[loser].push(&["--force", "main"]).assert_refused(&["force-push"]);
     gate.countersign(&["audit", "verify"]).ok();
