@@ -3,6 +3,7 @@
 //! Loading is strict and complete: unknown keys are refused everywhere, and every fault is reported
 //! with its place, not just the first. What loads is immutable; a change is another [`Config`].
 
+mod keyring_sources;
 mod lint;
 mod load;
 mod repositories;
@@ -16,6 +17,7 @@ pub use load::{ConfigError, Loaded, load};
 pub use repositories::{Repositories, ServerKind};
 pub use rulesets::RulesetPlaces;
 
+use crate::keyring;
 use crate::policy;
 use crate::signature;
 use std::net::SocketAddr;
@@ -31,8 +33,8 @@ pub struct Config {
     pub digest: String,
     /// The daemon.
     pub daemon: Daemon,
-    /// The keyring's directory, an absolute path.
-    pub keyring: PathBuf,
+    /// What the keyring is read from, absolute paths.
+    pub keyring: keyring::Sources,
     /// Which repositories may ask, and for which refs.
     pub repositories: Repositories,
     /// The rulesets.
@@ -60,6 +62,9 @@ pub struct Daemon {
     pub clients: Vec<u32>,
     /// The time that one push may take, the client's writing included (N23).
     pub deadline: Duration,
+    /// For how long the last good configuration and keyring go on deciding after newer ones were rejected
+    /// (N15).
+    pub last_good: Duration,
 }
 
 impl Daemon {
@@ -67,4 +72,6 @@ impl Daemon {
     pub const MAX_SOCKET: usize = 107;
     /// The default of [`Daemon::deadline`] (N23).
     pub const DEADLINE: Duration = Duration::from_secs(30);
+    /// The default of [`Daemon::last_good`] (N15).
+    pub const LAST_GOOD: Duration = Duration::from_secs(24 * 3600);
 }

@@ -33,6 +33,13 @@ pub trait Keys {
         let _ = blob;
         false
     }
+    /// Whether a key, an authority or a certificate is revoked for what is judged at these times (S11).
+    /// Asked of every signature that verifies: for a plain key once, under a certificate for the
+    /// certificate, the key inside and the authority.
+    fn ssh_revoked(&self, subject: &ssh::Revocable<'_>, times: &Times) -> Option<ssh::Revoked> {
+        let _ = (subject, times);
+        None
+    }
     /// Certificates with a component key (primary or subkey) of this full fingerprint.
     fn openpgp_by_fingerprint(&self, fingerprint: &[u8]) -> Vec<&openpgp::Certificate>;
     /// Certificates with a component key of this 64-bit key id: an index, never an identity (O6).
@@ -62,6 +69,14 @@ pub fn verify(
     match signature.format {
         object::SignatureFormat::OpenPgp => {
             openpgp::verify(&signature.armor, payload, keys, times, rules, trace)
+        }
+        object::SignatureFormat::Ssh if times.object > times.latest(rules) => {
+            // An SSH signature has no time of its own; for OpenPGP the signature's time is held against this.
+            trace.failed("object-time", "1.9", || "the object claims a time that has not come yet");
+            SignatureStatus::Malformed {
+                code: "time.future",
+                why: "the object claims a time that had not come yet when it was received".to_owned(),
+            }
         }
         object::SignatureFormat::Ssh => ssh::verify(&signature.armor, payload, keys, times, rules, trace),
         object::SignatureFormat::X509 => {

@@ -18,6 +18,7 @@ mod configuration;
 mod fido;
 mod grammar;
 mod list;
+mod malleability;
 mod mergetag;
 mod objects;
 mod openpgp;

@@ -12,7 +12,7 @@ use crate::support::sandbox::run;
 use crate::support::signers::Signer;
 use crate::support::snapshot::{Snapshot, assert_clean};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A gate, a listed signer, and a repository whose `main` has one accepted commit.
 fn scene(policy: &str) -> (Gate, Signer, PathBuf) {
@@ -206,7 +206,7 @@ fn r007_a_signed_commit_from_a_fork_is_what_it_was_signed_to_be() {
 }
 
 /// A repository where `side` and `main` can be merged without conflict; gives the work tree, on `main`.
-fn diverged<'g>(gate: &'g Gate, bare: &PathBuf, alice: &Signer) -> Clone<'g> {
+fn diverged<'g>(gate: &'g Gate, bare: &Path, alice: &Signer) -> Clone<'g> {
     let work = gate.clone_at(bare, "main");
     let commit = |name: &str| {
         fs::write(work.path.join(name), format!("{name}\n")).unwrap();

@@ -203,9 +203,9 @@ impl Rule for IdentityMismatch {
             return None;
         }
         // A signer who is not on the list is refused by the list: who else it claims to be adds nothing.
-        let untrusted = |rule: &&Box<dyn Rule>| rule.name() == untrusted_signer::NAME;
-        let list = ruleset.rules().iter().find(untrusted);
-        if list.is_some_and(|rule| rule.check_commit(commit, reference, ruleset).is_some()) {
+        let refused = |rule: &dyn Rule| rule.check_commit(commit, reference, ruleset).is_some();
+        if ruleset.rules().iter().any(|rule| rule.name() == untrusted_signer::NAME && refused(rule.as_ref()))
+        {
             return None;
         }
         let claims = self.claims(commit);
