@@ -167,7 +167,9 @@ impl<'a> Judge<'a> {
             sha256: Sha256::digest(&raw).into(),
             name: tag.name.to_vec(),
             target: tag.target,
+            tagger_email: Some(tag.tagger.email.to_vec()),
             signature,
+            findings: Vec::new(),
         };
         Ok((Some(JudgedTag { facts, target_kind: tag.target_kind }), Vec::new()))
     }
@@ -261,6 +263,9 @@ impl Verifier<'_> {
             sha256: Sha256::digest(raw).into(),
             signature: self.signature(&commit.signature, &commit.payload, commit.committer.time),
             committed_at: commit.committer.time,
+            author_email: commit.author.email.to_vec(),
+            committer_email: commit.committer.email.to_vec(),
+            findings: Vec::new(),
             message: commit.message.to_vec(),
             parents: commit.parents,
         }))
