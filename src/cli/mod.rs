@@ -11,6 +11,7 @@ pub mod install;
 pub mod keyring;
 pub mod serve;
 pub mod shell;
+pub mod verify;
 
 pub use common::{CliError, Format};
 
@@ -72,6 +73,8 @@ enum Command {
     Config(ConfigCommand),
     /// Judge a range of commits here and now; nothing is recorded
     Check(check::CheckArgs),
+    /// Print the whole reasoning about one commit or tag, and what git says of it
+    Verify(verify::VerifyArgs),
     /// Read the audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -124,6 +127,7 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<u8, CliError> {
             config_check::run(args, &config(), cli.format, out, err)
         }
         Command::Check(args) => check::run(args, &config(), cli.format, out, err),
+        Command::Verify(args) => verify::run(args, &config(), cli.format, out),
         Command::Audit(command) => audit::run(command, &config(), cli.format, out),
         Command::Completions(args) => shell::completions(args, out),
         Command::Man(args) => shell::man(args, out),

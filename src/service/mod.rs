@@ -2,8 +2,10 @@
 
 mod admit;
 mod adopt;
+mod beside;
 mod check;
 pub mod differences;
+mod explain;
 mod fault;
 mod gate;
 mod install;
@@ -12,7 +14,12 @@ mod record;
 mod render;
 
 pub use adopt::{AdoptError, Adoption, adopt, adoptions};
+pub use beside::{Beside, Said};
 pub use check::{CheckFault, CheckRequest, Checked, check};
+pub use explain::{
+    Covering, ExplainFault, ExplainRequest, Explanation, Ground, ObjectFault, Person, Receipt, Target,
+    explain,
+};
 pub use fault::Fault;
 pub use gate::{Gate, Health, Snapshot, StartError};
 pub use install::{Done, InstallError, Mode as InstallMode, install, uninstall};
