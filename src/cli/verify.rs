@@ -3,7 +3,7 @@
 use super::check::git_dir;
 use super::common::write_table;
 use super::{CliError, Format};
-use crate::domain::{RefName, Timestamp, text};
+use crate::domain::{ObjectId, RefName, Timestamp, text};
 use crate::git;
 use crate::keyring::Keyring;
 use crate::service::{Beside, ExplainFault, ExplainRequest, Explanation, Ground, Receipt, Snapshot, explain};
@@ -63,7 +63,11 @@ pub fn run(args: &VerifyArgs, config: &Path, format: Format, out: &mut dyn Write
     let reference = reference.map_err(|e| usage(e.to_string()))?;
     let request = ExplainRequest {
         git_dir: &git_dir,
-        object: git::command::rev_parse(&git_dir, &args.object).map_err(usage)?,
+        object: match ObjectId::parse(args.object.as_bytes()) {
+            // An id needs nobody's help.
+            Ok(id) => id,
+            Err(_) => git::command::rev_parse(&git_dir, &args.object).map_err(usage)?,
+        },
         at: args.at,
         reference: reference.as_ref(),
         with_git: !args.no_git,

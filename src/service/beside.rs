@@ -52,6 +52,8 @@ pub struct Said {
     pub command: &'static str,
     /// Its verdict.
     pub gits: Gits,
+    /// It has asked gpg.
+    pub by_gpg: bool,
     /// Its words, line by line, escaped and cut.
     pub lines: Vec<String>,
 }
@@ -78,7 +80,7 @@ pub(super) enum Tool {
 }
 
 impl Tool {
-    /// By the first line of the signature, wherever git would find one.
+    /// By what looks like the first line of a signature, for objects that only git makes something of.
     pub(super) fn of(raw: &[u8]) -> Self {
         let has = |marker: &[u8]| raw.windows(marker.len()).any(|window| window == marker);
         if has(b"-----BEGIN SSH SIGNATURE-----") {
@@ -150,7 +152,7 @@ fn attempt(question: &Question<'_>) -> Result<Said, String> {
     };
     let mut ended = verify()?;
     // Which certificate is needed gpg knows best, whatever we make of the signature.
-    if let (Tool::Gpg, Ok(gpg)) = (question.tool, &gpg) {
+    if let Ok(gpg) = &gpg {
         let wanted = missing_keys(&ended.stderr, question.keyring);
         if !wanted.is_empty() {
             import(&room, gpg, &wanted)?;
@@ -167,6 +169,7 @@ fn attempt(question: &Question<'_>) -> Result<Said, String> {
     Ok(Said {
         command: typed,
         gits: Gits { accepts: ended.success, status: read(&said), lines },
+        by_gpg: said.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"[GNUPG:] ")),
         lines: shown(&said, &room),
     })
 }

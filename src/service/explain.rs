@@ -10,9 +10,9 @@ use crate::domain::{ObjectId, ObjectKind, Principal, RefName, RepositoryId, Time
 use crate::git::{GitError, Repository};
 use crate::keyring::{Key, Keyring, Reason};
 use crate::policy::Limits;
-use crate::signature::object::{self, Identity, Payload, SignatureField, SignatureFormat};
+use crate::signature::object::{self, CommitObject, Identity, Payload, SignatureField, SignatureFormat};
 use crate::signature::{
-    self, Check, CheckResult, Finding, KeyId, Rules, Scheme, SignatureStatus, Times, Trace,
+    self, Check, CheckResult, Finding, KeyId, Rules, Scheme, SignatureStatus, Times, Trace, mergetag,
 };
 use crate::store::{Filter, Mode, Store, StoreError};
 use std::path::Path;
@@ -247,6 +247,8 @@ pub fn explain(ground: Ground<'_>, request: &ExplainRequest<'_>) -> Result<Expla
         )));
     }
     let clock = Timestamp::now();
+    // Like the gate's own record: finer than that is noise.
+    let clock = Timestamp::from_millisecond(clock.as_millisecond()).unwrap_or(clock);
     let mut made = Explanation {
         object: id,
         kind: found.kind,
@@ -313,33 +315,57 @@ impl Explanation {
         self.checks.push(Check { name, clause, result, detail });
     }
 
+    /// Something is wrong with the object. The step is written down unless the reader has done so.
     fn refuse(&mut self, name: &'static str, clause: &'static str, code: &'static str, why: String) {
-        self.step(name, clause, CheckResult::Failed, format!("{why} ({code})"));
+        let told = self.checks.last().is_some_and(|last| last.result == CheckResult::Failed);
+        if !told || name != "grammar" {
+            self.step(name, clause, CheckResult::Failed, format!("{why} ({code})"));
+        }
         self.fault = Some(ObjectFault { code, why });
     }
 
     fn commit(&mut self, ground: Ground<'_>, repository: &Repository, raw: &[u8]) {
-        let commit = match object::parse_commit(repository.format(), raw) {
+        let (rules, mut trace) = (ground.rules(), Trace::on());
+        let parsed = object::parse_commit_by(repository.format(), raw, &rules, &mut trace);
+        self.checks.extend_from_slice(trace.checks());
+        let commit = match parsed {
             Ok(commit) => commit,
-            Err(error) => return self.refuse("grammar", "G1-G6, G13", error.code, error.why),
+            Err(error) => return self.refuse("grammar", "G1 to G6, G13", error.code, error.why),
         };
-        let parents = commit.parents.len();
-        let detail = format!("a commit with {parents} parent{}", if parents == 1 { "" } else { "s" });
-        self.step("grammar", "G1-G6, G13", CheckResult::Passed, detail);
         self.people = vec![person("author", &commit.author), person("committer", &commit.committer)];
         self.subject = subject(commit.message);
+        self.findings.extend_from_slice(&commit.findings);
         self.signature(ground, &commit.signature, &commit.payload, commit.committer.time);
+        self.merged_tags(ground, repository, &commit);
+    }
+
+    /// The tags that a merge carries, judged as the gate does (1.3).
+    fn merged_tags(&mut self, ground: Ground<'_>, repository: &Repository, commit: &CommitObject<'_>) {
+        let (keyring, rules, mut trace) = (ground.keyring(), ground.rules(), Trace::on());
+        let (received, now) = (self.received, self.now);
+        let merged = mergetag::judge(repository.format(), commit, &rules, &mut trace, &mut |tag, trace| {
+            let times = Times { object: tag.time(), received: Some(received), now };
+            let status = signature::judge(&tag.signature, &tag.payload, keyring, times, &rules, trace);
+            keyring.assess(status, &times, &rules).0
+        });
+        self.checks.extend_from_slice(trace.checks());
+        self.findings.extend(merged.iter().filter_map(mergetag::MergedTag::finding).cloned());
+        self.status = self.status.take().map(|status| mergetag::veto(status, &merged, &rules));
+        self.must_have_failed();
     }
 
     fn tag(&mut self, ground: Ground<'_>, repository: &Repository, raw: &[u8], reference: Option<&RefName>) {
-        let tag = match object::parse_tag(repository.format(), raw) {
+        let (rules, mut trace) = (ground.rules(), Trace::on());
+        let parsed = object::parse_tag_by(repository.format(), raw, &rules, &mut trace);
+        self.checks.extend_from_slice(trace.checks());
+        let tag = match parsed {
             Ok(tag) => tag,
-            Err(error) => return self.refuse("grammar", "T1-T3, G13", error.code, error.why),
+            Err(error) => return self.refuse("grammar", "T1 to T3, G13", error.code, error.why),
         };
         let name = text::escape_short(tag.name, SHOWN);
-        self.step("grammar", "T1-T3, G13", CheckResult::Passed, format!("a tag named {name}"));
-        self.people = vec![person("tagger", &tag.tagger)];
+        self.people = tag.tagger.iter().map(|tagger| person("tagger", tagger)).collect();
         self.subject = subject(tag.message);
+        self.findings.extend_from_slice(&tag.findings);
         if let Some(reference) = reference
             && let Some(held) = reference.as_bytes().strip_prefix(b"refs/tags/")
         {
@@ -365,7 +391,7 @@ impl Explanation {
             Err(error) => self.refuse("target", "T5", "tag.target", error.to_string()),
         }
         self.target = Some(Target { id: tag.target, kind: tag.target_kind, name });
-        self.signature(ground, &tag.signature, &tag.payload, tag.tagger.time);
+        self.signature(ground, &tag.signature, &tag.payload, tag.time());
     }
 
     /// The signature by its own rules, then by what the keyring says about its key.
@@ -373,18 +399,11 @@ impl Explanation {
         let (keyring, rules) = (ground.keyring(), ground.rules());
         let times = Times { object: claimed, received: Some(self.received), now: self.now };
         self.claimed = Some(claimed);
+        if let SignatureField::Present(block) = field {
+            self.format = Some(format_name(block.format));
+        }
         let mut trace = Trace::on();
-        let status = match field {
-            SignatureField::Absent => SignatureStatus::Unsigned,
-            SignatureField::Malformed { code, why } => SignatureStatus::Malformed { code, why: why.clone() },
-            SignatureField::Present(block) => {
-                let format = format_name(block.format);
-                self.format = Some(format);
-                let detail = format!("one {format} block of {} bytes", block.armor.len());
-                self.step("signature", "G8-G12", CheckResult::Passed, detail);
-                signature::verify(block, payload, keyring, times, &rules, &mut trace)
-            }
-        };
+        let status = signature::judge(field, payload, keyring, times, &rules, &mut trace);
         self.checks.extend_from_slice(trace.checks());
         if let SignatureStatus::Verified(signature) = &status {
             self.algorithm = Some(signature.algorithm().to_owned());
@@ -496,10 +515,16 @@ impl Explanation {
         let named = entry
             .and_then(|(text, key)| keyring.find(&KeyId { scheme: key.scheme, text }))
             .or_else(|| self.key.as_ref().and_then(|key| keyring.find(key)));
-        let tool = Tool::of(raw);
+        let tool = match self.format {
+            Some("ssh") => Tool::SshKeygen,
+            Some("openpgp") => Tool::Gpg,
+            Some(_) => Tool::None,
+            None => Tool::of(raw),
+        };
         self.git = beside::ask(&Question { id: self.object, kind: self.kind, raw, tool, keyring, named });
         if let Beside::Said(said) = &self.git {
             let scheme = match tool {
+                _ if said.by_gpg => Some(Scheme::OpenPgp),
                 Tool::SshKeygen => Some(Scheme::Ssh),
                 Tool::Gpg => Some(Scheme::OpenPgp),
                 Tool::None => None,
