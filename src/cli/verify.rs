@@ -37,7 +37,7 @@ pub struct VerifyArgs {
     #[arg(long = "ref", value_name = "REF")]
     reference: Option<String>,
     /// A keyring to judge by, instead of a configuration
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
     keyring: Option<PathBuf>,
     /// Do not ask git for its opinion
     #[arg(long)]

@@ -366,6 +366,10 @@ struct Ended {
 
 /// Runs a program to its end, or ends it and everything that it has started.
 fn run(room: &Room, command: &mut Command, input: &[u8]) -> Result<Ended, String> {
+    run_within(TIME, room, command, input)
+}
+
+fn run_within(limit: Duration, room: &Room, command: &mut Command, input: &[u8]) -> Result<Ended, String> {
     let name = Path::new(command.get_program()).file_name().map(|name| name.to_string_lossy().into_owned());
     let name = name.unwrap_or_default();
     let failed = |e: std::io::Error| format!("{name} cannot be run: {e}");
@@ -377,7 +381,7 @@ fn run(room: &Room, command: &mut Command, input: &[u8]) -> Result<Ended, String
     let mut child = command.spawn().map_err(failed)?;
     let stdout = child.stdout.take().map(|pipe| std::thread::spawn(move || kept(pipe)));
     let stderr = child.stderr.take().map(|pipe| std::thread::spawn(move || kept(pipe)));
-    let ended = until_it_ends(&child);
+    let ended = until_it_ends(&child, limit);
     // Also after a good end: nothing that it has started outlives it or holds its pipes open. It is not
     // reaped before, so that its number cannot be somebody else's by now.
     let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
@@ -387,14 +391,14 @@ fn run(room: &Room, command: &mut Command, input: &[u8]) -> Result<Ended, String
     };
     let (stdout, stderr) = (collect(stdout), collect(stderr));
     if !ended {
-        return Err(format!("{name} did not end within {} seconds", TIME.as_secs()));
+        return Err(format!("{name} did not end within {} seconds", limit.as_secs()));
     }
     Ok(Ended { success: status.success(), stdout, stderr })
 }
 
 /// Whether a program ends in time. It stays to be reaped.
-fn until_it_ends(child: &Child) -> bool {
-    let until = Instant::now() + TIME;
+fn until_it_ends(child: &Child, limit: Duration) -> bool {
+    let until = Instant::now() + limit;
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
     while Instant::now() < until {
         match waitid(WaitId::Pid(Pid::from_child(child)), options) {
@@ -504,6 +508,17 @@ mod tests {
         let started = Instant::now();
         assert_eq!(run(&room, &mut command, b"").unwrap().stdout, b"done\n");
         assert!(started.elapsed() < Duration::from_secs(10), "it waited for what was left behind");
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_ended_with_all_that_it_started() {
+        let room = Room::new().unwrap();
+        let mut command = command(&room, &program("sh").unwrap());
+        command.args(["-c", "sleep 600 & sleep 600"]);
+        let started = Instant::now();
+        let ended = run_within(Duration::from_secs(1), &room, &mut command, b"");
+        assert_eq!(ended.err().as_deref(), Some("sh did not end within 1 seconds"));
+        assert!(started.elapsed() < Duration::from_secs(10));
     }
 
     #[test]
