@@ -18,6 +18,7 @@ mod configuration;
 mod fido;
 mod grammar;
 mod mergetag;
+mod objects;
 mod openpgp;
 mod refs;
 mod ssh;
