@@ -17,6 +17,7 @@ mod commits;
 mod configuration;
 mod fido;
 mod grammar;
+mod malleability;
 mod mergetag;
 mod objects;
 mod openpgp;

@@ -71,6 +71,16 @@ impl Scene {
         scene
     }
 
+    /// A scene whose OpenPGP key is of this algorithm.
+    pub(crate) fn with_gpg(algorithm: &str) -> Self {
+        let scene = Self::new();
+        let gpg = Gpg::new();
+        let key = gpg.generate(BORN, algorithm, "sign,cert", "never");
+        scene.use_gpg(&gpg);
+        assert!(scene.gpg.set((gpg, key)).is_ok());
+        scene
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
