@@ -186,7 +186,7 @@ fn violation_json(violation: &Violation) -> Value {
 }
 
 /// A repository may be named by its work tree.
-fn git_dir(path: &Path) -> Result<PathBuf, String> {
+pub(super) fn git_dir(path: &Path) -> Result<PathBuf, String> {
     let physical = path.canonicalize().map_err(|e| format!("{}: {e}", path.display()))?;
     let inner = physical.join(".git");
     if inner.is_dir() {

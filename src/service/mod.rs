@@ -3,8 +3,11 @@
 
 mod admit;
 mod adopt;
+mod beside;
 mod check;
+pub mod differences;
 mod evidence;
+mod explain;
 mod fault;
 mod gate;
 mod history;
@@ -15,8 +18,13 @@ mod render;
 mod taint;
 
 pub use adopt::{AdoptError, Adopter, Adoption, adopt, adoptions};
+pub use beside::{Beside, Said};
 pub use check::{CheckFault, CheckRequest, Checked, check};
 pub use evidence::{Evidence, EvidenceError};
+pub use explain::{
+    Covering, ExplainFault, ExplainRequest, Explanation, Ground, ObjectFault, Person, Receipt, Target,
+    explain,
+};
 pub use fault::Fault;
 pub use gate::{Gate, Health, Snapshot, StartError};
 pub use history::{Anchor, HistoryFault, HistoryRequest, Judged, Scope, history};
