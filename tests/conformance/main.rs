@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
+#[path = "../support/crafted.rs"]
+mod crafted;
 #[path = "../support/keys.rs"]
 mod keys;
 #[path = "../support/mod.rs"]
