@@ -11,6 +11,7 @@
 
 mod adopt;
 mod budget;
+mod counters;
 mod decisions;
 mod error;
 mod frontier;
@@ -24,6 +25,7 @@ mod writer;
 
 pub use adopt::Base;
 pub use budget::UnauthenticatedCounter;
+pub use counters::CountedSignature;
 pub use decisions::{DecidedUpdate, Grant, Pending};
 pub use error::StoreError;
 pub use frontier::{FrontierReader, Scope};

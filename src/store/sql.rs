@@ -4,7 +4,8 @@
 //! `without rowid` and the pragmas. Times are milliseconds since the epoch, ids are raw digests.
 
 /// One script a schema version, in order; the first makes version 1. Never edit one that was released.
-pub(super) const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
 create table meta (
     name  text primary key,
     value text not null
@@ -119,7 +120,29 @@ create table audit_log (
 create index audit_by_time on audit_log (at_ms);
 create index audit_by_repository on audit_log (repository, seq);
 create index audit_by_request on audit_log (request_id, seq);
-"];
+",
+    "
+-- Signatures by FIDO keys on objects that were let in and applied (S6). A counter is the authenticator's,
+-- so this is about all repositories at once.
+create table fido_signatures (
+    key         text not null,
+    application text not null,
+    object_id   blob not null,
+    counter     integer not null,
+    primary key (key, application, object_id)
+) without rowid;
+create index fido_by_counter on fido_signatures (key, application, counter);
+create table pending_fido_signatures (
+    seq         integer not null,
+    ref         integer not null,
+    object_id   blob not null,
+    key         text not null,
+    application text not null,
+    counter     integer not null,
+    primary key (seq, ref, object_id)
+) without rowid;
+",
+];
 
 pub(super) const COUNT_TABLES: &str = "select count(*) from sqlite_master";
 pub(super) const SET_META: &str = "insert into meta (name, value) values (?1, ?2)";
@@ -197,6 +220,17 @@ pub(super) const DROP_PENDING: &str = "delete from pending_updates where seq = ?
 pub(super) const DROP_GRANTS: &str = "delete from pending_grants where seq = ?1 and ref = ?2";
 pub(super) const DROP_LISTS: &str = "delete from pending_lists where seq = ?1 \
     and not exists (select 1 from pending_grants where seq = ?1)";
+
+pub(super) const HIGHEST_COUNTER: &str =
+    "select max(counter) from fido_signatures where key = ?1 and application = ?2";
+pub(super) const KNOWN_COUNTER: &str =
+    "select 1 from fido_signatures where key = ?1 and application = ?2 and object_id = ?3";
+pub(super) const ADD_PENDING_COUNTER: &str = "insert into pending_fido_signatures \
+    (seq, ref, object_id, key, application, counter) values (?1, ?2, ?3, ?4, ?5, ?6) on conflict do nothing";
+pub(super) const APPLY_COUNTERS: &str = "insert into fido_signatures (key, application, object_id, counter) \
+    select key, application, object_id, counter from pending_fido_signatures where seq = ?1 and ref = ?2 \
+    on conflict do nothing";
+pub(super) const DROP_COUNTERS: &str = "delete from pending_fido_signatures where seq = ?1 and ref = ?2";
 
 pub(super) const ADD_ADOPTION: &str = "insert into adoptions \
     (seq, repository, ruleset, commits, who, at_ms) values (?1, ?2, ?3, ?4, ?5, ?6)";
