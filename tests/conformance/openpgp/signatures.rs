@@ -114,8 +114,7 @@ I8kWVkXU6vFOi+HWvv/ira7ofJu16NnoUkhclkUrk0mXubZvyl4GBg==
 #[test]
 fn k007_k008_weak_keys_are_named() {
     let gpg = Gpg::new();
-    for (algorithm, wanted) in [("dsa2048", "DSA"), ("rsa1024", "RSA-1024"), ("secp256k1", "ECDSA secp256k1")]
-    {
+    for (algorithm, wanted) in [("dsa2048", "DSA"), ("rsa1024", "RSA-1024")] {
         let key = gpg.generate(BORN, algorithm, "sign,cert", "never");
         let armor = by_gpg(&gpg, &key, &[]);
         let status = push(&armor, &keyring(&gpg.export(&key)));
@@ -232,7 +231,7 @@ fn k018_k019_k020_k021_versions() {
     let fields = [&[0][..], &u32::try_from(NOW).unwrap().to_be_bytes()].concat();
     let digest = HashAlgorithm::Sha512.digest(&[&payload[..], &fields].concat()).unwrap();
     let Secret::Ed25519(secret) = &key.secret else { panic!("an Ed25519 key") };
-    let numbers = ed25519_dalek::Signer::sign(secret, &digest).to_bytes();
+    let numbers = ed25519_dalek::Signer::sign(&**secret, &digest).to_bytes();
     for version in [2, 3] {
         let body =
             [&[version, 5][..], &fields, &key.key_id(), &[ED25519, 10], &digest[..2], &numbers].concat();
