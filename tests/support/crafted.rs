@@ -12,7 +12,7 @@ use pgp::types::SignatureBytes;
 
 /// What signs.
 pub enum Secret {
-    Ed25519(SigningKey),
+    Ed25519(Box<SigningKey>),
     Ed448(Box<ed448::SecretKey>),
 }
 
@@ -54,7 +54,7 @@ impl CraftedKey {
         } else {
             public.to_vec()
         };
-        Self::with(Secret::Ed25519(secret), algorithm, version, born, &numbers)
+        Self::with(Secret::Ed25519(Box::new(secret)), algorithm, version, born, &numbers)
     }
 
     fn with(secret: Secret, algorithm: u8, version: u8, born: i64, numbers: &[u8]) -> Self {

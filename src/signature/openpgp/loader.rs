@@ -3,7 +3,7 @@
 use super::blocks;
 use super::certificate::{Certificate, CertificateError, Findings, Identity, Subkey};
 use super::filing::{Filed, hinted};
-use super::key::{Key, KeyError, hex};
+use super::key::{Key, KeyAlgorithm, KeyError, hex};
 use super::packet::{next_packet, tag};
 use super::signature::{RawSignature, kind, peek_kind};
 
@@ -107,6 +107,10 @@ struct Group<'a> {
 impl<'a> Group<'a> {
     fn new(body: &'a [u8]) -> Result<Self, CertificateError> {
         let primary = Key::parse(body).map_err(|error| CertificateError::PrimaryKey(error.to_string()))?;
+        // Nothing in the certificate could be checked, its revocations neither.
+        if let KeyAlgorithm::Other(what) = &primary.algorithm {
+            return Err(CertificateError::PrimaryKey(format!("{what} is not supported")));
+        }
         Ok(Self {
             primary,
             subkeys: Vec::new(),

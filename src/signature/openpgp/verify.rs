@@ -86,12 +86,12 @@ fn check(
     let mut best: Option<SignatureStatus> = None;
     for (certificate, component, key) in candidates {
         // Arithmetic decides who it was (O6); only then is it asked what that key is worth.
-        let status = if key.made(&signature, &parts) {
-            trace.passed("arithmetic", "O6", || format!("the key {} made it", key.hex()));
-            judge(certificate, component, &signature, &findings, question, trace)
-        } else if let KeyAlgorithm::Other(what) = &key.algorithm {
+        let status = if let KeyAlgorithm::Other(what) = &key.algorithm {
             trace.noted("arithmetic", "O4", || format!("{what} is not computed"));
             SignatureStatus::WeakAlgorithm { key: key_id(&key.fingerprint), what: what.clone() }
+        } else if key.made(&signature, &parts) {
+            trace.passed("arithmetic", "O6", || format!("the key {} made it", key.hex()));
+            judge(certificate, component, &signature, &findings, question, trace)
         } else {
             trace.noted("arithmetic", "O6", || format!("the key {} did not make it", key.hex()));
             continue;
