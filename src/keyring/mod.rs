@@ -186,9 +186,13 @@ impl Keyring {
     }
 
     /// Fingerprints of the keys that are compromised at `now`, each with the time from which what it
-    /// signed is tainted, milliseconds since the epoch (N14).
+    /// signed is tainted, milliseconds since the epoch (N14). An OpenPGP key that its own owner revoked as
+    /// compromised, or without a reason, is one from the beginning.
     pub fn compromised(&self, now: Timestamp) -> Vec<(String, i64)> {
         let from = |key: &Key| {
+            if key.material.certificate().is_some_and(openpgp::Certificate::compromised) {
+                return Some(i64::MIN);
+            }
             let revoked = key.revoked.as_ref()?;
             (revoked.reason == Reason::Compromised && revoked.applies(now))
                 .then(|| revoked.effective_from.map_or(i64::MIN, |from| from.as_millisecond()))
