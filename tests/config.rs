@@ -250,6 +250,17 @@ error: rule `untrusted-signer`: `sre` selects nobody: write `group:NAME`, `perso
 "#,
     );
     golden(
+        &with("unsigned-commit = true", "identity-mismatch = { match = [\"tagger\", \"comitter\"] }"),
+        r#"
+error: rule `identity-mismatch`: unknown variant `comitter`, expected one of `committer`, `committer-or-author`, `tagger`
+  --> DIR/c.toml:22:42
+    |
+ 22 | identity-mismatch = { match = ["tagger", "comitter"] }
+    |                                          ^^^^^^^^^^
+    = help: did you mean `committer`?
+"#,
+    );
+    golden(
         &with("unsigned-commit = true", "unsigned-commit = 1"),
         r#"
 error: rule `unsigned-commit`: its value is `true`, `false` or a table of options
@@ -270,7 +281,7 @@ error: this ruleset refuses nothing
     |
  21 | [ruleset.refuse]
     | ^^^^^^^^^^^^^^^^
-    = help: add one of: bad-signature, force-push, missing-ticket, ref-creation, ref-deletion, unsigned-commit, untrusted-signer
+    = help: add one of: bad-signature, force-push, identity-mismatch, missing-ticket, ref-creation, ref-deletion, unsigned-commit, untrusted-signer
 "#,
     );
 }
@@ -629,6 +640,33 @@ fn n02_selectors_that_select_nothing_are_warnings() {
         warnings.len() == 1 && warnings[0].message.ends_with("did you mean `group:srf`?"),
         "{warnings:?}"
     );
+}
+
+#[test]
+fn signers_without_an_address_are_a_warning_under_identity_mismatch() {
+    let place = Place::new();
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILjsHwrk323j4INnHZE7APILaq2LJfnCnC3UFBUa+iCZ";
+    let file = |more: &str| format!("name = \"ann\"\ngroups = [\"sre\"]\n{more}[[key]]\nssh = \"{key}\"\n");
+    let lint = |rule: &str, more: &str| -> Vec<String> {
+        let list = "untrusted-signer = { allow = [\"group:sre\"] }\n";
+        let config = place.ok(&with(list, &format!("{list}{rule}")));
+        place.write("keyring/ann.toml", &file(more));
+        let keyring = Keyring::load(&config.keyring).unwrap().keyring;
+        let warnings = config::lint(&config, &keyring, &[]);
+        warnings.iter().map(|one| one.message.clone()).collect()
+    };
+    let warned = lint("identity-mismatch = true\n", "");
+    assert!(
+        matches!(&warned[..], [one] if one.starts_with("the keyring has no e-mail of `person:ann`, so nothing")),
+        "{warned:?}"
+    );
+    for (rule, more) in [
+        ("", ""),
+        ("identity-mismatch = true\n", "emails = [\"ann@example.org\"]\n"),
+        ("identity-mismatch = { except = [\"person:ann\"] }\n", ""),
+    ] {
+        assert_eq!(lint(rule, more), Vec::<String>::new(), "{rule} {more}");
+    }
 }
 
 #[test]

@@ -279,6 +279,42 @@ impl ViolationEntry {
     }
 }
 
+/// Something odd about an object that counts all the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingEntry {
+    /// A stable code such as `fido.counter_regress`.
+    pub code: String,
+    /// The commit that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The tag object that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// The same for people.
+    pub text: String,
+}
+
+impl FindingEntry {
+    /// A finding without a subject. The text is capped; it must be escaped already.
+    pub fn new(code: &str, text: &str) -> Self {
+        FindingEntry { code: capped(code), text: capped(text), ..FindingEntry::default() }
+    }
+
+    /// Says which commit it is about.
+    #[must_use]
+    pub fn on_commit(mut self, id: &ObjectId) -> Self {
+        self.commit = Some(id.to_string());
+        self
+    }
+
+    /// Says which tag object it is about.
+    #[must_use]
+    pub fn on_tag(mut self, id: &ObjectId) -> Self {
+        self.tag = Some(id.to_string());
+        self
+    }
+}
+
 /// A violation that a bypass waived (N19).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaiverEntry {
@@ -325,6 +361,9 @@ pub struct Truncated {
     /// Push options.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub push_options: u64,
+    /// Findings.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub findings: u64,
 }
 
 impl Truncated {
@@ -337,6 +376,7 @@ impl Truncated {
             + self.advisory
             + self.waivers
             + self.push_options
+            + self.findings
     }
 
     pub(super) fn is_none(&self) -> bool {

@@ -24,6 +24,29 @@ pub struct PushFacts {
     pub object_faults: HashMap<ObjectId, Vec<BuiltinFault>>,
 }
 
+impl PushFacts {
+    /// What is odd about the commits and tags that were looked at, and refuses nothing: commits by id, then
+    /// tags, each object once.
+    pub fn findings<'a>(&'a self) -> Vec<(ObjectKind, ObjectId, &'a Finding)> {
+        let mut out = Vec::new();
+        let mut add = |kind, id, own: [&'a [Finding]; 2]| {
+            out.extend(own.into_iter().flatten().map(|finding| (kind, id, finding)));
+        };
+        let mut commits: Vec<&CommitFacts> = self.commits.values().collect();
+        commits.sort_unstable_by_key(|commit| commit.id);
+        for commit in commits {
+            add(ObjectKind::Commit, commit.id, [&commit.findings, commit.signature.findings()]);
+        }
+        let mut seen = HashSet::new();
+        for tag in self.refs.iter().flat_map(|reference| &reference.tags) {
+            if seen.insert(tag.id) {
+                add(ObjectKind::Tag, tag.id, [&tag.findings, tag.signature.findings()]);
+            }
+        }
+        out
+    }
+}
+
 /// One ref update and what is known of it.
 #[derive(Clone, Debug)]
 pub struct RefFacts {
@@ -106,6 +129,14 @@ pub struct SignatureFacts {
 }
 
 impl SignatureFacts {
+    /// What is odd about the signature, where it counts.
+    pub fn findings(&self) -> &[Finding] {
+        match &self.status {
+            SignatureStatus::Verified(signature) => signature.findings(),
+            _ => &[],
+        }
+    }
+
     /// The owner of the key, if and only if the signature is verified and the key valid now.
     pub fn verified_by(&self) -> Option<&Principal> {
         match self.status {

@@ -90,7 +90,7 @@ pub fn check(snapshot: &Snapshot, request: &CheckRequest<'_>) -> Result<Checked,
         },
     })?;
     let verdict = evaluate(&facts, &config.policy);
-    let text = render::verdict(&verdict, &id, config.contact.as_deref(), config.limits.violations);
+    let text = render::verdict(&facts, &verdict, &id, config.contact.as_deref(), config.limits.violations);
     Ok(Checked { facts, verdict, text })
 }
 

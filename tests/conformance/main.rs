@@ -17,6 +17,7 @@ mod commits;
 mod configuration;
 mod fido;
 mod grammar;
+mod list;
 mod mergetag;
 mod objects;
 mod openpgp;
