@@ -279,10 +279,11 @@ pub fn history(
         let handed_out = hand_out(verdicts, each);
         // Whoever is left has nobody to work for any more and ends by itself.
         let walked = walker.join().map_err(|_| HistoryFault::Worker);
-        let crew = crew.into_iter().fold(true, |well, worker| worker.join().is_ok() && well);
+        // Every one is waited for.
+        let died = crew.into_iter().map(|worker| worker.join()).filter(Result::is_err).count();
         handed_out?;
         walked??;
-        if crew { Ok(()) } else { Err(HistoryFault::Worker) }
+        if died == 0 { Ok(()) } else { Err(HistoryFault::Worker) }
     })?;
     Ok(scope)
 }

@@ -503,3 +503,48 @@ fn n14_adopting_again_is_no_decision_about_tainted_commits() {
     assert_eq!(gate.countersign(&["taint", "list"]).code(), Some(1));
     work.push(&["main:release/1"]).assert_refused(&["bad-signature"]);
 }
+
+#[test]
+fn n14_a_key_that_its_owner_revoked_as_stolen_taints_what_it_left() {
+    let (gate, alice) = Gate::production();
+    let paul = Signer::openpgp(&gate.sandbox, "paul", "ed25519", "never", None);
+    gate.trust(&paul, "sre");
+    gate.reload();
+    let bare = gate.repository("infra/live");
+    let work = gate.clone_of(&bare);
+    let stolen = work.commit(Some(&paul), "OPS-1: by a key that is stolen");
+    work.accepted(&["main"]);
+    let gpg = |arguments: &[&str], answers: &str| {
+        let mut command = gate.sandbox.command("gpg", gate.sandbox.root());
+        command.args(["--no-tty", "--quiet", "--command-fd", "0", "--pinentry-mode", "loopback"]);
+        crate::support::sandbox::run(
+            {
+                command.args(arguments);
+                command
+            },
+            answers.as_bytes(),
+        )
+        .ok()
+        .stdout
+    };
+    // Reason 1 of the dialogue: the key has been compromised.
+    let user = "paul@example.com";
+    let revocation = gpg(&["--passphrase", "", "--armor", "--gen-revoke", user], "y\n1\n\ny\n");
+    let file = gate.sandbox.path("home/paul.rev");
+    fs::write(&file, revocation).unwrap();
+    gpg(&["--batch", "--import", file.to_str().unwrap()], "");
+    fs::write(&paul.public, gpg(&["--armor", "--export", user], "")).unwrap();
+    gate.trust(&paul, "sre");
+    gate.reload();
+    let listed = gate.countersign(&["taint", "list"]);
+    assert!(
+        listed.code() == Some(1) && listed.stdout.contains(&stolen),
+        "{}{}",
+        listed.stdout,
+        listed.stderr
+    );
+    report(&gate, &bare, "refs/heads/main").assert(&stolen, "tainted", "recorded");
+    work.commit(Some(&alice), "OPS-2: on top");
+    work.push(&["main:release/1"]).assert_refused(&["bad-signature"]);
+    work.accepted(&["main"]);
+}
