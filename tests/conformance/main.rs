@@ -7,7 +7,6 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 #[path = "../support/keys.rs"]
-#[allow(dead_code, unreachable_pub)]
 mod keys;
 #[path = "../support/mod.rs"]
 mod support;
