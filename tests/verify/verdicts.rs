@@ -1,6 +1,7 @@
 //! Every kind of verdict.
 
 use crate::bench::Bench;
+use crate::support::sandbox::run;
 use crate::support::signers::Signer;
 use std::fs;
 
@@ -139,4 +140,47 @@ fn the_rulesets_of_the_ref_are_named() {
             .is_empty()
     );
     assert_eq!(there.program("main", &["--ref", "refs/heads/a..b"]).code(), Some(2));
+}
+
+#[test]
+fn a_certificate_is_judged_by_its_authority_and_git_is_told_of_it() {
+    let bench = Bench::new();
+    let sandbox = &bench.gate.sandbox;
+    let authority = Signer::ssh(sandbox, "authority", &["ed25519"]);
+    let carol = Signer::ssh(sandbox, "carol", &["ed25519"]);
+    let file = bench.gate.home.join("keyring/laptops.toml");
+    let line = fs::read_to_string(&authority.public).unwrap();
+    let text = format!(
+        "name = \"laptops\"\n[[authority]]\nssh = \"{}\"\nprincipals = [\"*@example.com\"]\ngroups = [\"sre\"]\n",
+        line.trim()
+    );
+    fs::write(&file, text).unwrap();
+    for (principal, status, gits, difference) in [
+        ("carol@example.com", "verified", "good", "same"),
+        ("carol@example.net", "wrong-purpose", "untrusted", "same"),
+    ] {
+        let mut command = sandbox.command("ssh-keygen", sandbox.root());
+        command.arg("-q").arg("-s").arg(authority.public.with_extension(""));
+        command.args(["-I", "laptop", "-V", "-1h:+1d", "-n", principal]).arg(&carol.public);
+        run(command, b"").ok();
+        let certificate = sandbox.path("home/carol-cert.pub");
+        let key = format!("user.signingKey={}", certificate.display());
+        let mut command = sandbox.command("git", &bench.work);
+        command.args([
+            "-c",
+            "gpg.format=ssh",
+            "-c",
+            &key,
+            "commit",
+            "-q",
+            "-S",
+            "--allow-empty",
+            "-m",
+            "OPS-1",
+        ]);
+        run(command, b"").ok();
+        let made = bench.explain("HEAD", &[]);
+        let seen = (made.status(), made.text("/git/status"), made.difference());
+        assert_eq!(seen, (status, gits, difference), "{:#}", made.value);
+    }
 }
