@@ -155,6 +155,9 @@ pub struct Keyring {
     authority_names: HashMap<String, usize>,
     /// Names and addresses of the principals with a file.
     called: HashMap<String, Vec<usize>>,
+    /// OpenPGP keys, subkeys among them, that their own owners revoked as compromised. Such revocations
+    /// have always been (O10), so they are looked for once.
+    compromised_by_owner: Vec<String>,
 }
 
 /// What a keyring is built from. The loader made sure that no key and no component key occurs twice, as a
@@ -187,7 +190,8 @@ impl Keyring {
                 Material::Ssh(public) => {
                     made.ssh.insert(public.blob().to_vec(), index);
                 }
-                Material::OpenPgp(_) => {
+                Material::OpenPgp(certificate) => {
+                    made.compromised_by_owner.extend(certificate.compromised());
                     for (fingerprint, key_id) in key.material.components() {
                         made.names.insert((scheme, material::hex(&fingerprint)), index);
                         made.openpgp.entry(fingerprint).or_default().push(index);
@@ -232,12 +236,11 @@ impl Keyring {
             (revoked.reason == Reason::Compromised && revoked.applies(now))
                 .then(|| revoked.effective_from.map_or(i64::MIN, |from| from.as_millisecond()))
         };
-        let keys = self.keys().iter().map(|key| {
-            let own = key.material.certificate().is_some_and(openpgp::Certificate::compromised);
-            (key.id(), if own { Some(i64::MIN) } else { from(key.revoked.as_ref()) })
-        });
-        let authorities = self.authorities().iter().map(|one| (one.id(), from(one.revoked.as_ref())));
-        keys.chain(authorities).filter_map(|(id, from)| Some((id.text, from?))).collect()
+        let revoked = |id: KeyId, by: Option<&Revocation>| Some((id.text, from(by)?));
+        let keys = self.keys().iter().filter_map(|key| revoked(key.id(), key.revoked.as_ref()));
+        let authorities = self.authorities().iter().filter_map(|one| revoked(one.id(), one.revoked.as_ref()));
+        let by_owner = self.compromised_by_owner.iter().map(|text| (text.clone(), i64::MIN));
+        keys.chain(authorities).chain(by_owner).collect()
     }
 
     /// Every key: those of the principals' files by name, then those of `allowed_signers` lines.

@@ -176,11 +176,11 @@ pub(super) fn counted(decided: &Decided) -> Vec<CountedSignature> {
 }
 
 /// The keys of a verified commit, as the keyring and its revocations name them: the one that the keyring
-/// holds, and the one that an OpenSSH certificate vouched for.
+/// holds, and the one that signed, where that is another: a subkey, or a key under an OpenSSH certificate.
 fn signers(commit: &CommitFacts) -> Vec<(ObjectId, String)> {
     let SignatureStatus::Verified(signature) = &commit.signature.status else { return Vec::new() };
     let mut keys = vec![(commit.id, signature.certificate().to_owned())];
-    if signature.ssh_certificate().is_some() {
+    if signature.fingerprint() != signature.certificate() {
         keys.push((commit.id, signature.fingerprint().to_owned()));
     }
     keys
