@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "../support/crafted.rs"]
+mod crafted;
 #[path = "../support/keys.rs"]
 mod keys;
 
