@@ -7,7 +7,7 @@ use countersign::domain::{
     ObjectFormat, ObjectId, ObjectKind, Principal, PrincipalKind, PushContext, Pusher, RefName, RefUpdate,
     RepositoryId, RepositoryRef, RequestId, Timestamp, UpdateKind,
 };
-use countersign::policy::facts::{BuiltinRule, CommitFacts, PushFacts, RefFacts, SignatureFacts};
+use countersign::policy::facts::{BuiltinRule, CommitFacts, PushFacts, RefFacts, SignatureFacts, TagFacts};
 use countersign::policy::{
     Coverage, Decision, Enforcement, Pattern, Refs, Ruleset, Rulesets, Subject, Uncovered, Verdict,
     Violation, evaluate, rules,
@@ -39,6 +39,8 @@ struct Case {
     update: Vec<UpdateSpec>,
     #[serde(default)]
     commit: Vec<CommitSpec>,
+    #[serde(default)]
+    tag: Vec<TagSpec>,
     expect: Expect,
 }
 
@@ -82,6 +84,27 @@ struct CommitSpec {
     status: Option<String>,
     #[serde(default)]
     by: Option<String>,
+    /// E-mails; default: the signer's, which is `NAME@example.org`.
+    #[serde(default)]
+    author: Option<String>,
+    #[serde(default)]
+    committer: Option<String>,
+}
+
+/// An annotated tag between what every update pushes and the last commit, outermost first.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TagSpec {
+    name: String,
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    status: Option<String>,
+    #[serde(default)]
+    by: Option<String>,
+    /// E-mail; default: the signer's. `none` stands for a tag without that line.
+    #[serde(default)]
+    tagger: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -105,6 +128,8 @@ struct ExpectViolation {
     rule: String,
     #[serde(default)]
     commit: Option<String>,
+    #[serde(default)]
+    tag: Option<String>,
     #[serde(rename = "ref", default)]
     reference: Option<String>,
     #[serde(default)]
@@ -132,10 +157,21 @@ fn principal(name: &str) -> Arc<Principal> {
         "renovate" => (PrincipalKind::Bot, &["automation"]),
         "autofix" => (PrincipalKind::Agent, &["automation"]),
         "web-flow" => (PrincipalKind::Forge, &[]),
+        // Nobody has told the keyring an address of his.
+        "dave" => (PrincipalKind::Person, &["web"]),
         other => panic!("nobody is called `{other}`"),
     };
     let groups = groups.iter().map(|group| (*group).to_owned()).collect();
-    Arc::new(Principal { name: name.to_owned(), kind, emails: Vec::new(), groups })
+    let emails = match name {
+        "alice" => vec![email("alice"), "alice@corp.example".to_owned()],
+        "dave" => Vec::new(),
+        other => vec![email(other)],
+    };
+    Arc::new(Principal { name: name.to_owned(), kind, emails, groups })
+}
+
+fn email(name: &str) -> String {
+    format!("{name}@example.org")
 }
 
 /// A status that says `verified`, which nobody can make but by verifying: one commit that git signed
@@ -217,8 +253,18 @@ fn commit(id: ObjectId, parents: Vec<ObjectId>, message: &str, word: &str, by: O
         principal: by.map(principal),
         judged_at: Timestamp::from_second(NOW).unwrap(),
     };
-    let message = message.as_bytes().to_vec();
-    CommitFacts { id, sha256: [0; 32], parents, message, committed_at: NOW, signature }
+    let email = email(by.unwrap_or("nobody")).into_bytes();
+    CommitFacts {
+        id,
+        sha256: [0; 32],
+        parents,
+        message: message.as_bytes().to_vec(),
+        committed_at: NOW,
+        author_email: email.clone(),
+        committer_email: email,
+        signature,
+        findings: Vec::new(),
+    }
 }
 
 fn context() -> PushContext {
@@ -270,11 +316,36 @@ impl Case {
     }
 
     fn id(&self, name: &str) -> ObjectId {
-        let spec = self.commit.iter().find(|commit| commit.name == name);
-        match spec.and_then(|spec| spec.id.as_deref()) {
+        let commit = self.commit.iter().find(|commit| commit.name == name).map(|spec| spec.id.as_deref());
+        let tag = || self.tag.iter().find(|tag| tag.name == name).map(|spec| spec.id.as_deref());
+        match commit.or_else(tag).flatten() {
             Some(hex) => ObjectId::parse(hex.as_bytes()).unwrap(),
             None => id_of(name),
         }
+    }
+
+    fn tags(&self, tip: ObjectId) -> Vec<TagFacts> {
+        let after = self.tag.iter().skip(1).map(|spec| self.id(&spec.name)).chain([tip]);
+        let made = self.tag.iter().zip(after).map(|(spec, target)| {
+            let word = spec.status.as_deref().unwrap_or("verified");
+            let by = spec.by.as_deref().or((word == "verified").then_some("alice"));
+            let tagger = spec.tagger.clone().unwrap_or_else(|| email(by.unwrap_or("nobody")));
+            let signature = SignatureFacts {
+                status: status(word),
+                principal: by.map(principal),
+                judged_at: Timestamp::from_second(NOW).unwrap(),
+            };
+            TagFacts {
+                id: self.id(&spec.name),
+                sha256: [0; 32],
+                name: spec.name.clone().into_bytes(),
+                target,
+                tagger_email: (tagger != "none").then(|| tagger.into_bytes()),
+                signature,
+                findings: Vec::new(),
+            }
+        });
+        made.collect()
     }
 
     fn facts(&self, policy: &Rulesets) -> PushFacts {
@@ -286,11 +357,19 @@ impl Case {
             let word = spec.status.as_deref().unwrap_or("verified");
             let by = spec.by.as_deref().or((word == "verified").then_some("alice"));
             let message = spec.message.as_deref().unwrap_or("OPS-1 do it\n");
-            let made = commit(self.id(&spec.name), parents, message, word, by);
+            let mut made = commit(self.id(&spec.name), parents, message, word, by);
+            if let Some(email) = &spec.author {
+                made.author_email = email.clone().into_bytes();
+            }
+            if let Some(email) = &spec.committer {
+                made.committer_email = email.clone().into_bytes();
+            }
             commits.insert(made.id, made);
             before.clone_from(&spec.name);
         }
         let tip = self.id(&before);
+        let tags = self.tags(tip);
+        let pushed = tags.first().map_or(tip, |tag| tag.id);
         let all: Vec<String> = self.commit.iter().map(|spec| spec.name.clone()).collect();
         let default =
             [UpdateSpec { reference: None, kind: None, introduced: None, introduced_by: HashMap::new() }];
@@ -305,7 +384,7 @@ impl Case {
                 Some(other) => panic!("kind `{other}`"),
             };
             let current = (kind != UpdateKind::Create).then(|| self.id("base"));
-            let new = (kind != UpdateKind::Delete).then_some(tip);
+            let new = (kind != UpdateKind::Delete).then_some(pushed);
             let mut introduced = HashMap::new();
             if new.is_some() {
                 for index in policy.covering("infra/app", &name) {
@@ -322,8 +401,8 @@ impl Case {
                 name,
                 current,
                 kind,
-                tip_kind: new.map(|_| ObjectKind::Commit),
-                tags: Vec::new(),
+                tip_kind: new.map(|_| if tags.is_empty() { ObjectKind::Commit } else { ObjectKind::Tag }),
+                tags: if new.is_some() { tags.clone() } else { Vec::new() },
                 introduced,
                 builds_on: HashMap::new(),
                 own_ref: HashSet::new(),
@@ -336,8 +415,9 @@ impl Case {
     /// `{name}` in an expectation is the short id of that commit.
     fn fill(&self, text: &str) -> String {
         let mut out = text.replace("{base}", &self.id("base").short());
-        for spec in &self.commit {
-            out = out.replace(&format!("{{{}}}", spec.name), &self.id(&spec.name).short());
+        let commits = self.commit.iter().map(|spec| &spec.name);
+        for name in commits.chain(self.tag.iter().map(|spec| &spec.name)) {
+            out = out.replace(&format!("{{{name}}}"), &self.id(name).short());
         }
         out
     }
@@ -350,8 +430,11 @@ impl Case {
         }
         let mut wrong = Vec::new();
         for (found, expected) in found.iter().zip(expected) {
-            let subject =
-                expected.commit.as_ref().map_or(Subject::Ref, |name| Subject::Commit(self.id(name)));
+            let subject = match (&expected.commit, &expected.tag) {
+                (Some(name), _) => Subject::Commit(self.id(name)),
+                (None, Some(name)) => Subject::Tag(self.id(name)),
+                (None, None) => Subject::Ref,
+            };
             let reference = expected.reference.as_deref().unwrap_or(MAIN);
             if (found.rule, found.subject, found.reference.as_str()) != (&expected.rule, subject, reference) {
                 wrong.push(format!(
@@ -520,9 +603,19 @@ fn documentation_shows_what_a_pusher_reads() {
 // Combinations that are too many for files
 
 fn single(refuse: &toml::Table, word: &str, by: Option<&str>) -> Verdict {
+    judge(refuse, |_| (), word, by)
+}
+
+fn judge(
+    refuse: &toml::Table,
+    change: impl FnOnce(&mut CommitFacts),
+    word: &str,
+    by: Option<&str>,
+) -> Verdict {
     let set = ruleset("rules", &["refs/**"], Enforcement::Enforce, refuse).unwrap();
     let policy = Rulesets { rulesets: vec![set], uncovered: Uncovered::Accept };
-    let made = commit(id_of("a"), vec![id_of("base")], "x\n", word, by);
+    let mut made = commit(id_of("a"), vec![id_of("base")], "x\n", word, by);
+    change(&mut made);
     let name = RefName::parse(MAIN.as_bytes()).unwrap();
     let reference = RefFacts {
         update: RefUpdate { name: name.clone(), old: Some(id_of("base")), new: Some(made.id) },
@@ -547,11 +640,12 @@ fn single(refuse: &toml::Table, word: &str, by: Option<&str>) -> Verdict {
 }
 
 /// N17: which rule speaks, for every set of signature rules and every status. `U` is `unsigned-commit`,
-/// `T` is `untrusted-signer` that allows `group:sre`, `B` is `bad-signature`; `.` is an accept.
+/// `T` is `untrusted-signer` that allows `group:sre`, `I` is `identity-mismatch` where everybody names mallory as
+/// the committer, `B` is `bad-signature`; `.` is an accept.
 #[test]
 fn n17_each_commit_is_reported_once_by_the_most_specific_rule() {
     #[rustfmt::skip]
-    const TABLE: [(&str, &str, &str, &str, &str, &str); 7] = [
+    const TABLE: [(&str, &str, &str, &str, &str, &str); 11] = [
         // rules  unsigned  by listed  by another  unknown key  anything else
         ("U",     "U",      ".",       ".",        "B",         "B"),
         ("T",     "T",      ".",       "T",        "T",         "B"),
@@ -560,6 +654,10 @@ fn n17_each_commit_is_reported_once_by_the_most_specific_rule() {
         ("UB",    "U",      ".",       ".",        "B",         "B"),
         ("TB",    "T",      ".",       "T",        "T",         "B"),
         ("UTB",   "U",      ".",       "T",        "T",         "B"),
+        ("I",     ".",      "I",       ".",        "B",         "B"),
+        ("UI",    "U",      "I",       ".",        "B",         "B"),
+        ("TI",    "T",      "I",       "T",        "T",         "B"),
+        ("UTBI",  "U",      "I",       "T",        "T",         "B"),
     ];
     for (rules, unsigned, listed, another, unknown, other) in TABLE {
         let mut refuse = toml::Table::new();
@@ -567,16 +665,19 @@ fn n17_each_commit_is_reported_once_by_the_most_specific_rule() {
             let (name, value) = match letter {
                 'U' => ("unsigned-commit", toml::Value::Boolean(true)),
                 'B' => ("bad-signature", toml::Value::Boolean(true)),
+                'I' => ("identity-mismatch", toml::Value::Boolean(true)),
                 _ => ("untrusted-signer", toml::Value::Table(toml::toml! { allow = ["group:sre"] })),
             };
             refuse.insert(name.to_owned(), value);
         }
         let check = |word: &str, by: Option<&str>, expected: &str| {
-            let verdict = single(&refuse, word, by);
+            let names_mallory = |made: &mut CommitFacts| made.committer_email = email("mallory").into_bytes();
+            let verdict = judge(&refuse, names_mallory, word, by);
             let expected: &[&str] = match expected {
                 "U" => &["unsigned-commit"],
                 "T" => &["untrusted-signer"],
                 "B" => &["bad-signature"],
+                "I" => &["identity-mismatch"],
                 _ => &[],
             };
             let found: Vec<&str> = verdict.violations.iter().map(|violation| violation.rule).collect();
@@ -612,6 +713,41 @@ fn only_verified_counts() {
     }
     let nobody = single(&refuse, "verified", None);
     assert_eq!(nobody.violations[0].rule, "untrusted-signer", "a key without an owner is nobody's");
+}
+
+/// Every kind of principal is matched by its own selectors and by no other kind's; an exemption from
+/// `identity-mismatch` is for exactly whom it names.
+#[test]
+fn kinds_are_told_apart_by_every_selector() {
+    const ALL: [(&str, &str); 4] =
+        [("person", "mallory"), ("bot", "renovate"), ("agent", "autofix"), ("forge", "web-flow")];
+    for (kind, name) in ALL {
+        for (other, _) in ALL {
+            for selector in [format!("kind:{other}"), format!("{other}:{name}")] {
+                let rule = format!("untrusted-signer = {{ allow = [\"{selector}\"] }}");
+                let verdict = single(&toml::from_str(&rule).unwrap(), "verified", Some(name));
+                let accepted = verdict.decision == Decision::Accept;
+                assert_eq!(accepted, kind == other, "{kind} {name} by {selector}");
+            }
+            if other == "agent" {
+                continue;
+            }
+            let rule =
+                format!("identity-mismatch = {{ match = \"committer\", except = [\"{other}:{name}\"] }}");
+            let refuse = toml::from_str(&rule).unwrap();
+            let verdict =
+                judge(&refuse, |made| made.committer_email = b"x@y.z".to_vec(), "verified", Some(name));
+            assert_eq!(
+                verdict.decision == Decision::Accept,
+                kind == other,
+                "{kind} {name} by {other}:{name}"
+            );
+        }
+        // No kind is exempt by itself, forges included.
+        let refuse = toml::toml! { identity-mismatch = true };
+        let verdict = judge(&refuse, |made| made.committer_email = b"x@y.z".to_vec(), "verified", Some(name));
+        assert_eq!(verdict.decision, Decision::Refuse, "{kind} {name}");
+    }
 }
 
 /// A push without any update that could be judged is not accepted because nothing was wrong with it.

@@ -116,6 +116,7 @@ fn what_is_written_is_what_is_read() {
     assert_eq!(config.daemon.listen, None);
     assert_eq!(config.daemon.clients, [rustix::process::geteuid().as_raw()]);
     assert_eq!(config.daemon.deadline, Duration::from_secs(30));
+    assert_eq!(config.daemon.last_good, Duration::from_secs(24 * 3600));
     assert_eq!(config.keyring.dir, dir.join("keyring"));
     assert_eq!(config.repositories.root, fs::canonicalize(dir.join("repositories")).unwrap());
     assert_eq!(config.repositories.server, Some(ServerKind::Sshd));
@@ -250,6 +251,17 @@ error: rule `untrusted-signer`: `sre` selects nobody: write `group:NAME`, `perso
 "#,
     );
     golden(
+        &with("unsigned-commit = true", "identity-mismatch = { match = [\"tagger\", \"comitter\"] }"),
+        r#"
+error: rule `identity-mismatch`: unknown variant `comitter`, expected one of `committer`, `committer-or-author`, `tagger`
+  --> DIR/c.toml:22:42
+    |
+ 22 | identity-mismatch = { match = ["tagger", "comitter"] }
+    |                                          ^^^^^^^^^^
+    = help: did you mean `committer`?
+"#,
+    );
+    golden(
         &with("unsigned-commit = true", "unsigned-commit = 1"),
         r#"
 error: rule `unsigned-commit`: its value is `true`, `false` or a table of options
@@ -270,7 +282,7 @@ error: this ruleset refuses nothing
     |
  21 | [ruleset.refuse]
     | ^^^^^^^^^^^^^^^^
-    = help: add one of: bad-signature, force-push, missing-ticket, ref-creation, ref-deletion, unsigned-commit, untrusted-signer
+    = help: add one of: bad-signature, force-push, identity-mismatch, missing-ticket, ref-creation, ref-deletion, unsigned-commit, untrusted-signer
 "#,
     );
 }
@@ -632,6 +644,33 @@ fn n02_selectors_that_select_nothing_are_warnings() {
 }
 
 #[test]
+fn signers_without_an_address_are_a_warning_under_identity_mismatch() {
+    let place = Place::new();
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILjsHwrk323j4INnHZE7APILaq2LJfnCnC3UFBUa+iCZ";
+    let file = |more: &str| format!("name = \"ann\"\ngroups = [\"sre\"]\n{more}[[key]]\nssh = \"{key}\"\n");
+    let lint = |rule: &str, more: &str| -> Vec<String> {
+        let list = "untrusted-signer = { allow = [\"group:sre\"] }\n";
+        let config = place.ok(&with(list, &format!("{list}{rule}")));
+        place.write("keyring/ann.toml", &file(more));
+        let keyring = Keyring::load(&config.keyring).unwrap().keyring;
+        let warnings = config::lint(&config, &keyring, &[]);
+        warnings.iter().map(|one| one.message.clone()).collect()
+    };
+    let warned = lint("identity-mismatch = true\n", "");
+    assert!(
+        matches!(&warned[..], [one] if one.starts_with("the keyring has no e-mail of `person:ann`, so nothing")),
+        "{warned:?}"
+    );
+    for (rule, more) in [
+        ("", ""),
+        ("identity-mismatch = true\n", "emails = [\"ann@example.org\"]\n"),
+        ("identity-mismatch = { except = [\"person:ann\"] }\n", ""),
+    ] {
+        assert_eq!(lint(rule, more), Vec::<String>::new(), "{rule} {more}");
+    }
+}
+
+#[test]
 fn the_shipped_example_loads_and_names_every_rule() {
     let example = include_str!("../config/countersign.example.toml");
     let place = Place::new();
@@ -657,6 +696,7 @@ fn the_shipped_example_loads_and_names_every_rule() {
     assert_eq!(switched.limits, Limits::default(), "the example shows the defaults");
     assert_eq!(switched.signatures, Rules::default(), "the example shows the defaults");
     assert_eq!(switched.daemon.deadline, Duration::from_secs(30));
+    assert_eq!(switched.daemon.last_good, Duration::from_secs(24 * 3600), "the example shows the defaults");
     assert_eq!(switched.repositories.namespaces, config.repositories.namespaces);
 }
 
@@ -669,6 +709,7 @@ fn docs_describe_every_key() {
         "listen",
         "state",
         "clients",
+        "last-good",
         "path",
         "root",
         "server",

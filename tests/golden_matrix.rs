@@ -24,6 +24,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 
 const ZERO: &str = "0000000000000000000000000000000000000000";
+/// What commits name, unless a situation says otherwise.
+const EMAIL: &str = "test@example.org";
 /// Where the objects of the pushes lie, as git would name it.
 const QUARANTINE: &str = "objects/tmp_objdir-incoming-golden";
 
@@ -69,6 +71,8 @@ struct World {
     root: PathBuf,
     /// Ids that a run makes, and what they are called in the table.
     names: BTreeMap<String, String>,
+    /// The committer's e-mail; by default one that every principal of the keyring has.
+    committer: String,
 }
 
 impl Drop for World {
@@ -97,7 +101,7 @@ impl World {
             fs::create_dir(root.join(name)).unwrap();
             fs::set_permissions(root.join(name), fs::Permissions::from_mode(0o700)).unwrap();
         }
-        World { directory, root, names: BTreeMap::new() }
+        World { directory, root, names: BTreeMap::new(), committer: EMAIL.to_owned() }
     }
 
     fn repository(&self, name: &str) -> PathBuf {
@@ -111,9 +115,9 @@ impl World {
         command.env("HOME", &self.root).env("GNUPGHOME", self.root.join("gnupg"));
         command.env("LC_ALL", "C").env("TZ", "UTC");
         command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
-        for who in ["AUTHOR", "COMMITTER"] {
+        for (who, email) in [("AUTHOR", EMAIL), ("COMMITTER", self.committer.as_str())] {
             command.env(format!("GIT_{who}_NAME"), "Test Key");
-            command.env(format!("GIT_{who}_EMAIL"), "test@example.org");
+            command.env(format!("GIT_{who}_EMAIL"), email);
         }
         command
     }
@@ -206,7 +210,7 @@ impl World {
 
     fn principal(&self, name: &str, groups: &str, key: &str) {
         let text = format!(
-            "name = \"{name}\"\nemails = [\"{name}@example.org\"]\ngroups = [{groups}]\n\n[[key]]\n{key}"
+            "name = \"{name}\"\nemails = [\"{name}@example.org\", \"{EMAIL}\"]\ngroups = [{groups}]\n\n[[key]]\n{key}"
         );
         let path = self.root.join("keyring").join(format!("{name}.toml"));
         fs::write(&path, text).unwrap();
@@ -348,6 +352,20 @@ fn situations(world: &mut World) -> Vec<Situation> {
     let x509 = world.object("app", "x509", "commit", &x509);
     row(&mut rows, "X.509 signature", update(&base, &x509, MAIN));
 
+    // Who is named beside whoever signed.
+    world.committer = "mallory@example.org".to_owned();
+    let named = world.commit("app", "names-another", &b, "alice", "OPS-1: do it\n");
+    row(&mut rows, "signed by alice, committer is mallory", update(&base, &named, MAIN));
+    let named = world.commit("app", "names-alice", &b, "stranger", "OPS-1: do it\n");
+    row(&mut rows, "signed by a stranger, as mallory", update(&base, &named, MAIN));
+    world.committer = "Alice@EXAMPLE.org".to_owned();
+    let named = world.commit("app", "local-case", &b, "alice", "OPS-1: do it\n");
+    row(&mut rows, "committer in other letters", update(&base, &named, MAIN));
+    world.committer = "alice@EXAMPLE.org".to_owned();
+    let named = world.commit("app", "host-case", &b, "alice", "OPS-1: do it\n");
+    row(&mut rows, "committer's host in other letters", update(&base, &named, MAIN));
+    world.committer = EMAIL.to_owned();
+
     // Messages, and several faults.
     let trailer = world.commit("app", "trailer", &b, "alice", "do it\n\nBecause.\n\nTicket: OPS-3\n");
     row(&mut rows, "ticket in a trailer", update(&base, &trailer, MAIN));
@@ -383,6 +401,18 @@ fn situations(world: &mut World) -> Vec<Situation> {
     };
     let annotated = world.object("app", "tag", "tag", &tag(&base, "commit"));
     row(&mut rows, "unsigned tag on judged history", update(ZERO, &annotated, "refs/tags/v1"));
+    for (name, label, key, email) in [
+        ("tag signed by its tagger", "tag-own", "alice", "alice@example.org"),
+        ("tag signed by another than its tagger", "tag-another", "alice", "mallory@example.org"),
+        ("tag signed by a stranger", "tag-stranger", "stranger", "alice@example.org"),
+    ] {
+        let payload = tag(&base, "commit").replace(EMAIL, email);
+        let mut command = world.command("ssh-keygen");
+        command.args(["-q", "-Y", "sign", "-n", "git", "-f"]).arg(world.root.join("keys").join(key));
+        let armor = run(command, payload.as_bytes());
+        let signed = world.object("app", label, "tag", &format!("{payload}{armor}"));
+        row(&mut rows, name, update(ZERO, &signed, "refs/tags/v1"));
+    }
     let to_new = world.object("app", "tag-unsigned", "tag", &tag(&unsigned, "commit"));
     row(&mut rows, "tag on an unsigned commit", update(ZERO, &to_new, "refs/tags/v1"));
     let tree = world.git("app", &["hash-object", "-t", "tree", "-w", "--stdin"], b"");
@@ -546,7 +576,14 @@ fn gate(world: &World, at: usize, policy: &str) -> Gate {
         let store = Store::open(&config.daemon.state, Mode::ReadWrite).unwrap();
         let repository = world.repository("app");
         let (_, listed) = service::adoptions(&config, &store, &repository).unwrap();
-        service::adopt(&config, &store, &repository, &listed, "test").unwrap();
+        service::adopt(
+            &config,
+            &store,
+            &repository,
+            &listed,
+            service::Adopter { who: "test", evidence: &[], keyring: "" },
+        )
+        .unwrap();
     }
     Gate::standalone(&path).unwrap_or_else(|e| panic!("{e}"))
 }

@@ -124,7 +124,7 @@ fn write_ahead_logging_is_proven() {
         |name| behind(dir.path()).pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(
         [number("application_id"), number("user_version")],
-        [i64::from(u32::from_be_bytes(*b"CSGN")), 2]
+        [i64::from(u32::from_be_bytes(*b"CSGN")), 3]
     );
     let wal = fs::metadata(dir.path().join("state.db-wal")).unwrap();
     assert!(wal.len() > 0);
@@ -1103,4 +1103,117 @@ fn n10_a_grant_that_builds_on_what_was_not_applied_lapses() {
     let both = [(request(2), reference(second)), (request(2), reference(first))];
     store.mark_applied(&repository(), &both, How::PostReceive).unwrap();
     assert!(accepted(10) && accepted(11) && accepted(12), "in whatever order they are named");
+}
+
+// ---- the clock (reference 1.9, D002)
+
+/// Milliseconds since the epoch, as the store of one test is told.
+static CLOCK: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
+
+fn told() -> Timestamp {
+    Timestamp::from_millisecond(CLOCK.load(std::sync::atomic::Ordering::SeqCst)).unwrap()
+}
+
+#[test]
+fn the_log_is_not_written_by_a_clock_that_runs_backwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let set = |seconds: i64| CLOCK.store(seconds * 1000, std::sync::atomic::Ordering::SeqCst);
+    let options = Options { clock: told, ..Options::default() };
+    set(1_800_000_000);
+    let store = Store::open_with(&state, Mode::ReadWrite, options.clone()).unwrap();
+    let append =
+        |store: &Store| store.append(Record::new(told(), Event::Start(ServiceEntry::new(None, None, None))));
+    append(&store).unwrap();
+    // Steps back within the tolerance, again and again: they do not add up.
+    for back in [300, 200, 300, 1] {
+        set(1_800_000_000 - back);
+        append(&store).unwrap();
+    }
+    set(1_800_000_000 - 301);
+    let head = store.head().unwrap();
+    let refused = |error: StoreError| assert!(matches!(error, StoreError::Clock(_)), "{error}");
+    refused(append(&store).unwrap_err());
+    refused(store.check_writable().unwrap_err());
+    for outcome in [Outcome::Accept, Outcome::Refuse, Outcome::Undecided] {
+        let updates = if outcome == Outcome::Accept { vec![update("main", 1)] } else { Vec::new() };
+        let record = record(1, outcome, &updates);
+        refused(store.record_decision(record, updates, Vec::new()).unwrap_err());
+    }
+    refused(store.adopt(&repository(), "n", "p", &[], &mut ok([]), "me").unwrap_err());
+    refused(store.accept_taint(&repository(), "n", &[id(1)], &[], "why", "me").unwrap_err());
+    assert_eq!(store.head().unwrap(), head, "nothing was written");
+
+    // Another process, and one that starts now, see the same; a reader reads.
+    let other = Store::open_with(&state, Mode::ReadWrite, options.clone()).unwrap();
+    refused(append(&other).unwrap_err());
+    assert!(Store::open_with(&state, Mode::ReadOnly, options).unwrap().clock_behind().unwrap().is_some());
+    // Time passes, and it goes on by itself.
+    set(1_800_000_000 - 300);
+    append(&other).unwrap();
+
+    // Or somebody says that the clock is right; only once, and the log goes on from there.
+    set(1_700_000_000);
+    let said = store.clock_behind().unwrap().unwrap();
+    assert!(said.contains("100000000 s before 2027-01-15T08:00:00Z"), "{said}");
+    assert!(store.adopt_clock("olga").unwrap().is_some());
+    assert!(store.adopt_clock("olga").unwrap().is_none() && store.clock_behind().unwrap().is_none());
+    append(&other).unwrap();
+    set(1_700_000_000 - 301);
+    refused(append(&store).unwrap_err());
+    assert!(store.verify_log(None).unwrap().broken.is_none());
+    let last = store.log(Filter { reverse: true, ..Filter::default() }).unwrap().nth(1).unwrap().unwrap();
+    assert!(last.json.contains("\"kind\":\"recovered\"") && last.json.contains("olga"), "{}", last.json);
+}
+
+// ---- receipts and taint (N14)
+
+#[test]
+fn receipts_and_decisions_about_taint_are_of_what_was_let_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("state"), Mode::ReadWrite).unwrap();
+    let updates = vec![update("main", 2)];
+    let mut granted = grant("main", "p", Scope::Shared, 2, &[1, 2]);
+    granted.signed_by = vec![(id(1), "stolen".into()), (id(2), "fine".into())];
+    store.record_decision(record(7, Outcome::Accept, &updates), updates, vec![granted]).unwrap();
+    // Decided, and not applied: nothing was let in, so nothing was received.
+    let received = |n| store.receipts(&repository()).unwrap().unwrap().received(&id(n)).unwrap();
+    assert_eq!(received(1), None);
+    assert!(store.tainted_by(&repository(), "stolen", i64::MIN).unwrap().is_empty());
+    store.mark_applied(&repository(), &[(request(7), reference("main"))], How::Seen).unwrap();
+    let at: Timestamp = "2026-01-02T03:04:05.678Z".parse().unwrap();
+    assert_eq!((received(1), received(2), received(3)), (Some(at), Some(at), None));
+    assert!(store.receipts(&RepositoryId("another".into())).unwrap().is_none());
+
+    let tainted = |key, from| store.tainted_by(&repository(), key, from).unwrap();
+    let ms = at.as_millisecond();
+    assert_eq!(tainted("stolen", ms)[0].refs, [reference("main")]);
+    assert!(tainted("stolen", ms + 1).is_empty() && tainted("other", i64::MIN).is_empty());
+    // Adopting it again makes it no less tainted, and gives no ref to it.
+    let tips = [(reference("main"), id(2))];
+    store.adopt(&repository(), "n", "p", &tips, &mut ok([id(1), id(2), id(3)]), "me").unwrap();
+    assert_eq!(tainted("stolen", ms).len(), 1);
+    assert_eq!(received(3), None, "an adopted commit was not received");
+    let keys = [("stolen".to_owned(), i64::MIN)];
+    let frontier = || store.frontier(&repository()).unwrap().tainted("p", &keys).unwrap();
+    assert_eq!(frontier().first(), Some(&id(1)));
+
+    let accept = |commits: &[ObjectId]| {
+        store.accept_taint(&repository(), "n", commits, &["stolen".into()], "looked\x1b", "me").unwrap()
+    };
+    assert_eq!(accept(&[id(1), id(1)]), 1);
+    assert!(tainted("stolen", ms).is_empty() && frontier().is_empty());
+    let head = store.head().unwrap();
+    assert_eq!((accept(&[id(1)]), accept(&[])), (0, 0));
+    assert_eq!(store.head().unwrap(), head, "nothing new, nothing recorded");
+    let receipts = store.receipts(&repository()).unwrap().unwrap();
+    assert_eq!(receipts.taint_accepted(&id(1)).unwrap(), Some(head.seq));
+    assert_eq!(receipts.taint_accepted(&id(2)).unwrap(), None);
+    // More than a record can list are all let stand, and counted.
+    let many: Vec<ObjectId> = (100..3_000).map(id).collect();
+    assert_eq!(accept(&many), 2_900);
+    let last = store.log(Filter { reverse: true, ..Filter::default() }).unwrap().next().unwrap().unwrap();
+    assert!(last.json.len() <= 64 << 10 && last.json.contains("\"commits_total\":2900"));
+    assert!(many.iter().all(|id| receipts.taint_accepted(id).unwrap().is_some()));
+    assert!(store.verify_log(None).unwrap().broken.is_none());
 }

@@ -2,6 +2,7 @@
 
 use crate::domain::{ObjectId, Pusher, RefName, RefUpdate, RepositoryRef, UpdateKind, text};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Longest single text in a record, in characters; longer ones end in an ellipsis.
 pub const MAX_TEXT: usize = 512;
@@ -278,6 +279,42 @@ impl ViolationEntry {
     }
 }
 
+/// Something odd about an object that counts all the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingEntry {
+    /// A stable code such as `fido.counter_regress`.
+    pub code: String,
+    /// The commit that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The tag object that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// The same for people.
+    pub text: String,
+}
+
+impl FindingEntry {
+    /// A finding without a subject. The text is capped; it must be escaped already.
+    pub fn new(code: &str, text: &str) -> Self {
+        FindingEntry { code: capped(code), text: capped(text), ..FindingEntry::default() }
+    }
+
+    /// Says which commit it is about.
+    #[must_use]
+    pub fn on_commit(mut self, id: &ObjectId) -> Self {
+        self.commit = Some(id.to_string());
+        self
+    }
+
+    /// Says which tag object it is about.
+    #[must_use]
+    pub fn on_tag(mut self, id: &ObjectId) -> Self {
+        self.tag = Some(id.to_string());
+        self
+    }
+}
+
 /// A violation that a bypass waived (N19).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaiverEntry {
@@ -324,6 +361,9 @@ pub struct Truncated {
     /// Push options.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub push_options: u64,
+    /// Findings.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub findings: u64,
 }
 
 impl Truncated {
@@ -336,6 +376,7 @@ impl Truncated {
             + self.advisory
             + self.waivers
             + self.push_options
+            + self.findings
     }
 
     pub(super) fn is_none(&self) -> bool {
@@ -407,6 +448,46 @@ pub struct AdoptEntry {
     /// How many commits became trusted.
     pub commits: u64,
     /// Who did it.
+    pub who: String,
+    /// What had been found out about the history before; empty where nobody showed anything.
+    #[serde(default)]
+    pub evidence: Vec<EvidenceEntry>,
+}
+
+/// A report about history that was shown when it was adopted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceEntry {
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// The ref that it is about, escaped.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// What the ref held.
+    pub tip: String,
+    /// How many commits there were with each verdict.
+    pub statuses: BTreeMap<String, u64>,
+    /// Digest of the keyring that they were judged by.
+    pub keyring: String,
+    /// Whether that is the keyring that was in force at the adoption.
+    pub keyring_in_force: bool,
+}
+
+/// Tainted commits that somebody lets stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaintEntry {
+    /// Where.
+    pub repository: RepositoryEntry,
+    /// Fingerprints of the compromised keys.
+    pub keys: Vec<String>,
+    /// The commits, sorted; the first ones where there are too many for a record.
+    pub commits: Vec<String>,
+    /// How many there are in all.
+    pub commits_total: u64,
+    /// SHA-256 over all of them: `<id>\n`, sorted.
+    pub commits_digest: String,
+    /// Why.
+    pub reason: String,
+    /// Who.
     pub who: String,
 }
 

@@ -1,8 +1,9 @@
 //! What is written about one event, as JSON whose keys are stable.
 
 use super::entries::{
-    AdoptEntry, AppliedEntry, FaultEntry, ObjectEntry, Outcome, Peer, PusherEntry, RecoveredEntry, RefEntry,
-    RepositoryEntry, ServiceEntry, Truncated, ViolationEntry, WaiverEntry, capped,
+    AdoptEntry, AppliedEntry, FaultEntry, FindingEntry, ObjectEntry, Outcome, Peer, PusherEntry,
+    RecoveredEntry, RefEntry, RepositoryEntry, ServiceEntry, TaintEntry, Truncated, ViolationEntry,
+    WaiverEntry, capped,
 };
 use crate::domain::{PushContext, Timestamp, text};
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,8 @@ pub enum Event {
     Applied(AppliedEntry),
     /// An administrator declared history trusted (N9).
     Adopt(AdoptEntry),
+    /// Somebody decided to let tainted commits stand (N14).
+    TaintAccepted(TaintEntry),
     /// The daemon started.
     Start(ServiceEntry),
     /// The daemon stopped.
@@ -67,6 +70,7 @@ impl Event {
             Event::Decision(_) => "decision",
             Event::Applied(_) => "applied",
             Event::Adopt(_) => "adopt",
+            Event::TaintAccepted(_) => "taint-accepted",
             Event::Start(_) => "start",
             Event::Stop(_) => "stop",
             Event::Reload(_) => "reload",
@@ -184,6 +188,9 @@ pub struct Decision {
     /// What was broken and waived.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waivers: Vec<WaiverEntry>,
+    /// What is odd about commits and tags and refuses nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<FindingEntry>,
     /// Why it could not be decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<FaultEntry>,
@@ -219,6 +226,7 @@ impl Decision {
             violations: Vec::new(),
             advisory: Vec::new(),
             waivers: Vec::new(),
+            findings: Vec::new(),
             fault: None,
             configuration: configuration.to_owned(),
             keyring: keyring.to_owned(),
@@ -249,6 +257,7 @@ impl Decision {
         cut(&mut self.violations, 0, &mut self.truncated.violations);
         cut(&mut self.advisory, 0, &mut self.truncated.advisory);
         cut(&mut self.waivers, 0, &mut self.truncated.waivers);
+        cut(&mut self.findings, 0, &mut self.truncated.findings);
     }
 
     fn fit(&mut self, max: usize) -> Result<(), RecordError> {
@@ -257,6 +266,7 @@ impl Decision {
         let lists = sizes(&self.violations)?.iter().sum::<usize>()
             + sizes(&self.advisory)?.iter().sum::<usize>()
             + sizes(&self.waivers)?.iter().sum::<usize>()
+            + sizes(&self.findings)?.iter().sum::<usize>()
             + sizes(&self.tags)?.iter().sum::<usize>()
             + sizes(&self.commits)?.iter().sum::<usize>()
             + if accepted { 0 } else { refs.iter().sum::<usize>() };
@@ -270,6 +280,7 @@ impl Decision {
             keep(&mut self.refs, &mut self.truncated.refs, &mut room, 2)?;
         }
         keep(&mut self.advisory, &mut self.truncated.advisory, &mut room, 2)?;
+        keep(&mut self.findings, &mut self.truncated.findings, &mut room, 2)?;
         keep(&mut self.tags, &mut self.truncated.tags, &mut room, 2)?;
         keep(&mut self.commits, &mut self.truncated.commits, &mut room, 1)
     }
@@ -311,6 +322,7 @@ fn cut<T>(list: &mut Vec<T>, keep: usize, left_out: &mut u64) {
 mod tests {
     use super::*;
     use crate::audit::Coverage;
+    use crate::audit::chain::{Head, Link, Verifier};
     use crate::domain::{
         ObjectId, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId, UpdateKind,
     };
@@ -364,6 +376,41 @@ mod tests {
     }
 
     #[test]
+    fn findings_are_a_key_more_and_old_lines_stay_what_they_were() {
+        // A line as builds wrote it that knew no findings.
+        let old = concat!(
+            r#"{"schema":1,"at":"2026-01-02T03:04:05.678Z","kind":"decision","#,
+            r#""request_id":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","received_at":"2026-01-02T03:04:05.678Z","#,
+            r#""duration_us":0,"repository":{"id":"r1","name":"infra/prod"},"pusher":{"identity":"unknown"},"#,
+            r#""outcome":"refuse","refs":[],"configuration":"c0","keyring":"k0","truncated":{"push_options":4}}"#
+        );
+        assert_eq!(Record::parse(old).unwrap().canonical().unwrap(), old);
+        let mut decision = Decision::new(&context(), Outcome::Accept, "c0", "k0");
+        decision.push_options.clear();
+        decision.findings.push(FindingEntry::new("armor.width", "odd").on_commit(&id(7)));
+        decision.findings.push(FindingEntry::new("armor.width", "odd").on_tag(&id(8)));
+        let mut record = Record::decision(decision);
+        let new = record.canonical().unwrap();
+        let entry = concat!(
+            r#""refs":[],"findings":[{"code":"armor.width","commit":"0000000701010101010101010101010101010101","text":"odd"},"#,
+            r#"{"code":"armor.width","tag":"0000000801010101010101010101010101010101","text":"odd"}],"configuration""#
+        );
+        assert!(new.contains(entry), "{new}");
+        assert_eq!(Record::parse(&new).unwrap(), record);
+        let mut head = Head::EMPTY;
+        let mut chain = Verifier::new(None);
+        for json in [old.as_bytes(), new.as_bytes()] {
+            head = head.append(json);
+            chain.push(Link { seq: head.seq, hash: head.hash, json }).unwrap();
+        }
+        assert_eq!(chain.finish(), Ok(head));
+        let Event::Decision(decision) = &mut record.event else { panic!("it is a decision") };
+        decision.compact(1);
+        assert!(decision.findings.is_empty());
+        assert_eq!(decision.truncated.findings, 2, "what is left out is counted");
+    }
+
+    #[test]
     fn other_kinds_round_trip() {
         let at = "2026-01-02T03:04:05Z".parse().unwrap();
         for event in [
@@ -409,6 +456,7 @@ mod tests {
                     ViolationEntry::new("unsigned-commit", "no signature", &"w".repeat(2_000), &["p".into()])
                         .on_commit(&id(n)),
                 );
+                decision.findings.push(FindingEntry::new("x.y", &"t".repeat(600)).on_commit(&id(n)));
             }
             for _ in 0..2_000 {
                 decision.refs.push(RefEntry::new(&update, None, Coverage::NotJudged));
@@ -419,6 +467,8 @@ mod tests {
             let decision = record.as_decision().unwrap();
             assert_eq!(decision.commits.len() as u64 + decision.truncated.commits, 5_000);
             assert_eq!(decision.violations.len() as u64 + decision.truncated.violations, 5_000);
+            assert_eq!(decision.findings.len() as u64 + decision.truncated.findings, 5_000);
+            assert!(decision.truncated.total() > 10_000);
             assert_eq!(decision.refs.len() as u64 + decision.truncated.refs, 2_000);
             if outcome == Outcome::Accept {
                 assert_eq!(decision.truncated.refs, 0, "what was let in stays on record");

@@ -17,7 +17,7 @@ pub(super) fn read(table: Table<'_, '_>, base: &Path) -> Option<Sources> {
     let revocations: Vec<_> = lists.into_iter().map(|table| revocation(table, base)).collect();
     table.finish();
     let item = path?;
-    let dir = values::path(&item, base)?;
+    let dir = values::path_outside(&item, base)?;
     if !dir.is_dir() {
         let shown = text::escape(dir.as_os_str().as_encoded_bytes());
         item.error_with(format!("`{shown}` is not a directory"), format!("mkdir -m 755 '{shown}'"));
@@ -31,7 +31,7 @@ pub(super) fn read(table: Table<'_, '_>, base: &Path) -> Option<Sources> {
 
 fn allowed_signers(table: Table<'_, '_>, base: &Path) -> Option<AllowedSigners> {
     let path = table.require("path", "write `path = \"allowed_signers\"`");
-    let path = path.and_then(|item| values::path(&item, base));
+    let path = path.and_then(|item| values::path_outside(&item, base));
     let groups = table.get("groups").map(|item| group_names(&item)).unwrap_or_default();
     let zone = table.get("timezone").map(|item| zone(&item));
     table.finish();
@@ -58,7 +58,7 @@ fn zone(item: &Item<'_, '_>) -> Option<TimeZone> {
 
 fn revocation(table: Table<'_, '_>, base: &Path) -> Option<RevocationFile> {
     let path = table.require("path", "write `path = \"revoked_keys\"`");
-    let path = path.and_then(|item| values::path(&item, base));
+    let path = path.and_then(|item| values::path_outside(&item, base));
     let revocation = revocation_of(&table);
     let allow_empty = table.get("allow-empty").and_then(|item| item.boolean()).unwrap_or(false);
     table.finish();

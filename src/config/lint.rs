@@ -4,10 +4,11 @@ use super::{Config, Warning};
 use crate::domain::{Principal, text};
 use crate::keyring::Keyring;
 use crate::keyring::document::nearest;
+use crate::policy::rules::{identity_mismatch, untrusted_signer};
 use crate::policy::{Ruleset, Selector};
 
-/// What loads and yet cannot have been meant: an empty keyring, selectors that name nobody, rulesets
-/// for repositories that are not there (N2).
+/// What loads and yet cannot have been meant: an empty keyring, selectors that name nobody, signers whom
+/// `identity-mismatch` always refuses, rulesets for repositories that are not there (N2).
 ///
 /// `repositories` are the names of the repositories below the root; with none, nothing is said about
 /// patterns.
@@ -35,8 +36,41 @@ pub fn lint(config: &Config, keyring: &Keyring, repositories: &[String]) -> Vec<
                 warnings.push(warn(rule, message));
             }
         }
+        if let Some(message) = without_emails(ruleset, keyring) {
+            warnings.push(warn(identity_mismatch::NAME, message));
+        }
     }
     warnings
+}
+
+/// Most principals that one warning names.
+const NAMED: usize = 5;
+
+/// Who may sign by this ruleset, and cannot match because the keyring has no address of theirs.
+fn without_emails(ruleset: &Ruleset, keyring: &Keyring) -> Option<String> {
+    let selectors_of =
+        |name: &str| ruleset.rules().iter().find(|rule| rule.name() == name).map(|rule| rule.selectors());
+    let exempt = selectors_of(identity_mismatch::NAME)?;
+    let allowed = selectors_of(untrusted_signer::NAME).unwrap_or_default();
+    let any =
+        |selectors: &[Selector], principal: &Principal| selectors.iter().any(|one| one.matches(principal));
+    let concerned = |principal: &&Principal| {
+        principal.emails.is_empty()
+            && !any(exempt, principal)
+            && (allowed.is_empty() || any(allowed, principal))
+    };
+    let everybody = keyring.principals().iter().map(|principal| principal.as_ref());
+    let name = |one: &Principal| format!("`{}:{}`", one.kind, text::escape(one.name.as_bytes()));
+    let names: Vec<String> = everybody.filter(concerned).map(name).collect();
+    let mut shown = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > NAMED {
+        shown.push_str(&format!(" and {} more", names.len() - NAMED));
+    }
+    let message = format!(
+        "the keyring has no e-mail of {shown}, so nothing that they sign passes; add one with `countersign \
+         keyring add NAME --email ADDRESS --key FILE`"
+    );
+    (!names.is_empty()).then_some(message)
 }
 
 fn selectors(ruleset: &Ruleset) -> impl Iterator<Item = (&'static str, &Selector)> {

@@ -125,6 +125,10 @@ impl Loading {
                 return None;
             }
         };
+        if let Some(message) = values::inside_git_directory(&physical) {
+            self.diagnostics.push(Diagnostic::whole(path, message).suggest(values::KEEP_OUTSIDE));
+            return None;
+        }
         let place = Place::whole(path);
         if checked.own_account_can_write {
             self.warnings.push(Warning::at(
@@ -336,10 +340,13 @@ fn read_daemon<'r, 'd>(table: Table<'r, 'd>, base: &Path) -> (Option<Daemon>, Op
         .require("state", "write `state = \"/var/lib/countersign\"`")
         .and_then(|item| values::path(&item, base));
     let clients = table.get("clients").map_or_else(|| vec![own_uid()], |item| clients(&item));
+    let last_good = table.get("last-good").and_then(|item| values::span(&item)).unwrap_or(Daemon::LAST_GOOD);
     let contact = table.get("contact");
     table.finish();
-    let build =
-        || Some(Daemon { socket: socket?, listen, state: state?, clients, deadline: Daemon::DEADLINE });
+    let build = || {
+        let (socket, state) = (socket?, state?);
+        Some(Daemon { socket, listen, state, clients, deadline: Daemon::DEADLINE, last_good })
+    };
     (build(), contact)
 }
 

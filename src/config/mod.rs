@@ -62,6 +62,9 @@ pub struct Daemon {
     pub clients: Vec<u32>,
     /// The time that one push may take, the client's writing included (N23).
     pub deadline: Duration,
+    /// For how long the last good configuration and keyring go on deciding after newer ones were rejected
+    /// (N15).
+    pub last_good: Duration,
 }
 
 impl Daemon {
@@ -69,4 +72,6 @@ impl Daemon {
     pub const MAX_SOCKET: usize = 107;
     /// The default of [`Daemon::deadline`] (N23).
     pub const DEADLINE: Duration = Duration::from_secs(30);
+    /// The default of [`Daemon::last_good`] (N15).
+    pub const LAST_GOOD: Duration = Duration::from_secs(24 * 3600);
 }

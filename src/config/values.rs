@@ -74,7 +74,7 @@ pub(super) fn span(item: &Item<'_, '_>) -> Option<Duration> {
         }
     };
     if seconds > MAX_SPAN {
-        item.error_with("this is at most a week: beyond, the check would check nothing", HELP);
+        item.error_with("this is at most a week", HELP);
         return None;
     }
     Some(Duration::from_secs(seconds))
@@ -144,6 +144,33 @@ pub(super) fn path(item: &Item<'_, '_>, base: &Path) -> Option<PathBuf> {
         return None;
     }
     Some(base.join(written).components().filter(|part| *part != Component::CurDir).collect())
+}
+
+/// What to do about [`inside_git_directory`].
+pub(super) const KEEP_OUTSIDE: &str = "keep what decides about pushes away from the repositories";
+
+/// What is wrong with a place among a repository's own files: it is within reach of whatever serves the repository, and
+/// of its other hooks.
+pub(super) fn inside_git_directory(physical: &Path) -> Option<String> {
+    let is_git =
+        |dir: &&Path| dir.join("HEAD").exists() && dir.join("objects").is_dir() && dir.join("refs").is_dir();
+    let found = physical.ancestors().find(is_git)?;
+    let shown = text::escape(found.as_os_str().as_encoded_bytes());
+    Some(format!("it lies inside a git directory, {shown}"))
+}
+
+/// As [`path`], for a file or directory that has a say in decisions: not among a repository's own files, by a symbolic
+/// link either.
+pub(super) fn path_outside(item: &Item<'_, '_>, base: &Path) -> Option<PathBuf> {
+    let path = path(item, base)?;
+    let physical = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+    match inside_git_directory(&physical) {
+        None => Some(path),
+        Some(message) => {
+            item.error_with(message, KEEP_OUTSIDE);
+            None
+        }
+    }
 }
 
 /// The options of a rule, as the rules read them.

@@ -223,17 +223,21 @@ impl Keyring {
         &self.principals
     }
 
-    /// Fingerprints of the keys and authorities that are compromised at `now`, each with the time from which what it
-    /// signed is tainted, milliseconds since the epoch (N14).
+    /// Fingerprints of the keys and authorities that are compromised at `now`, each with the time from
+    /// which what it signed is tainted, milliseconds since the epoch (N14). An OpenPGP key that its own
+    /// owner revoked as compromised, or without a reason, is one from the beginning.
     pub fn compromised(&self, now: Timestamp) -> Vec<(String, i64)> {
         let from = |revoked: Option<&Revocation>| {
             let revoked = revoked?;
             (revoked.reason == Reason::Compromised && revoked.applies(now))
                 .then(|| revoked.effective_from.map_or(i64::MIN, |from| from.as_millisecond()))
         };
-        let keys = self.keys().iter().map(|key| (key.revoked.as_ref(), key.id()));
-        let authorities = self.authorities().iter().map(|one| (one.revoked.as_ref(), one.id()));
-        keys.chain(authorities).filter_map(|(revoked, id)| Some((id.text, from(revoked)?))).collect()
+        let keys = self.keys().iter().map(|key| {
+            let own = key.material.certificate().is_some_and(openpgp::Certificate::compromised);
+            (key.id(), if own { Some(i64::MIN) } else { from(key.revoked.as_ref()) })
+        });
+        let authorities = self.authorities().iter().map(|one| (one.id(), from(one.revoked.as_ref())));
+        keys.chain(authorities).filter_map(|(id, from)| Some((id.text, from?))).collect()
     }
 
     /// Every key: those of the principals' files by name, then those of `allowed_signers` lines.

@@ -209,6 +209,9 @@ fn authority(table: Table<'_, '_>) -> Option<Authority> {
         .map(|item| item.strings().into_iter().map(|(name, _)| name.to_owned()).collect())
         .unwrap_or_default();
     let list = principals.and_then(|item| {
+        if !matches!(item.value, DeValue::Array(_)) {
+            return None;
+        }
         if let Some(one) = patterns.iter().find(|one| one.contains(',')) {
             let shown = text::escape_short(one.as_bytes(), 60);
             item.error_with(format!("`{shown}` is several patterns"), "write each as a string of its own");

@@ -123,6 +123,13 @@ fn judge_by(
             add(violation(rule.name(), Subject::Ref, finding));
         }
     }
+    for tag in &reference.tags {
+        for rule in ruleset.rules() {
+            if let Some(finding) = rule.check_tag(tag, reference, ruleset) {
+                add(violation(rule.name(), Subject::Tag(tag.id), finding));
+            }
+        }
+    }
     for id in reference.introduced.get(&index).into_iter().flatten() {
         let Some(commit) = facts.commits.get(id) else {
             without_facts(facts, *id, &shown).into_iter().for_each(&mut add);

@@ -4,7 +4,7 @@
 use crate::domain::{
     ObjectId, ObjectKind, Principal, PushContext, RefName, RefUpdate, Timestamp, UpdateKind,
 };
-use crate::signature::SignatureStatus;
+use crate::signature::{Finding, SignatureStatus};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -22,6 +22,29 @@ pub struct PushFacts {
     /// Why some of the commits that are to be judged have no facts. Their `reference` is empty: they are
     /// faults on every ref that introduces the commit.
     pub object_faults: HashMap<ObjectId, Vec<BuiltinFault>>,
+}
+
+impl PushFacts {
+    /// What is odd about the commits and tags that were looked at, and refuses nothing: commits by id, then
+    /// tags, each object once.
+    pub fn findings<'a>(&'a self) -> Vec<(ObjectKind, ObjectId, &'a Finding)> {
+        let mut out = Vec::new();
+        let mut add = |kind, id, own: [&'a [Finding]; 2]| {
+            out.extend(own.into_iter().flatten().map(|finding| (kind, id, finding)));
+        };
+        let mut commits: Vec<&CommitFacts> = self.commits.values().collect();
+        commits.sort_unstable_by_key(|commit| commit.id);
+        for commit in commits {
+            add(ObjectKind::Commit, commit.id, [&commit.findings, commit.signature.findings()]);
+        }
+        let mut seen = HashSet::new();
+        for tag in self.refs.iter().flat_map(|reference| &reference.tags) {
+            if seen.insert(tag.id) {
+                add(ObjectKind::Tag, tag.id, [&tag.findings, tag.signature.findings()]);
+            }
+        }
+        out
+    }
 }
 
 /// One ref update and what is known of it.
@@ -63,8 +86,15 @@ pub struct CommitFacts {
     pub message: Vec<u8>,
     /// The committer's claimed time, in seconds since the epoch. A claim.
     pub committed_at: i64,
+    /// The address in the author line, raw bytes. A claim.
+    pub author_email: Vec<u8>,
+    /// The address in the committer line, raw bytes. A claim.
+    pub committer_email: Vec<u8>,
     /// The signature.
     pub signature: SignatureFacts,
+    /// What is odd about the object and stops nothing: about its form, and about the tags that it merges.
+    /// What is odd about its signature is with the signature.
+    pub findings: Vec<Finding>,
 }
 
 /// An annotated tag that follows the object grammar.
@@ -78,8 +108,13 @@ pub struct TagFacts {
     pub name: Vec<u8>,
     /// What it points at.
     pub target: ObjectId,
+    /// The address in the tagger line, raw bytes. A claim. `None` for a very old tag without such a line,
+    /// which only history that predates the gate may hold: never in a push.
+    pub tagger_email: Option<Vec<u8>>,
     /// The signature.
     pub signature: SignatureFacts,
+    /// What is odd about the object and stops nothing.
+    pub findings: Vec<Finding>,
 }
 
 /// A signature together with the key's standing in the keyring.
@@ -94,6 +129,14 @@ pub struct SignatureFacts {
 }
 
 impl SignatureFacts {
+    /// What is odd about the signature, where it counts.
+    pub fn findings(&self) -> &[Finding] {
+        match &self.status {
+            SignatureStatus::Verified(signature) => signature.findings(),
+            _ => &[],
+        }
+    }
+
     /// The owner of the key, if and only if the signature is verified and the key valid now.
     pub fn verified_by(&self) -> Option<&Principal> {
         match self.status {

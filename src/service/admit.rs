@@ -47,7 +47,7 @@ impl Gate {
             Ok(decided)
         });
         match finished {
-            Ok(Decided { verdict, .. }) => {
+            Ok(Decided { facts, verdict }) => {
                 let outcome = match verdict.decision {
                     Decision::Accept => Outcome::Accept,
                     Decision::Refuse => Outcome::Refuse,
@@ -55,9 +55,10 @@ impl Gate {
                 let limit = snapshot.config.limits.violations;
                 tracing::info!(
                     request_id = %id, repository = %request.git_dir.path, outcome = outcome.name(),
-                    violations = verdict.violation_count, microseconds = started.elapsed().as_micros(), "decided"
+                    violations = verdict.violation_count, findings = facts.findings().len(),
+                    microseconds = started.elapsed().as_micros(), "decided"
                 );
-                answer(&id, outcome, render::verdict(&verdict, &id, contact, limit))
+                answer(&id, outcome, render::verdict(&facts, &verdict, &id, contact, limit))
             }
             Err(fault) => self.record_fault(&asked, &fault, started.elapsed()),
         }

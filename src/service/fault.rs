@@ -55,10 +55,14 @@ pub enum Fault {
     #[error("the daemon is shutting down")]
     ShuttingDown,
     /// The configuration that runs is too old to trust (N15).
-    #[error("the last configuration or keyring that could be loaded is {hours} h old; see the daemon's log")]
+    #[error(
+        "a newer configuration or keyring was rejected {} h {} min ago and is not mended yet; see the daemon's log",
+        seconds / 3600,
+        seconds / 60 % 60
+    )]
     Stale {
-        /// Its age, hours.
-        hours: u64,
+        /// How long ago, seconds.
+        seconds: u64,
     },
     /// A defect of this program.
     #[error("an internal error; the daemon's log has more")]

@@ -87,13 +87,11 @@ struct Rejected {
 }
 
 impl Rejected {
-    fn too_old(&self) -> bool {
-        self.since.elapsed() > MAX_AGE
+    /// Whether the last good state has decided for long enough (N15).
+    fn too_old(&self, last_good: &Config) -> bool {
+        self.since.elapsed() > last_good.daemon.last_good
     }
 }
-
-/// For how long the last good state goes on deciding after newer state was rejected (N15).
-const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// For how long an accepted update may wait to be seen applied (N10).
 const UNAPPLIED: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -224,10 +222,11 @@ impl Gate {
     /// [`Fault::Stale`] if newer state has been rejected for too long (N15).
     pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>, Fault> {
         let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(rejected) = rejected.as_ref().filter(|rejected| rejected.too_old()) {
-            return Err(Fault::Stale { hours: rejected.since.elapsed().as_secs() / 3600 });
+        let snapshot = self.snapshot.load_full();
+        match rejected.as_ref().filter(|rejected| rejected.too_old(&snapshot.config)) {
+            Some(rejected) => Err(Fault::Stale { seconds: rejected.since.elapsed().as_secs() }),
+            None => Ok(snapshot),
         }
-        Ok(self.snapshot.load_full())
     }
 
     /// The snapshot in force, whatever its age.
@@ -270,7 +269,7 @@ impl Gate {
         let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = self.snapshot.load();
         let counters = self.store.unauthenticated();
-        let stale = rejected.as_ref().is_some_and(Rejected::too_old);
+        let stale = rejected.as_ref().is_some_and(|rejected| rejected.too_old(&snapshot.config));
         let ready = state_error.is_none() && !stale;
         Health {
             status: if ready && rejected.is_none() { "ok" } else { "degraded" },

@@ -3,16 +3,18 @@
 use super::admit::Decided;
 use super::fault::Fault;
 use super::gate::{Gate, Snapshot};
-use crate::audit::{self, Decision, ObjectEntry, Outcome, Peer, Record, RefEntry, ViolationEntry};
+use crate::audit::{
+    self, Decision, FindingEntry, ObjectEntry, Outcome, Peer, Record, RefEntry, ViolationEntry,
+};
 use crate::domain::{
-    ObjectId, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp,
-    text,
+    ObjectId, ObjectKind, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId,
+    Timestamp, text,
 };
 use crate::facts;
 use crate::hook::wire::Request;
 use crate::policy::facts::{CommitFacts, RefFacts, SignatureFacts};
 use crate::policy::{self, Coverage, Enforcement, RefVerdict, Subject, Violation};
-use crate::signature::{Fido, SignatureStatus};
+use crate::signature::{Fido, Finding, SignatureStatus};
 use crate::store::{CountedSignature, DecidedUpdate, Grant, Scope};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -105,6 +107,9 @@ pub(super) fn decision(
     record.violations = verdict.violations.iter().take(MOST).map(violation).collect();
     left_out.advisory += over(verdict.advisory_count);
     record.advisory = verdict.advisory.iter().take(MOST).map(violation).collect();
+    let findings = facts.findings();
+    left_out.findings += over(findings.len());
+    record.findings = findings.iter().take(MOST).map(finding).collect();
     let (mut updates, mut granted) = (Vec::new(), Vec::new());
     if accepted {
         updates.extend(verdict.refs.iter().map(|reference| DecidedUpdate {
@@ -209,6 +214,14 @@ fn object(id: &ObjectId, sha256: [u8; 32], signature: &SignatureFacts) -> Object
     }
 }
 
+fn finding((kind, id, finding): &(ObjectKind, ObjectId, &Finding)) -> FindingEntry {
+    let entry = FindingEntry::new(finding.code, &finding.text);
+    match kind {
+        ObjectKind::Tag => entry.on_tag(id),
+        _ => entry.on_commit(id),
+    }
+}
+
 fn violation(violation: &Violation) -> ViolationEntry {
     let mut entry =
         ViolationEntry::new(violation.rule, &violation.seen, &violation.wanted, &violation.rulesets);
@@ -225,9 +238,20 @@ fn violation(violation: &Violation) -> ViolationEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ObjectKind, UpdateKind};
+    use crate::domain::{ObjectKind, RefName, UpdateKind};
     use crate::policy::{Pattern, Refs, Ruleset, Rulesets, Uncovered, rules};
     use std::collections::HashSet;
+
+    #[test]
+    fn a_finding_is_recorded_with_its_object() {
+        let id = ObjectId::from_bytes(&[3; 20]).unwrap();
+        let odd = Finding::new("armor.width", "lines of 60 columns");
+        let commit = finding(&(ObjectKind::Commit, id, &odd));
+        assert_eq!((commit.commit, commit.tag), (Some(id.to_string()), None));
+        assert_eq!((commit.code.as_str(), commit.text.as_str()), ("armor.width", "lines of 60 columns"));
+        let tag = finding(&(ObjectKind::Tag, id, &odd));
+        assert_eq!((tag.commit, tag.tag), (None, Some(id.to_string())));
+    }
 
     #[test]
     fn n08_grants_are_for_one_ref_where_the_walk_says_so() {

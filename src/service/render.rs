@@ -3,12 +3,21 @@
 use super::fault::Fault;
 use crate::domain::{RequestId, text};
 use crate::policy::facts::BuiltinRule;
-use crate::policy::{Decision, Subject, Verdict, Violation};
+use crate::policy::{Decision, PushFacts, Subject, Verdict, Violation};
 use std::fmt::Write as _;
 
-/// Renders a verdict; empty for a plain accept. At most `limit` violations are shown, the rest are
+/// Most codes of findings that one line names.
+const CODES: usize = 5;
+
+/// Renders a verdict on `facts`; empty for a plain accept. At most `limit` violations are shown, the rest are
 /// counted. Every byte from outside was escaped when the violation was made.
-pub(super) fn verdict(verdict: &Verdict, request: &RequestId, contact: Option<&str>, limit: usize) -> String {
+pub(super) fn verdict(
+    facts: &PushFacts,
+    verdict: &Verdict,
+    request: &RequestId,
+    contact: Option<&str>,
+    limit: usize,
+) -> String {
     let mut out = String::new();
     for violation in verdict.violations.iter().take(limit) {
         block(&mut out, violation);
@@ -30,6 +39,7 @@ pub(super) fn verdict(verdict: &Verdict, request: &RequestId, contact: Option<&s
             plural(count, "violation"),
         );
     }
+    findings(&mut out, facts);
     if verdict.decision == Decision::Refuse {
         let count = verdict.violation_count;
         let _ =
@@ -55,6 +65,21 @@ pub(super) fn undecided(fault: &Fault, request: &RequestId, contact: Option<&str
         let _ = writeln!(out, "{}", text::escape(contact.as_bytes()));
     }
     out
+}
+
+/// One line for everything odd that refuses nothing; the record has it one by one.
+fn findings(out: &mut String, facts: &PushFacts) {
+    let found = facts.findings();
+    if found.is_empty() {
+        return;
+    }
+    let mut codes: Vec<&str> = found.iter().map(|(_, _, finding)| finding.code).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    let more = if codes.len() > CODES { ", ..." } else { "" };
+    codes.truncate(CODES);
+    let count = plural(found.len(), "finding");
+    let _ = writeln!(out, "note: {count} on record ({}{more}), nothing is refused for it", codes.join(", "));
 }
 
 fn block(out: &mut String, violation: &Violation) {
@@ -94,4 +119,92 @@ fn plural(count: usize, word: &str) -> String {
 fn list(word: &str, names: &[&str]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     format!("{word}{} {}", if names.len() == 1 { "" } else { "s" }, quoted.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        ObjectId, ObjectKind, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef,
+        Timestamp, UpdateKind,
+    };
+    use crate::policy::facts::{CommitFacts, RefFacts, SignatureFacts, TagFacts};
+    use crate::policy::{Rulesets, Uncovered, evaluate};
+    use crate::signature::{Finding, SignatureStatus};
+    use std::collections::{HashMap, HashSet};
+
+    fn facts(codes: &[&'static str]) -> PushFacts {
+        let signature = || SignatureFacts {
+            status: SignatureStatus::Unsigned,
+            principal: None,
+            judged_at: Timestamp::UNIX_EPOCH,
+        };
+        let id = |n| ObjectId::from_bytes(&[n; 20]).unwrap();
+        let commit = CommitFacts {
+            id: id(1),
+            sha256: [0; 32],
+            parents: Vec::new(),
+            message: Vec::new(),
+            committed_at: 0,
+            author_email: Vec::new(),
+            committer_email: Vec::new(),
+            signature: signature(),
+            findings: codes.iter().map(|code| Finding::new(code, "odd")).collect(),
+        };
+        let tag = TagFacts {
+            id: id(2),
+            sha256: [0; 32],
+            name: b"v1".to_vec(),
+            target: id(1),
+            tagger_email: None,
+            signature: signature(),
+            findings: codes.iter().take(1).map(|code| Finding::new(code, "odd")).collect(),
+        };
+        let reference = |name: &str| {
+            let name = RefName::parse(name.as_bytes()).unwrap();
+            RefFacts {
+                update: RefUpdate { name: name.clone(), old: None, new: Some(id(2)) },
+                name,
+                current: None,
+                kind: UpdateKind::Create,
+                tip_kind: Some(ObjectKind::Tag),
+                tags: vec![tag.clone()],
+                introduced: HashMap::new(),
+                builds_on: HashMap::new(),
+                own_ref: HashSet::new(),
+            }
+        };
+        PushFacts {
+            context: PushContext {
+                request_id: RequestId::from_random([1; 16]),
+                repository: RepositoryRef { id: RepositoryId("1".into()), name: "a".into() },
+                pusher: Pusher::Unknown,
+                push_options: Vec::new(),
+                received_at: Timestamp::UNIX_EPOCH,
+            },
+            refs: vec![reference("refs/tags/v1"), reference("refs/tags/v2")],
+            commits: HashMap::from([(commit.id, commit)]),
+            faults: Vec::new(),
+            object_faults: HashMap::new(),
+        }
+    }
+
+    fn rendered(codes: &[&'static str], uncovered: Uncovered) -> String {
+        let facts = facts(codes);
+        let judged = evaluate(&facts, &Rulesets { rulesets: Vec::new(), uncovered });
+        verdict(&facts, &judged, &facts.context.request_id, None, 50)
+    }
+
+    #[test]
+    fn findings_are_one_line_whatever_the_outcome() {
+        assert_eq!(rendered(&[], Uncovered::Accept), "");
+        // Of the commit two, and of the tag, which two refs share, one.
+        let note = "note: 3 findings on record (a.b, c.d), nothing is refused for it\n";
+        assert_eq!(rendered(&["c.d", "a.b"], Uncovered::Accept), note);
+        let refused = rendered(&["c.d", "a.b"], Uncovered::Refuse);
+        assert_eq!(refused.matches("note: ").count(), 1, "{refused}");
+        assert!(refused.contains(note) && refused.starts_with("error[uncovered-ref]"), "{refused}");
+        let many = rendered(&["a", "b", "c", "d", "e", "f", "f"], Uncovered::Accept);
+        assert_eq!(many, "note: 8 findings on record (a, b, c, d, e, ...), nothing is refused for it\n");
+    }
 }

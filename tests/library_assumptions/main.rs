@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "../support/ssh_craft.rs"]
+mod craft;
 #[path = "../support/crafted.rs"]
 mod crafted;
 #[path = "../support/keys.rs"]
@@ -12,5 +14,6 @@ mod keys;
 
 mod openpgp;
 mod ssh;
+mod ssh_key;
 
 const PAYLOAD: &[u8] = b"signed data\n";

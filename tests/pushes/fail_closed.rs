@@ -1,58 +1,21 @@
 //! Whatever breaks, nothing gets in, and it is told as an outage (N24).
 
-use crate::support::clone::{Clone, Push};
 use crate::support::gate::{Gate, PRODUCTION};
 use crate::support::history;
 use crate::support::sandbox::run;
-use crate::support::signers::Signer;
+use crate::support::scene::Scene;
 use crate::support::wait_for;
 use countersign::hook::wire::{Bytes, PROTOCOL, Place, Request};
-use rustix::process::{Resource, Rlimit, Signal, kill_process_group, prlimit};
+use rustix::process::{Signal, kill_process_group};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-
-/// A repository with one accepted commit; the next one, which is as good, is ready to be pushed.
-struct Scene {
-    gate: Gate,
-    alice: Signer,
-    bare: PathBuf,
-    work: PathBuf,
-}
-
-impl Scene {
-    fn new() -> Self {
-        Scene::with(PRODUCTION)
-    }
-
-    fn with(policy: &str) -> Self {
-        let (gate, alice) = Gate::with_alice(policy);
-        let bare = gate.repository("infra/live");
-        let path = {
-            let work = gate.clone_of(&bare);
-            work.commit(Some(&alice), "OPS-1: base");
-            work.accepted(&["main"]);
-            work.commit(Some(&alice), "OPS-2: as good as the first");
-            work.path.clone()
-        };
-        Scene { gate, alice, bare, work: path }
-    }
-
-    fn clone(&self) -> Clone<'_> {
-        Clone::at(&self.gate, &self.bare, &self.work)
-    }
-
-    #[track_caller]
-    fn push(&self) -> Push {
-        self.clone().push(&["main"])
-    }
-}
 
 #[test]
 fn n24_the_daemon_is_absent() {
@@ -95,12 +58,7 @@ fn n24_the_daemon_is_killed_half_way() {
 #[test]
 fn n24_the_daemon_hangs() {
     let scene = Scene::new();
-    let hook = scene.bare.join("hooks/pre-receive");
-    let text = fs::read_to_string(&hook).unwrap();
-    let lines = text.lines().map(|line| if line.starts_with("timeout ") { "timeout 2" } else { line });
-    let changed: String = lines.map(|line| format!("{line}\n")).collect();
-    assert_ne!(text, changed, "an installed hook says how long it waits");
-    fs::write(&hook, changed).unwrap();
+    scene.wait_at_most(2);
     scene.gate.signal(Signal::STOP);
     scene.push().assert_undecided("did not answer within 2 s");
     scene.gate.signal(Signal::CONT);
@@ -322,17 +280,8 @@ fn n24_a_hook_of_another_version_is_told_so() {
 #[test]
 fn a_record_that_cannot_be_written_lets_nobody_in() {
     let scene = Scene::new();
-    scene.gate.stop();
-    // A limit on the size of files acts as a full disk does; the signal that comes with it is ignored.
-    let mut command = scene.gate.sandbox.command("sh", scene.gate.sandbox.root());
-    let program = crate::support::gate::PROGRAM;
-    command.args(["-c", "trap '' XFSZ; exec \"$0\" serve --config \"$1\"", program]).arg(scene.gate.config());
-    scene.gate.start_as(command);
-    let limit = |size| {
-        let limit = Rlimit { current: size, maximum: None };
-        prlimit(Some(scene.gate.pid()), Resource::Fsize, limit).unwrap();
-    };
-    limit(Some(0));
+    scene.gate.restart_for_limits();
+    scene.gate.limit_files(Some(0));
     let push = scene.push().assert_undecided("audit");
     assert!(push.request_id().is_some(), "{}", push.text());
     // A refusal that cannot be recorded is none either.
@@ -340,7 +289,7 @@ fn a_record_that_cannot_be_written_lets_nobody_in() {
     work.commit(None, "unsigned");
     work.push(&["main"]).assert_undecided("audit");
     work.push(&["main:topic"]).assert_undecided("audit");
-    limit(None);
+    scene.gate.limit_files(None);
     scene.clone().git(&["reset", "--quiet", "--hard", "HEAD~1"]).ok();
     scene.push().assert_accepted();
     scene.gate.countersign(&["audit", "verify"]).ok();

@@ -358,3 +358,37 @@ fn n02_an_included_file_opens_nothing_that_is_uncovered() {
     work.push(&["main:dev"]).assert_refused(&["uncovered-ref"]);
     work.push(&[":main"]).assert_refused(&["ref-deletion"]);
 }
+
+#[test]
+fn what_is_odd_and_counts_all_the_same_is_one_line_and_on_record() {
+    let (gate, alice) = Gate::production();
+    let stranger = Signer::ssh(&gate.sandbox, "stranger", &["ed25519"]);
+    let bare = gate.repository("infra/live");
+    let work = gate.clone_of(&bare);
+    work.commit(Some(&alice), "OPS-1: base");
+    let push = work.accepted(&["main"]);
+    assert_eq!(push.text(), "", "nothing is odd yet");
+    // Merges whose commits are good and whose merged tags are by nobody known.
+    let mut merges = Vec::new();
+    for n in 0..2 {
+        work.branch("side", "main");
+        work.commit(Some(&alice), "OPS-2: on the side");
+        work.sign(Some(&stranger), &["tag", "-s", "-m", "x", &format!("v{n}")]);
+        work.git(&["checkout", "--quiet", "main"]).ok();
+        work.sign(Some(&alice), &["merge", "--quiet", "--no-ff", "-m", "OPS-3: merge", &format!("v{n}")]);
+        merges.push(work.id("main"));
+    }
+    let push = work.accepted(&["main"]);
+    assert_eq!(push.remote.len(), 1, "{}", push.text());
+    let record = gate.last_decision();
+    let findings = record["findings"].as_array().unwrap();
+    let mut on: Vec<&str> = findings.iter().map(|one| one["commit"].as_str().unwrap()).collect();
+    on.sort_unstable();
+    merges.sort();
+    assert_eq!(on, merges, "{record}");
+    let code = findings[0]["code"].as_str().unwrap();
+    assert!(code.starts_with("mergetag.") && !findings[0]["text"].as_str().unwrap().is_empty(), "{record}");
+    let note = format!("note: 2 findings on record ({code}), nothing is refused for it");
+    assert_eq!(push.text(), note);
+    gate.countersign(&["audit", "verify"]).ok();
+}

@@ -88,6 +88,13 @@ impl<'g> Clone<'g> {
         Self::sign_as(command, signer, arguments);
     }
 
+    /// The same with some variables set, such as `GIT_COMMITTER_EMAIL`.
+    pub fn sign_with(&self, signer: Option<&Signer>, environment: &[(&str, &str)], arguments: &[&str]) {
+        let mut command = self.gate.sandbox.command("git", &self.path);
+        command.envs(environment.iter().copied());
+        Self::sign_as(command, signer, arguments);
+    }
+
     fn sign_as(mut command: Command, signer: Option<&Signer>, arguments: &[&str]) {
         if let Some(signer) = signer {
             signer.configure(&mut command);

@@ -5,7 +5,7 @@ use super::sandbox::{Ran, Sandbox, run};
 use super::signers::Signer;
 use super::sshd::free_port;
 use super::wait_for;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use std::cell::RefCell;
 use std::fs;
 use std::io::{Read, Write};
@@ -173,6 +173,25 @@ impl Gate {
             UnixStream::connect(self.socket()).ok()
         });
         *self.daemon.borrow_mut() = Some(Daemon { child, log });
+    }
+
+    /// Starts the daemon anew so that [`Gate::limit_files`] does not kill it: the signal that comes with the limit
+    /// is ignored.
+    pub fn restart_for_limits(&self) {
+        self.stop();
+        let mut command = self.sandbox.command("sh", self.sandbox.root());
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" serve --config \"$1\"", PROGRAM]).arg(self.config());
+        self.start_as(command);
+    }
+
+    /// Limits how large a file the daemon may write, which acts as a full disk does.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        self.limit(Resource::Fsize, bytes);
+    }
+
+    /// Limits a resource of the daemon that runs.
+    pub fn limit(&self, resource: Resource, current: Option<u64>) {
+        prlimit(Some(self.pid()), resource, Rlimit { current, maximum: None }).unwrap();
     }
 
     /// Runs `serve` to its end; for one that must not start.

@@ -4,12 +4,14 @@
 // Each test program uses its own part of this.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::print_stderr)]
 
+pub mod bulk;
 pub mod clone;
 pub mod gate;
 pub mod history;
 pub mod quarantine;
 pub mod receive_pack;
 pub mod sandbox;
+pub mod scene;
 pub mod signers;
 pub mod snapshot;
 pub mod sshd;

@@ -19,6 +19,11 @@ pub struct Signer {
 }
 
 impl Signer {
+    /// A key that only its public part is known of: git cannot sign with it.
+    pub fn public_only(name: &str, public: PathBuf) -> Self {
+        Signer { name: name.to_owned(), public, options: Vec::new(), faked_time: None }
+    }
+
     /// An SSH key of the given type.
     pub fn ssh(sandbox: &Sandbox, name: &str, kind: &[&str]) -> Self {
         let private = sandbox.path(format!("home/{name}"));
@@ -37,19 +42,35 @@ impl Signer {
         expires: &str,
         faked_time: Option<&str>,
     ) -> Self {
+        let user = format!("Test Key {name} <{name}@example.com>");
+        Self::openpgp_with(sandbox, name, &user, algorithm, expires, faked_time)
+    }
+
+    /// An Ed25519 OpenPGP key with any user id.
+    pub fn openpgp_as(sandbox: &Sandbox, name: &str, user: &str) -> Self {
+        Self::openpgp_with(sandbox, name, user, "ed25519", "1y", None)
+    }
+
+    fn openpgp_with(
+        sandbox: &Sandbox,
+        name: &str,
+        user: &str,
+        algorithm: &str,
+        expires: &str,
+        faked_time: Option<&str>,
+    ) -> Self {
         let home = sandbox.path("home/gnupg");
         fs::create_dir_all(&home).unwrap();
         fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
-        let user = format!("Test Key {name} <{name}@example.com>");
         let mut command = sandbox.command("gpg", sandbox.root());
         command.args(["--batch", "--quiet", "--passphrase", ""]);
         if let Some(time) = faked_time {
             command.arg(format!("--faked-system-time={time}"));
         }
-        command.args(["--quick-generate-key", &user, algorithm, "sign", expires]);
+        command.args(["--quick-generate-key", user, algorithm, "sign", expires]);
         run(command, b"").ok();
         let mut command = sandbox.command("gpg", sandbox.root());
-        command.args(["--batch", "--with-colons", "--list-keys", &format!("<{name}@example.com>")]);
+        command.args(["--batch", "--with-colons", "--list-keys", &format!("={user}")]);
         let listed = run(command, b"").ok().stdout;
         let fingerprint = listed.lines().find_map(|line| line.strip_prefix("fpr:")).unwrap();
         let fingerprint = fingerprint.trim_matches(':').to_owned();

@@ -6,13 +6,14 @@
 
 pub mod bad_signature;
 pub mod force_push;
+pub mod identity_mismatch;
 pub mod missing_ticket;
 pub mod ref_creation;
 pub mod ref_deletion;
 pub mod unsigned_commit;
 pub mod untrusted_signer;
 
-use super::facts::{CommitFacts, RefFacts};
+use super::facts::{CommitFacts, RefFacts, TagFacts};
 use super::ruleset::Ruleset;
 use crate::domain::text;
 use std::fmt::Debug;
@@ -48,7 +49,7 @@ pub struct Finding {
     pub help: String,
 }
 
-/// A configured rule. Both functions are pure and total.
+/// A configured rule. Its functions are pure and total.
 pub trait Rule: Debug + Send + Sync {
     /// The rule's one word.
     fn name(&self) -> &'static str;
@@ -65,6 +66,13 @@ pub trait Rule: Debug + Send + Sync {
     /// several refs introduce is judged once, and counts as judged for all refs of the ruleset then.
     fn check_commit(&self, commit: &CommitFacts, reference: &RefFacts, ruleset: &Ruleset) -> Option<Finding> {
         let _ = (commit, reference, ruleset);
+        None
+    }
+
+    /// Judges one of the annotated tags between the new tip and what it finally points at. Tags are judged
+    /// with every update that brings them to a ref, whatever the frontier holds.
+    fn check_tag(&self, tag: &TagFacts, reference: &RefFacts, ruleset: &Ruleset) -> Option<Finding> {
+        let _ = (tag, reference, ruleset);
         None
     }
 
@@ -97,6 +105,7 @@ pub struct Kind {
 pub const ALL: &[&Kind] = &[
     &bad_signature::KIND,
     &force_push::KIND,
+    &identity_mismatch::KIND,
     &missing_ticket::KIND,
     &ref_creation::KIND,
     &ref_deletion::KIND,

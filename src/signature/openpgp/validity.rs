@@ -203,6 +203,12 @@ impl Certificate {
             .chain(subkeys.map(|(index, subkey)| (Component::Subkey(index), &subkey.key)))
     }
 
+    /// Whether its owner revoked the whole key for a reason that says, or does not rule out, that somebody
+    /// else has it: then nothing that it ever signed proves anything (O10).
+    pub fn compromised(&self) -> bool {
+        self.revocations.iter().any(|one| one.is_hard())
+    }
+
     /// What the key is worth at `now`, by the default rules and its own word: who else may revoke it is
     /// not asked.
     pub fn standing(&self, now: Timestamp) -> Standing {
