@@ -208,7 +208,7 @@ impl Material {
         let mut remarks = Vec::new();
         if findings.designated_revocations > 0 {
             remarks.push(
-                "somebody whom its owner named as revoker revoked it; that is not acted upon: ask the owner",
+                "it holds a revocation by somebody whom its owner named; it counts if the keyring has that key: ask the owner",
             );
         }
         if findings.false_revocations > 0 {

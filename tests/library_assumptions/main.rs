@@ -7,6 +7,8 @@
 
 #[path = "../support/ssh_craft.rs"]
 mod craft;
+#[path = "../support/crafted.rs"]
+mod crafted;
 #[path = "../support/keys.rs"]
 mod keys;
 

@@ -1,8 +1,10 @@
-//! The crate `pgp`: what it leaves to the caller (reference 2.1).
+//! The crate `pgp`: what it leaves to the caller, row by row of the table in reference 2.1.
 
 use crate::PAYLOAD;
+use crate::crafted::*;
 use crate::keys::*;
 use pgp::composed::{Deserializable, DetachedSignature, SignedPublicKey};
+use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{Packet, PacketParser, SignatureType};
 use pgp::types::KeyDetails;
 
@@ -14,7 +16,210 @@ fn detached(armored: &[u8]) -> DetachedSignature {
     DetachedSignature::from_armor_single(armored).unwrap().0
 }
 
-/// Whatever the validity, the numbers fit and the crate is content.
+/// Whether the crate calls this crafted signature over [`PAYLOAD`] good.
+fn good(signature: &CraftedSignature, key: &CraftedKey) -> bool {
+    over(&signature.packet(key, &[PAYLOAD]), &simple(key, BORN))
+}
+
+fn over(packets: &[u8], certificate: &[u8]) -> bool {
+    let key = SignedPublicKey::from_bytes(certificate).unwrap();
+    let Ok(signature) = DetachedSignature::from_bytes(packets) else { return false };
+    signature.verify(&key, PAYLOAD).is_ok()
+}
+
+fn key() -> CraftedKey {
+    CraftedKey::new(1, BORN)
+}
+
+fn data() -> CraftedSignature {
+    CraftedSignature::new(0, NOW)
+}
+
+/// Row 1: any type passes, and those of no data are hashed over the first octet of it.
+#[test]
+fn row_01_the_type_is_not_looked_at() {
+    let key = key();
+    assert!(good(&data(), &key));
+    for kind in [0x02, 0x40] {
+        let signature = CraftedSignature::new(kind, NOW).packet(&key, &[&PAYLOAD[..1]]);
+        assert!(over(&signature, &simple(&key, BORN)), "{kind:#x}");
+    }
+    for kind in [0x10, 0x18, 0x1f, 0x20] {
+        assert!(!good(&CraftedSignature::new(kind, NOW), &key), "{kind:#x}: no way to hash data");
+    }
+}
+
+/// Row 2: a text signature fits both forms of line end.
+#[test]
+fn row_02_text_is_normalised() {
+    let key = key();
+    let public = SignedPublicKey::from_bytes(&simple(&key, BORN)[..]).unwrap();
+    let signature = CraftedSignature::new(1, NOW).packet(&key, &[b"a\r\nb\r\n"]);
+    let signature = DetachedSignature::from_bytes(&signature[..]).unwrap();
+    assert!(signature.verify(&public, b"a\nb\n").is_ok());
+    assert!(signature.verify(&public, b"a\r\nb\r\n").is_ok());
+}
+
+/// Row 3: version 3 is verified; 5 is not.
+#[test]
+fn row_03_version_3_counts() {
+    let key = key();
+    let fields = [&[0][..], &u32::try_from(NOW).unwrap().to_be_bytes()].concat();
+    let hash = HashAlgorithm::Sha512;
+    let digest = hash.digest(&[PAYLOAD, &fields].concat()).unwrap();
+    let Secret::Ed25519(secret) = &key.secret else { panic!("an Ed25519 key") };
+    let numbers = ed25519_dalek::Signer::sign(&**secret, &digest).to_bytes();
+    let body = [&[3, 5][..], &fields, &key.key_id(), &[ED25519, 10], &digest[..2], &numbers].concat();
+    assert!(over(&packet(2, &body), &simple(&key, BORN)));
+    let mut body = data().body(&key, &[PAYLOAD]);
+    body[0] = 5;
+    assert!(!over(&packet(2, &body), &simple(&key, BORN)));
+}
+
+/// Row 4: a time that is not there, not signed, or in the future.
+#[test]
+fn row_04_the_creation_time_is_not_looked_at() {
+    assert!(good(&data().bare(), &key()));
+    assert!(good(&data().bare().unhashed(number(2, NOW)), &key()));
+    assert!(good(&CraftedSignature::new(0, i64::from(u32::MAX)), &key()), "the year 2106");
+}
+
+/// Row 5: an expired signature.
+#[test]
+fn row_05_the_signatures_expiry_is_not_looked_at() {
+    assert!(good(&CraftedSignature::new(0, BORN).with(number(3, 1)), &key()));
+}
+
+/// Row 6: of two subpackets the first one is what the crate shows.
+#[test]
+fn row_06_the_first_of_two_subpackets_wins() {
+    let signature = data().with(number(2, NOW - DAY));
+    assert!(good(&signature, &key()));
+    let packets = signature.packet(&key(), &[PAYLOAD]);
+    let parsed = DetachedSignature::from_bytes(&packets[..]).unwrap();
+    assert_eq!(i64::from(parsed.signature.created().unwrap().as_secs()), NOW);
+}
+
+/// Rows 7 and 8: critical notations and experimental types pass; critical unknown ones do not.
+#[test]
+fn row_07_row_08_critical_subpackets() {
+    assert!(good(&data().with(notation(true)), &key()));
+    for kind in 100..=110 {
+        assert!(good(&data().with(subpacket(0x80 | kind, b"x")), &key()), "{kind}");
+    }
+    assert!(!good(&data().with(subpacket(0x80 | 90, b"x")), &key()));
+}
+
+/// Row 9: hashes that are broken. Ed25519 has a least digest size; RSA has none.
+#[test]
+fn row_09_weak_hashes() {
+    for hash in [HashAlgorithm::Md5, HashAlgorithm::Sha1, HashAlgorithm::Ripemd160, HashAlgorithm::Sha224] {
+        assert!(!good(&data().hash(hash), &key()), "{hash}: too short for Ed25519");
+    }
+    let gpg = Gpg::new();
+    let rsa = gpg.generate(BORN, "rsa2048", "sign,cert", "never");
+    for hash in ["SHA1", "RIPEMD160", "SHA224"] {
+        let signature = detached(&gpg.sign(NOW, &rsa, &["--digest-algo", hash], PAYLOAD));
+        assert!(signature.verify(&public(&gpg.export(&rsa)), PAYLOAD).is_ok(), "{hash}");
+    }
+}
+
+/// Row 12: a key that is younger than its signature.
+#[test]
+fn row_12_key_creation_is_not_looked_at() {
+    assert!(good(&CraftedSignature::new(0, BORN - DAY), &key()));
+}
+
+/// Row 15: the flags of the key that signed.
+#[test]
+fn row_15_key_flags_are_not_looked_at() {
+    let key = key();
+    let certifies = [key.primary(), user_id(), certify(&key, BORN, 1, vec![])].concat();
+    assert!(over(&data().packet(&key, &[PAYLOAD]), &certifies));
+}
+
+/// Row 16: a subkey that never agreed; only `verify_bindings` asks, and for a back signature only where
+/// the binding says that the key signs.
+#[test]
+fn row_16_bindings_are_not_asked_for() {
+    let (primary, subkey) = (key(), CraftedKey::new(2, BORN));
+    let parts: [&[u8]; 2] = [&primary.framed(), &subkey.framed()];
+    let signature = data().packet(&subkey, &[PAYLOAD]);
+    let parsed = DetachedSignature::from_bytes(&signature[..]).unwrap();
+    for (of, wanted) in [(2, false), (0x0c, true)] {
+        let binding = CraftedSignature::new(0x18, BORN).with(flags(of)).packet(&primary, &parts);
+        let certificate = [simple(&primary, BORN), subkey.subkey(), binding].concat();
+        let public = SignedPublicKey::from_bytes(&certificate[..]).unwrap();
+        assert!(parsed.verify(&public.public_subkeys[0], PAYLOAD).is_ok());
+        assert_eq!(public.verify_bindings().is_ok(), wanted, "{of:#x}");
+    }
+    let unbound = [simple(&primary, BORN), subkey.subkey()].concat();
+    assert!(SignedPublicKey::from_bytes(&unbound[..]).unwrap().public_subkeys.is_empty(), "dropped");
+}
+
+/// Rows 17 and 18: one fitting issuer in either area is enough, whatever the others say; none at all is
+/// as good, and the key is whoever the caller tries.
+#[test]
+fn row_17_row_18_issuers() {
+    let (key, other) = (key(), CraftedKey::new(2, BORN));
+    assert!(good(&data().unhashed(subpacket(16, &other.key_id())), &key), "contradictory");
+    assert!(good(&data().anonymous().unhashed(subpacket(16, &key.key_id())), &key));
+    assert!(good(&data().anonymous(), &key), "nobody is named");
+    assert!(!good(&data().anonymous().with(subpacket(16, &other.key_id())), &key), "only somebody else");
+}
+
+/// `SignedPublicKey`: parsing verifies nothing, and `verify_bindings` is neither necessary nor
+/// sufficient: content with bare and revoked keys, not content with real ones that others certified.
+#[test]
+fn a_certificate_is_parsed_and_not_verified() {
+    let (key, other) = (key(), CraftedKey::new(2, BORN));
+    let read = |packets: &[u8]| SignedPublicKey::from_bytes(packets).unwrap();
+    let mut forged = certify(&key, BORN, 3, vec![]);
+    *forged.last_mut().unwrap() ^= 1;
+    let parsed = read(&[key.primary(), user_id(), forged].concat());
+    assert_eq!(parsed.details.users.len(), 1);
+    assert!(parsed.verify_bindings().is_err());
+    assert!(read(&key.primary()).verify_bindings().is_ok(), "nothing vouches for it");
+    let revoked = [key.primary(), revoked(&key, NOW, None), user_id(), certify(&key, BORN, 3, vec![])];
+    assert!(read(&revoked.concat()).verify_bindings().is_ok(), "revoked");
+    let foreign = CraftedSignature::new(0x10, NOW).packet(&other, &[&key.framed(), &user_id_frame()]);
+    assert!(read(&[simple(&key, BORN), foreign].concat()).verify_bindings().is_err(), "certified by another");
+    let by_other = revocation(NOW, None).packet(&other, &[&key.framed()]);
+    let designated = [key.primary(), by_other, user_id(), certify(&key, BORN, 3, vec![])].concat();
+    assert!(read(&designated).verify_bindings().is_err(), "revoked by another");
+}
+
+/// What stands in a file and is not there afterwards, without an error.
+#[test]
+fn the_certificate_parser_drops_things() {
+    let key = key();
+    let read = |packets: &[u8]| SignedPublicKey::from_bytes(packets).unwrap();
+    assert_eq!(read(&[simple(&key, BORN), user_id()].concat()).details.users.len(), 1, "an unsigned user id");
+    for odd in [packet(60, b"x"), packet(14, &[9; 9]), packet(10, b"PGP")] {
+        let parsed = read(&[simple(&key, BORN), odd].concat());
+        assert!(parsed.public_subkeys.is_empty() && parsed.verify_bindings().is_ok());
+    }
+    // Whatever stands right behind the primary key is taken for a direct signature.
+    let stray = certify(&key, BORN, 3, vec![]);
+    let parsed = read(&[key.primary(), stray, user_id(), certify(&key, BORN, 3, vec![])].concat());
+    assert_eq!(parsed.details.direct_signatures.len(), 1);
+    assert_ne!(parsed.details.direct_signatures[0].typ(), Some(SignatureType::Key));
+}
+
+#[test]
+fn armor_is_read_leniently() {
+    let armor = String::from_utf8(key_armor(&simple(&key(), BORN))).unwrap();
+    let fine = |text: String| SignedPublicKey::from_armor_single(text.as_bytes()).is_ok();
+    assert!(fine(format!("junk before it\n{armor}")));
+    assert!(fine(armor.replace("\n-----END", "\n=AAAA\n-----END")), "a wrong checksum");
+    // The label decides what a detached signature is.
+    let signature = String::from_utf8(data().over(&key(), PAYLOAD)).unwrap();
+    let relabelled = signature.replace("PGP SIGNATURE", "PGP MESSAGE");
+    assert!(DetachedSignature::from_armor_single(signature.as_bytes()).is_ok());
+    assert!(DetachedSignature::from_armor_single(relabelled.as_bytes()).is_err());
+}
+
+/// Rows 5, 7, 9, 13 and 14: whatever the validity, the numbers fit and the crate is content.
 #[test]
 fn pgp_verify_is_content_with_expired_revoked_and_sha1() {
     let gpg = Gpg::new();
@@ -39,6 +244,7 @@ fn pgp_verify_is_content_with_expired_revoked_and_sha1() {
     assert!(critical.verify(&public(&gpg.export(&expired)), PAYLOAD).is_ok(), "a critical notation");
 }
 
+/// Rows 10 and 11.
 #[test]
 fn pgp_verifies_small_rsa_and_dsa() {
     let gpg = Gpg::new();

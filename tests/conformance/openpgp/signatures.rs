@@ -131,9 +131,12 @@ fn k007_k008_weak_keys_are_named() {
         assert_eq!(error, CertificateError::PrimaryKey(format!("ECDSA {curve} is not supported")));
     }
     // As a subkey of a key that can be checked.
-    let primary = gpg.generate(BORN, "ed25519", "cert", "never");
-    gpg.run(BORN, &["--quick-add-key", &primary, "brainpoolP256r1", "sign", "never"], b"");
-    let status = push(&by_gpg(&gpg, &primary, &[]), &keyring(&gpg.export(&primary)));
+    let curve = gpg.generate(BORN, "brainpoolP256r1", "sign,cert", "never");
+    let exported = dearmored(&gpg.export(&curve));
+    assert_eq!(exported[0], 0x98, "a header of two octets");
+    let subkey = packet(14, &exported[2..2 + usize::from(exported[1])]);
+    let keys = keyring(&[simple(&key(1), BORN), subkey].concat());
+    let status = push(&by_gpg(&gpg, &curve, &[]), &keys);
     assert!(
         matches!(&status, SignatureStatus::WeakAlgorithm { what, .. } if what == "ECDSA brainpoolP256r1")
     );
