@@ -4,6 +4,7 @@
 //! text after it, blanks inside it. What is tolerated is unsigned text that somebody displays, so one
 //! strict reading comes first and the verifiers decode only what passed it.
 
+use super::Finding;
 use super::object::SignatureFormat;
 use data_encoding::BASE64;
 
@@ -30,6 +31,12 @@ pub(super) const MARKERS: [&[u8]; 4] = [
     b"-----BEGIN SSH SIGNATURE-----",
     b"-----BEGIN SIGNED MESSAGE-----",
 ];
+
+/// The END line that makes a whole signature of what begins with one of [`MARKERS`]; none for a message,
+/// which is text that somebody may quote.
+pub(super) fn end_of(marker: &[u8]) -> Option<&'static [u8]> {
+    format_of(marker).map(end_marker)
+}
 
 const fn end_marker(format: SignatureFormat) -> &'static [u8] {
     match format {
@@ -83,6 +90,161 @@ pub(super) fn check(value: &[u8]) -> Result<(SignatureFormat, usize), Fault> {
         return Err(fault("sig.trailing", "there is text after the END line"));
     }
     Ok((format, end))
+}
+
+/// Which departures from the canonical form are let through. None by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Relaxed {
+    /// One OpenTimestamps block may follow (G10).
+    pub(super) timestamps: bool,
+    /// Forms that only old history has (1.1): carriage returns at line ends, the label of a message.
+    pub(super) import: bool,
+}
+
+/// A signature in canonical form, and what had to be overlooked to get there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Armor {
+    pub(super) format: SignatureFormat,
+    /// From BEGIN to END, canonical.
+    pub(super) text: Vec<u8>,
+    pub(super) findings: Vec<Finding>,
+}
+
+const MESSAGE: [&[u8]; 2] = [b"-----BEGIN PGP MESSAGE-----", b"-----END PGP MESSAGE-----"];
+const SIGNATURE: [&[u8]; 2] = [b"-----BEGIN PGP SIGNATURE-----", b"-----END PGP SIGNATURE-----"];
+const TIMESTAMP: [&[u8]; 2] =
+    [b"-----BEGIN OPENTIMESTAMPS GIT TIMESTAMP-----", b"-----END OPENTIMESTAMPS GIT TIMESTAMP-----"];
+
+/// Reads an armor: canonical, or one that becomes so by what `relaxed` overlooks. Whatever is overlooked,
+/// the rest goes through [`check`], so a relaxation adds a form and takes no check away.
+pub(super) fn read(value: &[u8], relaxed: Relaxed) -> Result<Armor, Fault> {
+    let strict = match check(value) {
+        Ok((format, end)) => {
+            let text = value[..end].to_vec();
+            return Ok(Armor { format, findings: oddities(&text, format), text });
+        }
+        Err(fault) => fault,
+    };
+    if relaxed == Relaxed::default() || value.len() > MAX_ARMOR {
+        return Err(strict);
+    }
+    let mut text = value.to_vec();
+    let mut findings = Vec::new();
+    if relaxed.import && text.contains(&b'\r') {
+        text = without_line_end_cr(&text);
+        let odd = "the lines of the signature end with a carriage return";
+        findings.push(Finding::new("import.cr_line_ends", odd));
+    }
+    if relaxed.timestamps
+        && let Some(end) = before_timestamp(&text)
+    {
+        text.truncate(end);
+        let odd = "an OpenTimestamps block, which nobody verifies, follows the signature";
+        findings.push(Finding::new("sig.trailing_timestamps", odd));
+    }
+    if relaxed.import
+        && let Some(relabelled) = relabelled(&text)
+    {
+        text = relabelled;
+        let odd = "the signature has the label of a PGP message";
+        findings.push(Finding::new("import.message_label", odd));
+    }
+    if findings.is_empty() {
+        return Err(strict);
+    }
+    let (format, end) = check(&text)?;
+    text.truncate(end);
+    findings.extend(oddities(&text, format));
+    Ok(Armor { format, text, findings })
+}
+
+/// What anybody can change about a canonical armor, behind the signer's back and without harm (G048, G052).
+fn oddities(text: &[u8], format: SignatureFormat) -> Vec<Finding> {
+    match format {
+        SignatureFormat::Ssh if wrapped_oddly(text) => {
+            vec![Finding::new("sig.wrapping", "the signature is not wrapped as ssh-keygen wraps")]
+        }
+        SignatureFormat::OpenPgp if wrong_checksum(text) => {
+            vec![Finding::new("sig.checksum", "the checksum of the signature's armor is wrong")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// ssh-keygen writes lines of 70 characters, and a last one that is not longer.
+fn wrapped_oddly(text: &[u8]) -> bool {
+    let mut lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+    lines.retain(|line| !line.is_empty() && !line.starts_with(b"-----"));
+    let Some((last, full)) = lines.split_last() else { return false };
+    last.len() > 70 || full.iter().any(|line| line.len() != 70)
+}
+
+/// The CRC-24 of RFC 9580 section 6.1, where there is one.
+fn wrong_checksum(text: &[u8]) -> bool {
+    let mut lines = text.split(|byte| *byte == b'\n');
+    let Some(line) = lines.find(|line| line.len() == 5 && line[0] == b'=') else { return false };
+    let Ok(bytes) = decode(text, SignatureFormat::OpenPgp) else { return false };
+    let mut crc = 0x00b7_04ce_u32;
+    for byte in bytes {
+        crc ^= u32::from(byte) << 16;
+        for _ in 0..8 {
+            crc <<= 1;
+            if crc & 0x0100_0000 != 0 {
+                crc ^= 0x0186_4cfb;
+            }
+        }
+    }
+    BASE64.encode(&crc.to_be_bytes()[1..]).as_bytes() != &line[1..]
+}
+
+/// Takes one carriage return off the end of each line.
+fn without_line_end_cr(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        match line {
+            [start @ .., b'\r', b'\n'] => {
+                out.extend_from_slice(start);
+                out.push(b'\n');
+            }
+            // The last line of an object may have no line feed.
+            [start @ .., b'\r'] => out.extend_from_slice(start),
+            line => out.extend_from_slice(line),
+        }
+    }
+    out
+}
+
+/// Where the signature ends, if exactly one whole OpenTimestamps block and nothing else follows it.
+fn before_timestamp(text: &[u8]) -> Option<usize> {
+    let mut lines = Lines { rest: text, at: 0 };
+    let end = loop {
+        let at = lines.at;
+        if lines.next()? == TIMESTAMP[0] {
+            break at;
+        }
+    };
+    // Its armor has no headers of its own, but the empty line behind them.
+    if !lines.next()?.is_empty() {
+        return None;
+    }
+    let mut body = Body { in_headers: false, ..Body::new(SignatureFormat::Ssh) };
+    loop {
+        let line = lines.next()?;
+        if line == TIMESTAMP[1] {
+            break;
+        }
+        body.line(line).ok()?;
+    }
+    body.finish().ok()?;
+    lines.rest.iter().all(|byte| *byte == b'\n').then_some(end)
+}
+
+/// The same armor with the label of a signature, if BEGIN and END have that of a message. What is inside
+/// has to be one signature packet still: a message is refused by the verifier.
+fn relabelled(text: &[u8]) -> Option<Vec<u8>> {
+    let rest = text.strip_prefix(MESSAGE[0])?.strip_prefix(b"\n")?;
+    let end = rest.windows(MESSAGE[1].len()).position(|window| window == MESSAGE[1])?;
+    Some([SIGNATURE[0], b"\n", &rest[..end], SIGNATURE[1], &rest[end + MESSAGE[1].len()..]].concat())
 }
 
 fn begin_fault(first: &[u8]) -> Fault {
@@ -239,6 +401,63 @@ mod tests {
         let without_line_feed = &SSH[..SSH.len() - 1];
         assert_eq!(check(without_line_feed), Ok((SignatureFormat::Ssh, SSH.len() - 1)));
         assert_eq!(check(&[SSH, b"\n\n"].concat()), Ok((SignatureFormat::Ssh, SSH.len())));
+    }
+
+    #[test]
+    fn relaxations_add_a_form_and_take_no_check_away() {
+        let import = Relaxed { import: true, ..Relaxed::default() };
+        let timestamps = Relaxed { timestamps: true, ..Relaxed::default() };
+        let ots = "-----BEGIN OPENTIMESTAMPS GIT TIMESTAMP-----\n\nAAAA\n-----END OPENTIMESTAMPS GIT TIMESTAMP-----\n";
+        let with = |tail: &str| [PGP, tail.as_bytes()].concat();
+        let crlf =
+            |value: &[u8]| String::from_utf8(value.to_vec()).unwrap().replace('\n', "\r\n").into_bytes();
+        let message = String::from_utf8(PGP.to_vec()).unwrap().replace("SIGNATURE", "MESSAGE").into_bytes();
+        for (value, relaxed, wanted) in [
+            (with(ots), timestamps, "ok"),
+            (with(&format!("{ots}\n\n")), timestamps, "ok"),
+            (with(ots), import, "sig.trailing"),
+            (with(&format!("{ots}{ots}")), timestamps, "sig.trailing"),
+            (with(&format!("{ots}x\n")), timestamps, "sig.trailing"),
+            (with(&format!("x\n{ots}")), timestamps, "sig.trailing"),
+            (with(&ots.replace("AAAA", "A?AA")), timestamps, "sig.trailing"),
+            (with(&ots.replace("AAAA\n", "")), timestamps, "sig.trailing"),
+            (with(&ots.replace("\n\n", "\n")), timestamps, "sig.trailing"),
+            (with(&ots.replace("\n\n", "\nx: y\n\n")), timestamps, "sig.trailing"),
+            (
+                with(&ots.replace("-----END OPENTIMESTAMPS GIT TIMESTAMP-----\n", "")),
+                timestamps,
+                "sig.trailing",
+            ),
+            (with(&ots.replace("GIT ", "")), timestamps, "sig.trailing"),
+            ([ots.as_bytes(), PGP].concat(), timestamps, "sig.label"),
+            (replaced(PGP, "iQEz\n", &format!("iQEz\n{ots}")), timestamps, "sig.multiple_blocks"),
+            (ots.as_bytes().to_vec(), timestamps, "sig.empty"),
+            (crlf(PGP), timestamps, "sig.cr"),
+            (crlf(PGP), import, "ok"),
+            (crlf(SSH), import, "ok"),
+            (crlf(&crlf(PGP)), import, "sig.cr"),
+            (replaced(PGP, "iQEz", "iQ\rEz"), import, "sig.cr"),
+            (replaced(&crlf(PGP), "iQEz", "iQ\rEz"), import, "sig.cr"),
+            ([&crlf(PGP)[..], b"x\r\n"].concat(), import, "sig.trailing"),
+            (message.clone(), import, "ok"),
+            (message.clone(), timestamps, "sig.label"),
+            ([&message[..], b"x\n"].concat(), import, "sig.trailing"),
+            ([&message[..], PGP].concat(), import, "sig.trailing"),
+            (replaced(&message, "END PGP MESSAGE", "END PGP SIGNATURE"), import, "sig.label"),
+            (replaced(SSH, "BEGIN SSH SIGNATURE", "BEGIN PGP MESSAGE"), import, "sig.label"),
+            ([SSH, b"x"].concat(), import, "sig.trailing"),
+        ] {
+            let found = read(&value, relaxed).map_or_else(|fault| fault.code, |_| "ok");
+            assert_eq!(found, wanted, "{}", String::from_utf8_lossy(&value));
+            let strict = read(&value, Relaxed::default());
+            assert_eq!(strict.map_err(|fault| fault.code).err().unwrap_or("ok"), code(&value));
+        }
+        let both = Relaxed { import: true, timestamps: true };
+        let armor = read(&crlf(&[&message[..], ots.as_bytes()].concat()), both).unwrap();
+        assert_eq!(armor.text, PGP);
+        assert_eq!(armor.findings.len(), 4, "{:?}", armor.findings);
+        let long = with(&ots.replace("AAAA\n", &"AAAA\n".repeat(4_000)));
+        assert_eq!(read(&long, timestamps).unwrap_err().code, "sig.too_large");
     }
 
     #[test]

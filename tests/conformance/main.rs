@@ -6,8 +6,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
+#[path = "../support/crafted.rs"]
+mod crafted;
 #[path = "../support/keys.rs"]
-#[allow(dead_code, unreachable_pub)]
 mod keys;
 #[path = "../support/mod.rs"]
 mod support;
@@ -17,7 +18,9 @@ mod commits;
 mod configuration;
 mod fido;
 mod grammar;
+mod malleability;
 mod mergetag;
+mod objects;
 mod openpgp;
 mod refs;
 mod ssh;

@@ -3,6 +3,8 @@
 #[path = "../support/ssh_craft.rs"]
 pub(crate) mod craft;
 
+mod keyring;
+
 use crate::keys::*;
 use countersign::domain::{ObjectFormat, Timestamp};
 use countersign::signature::ssh::allowed_signers::{self, Fault, Line};

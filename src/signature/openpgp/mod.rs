@@ -6,8 +6,12 @@
 
 mod blocks;
 mod certificate;
+mod filing;
+mod findings;
 mod key;
+mod loader;
 mod packet;
+mod revokers;
 mod signature;
 mod validity;
 mod verify;
@@ -15,7 +19,7 @@ mod verify;
 pub use certificate::{Certificate, CertificateError, Findings};
 pub use key::{KeyAlgorithm, MIN_RSA_BITS};
 pub use validity::Standing;
-pub use verify::{MAX_CANDIDATES, verify};
+pub use verify::{MAX_CANDIDATES, claimed_time, verify};
 
 #[cfg(test)]
 mod tests;
