@@ -5,14 +5,13 @@ use super::fault::Fault;
 use super::gate::{Gate, Snapshot};
 use crate::audit::{self, Decision, ObjectEntry, Outcome, Peer, Record, RefEntry, ViolationEntry};
 use crate::domain::{
-    ObjectId, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp,
-    text,
+    ObjectId, PushContext, Pusher, RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp, text,
 };
 use crate::facts;
 use crate::hook::wire::Request;
 use crate::policy::facts::{CommitFacts, RefFacts, SignatureFacts};
 use crate::policy::{self, Coverage, Enforcement, RefVerdict, Subject, Violation};
-use crate::signature::{Fido, SignatureStatus};
+use crate::signature::SignatureStatus;
 use crate::store::{CountedSignature, DecidedUpdate, Grant, Scope};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -160,7 +159,7 @@ pub(super) fn counted(decided: &Decided) -> Vec<CountedSignature> {
         return Vec::new();
     }
     let all = facts::fido_signatures(&decided.facts.refs, &decided.facts.commits).into_iter();
-    let one = |(reference, object, key, fido): (RefName, ObjectId, String, Fido)| CountedSignature {
+    let one = |(reference, object, key, fido): facts::FidoSignature| CountedSignature {
         reference,
         object,
         key,
@@ -225,7 +224,7 @@ fn violation(violation: &Violation) -> ViolationEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ObjectKind, UpdateKind};
+    use crate::domain::{ObjectKind, RefName, UpdateKind};
     use crate::policy::{Pattern, Refs, Ruleset, Rulesets, Uncovered, rules};
     use std::collections::HashSet;
 
