@@ -6,7 +6,7 @@ use countersign::cli::common::Format;
 use countersign::cli::{config_check, init};
 use countersign::config::{self, Config, ConfigError, ServerKind};
 use countersign::domain::RefName;
-use countersign::keyring::Keyring;
+use countersign::keyring::{Keyring, Reason, Revocation};
 use countersign::policy::{Enforcement, Limits, Uncovered};
 use countersign::signature::Rules;
 use std::fs;
@@ -855,4 +855,44 @@ fn nothing_from_a_file_reaches_the_terminal_raw() {
     assert!(!shown.contains(['\u{1b}', '\u{202e}', '\u{9b}', '\u{7}']), "{shown:?}");
     let raw = place.errors(&format!("{GOOD}# \u{1b}[31m\n\"\u{202e}\" = 1\n"));
     assert!(!raw.contains(['\u{1b}', '\u{202e}']), "{raw:?}");
+}
+
+#[test]
+fn the_keyring_has_other_sources() {
+    let place = Place::new();
+    let more = "path = \"keyring\"\n[[keyring.allowed-signers]]\npath = \"signers\"\ngroups = [\"a\", \"b\"]\n\
+                timezone = \"Europe/Berlin\"\n[[keyring.allowed-signers]]\npath = \"/abs\"\n\
+                [[keyring.revocation]]\npath = \"gone\"\n[[keyring.revocation]]\npath = \"old\"\n\
+                reason = \"retired\"\nat = 2026-01-01T00:00:00Z\nallow-empty = true\n";
+    let keyring = place.ok(&with("path = \"keyring\"", more)).keyring;
+    let dir = place.dir.path();
+    let [first, second] = &keyring.allowed_signers[..] else { panic!("there are two") };
+    assert_eq!((first.path.clone(), first.groups.len()), (dir.join("signers"), 2));
+    assert_eq!(first.zone.as_ref().unwrap().iana_name(), Some("Europe/Berlin"));
+    assert_eq!((second.path.to_str(), second.zone.is_none()), (Some("/abs"), true));
+    let [first, second] = &keyring.revocations[..] else { panic!("there are two") };
+    let always = Revocation { at: None, effective_from: None, reason: Reason::Compromised };
+    assert_eq!((&first.path, &first.revocation, first.allow_empty), (&dir.join("gone"), &always, false));
+    assert!(
+        second.allow_empty && second.revocation.reason == Reason::Retired && second.revocation.at.is_some()
+    );
+
+    for (more, wanted) in [
+        ("[[keyring.allowed-signers]]\ngroups = []", "`path` is missing in [[keyring.allowed-signers]]"),
+        ("[[keyring.allowed-signers]]\npath = \"x\"\ntimezone = \"Mars/Base\"", "is no time zone"),
+        ("[[keyring.allowed-signers]]\npath = \"x\"\ntimezone = \"\"", "is no time zone"),
+        ("[[keyring.allowed-signers]]\npath = \"x\"\ngroups = [\"A\"]", "cannot name a group"),
+        ("[[keyring.allowed-signers]]\npath = \"x\"\ngroup = [\"a\"]", "did you mean `groups`?"),
+        ("allowed-signers = \"x\"", "write `[[keyring.allowed-signers]]` above it"),
+        ("[[keyring.revocation]]\nreason = \"retired\"", "`path` is missing in [[keyring.revocation]]"),
+        ("[[keyring.revocation]]\npath = \"x\"\nreason = \"bad\"", "`reason` cannot be \"bad\""),
+        (
+            "[[keyring.revocation]]\npath = \"x\"\nreason = \"retired\"\neffective-from = 2026-01-01T00:00:00Z",
+            "goes with \"compromised\" only",
+        ),
+    ] {
+        let text = with("path = \"keyring\"", &format!("path = \"keyring\"\n{more}"));
+        let seen = place.errors(&text);
+        assert!(seen.contains(wanted) && seen.matches("error:").count() == 1, "{wanted}\n{seen}");
+    }
 }

@@ -4,6 +4,8 @@
 
 #[path = "support/ssh_craft.rs"]
 mod craft;
+#[path = "keyring/import.rs"]
+mod import;
 #[path = "keyring/sources.rs"]
 mod sources;
 

@@ -10,7 +10,9 @@ use countersign::audit::{
 use countersign::domain::{
     ObjectId, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp,
 };
-use countersign::store::{DecidedUpdate, Filter, Grant, Mode, Observed, Options, Scope, Store, StoreError};
+use countersign::store::{
+    CountedSignature, DecidedUpdate, Filter, Grant, Mode, Observed, Options, Scope, Store, StoreError,
+};
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -1216,4 +1218,62 @@ fn receipts_and_decisions_about_taint_are_of_what_was_let_in() {
     assert!(last.json.len() <= 64 << 10 && last.json.contains("\"commits_total\":2900"));
     assert!(many.iter().all(|id| receipts.taint_accepted(id).unwrap().is_some()));
     assert!(store.verify_log(None).unwrap().broken.is_none());
+}
+
+// ---- FIDO counters
+
+fn counted(name: &str, object: u64, counter: u32) -> CountedSignature {
+    let (key, application) = ("SHA256:k".to_owned(), "ssh:".to_owned());
+    CountedSignature { reference: reference(name), object: id(object), key, application, counter }
+}
+
+#[test]
+fn s6_counters_are_on_record_once_their_push_is_applied() {
+    let dir = state();
+    let store = open(dir.path());
+    let highest =
+        |store: &Store| store.frontier(&repository()).unwrap().fido_counter("SHA256:k", "ssh:").unwrap();
+    let known = |n| store.frontier(&repository()).unwrap().fido_known("SHA256:k", "ssh:", &id(n)).unwrap();
+    let push = |n: u64, names: &[&str], all: Vec<CountedSignature>| {
+        let updates: Vec<_> = names.iter().map(|name| update(name, n)).collect();
+        store.record_counted_decision(record(n, Outcome::Accept, &updates), updates, Vec::new(), all)
+    };
+    let applied = |n: u64, name: &str| {
+        store.mark_applied(&repository(), &[(request(n), reference(name))], How::PostReceive).unwrap()
+    };
+    push(1, &["main", "other"], vec![counted("main", 1, 41), counted("other", 2, 57)]).unwrap();
+    assert_eq!((highest(&store), known(1)), (None, false), "decided is not applied (N10)");
+    applied(1, "main");
+    assert_eq!((highest(&store), known(1), known(2)), (Some(41), true, false), "only what was applied");
+    push(2, &["main"], vec![counted("main", 3, 7)]).unwrap();
+    applied(2, "main");
+    assert_eq!(highest(&store), Some(41), "a lower one does not lower the record");
+    // A later push of the same ref takes the place of the one that was never applied.
+    push(3, &["other"], vec![counted("other", 4, u32::MAX)]).unwrap();
+    applied(3, "other");
+    assert_eq!((highest(&store), known(2)), (Some(u32::MAX), false));
+    let other =
+        |key, application| store.frontier(&repository()).unwrap().fido_counter(key, application).unwrap();
+    assert_eq!((other("SHA256:x", "ssh:"), other("SHA256:k", "ssh:git")), (None, None));
+    assert!(push(4, &["main"], vec![counted("stray", 5, 1)]).is_err(), "a counter has an update");
+    let refused = record(5, Outcome::Refuse, &[]);
+    let counters = vec![counted("main", 5, 1)];
+    assert!(store.record_counted_decision(refused, vec![update("main", 5)], Vec::new(), counters).is_err());
+    drop(store);
+    assert_eq!(highest(&open(dir.path())), Some(u32::MAX), "durable");
+}
+
+#[test]
+fn a_database_of_the_first_version_is_migrated() {
+    let dir = state();
+    simple(&open(dir.path()), 1).unwrap();
+    behind(dir.path())
+        .execute_batch(
+            "drop table fido_signatures; drop table pending_fido_signatures; pragma user_version = 1",
+        )
+        .unwrap();
+    assert!(Store::open(dir.path(), Mode::ReadOnly).is_err(), "a reader changes nothing");
+    let store = open(dir.path());
+    assert_eq!(store.frontier(&repository()).unwrap().fido_counter("k", "ssh:").unwrap(), None);
+    assert_eq!(store.pending(&repository()).unwrap().len(), 1, "what was there is there");
 }

@@ -3,8 +3,14 @@
 use super::common::{CliError, Format, write_table};
 use crate::config;
 use crate::domain::{PrincipalKind, Timestamp, text};
-use crate::keyring::{self, AddRequest, Authority, Key, Keyring, LoadedKeyring, Material, Sources, Standing};
+use crate::keyring::{
+    self, AddRequest, AllowedSigners, Authority, ImportRequest, ImportedFile, Key, Keyring,
+};
+use crate::keyring::{LoadedKeyring, Material, Sources, Standing};
+use crate::signature::ssh;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -33,7 +39,19 @@ The key is an OpenSSH public key, or an OpenPGP certificate, armored or binary. 
 changes nothing; adding a newer copy of an OpenPGP certificate updates it. A running daemon takes the
 change over when it reloads.")]
     Add(AddArgs),
-    /// List every key: whose it is and what it is worth.
+    /// Write what a file of another program says into the keyring.
+    #[command(after_help = "\
+Examples:
+  countersign keyring import --allowed-signers ~/.config/git/allowed_signers --dry-run
+  countersign keyring import --allowed-signers allowed_signers --group sre --timezone UTC
+  countersign keyring import --allowed-signers allowed_signers --name 'a.smith@example.org=alice'
+
+Each line becomes a `[[key]]` of the principal that it names, who is created if need be and called after
+the part of the address before the `@`; lines with `cert-authority` become `[[authority]]` tables. What
+is there already is left alone. One fault refuses the whole file. To go on using the file as it is, name
+it in the configuration instead: `[[keyring.allowed-signers]]`.")]
+    Import(ImportArgs),
+    /// List every key and authority: whose it is and what it is worth.
     #[command(after_help = "\
 Examples:
   countersign keyring list
@@ -63,6 +81,31 @@ pub struct AddArgs {
     /// The file with the public key; `-` reads it from standard input.
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
+}
+
+/// What to import, and how.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ImportArgs {
+    /// The file; `-` reads it from standard input.
+    pub file: PathBuf,
+    /// It is in OpenSSH's `allowed_signers` format.
+    #[arg(long, required = true)]
+    pub allowed_signers: bool,
+    /// Show what would be written, and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// A group that new principals join, and that holders of certificates get; may be repeated.
+    #[arg(long = "group", value_name = "GROUP")]
+    pub groups: Vec<String>,
+    /// The zone of times that name none: `UTC`, or a name such as `Europe/Berlin`.
+    #[arg(long, value_name = "ZONE")]
+    pub timezone: Option<String>,
+    /// How somebody is to be called; may be repeated.
+    #[arg(long = "name", value_name = "PRINCIPAL=NAME")]
+    pub names: Vec<String>,
+    /// The principal in whose file authorities are written.
+    #[arg(long, value_name = "NAME", default_value = "ssh-authorities")]
+    pub authorities: String,
 }
 
 /// Whom to show.
@@ -114,6 +157,7 @@ pub fn run(
     };
     match &args.command {
         KeyringCommand::Add(add) => run_add(add, &sources, now, format, out, err),
+        KeyringCommand::Import(import) => run_import(import, &sources, format, out),
         KeyringCommand::List => {
             let keyring = load(&sources, err)?;
             let keys: Vec<&Key> = keyring.keys().iter().collect();
@@ -202,7 +246,10 @@ fn run_add(
 
 /// Reads at most one byte more than a key may have; the rest would be refused anyway.
 fn read_key(path: &Path) -> Result<Vec<u8>, CliError> {
-    let limit = Material::MAX_LEN as u64 + 1;
+    read_input(path, Material::MAX_LEN as u64 + 1)
+}
+
+fn read_input(path: &Path, limit: u64) -> Result<Vec<u8>, CliError> {
     let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
         io::stdin().lock().take(limit).read_to_end(&mut bytes)
@@ -216,6 +263,86 @@ fn read_key(path: &Path) -> Result<Vec<u8>, CliError> {
             Err(CliError::usage(format!("cannot read `{shown}`: {error}")))
         }
     }
+}
+
+fn run_import(
+    args: &ImportArgs,
+    sources: &Sources,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<u8, CliError> {
+    let zone = match args.timezone.as_deref() {
+        None => None,
+        Some("UTC") => Some(TimeZone::UTC),
+        Some(name) => Some(TimeZone::get(name).map_err(|_| {
+            let shown = text::escape_short(name.as_bytes(), 60);
+            CliError::usage(format!("`{shown}` is no time zone that is known here"))
+        })?),
+    };
+    let mut names = BTreeMap::new();
+    for pair in &args.names {
+        let shown = text::escape_short(pair.as_bytes(), 60);
+        let help = || CliError::usage(format!("`{shown}`: write --name 'a.smith@example.org=alice'"));
+        let (principal, name) = pair.rsplit_once('=').ok_or_else(help)?;
+        names.insert(principal.to_owned(), name.to_owned());
+    }
+    let limit = ssh::allowed_signers::MAX_FILE as u64 + 1;
+    let request = ImportRequest {
+        file: AllowedSigners { path: args.file.clone(), groups: args.groups.clone(), zone },
+        bytes: read_input(&args.file, limit)?,
+        names,
+        authorities: args.authorities.clone(),
+        dry_run: args.dry_run,
+    };
+    let done = keyring::import(sources, &request).map_err(CliError::usage)?;
+    let shown = |path: &Path| text::escape(path.as_os_str().as_encoded_bytes());
+    match format {
+        Format::Json => {
+            let file = |file: &ImportedFile| {
+                json!({
+                    "principal": file.name,
+                    "file": file.path.to_string_lossy(),
+                    "created": file.created,
+                    "added": file.added,
+                    "text": file.text,
+                })
+            };
+            let document = json!({
+                "written": !args.dry_run && !done.files.is_empty(),
+                "files": done.files.iter().map(file).collect::<Vec<_>>(),
+                "unchanged": done.unchanged,
+                "skipped_lines": done.skipped,
+            });
+            print_json(&document, out)?;
+        }
+        Format::Text => {
+            for file in &done.files {
+                let verb = match (args.dry_run, file.created) {
+                    (true, true) => "would create",
+                    (true, false) => "would change",
+                    (false, true) => "created",
+                    (false, false) => "changed",
+                };
+                let path = shown(&file.path);
+                writeln!(
+                    out,
+                    "{verb} {path}: {} more",
+                    if file.added == 1 { "1 key".to_owned() } else { format!("{} keys", file.added) }
+                )?;
+                if args.dry_run {
+                    writeln!(out, "{}", file.text)?;
+                }
+            }
+            if !done.skipped.is_empty() {
+                let lines: Vec<String> = done.skipped.iter().map(ToString::to_string).collect();
+                writeln!(out, "left out, because they are not for git: lines {}", lines.join(", "))?;
+            }
+            if done.files.is_empty() {
+                writeln!(out, "nothing to do: {} lines are in the keyring already", done.unchanged)?;
+            }
+        }
+    }
+    Ok(0)
 }
 
 fn run_show(

@@ -15,12 +15,12 @@ fn counted(status: &SignatureStatus) -> Option<(&VerifiedSignature, &Fido)> {
     }
 }
 
+/// Which ref brings a signature, on which object, by which key, and what the authenticator said.
+pub type FidoSignature = (RefName, ObjectId, String, Fido);
+
 /// The FIDO signatures that count among the objects of a push, each once, with a ref that brings it and
 /// the fingerprint of the key that signed.
-pub fn fido_signatures(
-    refs: &[RefFacts],
-    commits: &HashMap<ObjectId, CommitFacts>,
-) -> Vec<(RefName, ObjectId, String, Fido)> {
+pub fn fido_signatures(refs: &[RefFacts], commits: &HashMap<ObjectId, CommitFacts>) -> Vec<FidoSignature> {
     let mut seen = HashSet::new();
     let mut out = Vec::new();
     for reference in refs {

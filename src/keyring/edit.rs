@@ -1,6 +1,6 @@
 //! Changing a keyring on disk, so that no reader ever sees half a change.
 
-use super::document::{Place, nearest};
+use super::document::{Diagnostic, Place, nearest};
 use super::principal_file;
 use super::{FidoDemands, Key, Keyring, KeyringError, Material, MaterialError, Sources, Standing, Windows};
 use crate::domain::{Principal, PrincipalKind, Timestamp, text};
@@ -86,6 +86,9 @@ pub enum EditError {
     /// The keyring would not load any more.
     #[error("the keyring would not load with this change, so nothing is written\n{0}")]
     Result(#[source] KeyringError),
+    /// A file to import has faults, never none of them.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))]
+    Import(Vec<Diagnostic>),
     /// Another edit is in progress.
     #[error("another edit of this keyring is in progress")]
     Locked,
@@ -314,7 +317,7 @@ fn multi_line(text: &str) -> Item {
 
 /// Replaces a file in one step: a crash leaves the old one or the new one, and at worst a leftover
 /// whose name starts with a dot, which readers ignore.
-fn replace(dir: &Path, path: &Path, text: &str) -> Result<(), EditError> {
+pub(super) fn replace(dir: &Path, path: &Path, text: &str) -> Result<(), EditError> {
     let mut random = [0_u8; 8];
     getrandom::fill(&mut random)
         .map_err(|error| io_error("name a temporary file for", path)(io::Error::other(error.to_string())))?;
@@ -350,7 +353,7 @@ fn give_to_owner_of(dir: &Path, file: &File) -> io::Result<()> {
 }
 
 /// Holds the exclusive lock while it lives.
-fn lock(dir: &Path) -> Result<File, EditError> {
+pub(super) fn lock(dir: &Path) -> Result<File, EditError> {
     let path = dir.join(".lock");
     let flags = i32::try_from(OFlags::NOFOLLOW.bits()).expect("the flag is a low bit");
     let mut options = OpenOptions::new();

@@ -7,14 +7,14 @@ use crate::audit::{
     self, Decision, FindingEntry, ObjectEntry, Outcome, Peer, Record, RefEntry, ViolationEntry,
 };
 use crate::domain::{
-    ObjectId, ObjectKind, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId,
-    Timestamp, text,
+    ObjectId, ObjectKind, PushContext, Pusher, RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp,
+    text,
 };
 use crate::facts;
 use crate::hook::wire::Request;
 use crate::policy::facts::{CommitFacts, RefFacts, SignatureFacts};
 use crate::policy::{self, Coverage, Enforcement, RefVerdict, Subject, Violation};
-use crate::signature::{Fido, Finding, SignatureStatus};
+use crate::signature::{Finding, SignatureStatus};
 use crate::store::{CountedSignature, DecidedUpdate, Grant, Scope};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -165,7 +165,7 @@ pub(super) fn counted(decided: &Decided) -> Vec<CountedSignature> {
         return Vec::new();
     }
     let all = facts::fido_signatures(&decided.facts.refs, &decided.facts.commits).into_iter();
-    let one = |(reference, object, key, fido): (RefName, ObjectId, String, Fido)| CountedSignature {
+    let one = |(reference, object, key, fido): facts::FidoSignature| CountedSignature {
         reference,
         object,
         key,

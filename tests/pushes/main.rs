@@ -5,10 +5,13 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+#[path = "../support/ssh_craft.rs"]
+mod craft;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod fail_closed;
+mod fido;
 mod history;
 mod install;
 mod laundering;
