@@ -138,6 +138,9 @@ impl Gate {
         if let Some(why) = gate.store.rolled_back() {
             tracing::error!(%why, "the record is older than its own mark: every push is undecided until `countersign adopt`");
         }
+        if let Ok(Some(why)) = gate.store.clock_behind() {
+            tracing::error!(%why, "every push is undecided until the clock is right, or `countersign adopt`");
+        }
         Ok(gate)
     }
 

@@ -145,6 +145,20 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// The verdict on a commit that nobody reads for its size.
+    fn too_large(&self, id: ObjectId, size: usize) -> Judged {
+        Judged {
+            commit: id,
+            status: "too-large",
+            anchor: Anchor::Unanchored,
+            signer: None,
+            key: None,
+            time: None,
+            findings: Vec::new(),
+            why: Some(format!("the commit has {size} bytes, more than {}", self.object_bytes)),
+        }
+    }
+
     /// Judges the bytes of a commit, after proving that they are what the id names.
     pub(super) fn judge(
         &self,
@@ -153,20 +167,11 @@ impl<'a> Judge<'a> {
         receipts: Option<&Receipts>,
     ) -> Result<Judged, HistoryFault> {
         git::verify_commit_id(&id, raw)?;
-        let mut judged = Judged {
-            commit: id,
-            status: "too-large",
-            anchor: Anchor::Unanchored,
-            signer: None,
-            key: None,
-            time: None,
-            findings: Vec::new(),
-            why: None,
-        };
+        let mut judged = self.too_large(id, raw.len());
         if raw.len() > self.object_bytes {
-            judged.why = Some(format!("the commit has {} bytes, more than {}", raw.len(), self.object_bytes));
             return Ok(judged);
         }
+        judged.why = None;
         let received = receipts.map(|receipts| receipts.received(&id)).transpose()?.flatten();
         let (anchor, rules) = match received {
             Some(_) => (Anchor::Recorded, self.strict),
@@ -235,7 +240,14 @@ impl Record {
     }
 }
 
-type Batch = Vec<(ObjectId, Vec<u8>)>;
+/// A commit that was read. One that is too large is proved and forgotten at once, so that a batch has a
+/// bound; its size is left.
+enum Read {
+    Whole(ObjectId, Vec<u8>),
+    TooLarge(ObjectId, usize),
+}
+
+type Batch = Vec<Read>;
 type Verdicts = Result<Vec<Judged>, HistoryFault>;
 /// A batch, and where its verdicts go.
 type Job = (Batch, SyncSender<Verdicts>);
@@ -269,7 +281,8 @@ pub fn history(
     let (order, verdicts) = mpsc::sync_channel::<Receiver<Verdicts>>(workers * IN_FLIGHT);
     let queue = Mutex::new(queue);
     std::thread::scope(|threads| {
-        let walker = threads.spawn(move || walk(&repository, commit, &jobs, &order));
+        let limit = judge.object_bytes;
+        let walker = threads.spawn(move || walk(&repository, commit, limit, &jobs, &order));
         let crew: Vec<_> = (0..workers)
             .map(|_| {
                 let (judge, queue, record) = (&judge, &queue, record.as_ref().ok());
@@ -308,7 +321,13 @@ fn work(judge: &Judge<'_>, record: Option<&Record>, queue: &Mutex<Receiver<Job>>
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((batch, answer)) = next else { return };
         let verdicts = match &receipts {
-            Ok(receipts) => batch.iter().map(|(id, raw)| judge.judge(*id, raw, receipts.as_ref())).collect(),
+            Ok(receipts) => {
+                let one = |read: &Read| match read {
+                    Read::Whole(id, raw) => judge.judge(*id, raw, receipts.as_ref()),
+                    Read::TooLarge(id, size) => Ok(judge.too_large(*id, *size)),
+                };
+                batch.iter().map(one).collect()
+            }
             Err(error) => Err(HistoryFault::Store(error.clone())),
         };
         // Nobody waits for it once something failed before.
@@ -320,6 +339,7 @@ fn work(judge: &Judge<'_>, record: Option<&Record>, queue: &Mutex<Receiver<Job>>
 fn walk(
     repository: &Repository,
     tip: ObjectId,
+    limit: usize,
     jobs: &SyncSender<Job>,
     order: &SyncSender<Receiver<Verdicts>>,
 ) -> Result<(), HistoryFault> {
@@ -347,8 +367,13 @@ fn walk(
                 waiting.push_back((parent, Some(id)));
             }
         }
-        bytes += raw.len();
-        batch.push((id, raw));
+        if raw.len() > limit {
+            git::verify_commit_id(&id, &raw)?;
+            batch.push(Read::TooLarge(id, raw.len()));
+        } else {
+            bytes += raw.len();
+            batch.push(Read::Whole(id, raw));
+        }
         if batch.len() >= BATCH || bytes >= BATCH_BYTES {
             bytes = 0;
             if !pass_on(std::mem::take(&mut batch)) {

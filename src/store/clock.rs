@@ -74,3 +74,33 @@ impl Store {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_of_before_the_clock_was_kept_takes_it_from_its_log() {
+        let older = |records: &[i64]| {
+            let connection = Connection::open_in_memory().unwrap();
+            connection.execute_batch(q::MIGRATIONS[0]).unwrap();
+            for (seq, at) in records.iter().enumerate() {
+                let values = rusqlite::params![seq as i64 + 1, [0_u8; 32], "{}", at, "start"];
+                let insert =
+                    "insert into audit_log (seq, hash, record, at_ms, kind) values (?1, ?2, ?3, ?4, ?5)";
+                connection.execute(insert, values).unwrap();
+            }
+            connection.execute_batch(q::MIGRATIONS[1]).unwrap();
+            connection
+        };
+        assert_eq!(latest(&older(&[])).unwrap(), None);
+        let past = older(&[5_000, 9_000, 7_000]);
+        assert_eq!(latest(&past).unwrap(), Some(9_000));
+        assert_eq!(behind(&past, &Options::default()).unwrap(), None);
+        let ahead = older(&[Timestamp::now().as_millisecond() + 301_000, 1]);
+        assert!(behind(&ahead, &Options::default()).unwrap().is_some());
+        let damaged = older(&[]);
+        damaged.execute(q::PUT_META, [CLOCK, "soon"]).unwrap();
+        assert!(matches!(behind(&damaged, &Options::default()), Err(StoreError::Damaged(_))));
+    }
+}

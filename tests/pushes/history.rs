@@ -157,6 +157,12 @@ fn hostile_history_is_counted_and_never_believed() {
     let no_begin =
         format!("tree {tree}\nparent {prefixed}\nauthor {who}\ncommitter {who}\ngpgsig nothing\n\nold\n");
     let no_begin = write_object(&gate, &work.path, "commit", no_begin.as_bytes());
+    // Nobody reads a commit of that size for its signature; what is behind it is judged all the same.
+    let large = format!(
+        "tree {tree}\nparent {no_begin}\nauthor {who}\ncommitter {who}\n\n{}\n",
+        "large ".repeat(300_000)
+    );
+    let large = write_object(&gate, &work.path, "commit", large.as_bytes());
     let side: Vec<String> = (0..3)
         .map(|n| {
             work.branch(&format!("side{n}"), &signed);
@@ -164,7 +170,7 @@ fn hostile_history_is_counted_and_never_believed() {
         })
         .collect();
     let parents: Vec<String> =
-        std::iter::once(&no_begin).chain(&side).map(|id| format!("parent {id}\n")).collect();
+        std::iter::once(&large).chain(&side).map(|id| format!("parent {id}\n")).collect();
     let octopus = format!("tree {tree}\n{}author {who}\ncommitter {who}\n\noctopus\n", parents.concat());
     let octopus = write_object(&gate, &work.path, "commit", octopus.as_bytes());
     work.branch("main", &octopus);
@@ -178,7 +184,8 @@ fn hostile_history_is_counted_and_never_believed() {
     for reference in ["refs/heads/main", "refs/tags/v1"] {
         let found = report(&gate, &bare, reference);
         assert_eq!(found.code, 1);
-        assert_eq!(found.lines.len(), 9, "each once\n{}", found.text);
+        found.assert(&large, "too-large", "unanchored");
+        assert_eq!(found.lines.len(), 10, "each once\n{}", found.text);
         found.assert(&malformed, "malformed-object", "unanchored");
         found.assert(&octopus, "unsigned", "unanchored");
         for id in [&prefixed, &no_begin] {
@@ -192,6 +199,20 @@ fn hostile_history_is_counted_and_never_believed() {
     }
     let tag = check(&gate, &bare, "refs/tags/v1", &[]);
     assert!(tag.stdout.contains("the tag itself is not judged here"), "{}", tag.stdout);
+}
+
+#[test]
+fn history_of_sha256_repositories_is_judged_alike() {
+    let (gate, alice) = Gate::production();
+    let bare = gate.bare("infra/wide", &["--object-format=sha256"]);
+    let work = gate.clone_of(&bare);
+    let good = work.commit(Some(&alice), "signed");
+    let unsigned = work.commit(None, "unsigned");
+    put(&work, &["main"]);
+    let found = report(&gate, &bare, "refs/heads/main");
+    found.assert(&good, "verified", "unanchored");
+    found.assert(&unsigned, "unsigned", "unanchored");
+    assert_eq!((good.len(), found.code), (64, 1));
 }
 
 #[test]
