@@ -1,0 +1,306 @@
+//! What is done with arbitrary bytes, and what must hold whatever they are. The fuzzer runs these, and
+//! `tests/fuzz_corpus.rs` runs them over the corpus that is kept here.
+//!
+//! The keys and signatures of the corpus were made for this purpose; the private keys are gone, so no
+//! input that is not a copy of a seed, or one of the other spellings that are named below, can be
+//! verified by them.
+
+#![allow(dead_code, missing_docs, unreachable_pub, reason = "each program uses its own part")]
+
+use countersign::domain::{ObjectFormat, Timestamp};
+use countersign::signature::object::{self, Payload, SignatureBlock, SignatureField, SignatureFormat};
+use countersign::signature::openpgp::Certificate;
+use countersign::signature::ssh::{PublicKey, parse_public_key};
+use countersign::signature::{Keys, Rules, SignatureStatus, Times, Trace, verify};
+use data_encoding::BASE64;
+use std::sync::LazyLock;
+
+/// When everything is judged: 2025-06-01, the time of the seeds.
+const NOW: i64 = 1_748_736_000;
+
+const COMMIT: &[u8] = include_bytes!("keys/commit.payload");
+const TAG: &[u8] = include_bytes!("keys/tag.payload");
+
+const SSH: [&str; 5] = [
+    include_str!("keys/ssh-ed25519.pub"),
+    include_str!("keys/ssh-ecdsa256.pub"),
+    include_str!("keys/ssh-ecdsa384.pub"),
+    include_str!("keys/ssh-ecdsa521.pub"),
+    include_str!("keys/ssh-rsa.pub"),
+];
+
+const OPENPGP: [&[u8]; 3] = [
+    include_bytes!("keys/pgp-ed25519.asc"),
+    include_bytes!("keys/pgp-nistp256.asc"),
+    include_bytes!("keys/pgp-rsa2048.asc"),
+];
+
+static KEYS: LazyLock<KeyBox> = LazyLock::new(|| KeyBox {
+    ssh: SSH.iter().map(|line| parse_public_key(line).expect("a seed").blob().to_vec()).collect(),
+    openpgp: OPENPGP.iter().flat_map(|file| Certificate::parse_all(file).expect("a seed")).collect(),
+});
+
+struct KeyBox {
+    ssh: Vec<Vec<u8>>,
+    openpgp: Vec<Certificate>,
+}
+
+impl Keys for KeyBox {
+    fn has_ssh(&self, blob: &[u8]) -> bool {
+        self.ssh.iter().any(|known| known == blob)
+    }
+
+    fn openpgp_by_fingerprint(&self, fingerprint: &[u8]) -> Vec<&Certificate> {
+        let has = |one: &&Certificate| one.component_fingerprints().iter().any(|known| known == fingerprint);
+        self.openpgp.iter().filter(has).collect()
+    }
+
+    fn openpgp_by_key_id(&self, key_id: [u8; 8]) -> Vec<&Certificate> {
+        self.openpgp.iter().filter(|one| one.key_ids().contains(&key_id)).collect()
+    }
+}
+
+/// The whole payload, put together.
+fn joined(payload: &Payload<'_>) -> Vec<u8> {
+    [payload.before, payload.after].concat()
+}
+
+/// Verifies twice, with and without a trace: the same both times.
+fn judged(block: &SignatureBlock, payload: &Payload<'_>, keys: &dyn Keys, time: i64) -> SignatureStatus {
+    let times = Times::introduced(time, Timestamp::from_second(NOW).expect("in range"));
+    let rules = Rules::default();
+    let status = verify(block, payload, keys, times, &rules, &mut Trace::off());
+    assert_eq!(status, verify(block, payload, keys, times, &rules, &mut Trace::on()));
+    status
+}
+
+/// Whoever the signature is said to be by: only the bytes that the seeds' keys signed may be verified.
+fn only_seeds(field: &SignatureField, payload: &Payload<'_>, time: i64) {
+    let SignatureField::Present(block) = field else { return };
+    if let SignatureStatus::Verified(_) = judged(block, payload, &*KEYS, time) {
+        let payload = joined(payload);
+        assert!(payload == COMMIT || payload == TAG, "a payload that nobody signed is verified");
+    }
+}
+
+/// A commit: the splitter, and what it hands on.
+pub fn commit(data: &[u8]) {
+    for (format, header) in [(ObjectFormat::Sha1, "gpgsig "), (ObjectFormat::Sha256, "gpgsig-sha256 ")] {
+        let parsed = object::parse_commit(format, data);
+        assert_eq!(format!("{parsed:?}"), format!("{:?}", object::parse_commit(format, data)));
+        let Ok(commit) = parsed else { continue };
+        let Payload { before, after } = commit.payload;
+        assert!(data.starts_with(before) && data.ends_with(after));
+        let cut = &data[before.len()..data.len() - after.len()];
+        match &commit.signature {
+            SignatureField::Present(block) => {
+                let value = cut.strip_prefix(header.as_bytes()).expect("the signature's header was cut out");
+                let lines: Vec<&[u8]> = value.split_inclusive(|byte| *byte == b'\n').collect();
+                let rest = lines[1..].iter().map(|line| line.strip_prefix(b" ").expect("a continuation"));
+                let unfolded = [lines[0].to_vec(), rest.collect::<Vec<_>>().concat()].concat();
+                let tail = unfolded.strip_prefix(&block.armor[..]).expect("nothing before the armor");
+                assert!(tail.iter().all(|byte| *byte == b'\n'), "something after the armor");
+            }
+            SignatureField::Absent => assert!(cut.is_empty() && after.is_empty()),
+            SignatureField::Malformed { .. } => {}
+        }
+        if matches!(commit.signature, SignatureField::Present(_)) {
+            // Without its signature it is the same commit, unsigned.
+            let payload = joined(&commit.payload);
+            let bare = object::parse_commit(format, &payload).expect("the payload is a commit");
+            assert_eq!(bare.signature, SignatureField::Absent);
+            assert_eq!(
+                (&bare.tree, &bare.parents, bare.message),
+                (&commit.tree, &commit.parents, commit.message)
+            );
+            assert_eq!((bare.author, bare.committer), (commit.author, commit.committer));
+        }
+        assert!(data.ends_with(commit.message) && !data.contains(&0));
+        assert!(data.starts_with(format!("tree {}\n", commit.tree).as_bytes()));
+        assert_eq!(object::parents_lenient(format, data).as_ref(), Some(&commit.parents));
+        only_seeds(&commit.signature, &commit.payload, commit.committer.time);
+    }
+}
+
+/// An annotated tag: the splitter, and what it hands on.
+pub fn tag(data: &[u8]) {
+    for format in [ObjectFormat::Sha1, ObjectFormat::Sha256] {
+        let parsed = object::parse_tag(format, data);
+        assert_eq!(format!("{parsed:?}"), format!("{:?}", object::parse_tag(format, data)));
+        let Ok(tag) = parsed else { continue };
+        let Payload { before, after } = tag.payload;
+        assert!(after.is_empty());
+        let signature = data.strip_prefix(before).expect("the payload is how the tag begins");
+        assert!(before.ends_with(tag.message));
+        match &tag.signature {
+            SignatureField::Present(block) => {
+                let tail = signature.strip_prefix(&block.armor[..]).expect("nothing before the armor");
+                assert!(tail.iter().all(|byte| *byte == b'\n'), "something after the armor");
+                assert!(before.ends_with(b"\n"), "a signature begins a line");
+            }
+            SignatureField::Absent => assert!(signature.is_empty()),
+            SignatureField::Malformed { .. } => {}
+        }
+        assert!(data.starts_with(format!("object {}\ntype ", tag.target).as_bytes()));
+        only_seeds(&tag.signature, &tag.payload, tag.tagger.time);
+    }
+}
+
+/// A signature's armor, once at the end of a tag and once folded into a commit's header: both readers
+/// must make the same of it.
+pub fn armor(data: &[u8]) {
+    let tag = [TAG, data].concat();
+    let (head, message) =
+        COMMIT.split_at(COMMIT.windows(2).position(|pair| pair == b"\n\n").expect("a seed") + 1);
+    let mut folded = b"gpgsig ".to_vec();
+    for byte in data.strip_suffix(b"\n").unwrap_or(data) {
+        folded.push(*byte);
+        if *byte == b'\n' {
+            folded.push(b' ');
+        }
+    }
+    folded.push(b'\n');
+    let commit = [head, &folded, message].concat();
+    let (tag, commit) =
+        (object::parse_tag(ObjectFormat::Sha1, &tag), object::parse_commit(ObjectFormat::Sha1, &commit));
+    assert!(commit.is_ok() == !data.contains(&0));
+    let (Ok(tag), Ok(commit)) = (tag, commit) else { return };
+    only_seeds(&tag.signature, &tag.payload, NOW);
+    only_seeds(&commit.signature, &commit.payload, NOW);
+    let word = |field: &SignatureField| match field {
+        SignatureField::Absent => "absent".to_owned(),
+        SignatureField::Present(block) => {
+            let armor = block.armor.strip_suffix(b"\n").unwrap_or(&block.armor);
+            format!("{:?} {}", block.format, data_encoding::HEXLOWER.encode(armor))
+        }
+        SignatureField::Malformed { code, .. } => (*code).to_owned(),
+    };
+    if tag.payload.before == TAG && data.starts_with(b"-----BEGIN ") {
+        assert_eq!(word(&tag.signature), word(&commit.signature));
+    }
+    if let SignatureField::Present(block) = &commit.signature {
+        // Whatever else it is, it is base64 in lines between two lines.
+        assert!(block.armor.is_ascii() && !block.armor.contains(&b'\r'));
+        assert_eq!(block.armor.windows(11).filter(|window| *window == b"-----BEGIN ").count(), 1);
+    }
+}
+
+fn armored(label: &str, gap: &str, bytes: &[u8]) -> Vec<u8> {
+    let text = BASE64.encode(bytes);
+    let lines: Vec<_> =
+        text.as_bytes().chunks(70).map(|line| std::str::from_utf8(line).expect("ASCII")).collect();
+    format!("-----BEGIN {label}-----\n{gap}{}\n-----END {label}-----\n", lines.join("\n")).into_bytes()
+}
+
+/// What a block is worth over the commit that its seeds signed, and that it is worth nothing over another.
+fn over_both(format: SignatureFormat, armor: Vec<u8>, keys: &dyn Keys) -> SignatureStatus {
+    let block = SignatureBlock { format, armor };
+    let at = COMMIT.len() / 2;
+    let payload = Payload { before: &COMMIT[..at], after: &COMMIT[at..] };
+    let status = judged(&block, &payload, keys, NOW);
+    let other = [COMMIT, b"x"].concat();
+    let other = judged(&block, &Payload { before: &other, after: b"" }, keys, NOW);
+    assert!(!matches!(other, SignatureStatus::Verified(_)), "a payload that nobody signed is verified");
+    status
+}
+
+/// An SSHSIG blob.
+pub fn sshsig(data: &[u8]) {
+    let status = over_both(SignatureFormat::Ssh, armored("SSH SIGNATURE", "", data), &*KEYS);
+    if let SignatureStatus::Verified(proof) = status {
+        assert!(
+            data.starts_with(b"SSHSIG\0\0\0\x01") && data.windows(7).any(|field| field == b"\0\0\0\x03git")
+        );
+        // Strict Ed25519: there is one way to write it.
+        if proof.algorithm().starts_with("ssh-ed25519") {
+            assert!(
+                [&include_bytes!("keys/sshsig-ed25519")[..], include_bytes!("keys/sshsig-ed25519-sha256")]
+                    .contains(&data)
+            );
+        }
+    }
+}
+
+/// A public key, as a line and as a blob.
+pub fn ssh_public_key(data: &[u8]) {
+    if let Ok(key) = PublicKey::from_blob(data) {
+        let line = format!("{} {}", key.algorithm(), BASE64.encode(data));
+        assert_eq!(parse_public_key(&line).as_ref(), Ok(&key));
+    }
+    let Ok(line) = std::str::from_utf8(data) else { return };
+    match parse_public_key(line) {
+        Ok(key) => {
+            assert_eq!(PublicKey::from_blob(key.blob()).as_ref(), Ok(&key));
+            assert!(key.fingerprint().starts_with("SHA256:") && key.bits() >= 1);
+            let _ = key.weakness();
+        }
+        // Nothing of what may be a secret is repeated.
+        Err(error) => assert!(error.to_string().len() < 200),
+    }
+}
+
+/// Signature packets.
+pub fn openpgp_signature(data: &[u8]) {
+    let status = over_both(SignatureFormat::OpenPgp, armored("PGP SIGNATURE", "\n", data), &*KEYS);
+    if let SignatureStatus::Verified(proof) = status {
+        assert!(KEYS.openpgp.iter().any(|known| known.fingerprint() == proof.certificate()));
+    }
+}
+
+/// A key file.
+pub fn openpgp_certificate(data: &[u8]) {
+    let parsed = Certificate::parse_all(data);
+    let shown = |parsed: &Result<Vec<Certificate>, _>| {
+        let standings = |one: &Certificate| {
+            // Hard revocations are never undone by time (O10).
+            let mut all = Vec::new();
+            for years in [-40, -1, 0, 1, 40_i64] {
+                let at = Timestamp::from_second(NOW + years * 31_557_600).expect("in range");
+                all.push(one.standing(at));
+            }
+            all
+        };
+        format!("{parsed:?} {:?}", parsed.as_ref().map(|all| all.iter().map(standings).collect::<Vec<_>>()))
+    };
+    assert_eq!(shown(&parsed), shown(&Certificate::parse_all(data)));
+    let Ok(certificates) = parsed else { return };
+    assert!(!certificates.is_empty());
+    for one in &certificates {
+        assert_eq!(one.component_fingerprints().len(), one.key_ids().len());
+        let _ = (one.user_ids(), one.algorithm().to_string(), one.findings());
+    }
+    // The seeds' signatures are by nobody else, whoever takes their subkeys into a certificate (O7).
+    let keys = KeyBox { ssh: Vec::new(), openpgp: certificates };
+    for armor in SEED_SIGNATURES {
+        if let SignatureStatus::Verified(proof) = over_both(SignatureFormat::OpenPgp, armor.to_vec(), &keys) {
+            assert!(KEYS.openpgp.iter().any(|known| known.fingerprint() == proof.certificate()));
+        }
+    }
+}
+
+const SEED_SIGNATURES: [&[u8]; 3] = [
+    include_bytes!("keys/signature-ed25519.asc"),
+    include_bytes!("keys/signature-nistp256.asc"),
+    include_bytes!("keys/signature-rsa2048.asc"),
+];
+
+/// Whether a seed's signature is good over the seeds' commit.
+pub fn seed_verifies(armor: &[u8]) -> bool {
+    let label =
+        if armor.starts_with(b"-----BEGIN SSH") { SignatureFormat::Ssh } else { SignatureFormat::OpenPgp };
+    matches!(over_both(label, armor.to_vec(), &*KEYS), SignatureStatus::Verified(_))
+}
+
+/// A target's name and the function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target by its name, which is that of its directory in the corpus.
+pub const ALL: &[Target] = &[
+    ("armor", armor),
+    ("commit", commit),
+    ("openpgp_certificate", openpgp_certificate),
+    ("openpgp_signature", openpgp_signature),
+    ("ssh_public_key", ssh_public_key),
+    ("sshsig", sshsig),
+    ("tag", tag),
+];
