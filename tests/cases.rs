@@ -218,7 +218,18 @@ fn commit(id: ObjectId, parents: Vec<ObjectId>, message: &str, word: &str, by: O
         judged_at: Timestamp::from_second(NOW).unwrap(),
     };
     let message = message.as_bytes().to_vec();
-    CommitFacts { id, sha256: [0; 32], parents, message, committed_at: NOW, signature }
+    let email = b"test@example.org".to_vec();
+    CommitFacts {
+        id,
+        sha256: [0; 32],
+        parents,
+        message,
+        committed_at: NOW,
+        author_email: email.clone(),
+        committer_email: email,
+        signature,
+        findings: Vec::new(),
+    }
 }
 
 fn context() -> PushContext {

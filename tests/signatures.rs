@@ -425,7 +425,7 @@ fn git_signs_commits_and_tags_with_ssh() {
         let raw = git(dir.path(), &["cat-file", "tag", "v1"], b"");
         let tag = object::parse_tag(format, &raw).unwrap();
         let object::SignatureField::Present(block) = &tag.signature else { panic!("signed") };
-        let status = verdict(&tag.payload, block, tag.tagger.time);
+        let status = verdict(&tag.payload, block, tag.time());
         assert!(matches!(status, SignatureStatus::Verified(_)), "{status}");
         assert_eq!((tag.name, tag.message), (&b"v1"[..], &b"release\n"[..]));
         assert_eq!(
@@ -456,8 +456,7 @@ fn git_signs_commits_and_tags_with_gnupg() {
     let raw = git(dir.path(), &["cat-file", "tag", "v1"], b"");
     let tag = object::parse_tag(ObjectFormat::Sha1, &raw).unwrap();
     let object::SignatureField::Present(block) = &tag.signature else { panic!("signed") };
-    let status =
-        countersign::signature::verify_now(block, &tag.payload, &keys, at(real_now()), tag.tagger.time);
+    let status = countersign::signature::verify_now(block, &tag.payload, &keys, at(real_now()), tag.time());
     assert_verified(&status, &key);
 }
 

@@ -2,6 +2,7 @@
 
 use crate::domain::{ObjectId, Pusher, RefName, RefUpdate, RepositoryRef, UpdateKind, text};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Longest single text in a record, in characters; longer ones end in an ellipsis.
 pub const MAX_TEXT: usize = 512;
@@ -407,6 +408,46 @@ pub struct AdoptEntry {
     /// How many commits became trusted.
     pub commits: u64,
     /// Who did it.
+    pub who: String,
+    /// What had been found out about the history before; empty where nobody showed anything.
+    #[serde(default)]
+    pub evidence: Vec<EvidenceEntry>,
+}
+
+/// A report about history that was shown when it was adopted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceEntry {
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// The ref that it is about, escaped.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// What the ref held.
+    pub tip: String,
+    /// How many commits there were with each verdict.
+    pub statuses: BTreeMap<String, u64>,
+    /// Digest of the keyring that they were judged by.
+    pub keyring: String,
+    /// Whether that is the keyring that was in force at the adoption.
+    pub keyring_in_force: bool,
+}
+
+/// Tainted commits that somebody lets stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaintEntry {
+    /// Where.
+    pub repository: RepositoryEntry,
+    /// Fingerprints of the compromised keys.
+    pub keys: Vec<String>,
+    /// The commits, sorted; the first ones where there are too many for a record.
+    pub commits: Vec<String>,
+    /// How many there are in all.
+    pub commits_total: u64,
+    /// SHA-256 over all of them: `<id>\n`, sorted.
+    pub commits_digest: String,
+    /// Why.
+    pub reason: String,
+    /// Who.
     pub who: String,
 }
 

@@ -2,7 +2,7 @@
 
 use super::entries::{
     AdoptEntry, AppliedEntry, FaultEntry, ObjectEntry, Outcome, Peer, PusherEntry, RecoveredEntry, RefEntry,
-    RepositoryEntry, ServiceEntry, Truncated, ViolationEntry, WaiverEntry, capped,
+    RepositoryEntry, ServiceEntry, TaintEntry, Truncated, ViolationEntry, WaiverEntry, capped,
 };
 use crate::domain::{PushContext, Timestamp, text};
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,8 @@ pub enum Event {
     Applied(AppliedEntry),
     /// An administrator declared history trusted (N9).
     Adopt(AdoptEntry),
+    /// Somebody decided to let tainted commits stand (N14).
+    TaintAccepted(TaintEntry),
     /// The daemon started.
     Start(ServiceEntry),
     /// The daemon stopped.
@@ -67,6 +69,7 @@ impl Event {
             Event::Decision(_) => "decision",
             Event::Applied(_) => "applied",
             Event::Adopt(_) => "adopt",
+            Event::TaintAccepted(_) => "taint-accepted",
             Event::Start(_) => "start",
             Event::Stop(_) => "stop",
             Event::Reload(_) => "reload",

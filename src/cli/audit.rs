@@ -216,8 +216,21 @@ fn print(out: &mut dyn Write, entry: &LogEntry) -> std::io::Result<()> {
         }
         Event::Adopt(adopt) => writeln!(
             out,
-            "adopt     {} for ruleset `{}` by {}: {} tips, {} commits",
-            adopt.repository.name, adopt.ruleset, adopt.who, adopt.tips_total, adopt.commits
+            "adopt     {} for ruleset `{}` by {}: {} tips, {} commits, {}",
+            adopt.repository.name,
+            adopt.ruleset,
+            adopt.who,
+            adopt.tips_total,
+            adopt.commits,
+            match adopt.evidence.len() {
+                0 => "no evidence".to_owned(),
+                count => format!("evidence about {count} tips"),
+            }
+        ),
+        Event::TaintAccepted(taint) => writeln!(
+            out,
+            "taint-accepted {} by {}: {} commits let stand: {}",
+            taint.repository.name, taint.who, taint.commits_total, taint.reason
         ),
         Event::Start(service) => {
             let (version, configuration) = (&service.version, digest(&service.configuration));

@@ -7,8 +7,8 @@ use crate::git::{self, Found, Objects, Repository};
 use crate::keyring::Keyring;
 use crate::policy::Limits;
 use crate::policy::facts::{BuiltinFault, BuiltinRule, CommitFacts, SignatureFacts, TagFacts};
-use crate::signature::object::{self, Payload, SignatureField};
-use crate::signature::{self, Rules, SignatureStatus, Times, Trace};
+use crate::signature::object::{self, CommitObject, Payload, SignatureField};
+use crate::signature::{self, Rules, Times, Trace, mergetag};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -128,7 +128,8 @@ impl<'a> Judge<'a> {
         }
         let mut raw = Vec::new();
         self.objects.read(id, &mut raw)?;
-        Ok(match object::parse_commit(self.objects.format(), &raw) {
+        let format = self.objects.format();
+        Ok(match object::parse_commit_by(format, &raw, self.verifier.rules, &mut Trace::off()) {
             Ok(commit) => {
                 let parents = self.verifier.many_parents(id, commit.parents.len());
                 let message = self.verifier.long_message(ObjectKind::Commit, id, commit.message);
@@ -154,20 +155,23 @@ impl<'a> Judge<'a> {
         if self.objects.read(id, &mut raw)? != Some(ObjectKind::Tag) {
             return Err(git::GitError::Missing { id: *id, child: None }.into());
         }
-        let tag = match object::parse_tag(self.objects.format(), &raw) {
+        let format = self.objects.format();
+        let tag = match object::parse_tag_by(format, &raw, self.verifier.rules, &mut Trace::off()) {
             Ok(tag) => tag,
             Err(error) => return Ok((None, vec![malformed(ObjectKind::Tag, *id, error.to_string())])),
         };
         if let Some(fault) = self.verifier.long_message(ObjectKind::Tag, id, tag.message) {
             return Ok((None, vec![fault]));
         }
-        let signature = self.verifier.signature(&tag.signature, &tag.payload, tag.tagger.time);
+        let signature = self.verifier.signature(&tag.signature, &tag.payload, tag.time());
         let facts = TagFacts {
             id: *id,
             sha256: Sha256::digest(&raw).into(),
             name: tag.name.to_vec(),
             target: tag.target,
+            tagger_email: tag.tagger.map(|tagger| tagger.email.to_vec()),
             signature,
+            findings: tag.findings,
         };
         Ok((Some(JudgedTag { facts, target_kind: tag.target_kind }), Vec::new()))
     }
@@ -247,7 +251,7 @@ impl<'a> Judge<'a> {
 impl Verifier<'_> {
     fn judge(&self, id: &ObjectId, raw: &[u8]) -> Result<Outcome, CollectError> {
         git::verify_commit_id(id, raw)?;
-        let commit = match object::parse_commit(self.format, raw) {
+        let commit = match object::parse_commit_by(self.format, raw, self.rules, &mut Trace::off()) {
             Ok(commit) => commit,
             Err(error) => {
                 return Ok(Outcome::Fault(*id, malformed(ObjectKind::Commit, *id, error.to_string())));
@@ -256,14 +260,29 @@ impl Verifier<'_> {
         if let Some(fault) = self.long_message(ObjectKind::Commit, id, commit.message) {
             return Ok(Outcome::Fault(*id, fault));
         }
+        let mut signature = self.signature(&commit.signature, &commit.payload, commit.committer.time);
+        let merged = self.merged_tags(&commit);
+        signature.status = mergetag::veto(signature.status, &merged, self.rules);
+        let mut findings = commit.findings;
+        findings.extend(merged.iter().filter_map(mergetag::MergedTag::finding).cloned());
         Ok(Outcome::Commit(CommitFacts {
             id: *id,
             sha256: Sha256::digest(raw).into(),
-            signature: self.signature(&commit.signature, &commit.payload, commit.committer.time),
+            signature,
             committed_at: commit.committer.time,
+            author_email: commit.author.email.to_vec(),
+            committer_email: commit.committer.email.to_vec(),
+            findings,
             message: commit.message.to_vec(),
             parents: commit.parents,
         }))
+    }
+
+    /// The tags that a merge carries, judged as tags that come in now (1.3).
+    fn merged_tags(&self, commit: &CommitObject<'_>) -> Vec<mergetag::MergedTag> {
+        mergetag::judge(self.format, commit, self.rules, &mut Trace::off(), &mut |tag, _| {
+            self.signature(&tag.signature, &tag.payload, tag.time()).status
+        })
     }
 
     fn many_parents(&self, id: &ObjectId, count: usize) -> Option<BuiltinFault> {
@@ -294,13 +313,8 @@ impl Verifier<'_> {
 
     fn signature(&self, field: &SignatureField, payload: &Payload<'_>, object_time: i64) -> SignatureFacts {
         let times = Times::introduced(object_time, self.received_at);
-        let status = match field {
-            SignatureField::Absent => SignatureStatus::Unsigned,
-            SignatureField::Malformed { code, why } => SignatureStatus::Malformed { code, why: why.clone() },
-            SignatureField::Present(block) => {
-                signature::verify(block, payload, self.keyring, times, self.rules, &mut Trace::off())
-            }
-        };
+        let mut trace = Trace::off();
+        let status = signature::judge(field, payload, self.keyring, times, self.rules, &mut trace);
         let (status, principal) = self.keyring.assess(status, &times, self.rules);
         SignatureFacts { status, principal, judged_at: self.received_at }
     }

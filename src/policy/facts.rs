@@ -4,7 +4,7 @@
 use crate::domain::{
     ObjectId, ObjectKind, Principal, PushContext, RefName, RefUpdate, Timestamp, UpdateKind,
 };
-use crate::signature::SignatureStatus;
+use crate::signature::{Finding, SignatureStatus};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -63,8 +63,15 @@ pub struct CommitFacts {
     pub message: Vec<u8>,
     /// The committer's claimed time, in seconds since the epoch. A claim.
     pub committed_at: i64,
+    /// The address in the author line, raw bytes. A claim.
+    pub author_email: Vec<u8>,
+    /// The address in the committer line, raw bytes. A claim.
+    pub committer_email: Vec<u8>,
     /// The signature.
     pub signature: SignatureFacts,
+    /// What is odd about the object and stops nothing: about its form, and about the tags that it merges.
+    /// What is odd about its signature is with the signature.
+    pub findings: Vec<Finding>,
 }
 
 /// An annotated tag that follows the object grammar.
@@ -78,8 +85,13 @@ pub struct TagFacts {
     pub name: Vec<u8>,
     /// What it points at.
     pub target: ObjectId,
+    /// The address in the tagger line, raw bytes. A claim. `None` for a very old tag without such a line,
+    /// which only history that predates the gate may hold: never in a push.
+    pub tagger_email: Option<Vec<u8>>,
     /// The signature.
     pub signature: SignatureFacts,
+    /// What is odd about the object and stops nothing.
+    pub findings: Vec<Finding>,
 }
 
 /// A signature together with the key's standing in the keyring.

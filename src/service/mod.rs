@@ -3,6 +3,7 @@
 mod admit;
 mod adopt;
 mod check;
+pub mod differences;
 mod fault;
 mod gate;
 mod install;

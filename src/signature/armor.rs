@@ -4,6 +4,7 @@
 //! text after it, blanks inside it. What is tolerated is unsigned text that somebody displays, so one
 //! strict reading comes first and the verifiers decode only what passed it.
 
+use super::Finding;
 use super::object::SignatureFormat;
 use data_encoding::BASE64;
 
@@ -30,6 +31,12 @@ pub(super) const MARKERS: [&[u8]; 4] = [
     b"-----BEGIN SSH SIGNATURE-----",
     b"-----BEGIN SIGNED MESSAGE-----",
 ];
+
+/// The END line that makes a whole signature of what begins with one of [`MARKERS`]; none for a message,
+/// which is text that somebody may quote.
+pub(super) fn end_of(marker: &[u8]) -> Option<&'static [u8]> {
+    format_of(marker).map(end_marker)
+}
 
 const fn end_marker(format: SignatureFormat) -> &'static [u8] {
     match format {
@@ -83,6 +90,120 @@ pub(super) fn check(value: &[u8]) -> Result<(SignatureFormat, usize), Fault> {
         return Err(fault("sig.trailing", "there is text after the END line"));
     }
     Ok((format, end))
+}
+
+/// Which departures from the canonical form are let through. None by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Relaxed {
+    /// One OpenTimestamps block may follow (G10).
+    pub(super) timestamps: bool,
+    /// Forms that only old history has (1.1): carriage returns at line ends, the label of a message.
+    pub(super) import: bool,
+}
+
+/// A signature in canonical form, and what had to be overlooked to get there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Armor {
+    pub(super) format: SignatureFormat,
+    /// From BEGIN to END, canonical.
+    pub(super) text: Vec<u8>,
+    pub(super) findings: Vec<Finding>,
+}
+
+const MESSAGE: [&[u8]; 2] = [b"-----BEGIN PGP MESSAGE-----", b"-----END PGP MESSAGE-----"];
+const SIGNATURE: [&[u8]; 2] = [b"-----BEGIN PGP SIGNATURE-----", b"-----END PGP SIGNATURE-----"];
+const TIMESTAMP: [&[u8]; 2] =
+    [b"-----BEGIN OPENTIMESTAMPS GIT TIMESTAMP-----", b"-----END OPENTIMESTAMPS GIT TIMESTAMP-----"];
+
+/// Reads an armor: canonical, or one that becomes so by what `relaxed` overlooks. Whatever is overlooked,
+/// the rest goes through [`check`], so a relaxation adds a form and takes no check away.
+pub(super) fn read(value: &[u8], relaxed: Relaxed) -> Result<Armor, Fault> {
+    let strict = match check(value) {
+        Ok((format, end)) => {
+            return Ok(Armor { format, text: value[..end].to_vec(), findings: Vec::new() });
+        }
+        Err(fault) => fault,
+    };
+    if relaxed == Relaxed::default() || value.len() > MAX_ARMOR {
+        return Err(strict);
+    }
+    let mut text = value.to_vec();
+    let mut findings = Vec::new();
+    if relaxed.import && text.contains(&b'\r') {
+        text = without_line_end_cr(&text);
+        let odd = "the lines of the signature end with a carriage return";
+        findings.push(Finding::new("import.cr_line_ends", odd));
+    }
+    if relaxed.timestamps
+        && let Some(end) = before_timestamp(&text)
+    {
+        text.truncate(end);
+        let odd = "an OpenTimestamps block, which nobody verifies, follows the signature";
+        findings.push(Finding::new("sig.trailing_timestamps", odd));
+    }
+    if relaxed.import
+        && let Some(relabelled) = relabelled(&text)
+    {
+        text = relabelled;
+        let odd = "the signature has the label of a PGP message";
+        findings.push(Finding::new("import.message_label", odd));
+    }
+    if findings.is_empty() {
+        return Err(strict);
+    }
+    let (format, end) = check(&text)?;
+    text.truncate(end);
+    Ok(Armor { format, text, findings })
+}
+
+/// Takes one carriage return off the end of each line.
+fn without_line_end_cr(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        match line {
+            [start @ .., b'\r', b'\n'] => {
+                out.extend_from_slice(start);
+                out.push(b'\n');
+            }
+            // The last line of an object may have no line feed.
+            [start @ .., b'\r'] => out.extend_from_slice(start),
+            line => out.extend_from_slice(line),
+        }
+    }
+    out
+}
+
+/// Where the signature ends, if exactly one whole OpenTimestamps block and nothing else follows it.
+fn before_timestamp(text: &[u8]) -> Option<usize> {
+    let mut lines = Lines { rest: text, at: 0 };
+    let end = loop {
+        let at = lines.at;
+        if lines.next()? == TIMESTAMP[0] {
+            break at;
+        }
+    };
+    // Its armor has no headers of its own, but the empty line behind them.
+    if !lines.next()?.is_empty() {
+        return None;
+    }
+    let mut body = Body { in_headers: false, ..Body::new(SignatureFormat::Ssh) };
+    loop {
+        let line = lines.next()?;
+        if line == TIMESTAMP[1] {
+            break;
+        }
+        body.line(line).ok()?;
+    }
+    body.finish().ok()?;
+    lines.rest.iter().all(|byte| *byte == b'\n').then_some(end)
+}
+
+/// The same armor with the label of a signature, if BEGIN and END have that of a message. What is inside
+/// has to be one signature packet still: a message is refused by the verifier.
+fn relabelled(text: &[u8]) -> Option<Vec<u8>> {
+    let rest = text.strip_prefix(MESSAGE[0])?.strip_prefix(b"\n")?;
+    let end = rest.windows(MESSAGE[1].len()).position(|window| window == MESSAGE[1])?;
+    Some([SIGNATURE[0], b"\n", &rest[..end], SIGNATURE[1], &rest[end + MESSAGE[1].len()..]].concat())
 }
 
 fn begin_fault(first: &[u8]) -> Fault {

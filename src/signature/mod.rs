@@ -5,6 +5,7 @@
 //! It works on raw object bytes, slices ranges and never rebuilds them. It knows no keyring: whoever
 //! owns the keys implements [`Keys`].
 
+pub mod mergetag;
 pub mod object;
 pub mod openpgp;
 pub mod ssh;
@@ -67,6 +68,24 @@ pub fn verify(
             trace.failed("format", "G11", || "X.509 (CMS) signatures are recognised, not verified");
             SignatureStatus::Unsupported { what: "X.509 (CMS) signature".to_owned() }
         }
+    }
+}
+
+/// What stands where an object's signature may stand, judged: [`verify`] where it is a signature.
+pub fn judge(
+    field: &object::SignatureField,
+    payload: &object::Payload<'_>,
+    keys: &dyn Keys,
+    times: Times,
+    rules: &Rules,
+    trace: &mut Trace,
+) -> SignatureStatus {
+    match field {
+        object::SignatureField::Absent => SignatureStatus::Unsigned,
+        object::SignatureField::Malformed { code, why } => {
+            SignatureStatus::Malformed { code, why: why.clone() }
+        }
+        object::SignatureField::Present(block) => verify(block, payload, keys, times, rules, trace),
     }
 }
 

@@ -1,13 +1,21 @@
 //! The grammar of commits and annotated tags, on raw bytes (reference 1.1, 1.2): one object, one
 //! interpretation.
 
-use super::armor;
+mod field;
+mod identity;
+mod lines;
+
+pub use identity::Identity;
+
+use super::armor::Relaxed;
+use super::{Finding, Rules, Trace, openpgp};
 use crate::domain::{ObjectFormat, ObjectId, ObjectKind};
+use field::{SignatureScan, markers};
+use identity::identity;
+use lines::{Header, HeaderLines, split_header};
 
 /// Largest header part of a commit or tag, in bytes (G047).
 pub const MAX_HEADER: usize = 1 << 20;
-/// Latest time that an identity line may claim: the end of the year 9999 (G13).
-const MAX_TIME: i64 = 253_402_300_799;
 
 /// Which verifier a signature block asks for, by its BEGIN line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +26,17 @@ pub enum SignatureFormat {
     Ssh,
     /// `-----BEGIN SIGNED MESSAGE-----`, X.509 / CMS, gitsign among them.
     X509,
+}
+
+impl SignatureFormat {
+    /// The word used in output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            SignatureFormat::OpenPgp => "OpenPGP",
+            SignatureFormat::Ssh => "SSH",
+            SignatureFormat::X509 => "X.509 (CMS)",
+        }
+    }
 }
 
 /// An unfolded, canonically delimited signature.
@@ -55,17 +74,6 @@ pub enum SignatureField {
     },
 }
 
-/// An author, committer or tagger line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity<'a> {
-    /// The name, raw bytes.
-    pub name: &'a [u8],
-    /// The address between the last `<` and `>`, raw bytes.
-    pub email: &'a [u8],
-    /// Seconds since the epoch; claimed, never trusted.
-    pub time: i64,
-}
-
 /// A commit that follows the grammar.
 #[derive(Clone, Debug)]
 pub struct CommitObject<'a> {
@@ -79,10 +87,15 @@ pub struct CommitObject<'a> {
     pub committer: Identity<'a>,
     /// The message: everything after the first empty line.
     pub message: &'a [u8],
+    /// The `mergetag` headers in their order, each the whole header but its name: see
+    /// [`super::mergetag`].
+    pub merge_tags: Vec<&'a [u8]>,
     /// The signature.
     pub signature: SignatureField,
     /// What the signature covers.
     pub payload: Payload<'a>,
+    /// What was let through although it is not canonical.
+    pub findings: Vec<Finding>,
 }
 
 /// An annotated tag that follows the grammar.
@@ -94,14 +107,31 @@ pub struct TagObject<'a> {
     pub target_kind: ObjectKind,
     /// The `tag` header: the name it was made for.
     pub name: &'a [u8],
-    /// The tagger line; absent only in very old tags, which are refused.
-    pub tagger: Identity<'a>,
+    /// The tagger line; absent only in very old tags, which only `rules.import` lets through.
+    pub tagger: Option<Identity<'a>>,
     /// The message, without the signature.
     pub message: &'a [u8],
     /// The signature.
     pub signature: SignatureField,
     /// What the signature covers.
     pub payload: Payload<'a>,
+    /// What was let through although it is not canonical, and markers of signatures in the message.
+    pub findings: Vec<Finding>,
+}
+
+impl TagObject<'_> {
+    /// The time that the tag claims: the tagger's. A tag without such a line has the time that its OpenPGP
+    /// signature claims (one claim is as good as the other), and 0, by which nothing verifies, where it
+    /// has none.
+    pub fn time(&self) -> i64 {
+        match (&self.tagger, &self.signature) {
+            (Some(tagger), _) => tagger.time,
+            (None, SignatureField::Present(block)) if block.format == SignatureFormat::OpenPgp => {
+                openpgp::claimed_time(&block.armor).unwrap_or(0)
+            }
+            (None, _) => 0,
+        }
+    }
 }
 
 /// Why bytes are not a commit or tag that this program accepts.
@@ -124,9 +154,34 @@ fn bad(code: &'static str, why: impl Into<String>) -> GrammarError {
 /// A [`GrammarError`] where two readers could disagree about the object (G1 to G6, G13, G14). Faults
 /// of the signature field alone are not errors: see [`SignatureField::Malformed`].
 pub fn parse_commit(format: ObjectFormat, raw: &[u8]) -> Result<CommitObject<'_>, GrammarError> {
+    explained(read_commit(format, raw, Relaxed::default(), &mut Trace::off()), &mut Trace::off())
+}
+
+/// [`parse_commit`] with the relaxations that an operator asked for, each a finding where it was used, and
+/// with the steps written down.
+///
+/// # Errors
+/// As [`parse_commit`].
+pub fn parse_commit_by<'a>(
+    format: ObjectFormat,
+    raw: &'a [u8],
+    rules: &Rules,
+    trace: &mut Trace,
+) -> Result<CommitObject<'a>, GrammarError> {
+    let relaxed = Relaxed { timestamps: rules.trailing_timestamps, import: rules.import };
+    explained(read_commit(format, raw, relaxed, trace), trace)
+}
+
+fn read_commit<'a>(
+    format: ObjectFormat,
+    raw: &'a [u8],
+    relaxed: Relaxed,
+    trace: &mut Trace,
+) -> Result<CommitObject<'a>, GrammarError> {
     let (headers, message) = split_header(raw)?;
     let mut fixed = Fixed::default();
     let mut signature = SignatureScan::new(signature_header(format));
+    let mut merge_tags = Vec::new();
     let mut lines = HeaderLines::new(headers);
     while let Some(header) = lines.next()? {
         if header.name.starts_with(b"gpgsig") {
@@ -134,13 +189,18 @@ pub fn parse_commit(format: ObjectFormat, raw: &[u8]) -> Result<CommitObject<'_>
             continue;
         }
         fixed.header(format, &header)?;
+        if header.name == b"mergetag" {
+            merge_tags.push(&headers[header.range.start + b"mergetag ".len()..header.range.end]);
+        }
     }
     let missing = |name: &str| bad("obj.misplaced_header", format!("there is no {name} line"));
     let tree = fixed.tree.ok_or_else(|| missing("tree"))?;
     let author = fixed.author.ok_or_else(|| missing("author"))?;
     let committer = fixed.committer.ok_or_else(|| missing("committer"))?;
-    let (signature, payload) = signature.finish(raw, headers);
-    Ok(CommitObject { tree, parents: fixed.parents, author, committer, message, signature, payload })
+    let parents = fixed.parents;
+    trace.passed("grammar", "G1 to G6, G13", || format!("a commit with {} parents", parents.len()));
+    let (signature, payload, findings) = signature.finish(raw, relaxed, trace);
+    Ok(CommitObject { tree, parents, author, committer, message, merge_tags, signature, payload, findings })
 }
 
 /// Parses an annotated tag strictly.
@@ -149,6 +209,29 @@ pub fn parse_commit(format: ObjectFormat, raw: &[u8]) -> Result<CommitObject<'_>
 /// As [`parse_commit`], by T1 to T3. A `gpgsig*` header makes the signature malformed (T1): git takes
 /// it out of what it verifies.
 pub fn parse_tag(format: ObjectFormat, raw: &[u8]) -> Result<TagObject<'_>, GrammarError> {
+    explained(read_tag(format, raw, false, &mut Trace::off()), &mut Trace::off())
+}
+
+/// [`parse_tag`] with the relaxations that an operator asked for, each a finding where it was used, and
+/// with the steps written down.
+///
+/// # Errors
+/// As [`parse_tag`].
+pub fn parse_tag_by<'a>(
+    format: ObjectFormat,
+    raw: &'a [u8],
+    rules: &Rules,
+    trace: &mut Trace,
+) -> Result<TagObject<'a>, GrammarError> {
+    explained(read_tag(format, raw, rules.import, trace), trace)
+}
+
+fn read_tag<'a>(
+    format: ObjectFormat,
+    raw: &'a [u8],
+    import: bool,
+    trace: &mut Trace,
+) -> Result<TagObject<'a>, GrammarError> {
     const ORDER: [&[u8]; 4] = [b"object", b"type", b"tag", b"tagger"];
     let (headers, body) = split_header(raw)?;
     let mut values: [Option<&[u8]>; 4] = [None; 4];
@@ -167,9 +250,16 @@ pub fn parse_tag(format: ObjectFormat, raw: &[u8]) -> Result<TagObject<'_>, Gram
             None => return Err(bad("obj.bad_header", "a tag has no headers but its own four")),
         }
     }
-    let [Some(target), Some(kind), Some(name), Some(tagger)] = values else {
-        return Err(bad("obj.misplaced_header", "one of object, type, tag, tagger is missing"));
+    let [Some(target), Some(kind), Some(name), tagger] = values else {
+        return Err(bad("obj.misplaced_header", "one of object, type, tag is missing"));
     };
+    let mut findings = Vec::new();
+    if tagger.is_none() {
+        if !import {
+            return Err(bad("obj.misplaced_header", "there is no tagger line"));
+        }
+        findings.push(Finding::new("import.no_tagger", "the tag has no tagger line"));
+    }
     let target_kind = [ObjectKind::Commit, ObjectKind::Tag, ObjectKind::Tree, ObjectKind::Blob]
         .into_iter()
         .find(|known| known.name().as_bytes() == kind)
@@ -177,25 +267,52 @@ pub fn parse_tag(format: ObjectFormat, raw: &[u8]) -> Result<TagObject<'_>, Gram
     if name.is_empty() {
         return Err(bad("obj.bad_header", "the tag header is empty"));
     }
+    let target = object_id(format, target)?;
+    let tagger = tagger.map(identity).transpose()?;
+    trace.passed("grammar", "T1", || format!("a tag of a {}", target_kind.name()));
     let start = raw.len() - body.len();
-    let marker = last_marker(body);
-    let split = start + marker.unwrap_or(body.len());
-    let signature = if smuggled {
-        SignatureField::malformed("sig.smuggled_header", "a tag has a gpgsig header")
-    } else if marker.is_some() {
-        SignatureField::from_value(&raw[split..])
+    let markers = markers(body);
+    let split = start + markers.last.unwrap_or(body.len());
+    let fault = if smuggled {
+        Some(("sig.smuggled_header", "a tag has a gpgsig header"))
+    } else if markers.second {
+        Some(("sig.multiple_blocks", "there is a second signature before the signature"))
     } else {
+        None
+    };
+    let signature = if let Some((code, why)) = fault {
+        trace.failed("signature-field", "T1, T2", || format!("{why} ({code})"));
+        SignatureField::malformed(code, why)
+    } else if markers.last.is_some() {
+        trace.passed("signature-field", "T2", || format!("the signature begins at byte {split} of the tag"));
+        // An OpenTimestamps block is for headers (G10): behind a tag's signature it would be shown as text.
+        let relaxed = Relaxed { timestamps: false, import };
+        let (field, odd) = SignatureField::from_value(&raw[split..], relaxed, trace);
+        findings.extend(odd);
+        if matches!(field, SignatureField::Present(_)) {
+            trace.passed("payload", "G15", || format!("the {split} bytes before it are signed"));
+        }
+        field
+    } else {
+        trace.noted("signature-field", "T2", || "there is no signature");
         SignatureField::Absent
     };
-    Ok(TagObject {
-        target: object_id(format, target)?,
-        target_kind,
-        name,
-        tagger: identity(tagger)?,
-        message: &raw[start..split],
-        signature,
-        payload: Payload { before: &raw[..split], after: b"" },
-    })
+    if markers.embedded {
+        let odd = "the message has a line like those that signatures begin with";
+        trace.noted("signature-field", "T2", || odd);
+        findings.push(Finding::new("tag.embedded_marker", odd));
+    }
+    let payload = Payload { before: &raw[..split], after: b"" };
+    let message = &raw[start..split];
+    Ok(TagObject { target, target_kind, name, tagger, message, signature, payload, findings })
+}
+
+/// Writes down why an object is refused.
+fn explained<T>(result: Result<T, GrammarError>, trace: &mut Trace) -> Result<T, GrammarError> {
+    if let Err(error) = &result {
+        trace.failed("grammar", "G1 to G6, G13, T1", || error.to_string());
+    }
+    result
 }
 
 /// Reads only the parents of a commit, however malformed the rest is: for history behind the frontier,
@@ -224,109 +341,6 @@ const fn signature_header(format: ObjectFormat) -> &'static [u8] {
     match format {
         ObjectFormat::Sha1 => b"gpgsig",
         ObjectFormat::Sha256 => b"gpgsig-sha256",
-    }
-}
-
-/// The header part with its last line feed, and what follows the empty line (G1, G4).
-fn split_header(raw: &[u8]) -> Result<(&[u8], &[u8]), GrammarError> {
-    let window = &raw[..raw.len().min(MAX_HEADER + 2)];
-    let Some(end) = window.windows(2).position(|pair| pair == b"\n\n") else {
-        return Err(if raw.len() > MAX_HEADER {
-            bad("obj.header_too_large", "the header part is larger than 1 MiB")
-        } else {
-            bad("obj.no_header_end", "no empty line ends the header part")
-        });
-    };
-    if raw.contains(&0) {
-        return Err(bad("obj.nul", "there is a NUL byte, where git stops reading and a signature does not"));
-    }
-    Ok((&raw[..=end], &raw[end + 2..]))
-}
-
-/// One header line with its continuations.
-struct Header<'a> {
-    name: &'a [u8],
-    /// The value on the first line.
-    value: &'a [u8],
-    /// The lines that continue it, each still with its leading space and line feed.
-    continuation: &'a [u8],
-    /// Where the whole of it is in the header part, last line feed included.
-    range: std::ops::Range<usize>,
-}
-
-impl<'a> Header<'a> {
-    /// The value of a header that has one line and no carriage return (G5).
-    fn fixed_value(&self) -> Result<&'a [u8], GrammarError> {
-        if !self.continuation.is_empty() {
-            return Err(bad("obj.bad_header", format!("the {} line is continued", self.shown())));
-        }
-        if self.value.contains(&b'\r') {
-            return Err(bad(
-                "obj.cr_header",
-                format!("there is a carriage return in the {} line", self.shown()),
-            ));
-        }
-        Ok(self.value)
-    }
-
-    fn shown(&self) -> String {
-        crate::domain::text::escape_short(self.name, 40)
-    }
-
-    /// The value with the single leading space of each continuation line removed.
-    fn unfolded(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.value.len() + 1 + self.continuation.len());
-        out.extend_from_slice(self.value);
-        out.push(b'\n');
-        for line in self.continuation.split_inclusive(|byte| *byte == b'\n') {
-            out.extend_from_slice(&line[1..]);
-        }
-        out
-    }
-}
-
-/// Walks the header part, which ends with a line feed and has no empty line.
-struct HeaderLines<'a> {
-    all: &'a [u8],
-    at: usize,
-}
-
-impl<'a> HeaderLines<'a> {
-    fn new(all: &'a [u8]) -> Self {
-        Self { all, at: 0 }
-    }
-
-    fn line(&self, from: usize) -> &'a [u8] {
-        let rest = &self.all[from..];
-        let end = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |end| end + 1);
-        &rest[..end]
-    }
-
-    /// The next header (G6).
-    fn next(&mut self) -> Result<Option<Header<'a>>, GrammarError> {
-        if self.at >= self.all.len() {
-            return Ok(None);
-        }
-        let start = self.at;
-        let first = self.line(start);
-        let text = first.strip_suffix(b"\n").unwrap_or(first);
-        let mut end = start + first.len();
-        while self.all.get(end) == Some(&b' ') {
-            end += self.line(end).len();
-        }
-        self.at = end;
-        let (name, value) = match text.iter().position(|byte| *byte == b' ') {
-            Some(space) => (&text[..space], &text[space + 1..]),
-            // What git's own test suite calls a bare signature header: empty, not absent (C012).
-            None if text == b"gpgsig" || text == b"gpgsig-sha256" => (text, &text[text.len()..]),
-            None => return Err(bad("obj.bad_header", "a header line has no space")),
-        };
-        let legal = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'_' | b'.' | b'-');
-        if name.is_empty() || !name.iter().all(legal) {
-            return Err(bad("obj.bad_header", "a header line does not begin with a header's name"));
-        }
-        let continuation = &self.all[start + first.len()..end];
-        Ok(Some(Header { name, value, continuation, range: start..end }))
     }
 }
 
@@ -384,121 +398,6 @@ fn object_id(format: ObjectFormat, hex: &[u8]) -> Result<ObjectId, GrammarError>
         return Err(bad("obj.bad_oid", format!("an object id has {} digits here", format.hex_len())));
     }
     ObjectId::parse(hex).map_err(|error| bad("obj.bad_oid", error.to_string()))
-}
-
-/// An author, committer or tagger line (G13).
-///
-/// Stricter than G13 in one point: a second `<` or `>` is refused. Git takes the address from the
-/// first `<` and the time from the last `>`, so such a line has two addresses, one for each reader.
-fn identity(line: &[u8]) -> Result<Identity<'_>, GrammarError> {
-    let ident = |why: &str| bad("obj.bad_ident", why);
-    let open = line.iter().position(|byte| *byte == b'<').ok_or_else(|| ident("there is no `<`"))?;
-    let close = line.iter().rposition(|byte| *byte == b'>').ok_or_else(|| ident("there is no `>`"))?;
-    if close < open {
-        return Err(ident("`>` stands before `<`"));
-    }
-    let email = &line[open + 1..close];
-    if email.iter().chain(&line[close + 1..]).any(|byte| matches!(byte, b'<' | b'>')) {
-        return Err(ident("there is more than one `<` or `>`"));
-    }
-    let name = match line[..open].split_last() {
-        None => &line[..0],
-        Some((b' ', name)) => name,
-        Some(_) => return Err(ident("no space separates name and address")),
-    };
-    if name.contains(&b'>') {
-        return Err(ident("there is more than one `<` or `>`"));
-    }
-    let date = |why: &str| bad("obj.bad_date", why);
-    let stamp = line[close + 1..].strip_prefix(b" ").ok_or_else(|| date("there is no time"))?;
-    let space = stamp.iter().position(|byte| *byte == b' ').ok_or_else(|| date("there is no time zone"))?;
-    let (digits, zone) = (&stamp[..space], &stamp[space + 1..]);
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(date("the time is not a decimal number of seconds"));
-    }
-    if digits.len() > 1 && digits[0] == b'0' {
-        return Err(date("the time has leading zeros"));
-    }
-    let time = (digits.len() <= 12)
-        .then(|| digits.iter().fold(0_i64, |sum, digit| sum * 10 + i64::from(digit - b'0')))
-        .filter(|time| *time <= MAX_TIME)
-        .ok_or_else(|| date("the time lies after the year 9999"))?;
-    match zone {
-        [b'+' | b'-', digits @ ..] if digits.len() == 4 && digits.iter().all(u8::is_ascii_digit) => {}
-        _ => return Err(date("the time zone is not `+hhmm` or `-hhmm`")),
-    }
-    Ok(Identity { name, email, time })
-}
-
-/// Collects the signature header of a commit and the first fault (G7 to G9).
-struct SignatureScan {
-    name: &'static [u8],
-    found: Option<(std::ops::Range<usize>, Vec<u8>)>,
-    fault: Option<(&'static str, &'static str)>,
-}
-
-impl SignatureScan {
-    fn new(name: &'static [u8]) -> Self {
-        Self { name, found: None, fault: None }
-    }
-
-    fn header(&mut self, header: &Header<'_>, before_committer: bool) {
-        let fault = if header.name != self.name {
-            Some((
-                "sig.smuggled_header",
-                "a header begins with `gpgsig` and is not this repository's signature header",
-            ))
-        } else if before_committer {
-            Some(("sig.misplaced_header", "the signature header stands before the committer line"))
-        } else if self.found.is_some() {
-            Some(("sig.multiple_headers", "there is more than one signature header"))
-        } else {
-            // A header with anything but one space where git expects it would not be git's header.
-            self.found = Some((header.range.clone(), header.unfolded()));
-            None
-        };
-        self.fault = self.fault.or(fault);
-    }
-
-    fn finish<'a>(self, raw: &'a [u8], headers: &'a [u8]) -> (SignatureField, Payload<'a>) {
-        let whole = Payload { before: raw, after: b"" };
-        if let Some((code, why)) = self.fault {
-            return (SignatureField::malformed(code, why), whole);
-        }
-        let Some((range, value)) = self.found else { return (SignatureField::Absent, whole) };
-        debug_assert!(range.end <= headers.len(), "a header lies in the header part");
-        let payload = Payload { before: &raw[..range.start], after: &raw[range.end..] };
-        (SignatureField::from_value(&value), payload)
-    }
-}
-
-impl SignatureField {
-    fn malformed(code: &'static str, why: &str) -> Self {
-        SignatureField::Malformed { code, why: why.to_owned() }
-    }
-
-    /// From an unfolded header value or the end of a tag (G10 to G12).
-    fn from_value(value: &[u8]) -> Self {
-        match armor::check(value) {
-            Ok((format, end)) => {
-                SignatureField::Present(SignatureBlock { format, armor: value[..end].to_vec() })
-            }
-            Err(fault) => SignatureField::malformed(fault.code, fault.why),
-        }
-    }
-}
-
-/// Where the last line of `body` begins that git takes for the start of a signature (T2).
-fn last_marker(body: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    let mut last = None;
-    for line in body.split_inclusive(|byte| *byte == b'\n') {
-        if armor::MARKERS.iter().any(|marker| line.starts_with(marker)) {
-            last = Some(at);
-        }
-        at += line.len();
-    }
-    last
 }
 
 #[cfg(test)]

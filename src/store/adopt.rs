@@ -5,7 +5,7 @@ use super::frontier::Scope;
 use super::repositories::{object_id, ref_name};
 use super::sql as q;
 use super::{Store, writer::Txn};
-use crate::audit::{AdoptEntry, Event, Record, RepositoryEntry, Tip};
+use crate::audit::{AdoptEntry, Event, EvidenceEntry, Record, RepositoryEntry, Tip};
 use crate::domain::{ObjectId, RefName, RepositoryId, Timestamp, text};
 use rusqlite::params;
 use sha2::{Digest, Sha256};
@@ -31,9 +31,25 @@ pub struct Base {
     pub at: Timestamp,
 }
 
+/// Who vouches for history, and what was known about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Voucher {
+    /// The person, for the audit log.
+    pub who: String,
+    /// The reports that were shown; empty where there were none.
+    pub evidence: Vec<EvidenceEntry>,
+}
+
+impl From<&str> for Voucher {
+    /// Somebody who shows nothing.
+    fn from(who: &str) -> Self {
+        Voucher { who: who.to_owned(), evidence: Vec::new() }
+    }
+}
+
 impl Store {
     /// Declares `commits`, which must be the whole history of `tips`, accepted by `ruleset` for all its
-    /// refs, on behalf of `who` (N9). All or nothing, with its audit record, in one transaction; an
+    /// refs, on behalf of somebody (N9). All or nothing, with its audit record, in one transaction; an
     /// empty history is fine. Returns how many commits there were.
     ///
     /// The commits are gathered in memory first (33 bytes each), because the transaction keeps other
@@ -45,7 +61,7 @@ impl Store {
         ruleset: &str,
         tips: &[(RefName, ObjectId)],
         commits: &mut dyn Iterator<Item = Result<ObjectId, E>>,
-        who: &str,
+        by: impl Into<Voucher>,
     ) -> Result<u64, StoreError> {
         if self.writer.is_none() {
             return Err(StoreError::ReadOnly);
@@ -62,10 +78,11 @@ impl Store {
         }
         let (id, name) = (repository.0.clone(), text::escape(name.as_bytes()));
         let ruleset = ruleset.to_owned();
+        let Voucher { who, evidence } = by.into();
         let who = text::escape_short(who.as_bytes(), 200);
         self.write(move |txn| {
             txn.guard()?;
-            let at = Timestamp::now();
+            let at = txn.now();
             let repository = txn.intern_repository(&id, &name)?;
             let number = txn.intern_ruleset(repository, &ruleset)?;
             let count = ids.len() as u64;
@@ -77,6 +94,7 @@ impl Store {
                 tips_digest: digest(&tips),
                 commits: count,
                 who: who.clone(),
+                evidence,
             };
             let seq = append(txn, at, entry, &tips)?;
             let at_ms = at.as_millisecond();
@@ -153,7 +171,8 @@ fn append(
     mut entry: AdoptEntry,
     tips: &[(RefName, ObjectId)],
 ) -> Result<u64, StoreError> {
-    let mut room = txn.record_bytes().saturating_sub(2048);
+    let shown = serde_json::to_vec(&entry.evidence).map_or(0, |json| json.len());
+    let mut room = txn.record_bytes().saturating_sub(2048 + shown);
     for (name, id) in tips {
         let tip = Tip { name: name.to_string(), id: id.to_string() };
         // 20 bytes of punctuation; a quote or backslash in the name takes two.

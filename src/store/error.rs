@@ -87,6 +87,9 @@ pub enum StoreError {
     /// The state is older than what is known to have existed (N27).
     #[error("the state was rolled back: {0}; find out why, then run `countersign adopt REPO`")]
     RolledBack(String),
+    /// The machine's clock is behind what is on record (1.9): receipts would get times from the past.
+    #[error("{0}; set the clock right, or, where it is right now, run `countersign adopt REPO`")]
+    Clock(String),
     /// The database file was exchanged or deleted under the running program.
     #[error("the database `{0}` was replaced or deleted while in use: restart the daemon")]
     Replaced(PathBuf),

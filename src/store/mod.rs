@@ -11,26 +11,32 @@
 
 mod adopt;
 mod budget;
+mod clock;
 mod decisions;
 mod error;
 mod frontier;
 mod log;
 mod mark;
 mod open;
+mod receipts;
 mod repositories;
 mod rollback;
 mod sql;
+mod taint;
 mod writer;
 
-pub use adopt::Base;
+pub use adopt::{Base, Voucher};
 pub use budget::UnauthenticatedCounter;
 pub use decisions::{DecidedUpdate, Grant, Pending};
 pub use error::StoreError;
 pub use frontier::{FrontierReader, Scope};
 pub use log::{Filter, LogEntries, LogEntry};
+pub use receipts::Receipts;
 pub use repositories::{KnownRepository, Observed};
+pub use taint::Tainted;
 
 use crate::audit::chain::Head;
+use crate::domain::Timestamp;
 use budget::{Budgets, Unauthenticated};
 use error::sql;
 use mark::MarkFile;
@@ -69,6 +75,10 @@ pub struct Options {
     pub max_batch: usize,
     /// Quota for the database, in pages of 4096 bytes; no quota if absent.
     pub max_database_pages: Option<u32>,
+    /// The machine's clock.
+    pub clock: fn() -> Timestamp,
+    /// How far the clock may be behind the latest write before nothing is written any more.
+    pub clock_tolerance: Duration,
 }
 
 impl Default for Options {
@@ -80,6 +90,8 @@ impl Default for Options {
             full_records_per_minute: 600,
             max_batch: 256,
             max_database_pages: None,
+            clock: Timestamp::now,
+            clock_tolerance: Duration::from_secs(300),
         }
     }
 }

@@ -119,10 +119,28 @@ create table audit_log (
 create index audit_by_time on audit_log (at_ms);
 create index audit_by_repository on audit_log (repository, seq);
 create index audit_by_request on audit_log (request_id, seq);
+", "
+-- When was this commit received, whoever signed it.
+create index signed_by_commit on signed_commits (commit_id, at_ms);
+
+-- Tainted commits that somebody decided to let stand (N14). Never deleted from.
+create table accepted_taints (
+    repository integer not null references repositories (repository),
+    commit_id  blob not null,
+    -- the audit record of the decision
+    seq        integer not null,
+    primary key (repository, commit_id)
+) without rowid;
+
+-- The latest time at which something was written, on this machine's clock: it must not run backwards.
+insert into meta (name, value)
+    select 'clock', cast(max(at_ms) as text) from audit_log having max(at_ms) is not null;
 "];
 
 pub(super) const COUNT_TABLES: &str = "select count(*) from sqlite_master";
 pub(super) const SET_META: &str = "insert into meta (name, value) values (?1, ?2)";
+pub(super) const PUT_META: &str = "insert into meta (name, value) values (?1, ?2) \
+    on conflict (name) do update set value = excluded.value";
 pub(super) const GET_META: &str = "select value from meta where name = ?1";
 
 pub(super) const BEGIN_WRITE: &str = "begin immediate";
@@ -180,7 +198,24 @@ pub(super) const ADD_GRANT: &str =
 pub(super) const ADD_SIGNED: &str = "insert into signed_commits (key, commit_id, at_ms) values (?1, ?2, ?3) \
     on conflict do nothing";
 pub(super) const TAINTED: &str = "select a.commit_id from signed_commits s \
-    join accepted_commits a on a.ruleset = ?1 and a.commit_id = s.commit_id where s.key = ?2 and s.at_ms >= ?3";
+    join accepted_commits a on a.ruleset = ?1 and a.commit_id = s.commit_id where s.key = ?2 and s.at_ms >= ?3 \
+    and not exists (select 1 from accepted_taints t join rulesets r on r.repository = t.repository \
+        where r.ruleset = ?1 and t.commit_id = s.commit_id)";
+/// What the keys signed in one repository, and through which refs it came; an adopted base has none.
+pub(super) const TAINTED_IN: &str = "select s.commit_id, s.at_ms, f.name from rulesets r \
+    join signed_commits s on s.key = ?2 and s.at_ms >= ?3 \
+    join accepted_commits a on a.ruleset = r.ruleset and a.commit_id = s.commit_id \
+    left join refs f on f.ref = a.ref where r.repository = ?1 \
+    and not exists (select 1 from accepted_taints t where t.repository = ?1 and t.commit_id = s.commit_id) \
+    order by s.at_ms, s.commit_id, f.name";
+/// When a commit was received that was let in here.
+pub(super) const RECEIVED: &str = "select min(s.at_ms) from signed_commits s where s.commit_id = ?2 \
+    and exists (select 1 from rulesets r join accepted_commits a \
+        on a.ruleset = r.ruleset and a.commit_id = s.commit_id where r.repository = ?1)";
+pub(super) const TAINT_ACCEPTED: &str =
+    "select seq from accepted_taints where repository = ?1 and commit_id = ?2";
+pub(super) const ACCEPT_TAINT: &str =
+    "insert into accepted_taints (repository, commit_id, seq) values (?1, ?2, ?3)";
 pub(super) const ADD_LIST: &str = "insert into pending_lists (seq, list, ids) values (?1, ?2, ?3)";
 pub(super) const LIST_PENDING: &str = "select u.request_id, f.name, u.old_id, u.new_id \
     from pending_updates u join refs f on f.ref = u.ref join repositories p on p.repository = u.repository \

@@ -8,7 +8,7 @@ use super::error::{StoreError, io, sql};
 use super::mark::Mark;
 use super::rollback::{self, Finding};
 use super::sql as q;
-use super::{Shared, lock};
+use super::{Shared, clock, lock};
 use crate::audit::chain::Head;
 use crate::audit::{Event, Record};
 use crate::domain::Timestamp;
@@ -85,15 +85,33 @@ pub(super) struct Txn<'c> {
     shared: &'c Shared,
     head: Head,
     finding: Option<Finding>,
+    /// What is wrong with the machine's clock.
+    clock: Option<String>,
 }
 
 impl Txn<'_> {
-    /// Fails where nothing may be let in because the state was rolled back (N27).
+    /// Fails where nothing may be let in because the state was rolled back (N27), or because receipts
+    /// would be dated back.
     pub(super) fn guard(&self) -> Result<(), StoreError> {
-        match &self.finding {
-            None => Ok(()),
-            Some(finding) => Err(StoreError::RolledBack(finding.text.clone())),
+        if let Some(finding) = &self.finding {
+            return Err(StoreError::RolledBack(finding.text.clone()));
         }
+        self.forward()
+    }
+
+    /// Fails where the clock has run backwards: nothing at all is written then.
+    fn forward(&self) -> Result<(), StoreError> {
+        self.clock.clone().map_or(Ok(()), |why| Err(StoreError::Clock(why)))
+    }
+
+    /// Somebody said that the clock is right.
+    pub(super) fn clock_was_set(&mut self) {
+        self.clock = None;
+    }
+
+    /// Now, on the machine's clock.
+    pub(super) fn now(&self) -> Timestamp {
+        (self.shared.options.clock)()
     }
 
     pub(super) fn finding(&self) -> Option<&Finding> {
@@ -107,6 +125,7 @@ impl Txn<'_> {
 
     /// Appends to the log; returns the record's number.
     pub(super) fn append(&mut self, record: &Record) -> Result<u64, StoreError> {
+        self.forward()?;
         let json = record.canonical()?;
         let at: Timestamp =
             record.at.parse().map_err(|_| StoreError::Invalid("a record's time is not RFC 3339"))?;
@@ -153,6 +172,7 @@ impl<'r> Columns<'r> {
             Event::Decision(d) => (Some(&d.repository), Some(d.outcome.name()), Some(d.request_id.as_str())),
             Event::Applied(a) => (Some(&a.repository), None, Some(a.request_id.as_str())),
             Event::Adopt(a) => (Some(&a.repository), None, None),
+            Event::TaintAccepted(t) => (Some(&t.repository), None, None),
             Event::Start(_) | Event::Stop(_) | Event::Reload(_) | Event::Recovered(_) => (None, None, None),
         };
         Columns { kind, repository: repository.map(|r| r.id.as_str()), outcome, request_id }
@@ -186,14 +206,15 @@ impl Loop {
     fn transaction(&mut self, jobs: Vec<Job>, finishes: &mut Vec<Finish>) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
         let mut broken = None;
-        let (head, finding) = match self.begin() {
+        let (head, finding, clock) = match self.begin() {
             Ok(begun) => begun,
             Err(error) => {
                 broken = Some(error);
-                (Head::EMPTY, None)
+                (Head::EMPTY, None, None)
             }
         };
-        let mut txn = Txn { connection: &self.connection, shared: &shared, head, finding };
+        let begun = head;
+        let mut txn = Txn { connection: &self.connection, shared: &shared, head, finding, clock };
         let mut succeeded = 0;
         for job in jobs {
             if broken.is_none() {
@@ -222,6 +243,9 @@ impl Loop {
                 end.and_then(|()| self.connection.execute_batch(q::RELEASE)).map_err(sql("end a job")).err();
         }
         let head = txn.head;
+        if broken.is_none() && head != begun {
+            broken = txn.note_clock(txn.now()).err();
+        }
         if broken.is_none() {
             broken = self.connection.execute_batch(q::COMMIT).map_err(sql("commit")).err();
         }
@@ -242,7 +266,7 @@ impl Loop {
     }
 
     /// Starts a transaction on a database that is still the right one and has room.
-    fn begin(&self) -> Result<(Head, Option<Finding>), StoreError> {
+    fn begin(&self) -> Result<(Head, Option<Finding>, Option<String>), StoreError> {
         let shared = &self.shared;
         let path = &shared.database;
         // Writes to a deleted file succeed, and are gone.
@@ -258,7 +282,8 @@ impl Loop {
         }
         self.connection.execute_batch(q::BEGIN_WRITE).map_err(sql("lock the database for writing"))?;
         let head = rollback::head(&self.connection)?;
-        Ok((head, self.finding(head)?))
+        let clock = clock::behind(&self.connection, &shared.options)?;
+        Ok((head, self.finding(head)?, clock))
     }
 
     /// Whether the state is rolled back, looked at again because another process may have recovered it,

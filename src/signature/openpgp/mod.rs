@@ -15,7 +15,7 @@ mod verify;
 pub use certificate::{Certificate, CertificateError, Findings};
 pub use key::{KeyAlgorithm, MIN_RSA_BITS};
 pub use validity::Standing;
-pub use verify::{MAX_CANDIDATES, verify};
+pub use verify::{MAX_CANDIDATES, claimed_time, verify};
 
 #[cfg(test)]
 mod tests;

@@ -34,6 +34,14 @@ pub fn verify(
     check(armor, payload, keys, times, rules, trace).unwrap_or_else(|status| status)
 }
 
+/// The time that the one signature in an armor claims in its hashed part, seconds since the epoch: for
+/// objects that claim none themselves. Nothing else about the signature is looked at.
+pub fn claimed_time(armor: &[u8]) -> Option<i64> {
+    let bytes = armor::decode(armor, SignatureFormat::OpenPgp).ok()?;
+    let packet = next_packet(&mut &bytes[..]).ok()?.filter(|packet| packet.tag == tag::SIGNATURE)?;
+    RawSignature::parse(packet.body).ok()?.created()
+}
+
 fn check(
     armor: &[u8],
     payload: &Payload<'_>,

@@ -1,0 +1,473 @@
+//! Asking git about one object with the keys of the keyring, for people who compare. Nothing that is
+//! said here decides anything.
+//!
+//! Git is not let near the repository: the object's bytes go into an empty repository in a private
+//! directory, so that neither the repository's configuration nor its replace refs, alternates or
+//! promisors have a say. The programs run without a shell, with an environment made here, for a limited
+//! time, and what they print is cut and escaped.
+
+use super::differences::{GitStatus, Gits};
+use crate::domain::{ObjectFormat, ObjectId, ObjectKind, text};
+use crate::keyring::{Key, Material};
+use data_encoding::{BASE64, HEXLOWER};
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, DirBuilder};
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long one program may take.
+const TIME: Duration = Duration::from_secs(20);
+/// How much of what a program says is kept, in bytes.
+const KEPT: usize = 16 << 10;
+/// How much of that is shown, in lines and in characters a line.
+const LINES: usize = 40;
+const WIDTH: usize = 300;
+
+/// What git made of the object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// Nobody asked.
+    Off,
+    /// It could not be asked, and why.
+    NotCompared(String),
+    /// It was.
+    Said(Said),
+}
+
+/// What git said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The command, as a person would type it.
+    pub command: &'static str,
+    /// Its verdict.
+    pub gits: Gits,
+    /// Its words, line by line, escaped and cut.
+    pub lines: Vec<String>,
+}
+
+/// What git is asked about.
+pub(super) struct Question<'a> {
+    pub(super) id: ObjectId,
+    pub(super) kind: ObjectKind,
+    pub(super) raw: &'a [u8],
+    /// By which kind of key the signature is, as far as git can tell.
+    pub(super) tool: Tool,
+    /// Every key of the keyring; only those that matter are handed over.
+    pub(super) keys: &'a [Key],
+    /// The key that the signature names, if the keyring has it.
+    pub(super) named: Option<&'a Key>,
+}
+
+/// What git will call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tool {
+    None,
+    Gpg,
+    SshKeygen,
+}
+
+impl Tool {
+    /// By the first line of the signature, wherever git would find one.
+    pub(super) fn of(raw: &[u8]) -> Self {
+        let has = |marker: &[u8]| raw.windows(marker.len()).any(|window| window == marker);
+        if has(b"-----BEGIN SSH SIGNATURE-----") {
+            Tool::SshKeygen
+        } else if has(b"-----BEGIN PGP ") {
+            Tool::Gpg
+        } else {
+            Tool::None
+        }
+    }
+}
+
+/// Asks git.
+pub(super) fn ask(question: &Question<'_>) -> Beside {
+    match attempt(question) {
+        Ok(said) => Beside::Said(said),
+        Err(why) => Beside::NotCompared(why),
+    }
+}
+
+fn attempt(question: &Question<'_>) -> Result<Said, String> {
+    let git = program("git")?;
+    let gpg = program("gpg");
+    let ssh_keygen = program("ssh-keygen");
+    match question.tool {
+        Tool::Gpg => drop(gpg.as_ref().map_err(Clone::clone)?),
+        Tool::SshKeygen => drop(ssh_keygen.as_ref().map_err(Clone::clone)?),
+        Tool::None => {}
+    }
+    let failed = |e: std::io::Error| format!("a private directory cannot be used: {e}");
+    let room = Room::new().map_err(failed)?;
+    repository(&room, question.id.format()).map_err(failed)?;
+    let home = room.path("gnupg");
+    private(&home).map_err(failed)?;
+    // No agent, no network, no opinion about trust: who is trusted is the keyring's matter.
+    let settings = "no-autostart\nno-tty\nbatch\ntrust-model always\nno-auto-key-retrieve\n\
+                    no-auto-key-locate\nno-auto-check-trustdb\n";
+    fs::write(home.join("gpg.conf"), settings).map_err(failed)?;
+    let mut lines = 0;
+    match (question.tool, &gpg) {
+        (Tool::Gpg, Ok(gpg)) => import(&room, gpg, question.named)?,
+        _ => {
+            let file = allowed_signers(question.keys, question.named, &mut lines);
+            fs::write(room.path("allowed_signers"), file).map_err(failed)?;
+        }
+    }
+    let object = ["hash-object", "-t", question.kind.name(), "-w", "--stdin", "--literally"];
+    let stored = run(&room, git_command(&room, &git).args(object), question.raw)?;
+    if !stored.success || stored.stdout.trim_ascii() != question.id.to_string().as_bytes() {
+        return Err("git does not store the object".to_owned());
+    }
+    let (command, verb) = match question.kind {
+        ObjectKind::Tag => ("git verify-tag --raw", "verify-tag"),
+        _ => ("git verify-commit --raw", "verify-commit"),
+    };
+    let mut call = git_command(&room, &git);
+    let missing = PathBuf::from("/nonexistent");
+    let path = |found: &Result<PathBuf, String>| found.clone().unwrap_or_else(|_| missing.clone());
+    call.arg("-c").arg(setting("gpg.program", path(&gpg).as_os_str()));
+    call.arg("-c").arg(setting("gpg.openpgp.program", path(&gpg).as_os_str()));
+    call.arg("-c").arg(setting("gpg.x509.program", missing.as_os_str()));
+    call.arg("-c").arg(setting("gpg.ssh.program", path(&ssh_keygen).as_os_str()));
+    call.arg("-c").arg(setting("gpg.ssh.allowedSignersFile", room.path("allowed_signers").as_os_str()));
+    call.arg(verb).arg("--raw").arg(question.id.to_string());
+    let ended = run(&room, &mut call, b"")?;
+    if home.join("S.gpg-agent").exists()
+        && let Ok(gpgconf) = program("gpgconf")
+    {
+        let mut kill = command(&room, &gpgconf);
+        let _ = run(&room, kill.arg("--homedir").arg(&home).args(["--kill", "all"]), b"");
+    }
+    let said = [ended.stdout.as_slice(), ended.stderr.as_slice()].concat();
+    Ok(Said {
+        command,
+        gits: Gits { accepts: ended.success, status: read(&said), lines },
+        lines: shown(&said, &room),
+    })
+}
+
+/// Git's verdict, read from what it said. Good for showing and comparing only.
+fn read(said: &[u8]) -> GitStatus {
+    let text = String::from_utf8_lossy(said);
+    let word = |line: &str| {
+        let rest = line.strip_prefix("[GNUPG:] ")?;
+        Some(match rest.split(' ').next()? {
+            "GOODSIG" => GitStatus::Good,
+            "BADSIG" => GitStatus::Bad,
+            "ERRSIG" if rest.ends_with(" 9") || rest.contains(" 9 ") => GitStatus::MissingKey,
+            "ERRSIG" => GitStatus::Error,
+            "EXPSIG" => GitStatus::ExpiredSignature,
+            "EXPKEYSIG" => GitStatus::ExpiredKey,
+            "REVKEYSIG" => GitStatus::Revoked,
+            _ => return None,
+        })
+    };
+    let mut words = text.lines().filter_map(word);
+    match (words.next(), words.next()) {
+        (Some(one), None) => return one,
+        // Git calls more than one an error.
+        (Some(_), Some(_)) => return GitStatus::Error,
+        (None, _) => {}
+    }
+    let starts = |start: &str| text.lines().any(|line| line.starts_with(start));
+    let has = |part: &str| text.contains(part);
+    if starts("Good \"git\" signature for ") && !has("No principal matched") {
+        GitStatus::Good
+    } else if starts("Good \"git\" signature with ") || has("No principal matched") {
+        GitStatus::Untrusted
+    } else if has("incorrect signature") || has("Signature verification failed") {
+        GitStatus::Bad
+    } else if text.trim().is_empty() || has("no signature found") {
+        GitStatus::Unsigned
+    } else {
+        GitStatus::Error
+    }
+}
+
+/// Git's words for people: paths of the private directory taken out, escaped and cut.
+fn shown(said: &[u8], room: &Room) -> Vec<String> {
+    let text = String::from_utf8_lossy(said);
+    let text = text.replace(&*room.0.to_string_lossy(), "");
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let mut out: Vec<String> =
+        lines.iter().take(LINES).map(|line| text::escape_short(line.as_bytes(), WIDTH)).collect();
+    if lines.len() > LINES {
+        out.push(format!("({} more lines)", lines.len() - LINES));
+    }
+    out
+}
+
+/// A repository without anything in it: git needs no more than these.
+fn repository(room: &Room, format: ObjectFormat) -> std::io::Result<()> {
+    let path = room.path("object.git");
+    for directory in ["objects", "refs"] {
+        fs::create_dir_all(path.join(directory))?;
+    }
+    fs::write(path.join("HEAD"), "ref: refs/heads/none\n")?;
+    let settings = match format {
+        ObjectFormat::Sha1 => "[core]\n\trepositoryformatversion = 0\n\tbare = true\n".to_owned(),
+        ObjectFormat::Sha256 => "[core]\n\trepositoryformatversion = 1\n\tbare = true\n\
+                                 [extensions]\n\tobjectformat = sha256\n"
+            .to_owned(),
+    };
+    fs::write(path.join("config"), settings)
+}
+
+/// The keyring's SSH keys as git wants them. `lines` is how many of them name the key in question.
+fn allowed_signers(keys: &[Key], named: Option<&Key>, lines: &mut usize) -> String {
+    let mut file = String::new();
+    for key in keys {
+        let Material::Ssh(public) = &key.material else { continue };
+        if named.is_some_and(|named| named.id() == key.id()) {
+            *lines += 1;
+        }
+        // Names of principals have letters, digits and `._-` only.
+        file.push_str(&key.principal.name);
+        file.push_str(" namespaces=\"git\"");
+        let mut window = |name: &str, at: Option<crate::domain::Timestamp>| {
+            if let Some(at) = at {
+                file.push_str(&format!(",{name}=\"{}\"", at.strftime("%Y%m%d%H%M%SZ")));
+            }
+        };
+        window("valid-after", key.valid_from);
+        // The last second that is valid: OpenSSH's end is inclusive, the keyring's is not.
+        let last = key.valid_until.map(|at| {
+            crate::domain::Timestamp::from_second(at.as_second().saturating_sub(1)).unwrap_or(at)
+        });
+        window("valid-before", last);
+        file.push_str(&format!(" {} {}\n", public.algorithm(), BASE64.encode(public.blob())));
+    }
+    file
+}
+
+/// Hands the one certificate that the signature names to gpg, as the keyring's file holds it.
+fn import(room: &Room, gpg: &Path, named: Option<&Key>) -> Result<(), String> {
+    let Some(key) = named else { return Ok(()) };
+    let Some(armor) = armor_of(key) else {
+        return Err("the certificate cannot be read again from its file".to_owned());
+    };
+    let mut command = command(room, gpg);
+    command.args(["--batch", "--quiet", "--no-autostart", "--import"]);
+    // A key that this gpg cannot read is one that it will not find.
+    run(room, &mut command, armor.as_bytes()).map(drop)
+}
+
+/// The certificate's text, from the file of its owner.
+fn armor_of(key: &Key) -> Option<String> {
+    let text = fs::read_to_string(&key.place.file).ok()?;
+    let value: toml::Value = toml::from_str(&text).ok()?;
+    let tables = value.get("key")?.as_array()?;
+    let blocks = tables.iter().filter_map(|table| table.get("openpgp")?.as_str());
+    let wanted = key.id();
+    blocks
+        .filter(|armor| Material::openpgp(armor).is_ok_and(|material| material.fingerprint() == wanted.text))
+        .map(str::to_owned)
+        .next()
+}
+
+/// `NAME=VALUE` for `git -c`.
+fn setting(name: &str, value: &OsStr) -> OsString {
+    let mut out = OsString::from(name);
+    out.push("=");
+    out.push(value);
+    out
+}
+
+/// An absolute path of a program that is installed.
+fn program(name: &str) -> Result<PathBuf, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let runs = |path: &PathBuf| {
+        fs::metadata(path).is_ok_and(|seen| seen.is_file() && seen.permissions().mode() & 0o111 != 0)
+    };
+    std::env::split_paths(&path)
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join(name))
+        .find(runs)
+        .ok_or_else(|| format!("{name} is not installed"))
+}
+
+/// A program with an environment that is made here.
+fn command(room: &Room, program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", &room.0)
+        .env("GNUPGHOME", room.path("gnupg"))
+        .env("TMPDIR", &room.0)
+        .env("LC_ALL", "C")
+        // Git hands times to ssh-keygen in the local zone.
+        .env("TZ", "UTC")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_NO_REPLACE_OBJECTS", "1")
+        .env("GIT_NO_LAZY_FETCH", "1")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .current_dir(&room.0);
+    command
+}
+
+fn git_command(room: &Room, git: &Path) -> Command {
+    let mut command = command(room, git);
+    command.arg("--git-dir").arg(room.path("object.git"));
+    command
+}
+
+/// How a program ended.
+struct Ended {
+    success: bool,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+/// Runs a program to its end, or ends it and everything that it has started.
+fn run(room: &Room, command: &mut Command, input: &[u8]) -> Result<Ended, String> {
+    let name = Path::new(command.get_program()).file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = name.unwrap_or_default();
+    let failed = |e: std::io::Error| format!("{name} cannot be run: {e}");
+    // From a file, so that nobody waits for anybody.
+    let source = room.path("input");
+    fs::write(&source, input).map_err(failed)?;
+    command.stdin(fs::File::open(&source).map_err(failed)?);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().map_err(failed)?;
+    let stdout = child.stdout.take().map(|pipe| std::thread::spawn(move || kept(pipe)));
+    let stderr = child.stderr.take().map(|pipe| std::thread::spawn(move || kept(pipe)));
+    let until = Instant::now() + TIME;
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break Ok(status),
+            Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(3)),
+            Ok(None) => break Err(format!("{name} did not end within {} seconds", TIME.as_secs())),
+            Err(e) => break Err(failed(e)),
+        }
+    };
+    // Also after a good end: whatever it has started must not outlive it, or hold its pipes open.
+    end_group(&mut child, status.is_err());
+    let collect = |worker: Option<std::thread::JoinHandle<Vec<u8>>>| {
+        worker.and_then(|worker| worker.join().ok()).unwrap_or_default()
+    };
+    let (stdout, stderr) = (collect(stdout), collect(stderr));
+    Ok(Ended { success: status?.success(), stdout, stderr })
+}
+
+fn end_group(child: &mut Child, running: bool) {
+    if running {
+        let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
+        let _ = child.wait();
+    } else if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // The group lives on only if something in it does.
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
+}
+
+/// Reads to the end and keeps the beginning.
+fn kept(mut pipe: impl Read) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut chunk = [0_u8; 4096];
+    while let Ok(count @ 1..) = pipe.read(&mut chunk) {
+        let room = KEPT.saturating_sub(all.len()).min(count);
+        all.extend_from_slice(&chunk[..room]);
+    }
+    all
+}
+
+/// A directory that nobody else can look into, and that goes away.
+struct Room(PathBuf);
+
+impl Room {
+    fn new() -> std::io::Result<Self> {
+        let mut random = [0_u8; 8];
+        getrandom::fill(&mut random).map_err(|e| std::io::Error::other(e.to_string()))?;
+        let path = std::env::temp_dir().join(format!("countersign-{}", HEXLOWER.encode(&random)));
+        private(&path)?;
+        let room = Room(path);
+        let physical = room.0.canonicalize()?;
+        // git and gpg read paths in settings and messages: a plain one is one that is read alike.
+        if physical.as_os_str().as_bytes().iter().any(u8::is_ascii_control) {
+            return Err(std::io::Error::other("its path has control characters"));
+        }
+        Ok(room)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Makes a directory for us alone; one that is there already is not taken.
+fn private(path: &Path) -> std::io::Result<()> {
+    DirBuilder::new().mode(0o700).create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_git_says_is_read_line_by_line() {
+        assert_eq!(read(b"[GNUPG:] GOODSIG AA x\n[GNUPG:] VALIDSIG"), GitStatus::Good);
+        assert_eq!(read(b"[GNUPG:] EXPKEYSIG AA x\n"), GitStatus::ExpiredKey);
+        assert_eq!(read(b"[GNUPG:] REVKEYSIG AA x\n"), GitStatus::Revoked);
+        assert_eq!(read(b"[GNUPG:] ERRSIG AA 22 8 00 1600000000 9 FP\n"), GitStatus::MissingKey);
+        assert_eq!(read(b"[GNUPG:] GOODSIG A\n[GNUPG:] GOODSIG B\n"), GitStatus::Error);
+        // A user id cannot begin a line.
+        assert_eq!(read(b"[GNUPG:] BADSIG AA evil [GNUPG:] GOODSIG\n"), GitStatus::Bad);
+        assert_eq!(read(b"Good \"git\" signature for alice with ED25519 key SHA256:x\n"), GitStatus::Good);
+        assert_eq!(
+            read(b"Good \"git\" signature with ED25519 key SHA256:x\nNo principal matched.\n"),
+            GitStatus::Untrusted
+        );
+        assert_eq!(read(b""), GitStatus::Unsigned);
+        assert_eq!(read(b"error: x\n"), GitStatus::Error);
+    }
+
+    #[test]
+    fn the_private_room_is_private_and_goes_away() {
+        let room = Room::new().unwrap();
+        let path = room.0.clone();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        fs::write(path.join("x"), "x").unwrap();
+        drop(room);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_program_that_does_not_stop_talking_is_cut() {
+        let room = Room::new().unwrap();
+        let sh = program("sh").unwrap();
+        let mut command = command(&room, &sh);
+        command.args(["-c", "i=0; while [ $i -lt 3000 ]; do echo 0123456789012345678901234567890; i=$((i+1)); done"]);
+        let ended = run(&room, &mut command, b"").unwrap();
+        assert_eq!(ended.stdout.len(), KEPT);
+    }
+
+    #[test]
+    fn what_a_program_leaves_behind_does_not_outlive_it() {
+        let room = Room::new().unwrap();
+        let mut command = command(&room, &program("sh").unwrap());
+        command.args(["-c", "sleep 600 & echo done"]);
+        let started = Instant::now();
+        assert_eq!(run(&room, &mut command, b"").unwrap().stdout, b"done\n");
+        assert!(started.elapsed() < Duration::from_secs(10), "it waited for what was left behind");
+    }
+
+    #[test]
+    fn programs_that_are_not_there_are_named() {
+        assert_eq!(program("no-such-program-here").unwrap_err(), "no-such-program-here is not installed");
+    }
+}
