@@ -9,8 +9,8 @@ mod entries;
 mod record;
 
 pub use entries::{
-    AdoptEntry, AppliedEntry, AppliedRef, Coverage, EvidenceEntry, FaultEntry, How, JudgedBy, MAX_TEXT, ObjectEntry,
-    Outcome, Peer, PusherEntry, RecoveredEntry, RefEntry, RepositoryEntry, ServiceEntry, TaintEntry, Tip, Truncated,
-    ViolationEntry, WaiverEntry, capped,
+    AdoptEntry, AppliedEntry, AppliedRef, Coverage, EvidenceEntry, FaultEntry, How, JudgedBy, MAX_TEXT,
+    ObjectEntry, Outcome, Peer, PusherEntry, RecoveredEntry, RefEntry, RepositoryEntry, ServiceEntry,
+    TaintEntry, Tip, Truncated, ViolationEntry, WaiverEntry, capped,
 };
 pub use record::{Decision, Event, Record, RecordError, SCHEMA, rfc3339_ms};

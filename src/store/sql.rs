@@ -4,7 +4,8 @@
 //! `without rowid` and the pragmas. Times are milliseconds since the epoch, ids are raw digests.
 
 /// One script a schema version, in order; the first makes version 1. Never edit one that was released.
-pub(super) const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
 create table meta (
     name  text primary key,
     value text not null
@@ -119,7 +120,8 @@ create table audit_log (
 create index audit_by_time on audit_log (at_ms);
 create index audit_by_repository on audit_log (repository, seq);
 create index audit_by_request on audit_log (request_id, seq);
-", "
+",
+    "
 -- When was this commit received, whoever signed it.
 create index signed_by_commit on signed_commits (commit_id, at_ms);
 
@@ -135,7 +137,8 @@ create table accepted_taints (
 -- The latest time at which something was written, on this machine's clock: it must not run backwards.
 insert into meta (name, value)
     select 'clock', cast(max(at_ms) as text) from audit_log having max(at_ms) is not null;
-"];
+",
+];
 
 pub(super) const COUNT_TABLES: &str = "select count(*) from sqlite_master";
 pub(super) const SET_META: &str = "insert into meta (name, value) values (?1, ?2)";

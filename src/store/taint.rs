@@ -76,7 +76,8 @@ impl Store {
         commits.sort_unstable();
         commits.dedup();
         let (id, name) = (repository.0.clone(), text::escape(name.as_bytes()));
-        let keys: Vec<String> = keys.iter().take(16).map(|key| text::escape_short(key.as_bytes(), 200)).collect();
+        let keys: Vec<String> =
+            keys.iter().take(16).map(|key| text::escape_short(key.as_bytes(), 200)).collect();
         let reason = text::escape_short(reason.as_bytes(), crate::audit::MAX_TEXT);
         let who = text::escape_short(who.as_bytes(), 200);
         self.write(move |txn| {

@@ -7,7 +7,8 @@
 
 #![allow(dead_code, missing_docs, unreachable_pub, reason = "each program uses its own part")]
 
-use countersign::domain::{ObjectFormat, Timestamp};
+use countersign::domain::{ObjectFormat, ObjectKind, Timestamp};
+use countersign::signature::mergetag;
 use countersign::signature::object::{self, Payload, SignatureBlock, SignatureField, SignatureFormat};
 use countersign::signature::openpgp::Certificate;
 use countersign::signature::ssh::{PublicKey, parse_public_key};
@@ -65,69 +66,108 @@ fn joined(payload: &Payload<'_>) -> Vec<u8> {
     [payload.before, payload.after].concat()
 }
 
+/// The rules by default, and as an operator may set them for old history.
+fn both_rules() -> [Rules; 2] {
+    let import = Rules {
+        import: true,
+        text_signatures: true,
+        sha1_bindings: true,
+        trailing_timestamps: true,
+        ..Rules::default()
+    };
+    [Rules::default(), import]
+}
+
 /// Verifies twice, with and without a trace: the same both times.
-fn judged(block: &SignatureBlock, payload: &Payload<'_>, keys: &dyn Keys, time: i64) -> SignatureStatus {
+fn judged(
+    block: &SignatureBlock,
+    payload: &Payload<'_>,
+    keys: &dyn Keys,
+    time: i64,
+    rules: &Rules,
+) -> SignatureStatus {
     let times = Times::introduced(time, Timestamp::from_second(NOW).expect("in range"));
-    let rules = Rules::default();
-    let status = verify(block, payload, keys, times, &rules, &mut Trace::off());
-    assert_eq!(status, verify(block, payload, keys, times, &rules, &mut Trace::on()));
+    let status = verify(block, payload, keys, times, rules, &mut Trace::off());
+    assert_eq!(status, verify(block, payload, keys, times, rules, &mut Trace::on()));
     status
 }
 
 /// Whoever the signature is said to be by: only the bytes that the seeds' keys signed may be verified.
-fn only_seeds(field: &SignatureField, payload: &Payload<'_>, time: i64) {
+fn only_seeds(field: &SignatureField, payload: &Payload<'_>, time: i64, rules: &Rules) {
     let SignatureField::Present(block) = field else { return };
-    if let SignatureStatus::Verified(_) = judged(block, payload, &*KEYS, time) {
+    if let SignatureStatus::Verified(_) = judged(block, payload, &*KEYS, time, rules) {
         let payload = joined(payload);
         assert!(payload == COMMIT || payload == TAG, "a payload that nobody signed is verified");
+    }
+}
+
+/// What a signature is under the default rules it is under those for old history: they forgive, and
+/// change nothing that needs no forgiving.
+fn unchanged(strict: &SignatureField, forgiving: &SignatureField) {
+    if !matches!(strict, SignatureField::Malformed { .. }) {
+        assert_eq!(strict, forgiving);
     }
 }
 
 /// A commit: the splitter, and what it hands on.
 pub fn commit(data: &[u8]) {
     for (format, header) in [(ObjectFormat::Sha1, "gpgsig "), (ObjectFormat::Sha256, "gpgsig-sha256 ")] {
-        let parsed = object::parse_commit(format, data);
-        assert_eq!(format!("{parsed:?}"), format!("{:?}", object::parse_commit(format, data)));
-        let Ok(commit) = parsed else { continue };
+        let [strict, import] =
+            both_rules().map(|rules| object::parse_commit_by(format, data, &rules, &mut Trace::off()));
+        assert_eq!(format!("{strict:?}"), format!("{:?}", object::parse_commit(format, data)));
+        let [default_rules, import_rules] = both_rules();
+        if let Ok(forgiven) = &import {
+            only_seeds(&forgiven.signature, &forgiven.payload, forgiven.committer.time, &import_rules);
+            let _ = mergetag::judge(format, forgiven, &import_rules, &mut Trace::off(), &mut |_, _| {
+                SignatureStatus::Unsigned
+            });
+        }
+        let Ok(commit) = strict else { continue };
+        let import = import.expect("old history's rules forgive more, not less");
+        unchanged(&commit.signature, &import.signature);
         let Payload { before, after } = commit.payload;
         assert!(data.starts_with(before) && data.ends_with(after));
         let cut = &data[before.len()..data.len() - after.len()];
         match &commit.signature {
             SignatureField::Present(block) => {
+                assert_eq!(commit.payload, import.payload);
                 let value = cut.strip_prefix(header.as_bytes()).expect("the signature's header was cut out");
                 let lines: Vec<&[u8]> = value.split_inclusive(|byte| *byte == b'\n').collect();
                 let rest = lines[1..].iter().map(|line| line.strip_prefix(b" ").expect("a continuation"));
                 let unfolded = [lines[0].to_vec(), rest.collect::<Vec<_>>().concat()].concat();
                 let tail = unfolded.strip_prefix(&block.armor[..]).expect("nothing before the armor");
                 assert!(tail.iter().all(|byte| *byte == b'\n'), "something after the armor");
+                // Without its signature it is the same commit, unsigned.
+                let payload = joined(&commit.payload);
+                let bare = object::parse_commit(format, &payload).expect("the payload is a commit");
+                assert_eq!(bare.signature, SignatureField::Absent);
+                assert_eq!((&bare.tree, &bare.parents), (&commit.tree, &commit.parents));
+                assert_eq!((bare.author, bare.committer), (commit.author, commit.committer));
+                assert_eq!((bare.message, bare.merge_tags), (commit.message, commit.merge_tags.clone()));
             }
             SignatureField::Absent => assert!(cut.is_empty() && after.is_empty()),
             SignatureField::Malformed { .. } => {}
         }
-        if matches!(commit.signature, SignatureField::Present(_)) {
-            // Without its signature it is the same commit, unsigned.
-            let payload = joined(&commit.payload);
-            let bare = object::parse_commit(format, &payload).expect("the payload is a commit");
-            assert_eq!(bare.signature, SignatureField::Absent);
-            assert_eq!(
-                (&bare.tree, &bare.parents, bare.message),
-                (&commit.tree, &commit.parents, commit.message)
-            );
-            assert_eq!((bare.author, bare.committer), (commit.author, commit.committer));
-        }
         assert!(data.ends_with(commit.message) && !data.contains(&0));
         assert!(data.starts_with(format!("tree {}\n", commit.tree).as_bytes()));
         assert_eq!(object::parents_lenient(format, data).as_ref(), Some(&commit.parents));
-        only_seeds(&commit.signature, &commit.payload, commit.committer.time);
+        only_seeds(&commit.signature, &commit.payload, commit.committer.time, &default_rules);
     }
 }
 
 /// An annotated tag: the splitter, and what it hands on.
 pub fn tag(data: &[u8]) {
     for format in [ObjectFormat::Sha1, ObjectFormat::Sha256] {
-        let parsed = object::parse_tag(format, data);
-        assert_eq!(format!("{parsed:?}"), format!("{:?}", object::parse_tag(format, data)));
-        let Ok(tag) = parsed else { continue };
+        let [strict, import] =
+            both_rules().map(|rules| object::parse_tag_by(format, data, &rules, &mut Trace::off()));
+        assert_eq!(format!("{strict:?}"), format!("{:?}", object::parse_tag(format, data)));
+        let [default_rules, import_rules] = both_rules();
+        if let Ok(forgiven) = &import {
+            only_seeds(&forgiven.signature, &forgiven.payload, forgiven.time(), &import_rules);
+        }
+        let Ok(tag) = strict else { continue };
+        let import = import.expect("old history's rules forgive more, not less");
+        unchanged(&tag.signature, &import.signature);
         let Payload { before, after } = tag.payload;
         assert!(after.is_empty());
         let signature = data.strip_prefix(before).expect("the payload is how the tag begins");
@@ -142,8 +182,44 @@ pub fn tag(data: &[u8]) {
             SignatureField::Malformed { .. } => {}
         }
         assert!(data.starts_with(format!("object {}\ntype ", tag.target).as_bytes()));
-        only_seeds(&tag.signature, &tag.payload, tag.tagger.time);
+        only_seeds(&tag.signature, &tag.payload, tag.time(), &default_rules);
     }
+}
+
+/// A tag inside a merge: it is judged as the tag that it is outside of one.
+pub fn merge_tag(data: &[u8]) {
+    let [first, second] =
+        ["83baae61804e65cc73a7201a7252750c76066a30", "5f549aa2f78314ac37bbd436c8f80aea4c752e07"];
+    let message = COMMIT.windows(2).position(|pair| pair == b"\n\n").expect("a seed") + 1;
+    let who: Vec<&[u8]> = COMMIT[..message].split_inclusive(|byte| *byte == b'\n').skip(2).collect();
+    let mut raw = format!("tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\nparent {first}\nparent {second}\n");
+    raw.push_str(std::str::from_utf8(&who.concat()).expect("a seed"));
+    let mut raw = [raw.as_bytes(), b"mergetag "].concat();
+    let tag = [data.strip_suffix(b"\n").unwrap_or(data), b"\n"].concat();
+    for line in tag.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        raw.extend_from_slice(if line.0 == 0 { b"" } else { b" " });
+        raw.extend_from_slice(line.1);
+    }
+    raw.extend_from_slice(&COMMIT[message..]);
+    let format = ObjectFormat::Sha1;
+    let parsed = object::parse_commit(format, &raw);
+    assert_eq!(parsed.is_ok(), !data.contains(&0));
+    let Ok(commit) = parsed else { return };
+    assert_eq!(commit.merge_tags.len(), 1);
+    let rules = Rules::default();
+    let of = |tag: &object::TagObject<'_>| match &tag.signature {
+        SignatureField::Present(block) => judged(block, &tag.payload, &*KEYS, tag.time(), &rules),
+        _ => SignatureStatus::Unsigned,
+    };
+    let merged = mergetag::judge(format, &commit, &rules, &mut Trace::off(), &mut |tag, _| of(tag));
+    let outside = object::parse_tag(format, &tag).is_ok_and(|tag| {
+        tag.target.to_string() == second
+            && tag.target_kind == ObjectKind::Commit
+            && matches!(of(&tag), SignatureStatus::Verified(_))
+    });
+    assert_eq!(merged.len(), 1);
+    assert_eq!(matches!(merged[0], mergetag::MergedTag::Good { .. }), outside);
+    assert!(!outside || tag.starts_with(TAG), "a tag that nobody signed is good");
 }
 
 /// A signature's armor, once at the end of a tag and once folded into a commit's header: both readers
@@ -165,8 +241,8 @@ pub fn armor(data: &[u8]) {
         (object::parse_tag(ObjectFormat::Sha1, &tag), object::parse_commit(ObjectFormat::Sha1, &commit));
     assert!(commit.is_ok() == !data.contains(&0));
     let (Ok(tag), Ok(commit)) = (tag, commit) else { return };
-    only_seeds(&tag.signature, &tag.payload, NOW);
-    only_seeds(&commit.signature, &commit.payload, NOW);
+    only_seeds(&tag.signature, &tag.payload, NOW, &Rules::default());
+    only_seeds(&commit.signature, &commit.payload, NOW, &Rules::default());
     let word = |field: &SignatureField| match field {
         SignatureField::Absent => "absent".to_owned(),
         SignatureField::Present(block) => {
@@ -197,10 +273,14 @@ fn over_both(format: SignatureFormat, armor: Vec<u8>, keys: &dyn Keys) -> Signat
     let block = SignatureBlock { format, armor };
     let at = COMMIT.len() / 2;
     let payload = Payload { before: &COMMIT[..at], after: &COMMIT[at..] };
-    let status = judged(&block, &payload, keys, NOW);
     let other = [COMMIT, b"x"].concat();
-    let other = judged(&block, &Payload { before: &other, after: b"" }, keys, NOW);
-    assert!(!matches!(other, SignatureStatus::Verified(_)), "a payload that nobody signed is verified");
+    let [status, forgiven] = both_rules().map(|rules| {
+        let other = judged(&block, &Payload { before: &other, after: b"" }, keys, NOW, &rules);
+        assert!(!matches!(other, SignatureStatus::Verified(_)), "a payload that nobody signed is verified");
+        judged(&block, &payload, keys, NOW, &rules)
+    });
+    let verified = |status: &SignatureStatus| matches!(status, SignatureStatus::Verified(_));
+    assert!(verified(&forgiven) || !verified(&status), "old history's rules forgive more, not less");
     status
 }
 
@@ -298,6 +378,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const ALL: &[Target] = &[
     ("armor", armor),
     ("commit", commit),
+    ("merge_tag", merge_tag),
     ("openpgp_certificate", openpgp_certificate),
     ("openpgp_signature", openpgp_signature),
     ("ssh_public_key", ssh_public_key),
