@@ -2,7 +2,8 @@
 
 use super::{CliError, Format};
 use crate::config::{self, Config};
-use crate::service::{self, Adoption};
+use crate::keyring::Keyring;
+use crate::service::{self, Adopter, Adoption, Evidence};
 use crate::store::{self, Store};
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,9 @@ use std::path::{Path, PathBuf};
 #[command(
     after_help = "Commits that are in the repository now count as judged for the listed refs, whoever made them.\n\
                         Look at them first. The adoption is written into the audit log.\n\n\
-                        Example: countersign adopt /srv/git/infra/app.git"
+                        Examples: countersign adopt /srv/git/infra/app.git\n          \
+                        countersign --format json check --history --repo /srv/git/infra/app.git --ref refs/heads/main > main.jsonl\n          \
+                        countersign adopt /srv/git/infra/app.git --evidence main.jsonl"
 )]
 pub struct AdoptArgs {
     /// A repository below the configured root, with the hooks installed
@@ -24,7 +27,13 @@ pub struct AdoptArgs {
     /// Only for this ruleset
     #[arg(long, value_name = "NAME")]
     ruleset: Option<String>,
+    /// What `check --history --format json` said about a tip; refused if it is about anything else
+    #[arg(long, value_name = "FILE")]
+    evidence: Vec<PathBuf>,
 }
+
+/// Most files of evidence: their summaries must fit into one record.
+const MAX_EVIDENCE: usize = 32;
 
 /// Lists the tips, asks, and adopts them.
 pub fn run(
@@ -38,6 +47,7 @@ pub fn run(
     let store = Store::open(&config.daemon.state, store::Mode::ReadWrite).map_err(|e| undecided(&e))?;
     let who = who();
     let rolled_back = store.rolled_back();
+    let clock = store.clock_behind().map_err(|e| undecided(&e))?;
     let (name, mut listed) =
         service::adoptions(&config, &store, &args.repository).map_err(|e| undecided(&e))?;
     if let Some(only) = &args.ruleset {
@@ -46,29 +56,78 @@ pub fn run(
         }
         listed.retain(|adoption| adoption.ruleset == *only);
     }
+    let (evidence, keyring) = evidence(args, &config, &name, &listed)?;
     if format == Format::Text {
+        if let Some(why) = &clock {
+            let said = writeln!(
+                out,
+                "The log's clock has run backwards: {why}.\nAdopting says that the clock is right now."
+            );
+            said.map_err(CliError::output)?;
+        }
         print(out, &name, &listed, rolled_back.as_deref()).map_err(CliError::output)?;
+        evidence.iter().try_for_each(|one| show(out, one, &keyring)).map_err(CliError::output)?;
     }
-    if listed.is_empty() && rolled_back.is_none() {
+    if listed.is_empty() && rolled_back.is_none() && clock.is_none() {
         if format == Format::Json {
             writeln!(out, "{}", json(&name, &listed, 0)).map_err(CliError::output)?;
         }
         return Ok(0);
     }
-    if !args.yes && !confirmed(out).map_err(CliError::output)? {
+    if !args.yes && !confirmed(out, "Trust everything that these tips reach?").map_err(CliError::output)? {
         return Err(CliError { message: "nothing was adopted".to_owned(), code: 1 });
+    }
+    if clock.is_some() {
+        store.adopt_clock(&who).map_err(|e| undecided(&e))?;
     }
     if rolled_back.is_some() {
         store.adopt_rollback(&who).map_err(|e| undecided(&e))?;
     }
-    let count =
-        service::adopt(&config, &store, &args.repository, &listed, &who).map_err(|e| undecided(&e))?;
+    let by = Adopter { who: &who, evidence: &evidence, keyring: &keyring };
+    let count = service::adopt(&config, &store, &args.repository, &listed, by).map_err(|e| undecided(&e))?;
     match format {
         Format::Json => writeln!(out, "{}", json(&name, &listed, count)),
         Format::Text => writeln!(out, "adopted: {count} commits are trusted now"),
     }
     .map_err(CliError::output)?;
     Ok(0)
+}
+
+/// The reports that were named, each about one of the tips, and the digest of the keyring in force.
+fn evidence(
+    args: &AdoptArgs,
+    config: &Config,
+    name: &str,
+    listed: &[Adoption],
+) -> Result<(Vec<Evidence>, String), CliError> {
+    if args.evidence.is_empty() {
+        return Ok((Vec::new(), String::new()));
+    }
+    let usage = |why: &dyn std::fmt::Display| CliError::usage(format!("error: {why}; nothing was adopted"));
+    if args.evidence.len() > MAX_EVIDENCE {
+        return Err(usage(&format!("at most {MAX_EVIDENCE} files of evidence at once")));
+    }
+    let keyring = Keyring::load(&config.keyring).map_err(|e| usage(&e))?.keyring;
+    let mut out: Vec<Evidence> = Vec::new();
+    for path in &args.evidence {
+        let one = Evidence::read(path).map_err(|e| usage(&e))?;
+        one.check(name, listed).map_err(|e| usage(&e))?;
+        if out.iter().any(|before| before.reference == one.reference) {
+            return Err(usage(&format!("two files of evidence are about {}", one.reference)));
+        }
+        out.push(one);
+    }
+    Ok((out, keyring.digest().to_owned()))
+}
+
+fn show(out: &mut dyn Write, evidence: &Evidence, keyring: &str) -> std::io::Result<()> {
+    let counts: Vec<_> =
+        evidence.statuses.iter().map(|(status, count)| format!("{count} {status}")).collect();
+    writeln!(out, "evidence about {}: {}", evidence.reference, counts.join(", "))?;
+    if evidence.keyring != keyring {
+        writeln!(out, "  it was judged by another keyring than the one in force now")?;
+    }
+    Ok(())
 }
 
 /// A hint after `install`, where history stands on covered refs and nobody vouched for it.
@@ -131,12 +190,12 @@ fn json(name: &str, listed: &[Adoption], commits: u64) -> serde_json::Value {
     serde_json::json!({ "repository": name, "adopted": rulesets, "commits": commits })
 }
 
-fn confirmed(out: &mut dyn Write) -> std::io::Result<bool> {
+pub(super) fn confirmed(out: &mut dyn Write, question: &str) -> std::io::Result<bool> {
     if !std::io::stdin().is_terminal() {
-        writeln!(out, "not a terminal: say --yes to adopt without being asked")?;
+        writeln!(out, "not a terminal: say --yes to go on without being asked")?;
         return Ok(false);
     }
-    write!(out, "Trust everything that these tips reach? [y/N] ")?;
+    write!(out, "{question} [y/N] ")?;
     out.flush()?;
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line)?;
@@ -144,7 +203,7 @@ fn confirmed(out: &mut dyn Write) -> std::io::Result<bool> {
 }
 
 /// Who runs this, for the audit log: the account, and who became it.
-fn who() -> String {
+pub(super) fn who() -> String {
     let uid = rustix::process::getuid().as_raw();
     let login = std::env::var("SUDO_USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
     let login = crate::domain::text::escape_short(login.as_bytes(), 64);

@@ -1,11 +1,11 @@
 //! `countersign check`.
 
-use super::{CliError, Format};
+use super::{CliError, Format, history};
 use crate::domain::{ObjectId, RefName};
 use crate::git;
 use crate::hook::wire::Outcome;
 use crate::policy::{Decision, Subject, Verdict, Violation};
-use crate::service::{CheckFault, CheckRequest, Snapshot, check};
+use crate::service::{CheckFault, CheckRequest, HistoryRequest, Snapshot, check};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,11 @@ use std::path::{Path, PathBuf};
 #[command(
     after_help = "No daemon is asked and nothing is recorded. Everything that OLD reaches counts as judged; the gate\n\
                         itself goes by its record and may judge more. OLD or NEW may be empty, for a creation or a deletion.\n\n\
-                        Example: countersign check --repo . --ref refs/heads/main origin/main..HEAD"
+                        With --history instead of a range, every commit that the ref reaches is judged by its signature alone:\n\
+                        by its receipt where the gate's record has one (`recorded`), otherwise by the times that it claims\n\
+                        (`unanchored`), which proves less. Rulesets play no part. 0 if all are verified, 1 if not.\n\n\
+                        Examples: countersign check --repo . --ref refs/heads/main origin/main..HEAD\n          \
+                        countersign check --history --repo /srv/git/infra/app.git --ref refs/heads/main"
 )]
 pub struct CheckArgs {
     /// The repository, bare or with a work tree
@@ -28,8 +32,22 @@ pub struct CheckArgs {
     #[arg(long, value_name = "NAME")]
     repository: Option<String>,
     /// What the ref holds, and what it would hold
-    #[arg(value_name = "OLD..NEW", allow_hyphen_values = true)]
-    range: String,
+    #[arg(
+        value_name = "OLD..NEW",
+        allow_hyphen_values = true,
+        required_unless_present = "history",
+        conflicts_with = "history"
+    )]
+    range: Option<String>,
+    /// Judge every commit that the ref reaches, instead of a range
+    #[arg(long)]
+    history: bool,
+    /// Threads that verify, with --history [default: one for each core]
+    #[arg(long, value_name = "N", requires = "history")]
+    jobs: Option<usize>,
+    /// Commits that do not count to be listed, with --history
+    #[arg(long, value_name = "N", requires = "history", default_value_t = 10)]
+    first: usize,
 }
 
 /// Judges the range; the exit code is the verdict.
@@ -44,8 +62,13 @@ pub fn run(
     let usage = |text: String| CliError::usage(format!("error: {text}"));
     let git_dir = git_dir(&args.repo).map_err(usage)?;
     let reference = RefName::parse(args.reference.as_bytes()).map_err(|e| usage(e.to_string()))?;
-    let (old, new) =
-        args.range.split_once("..").ok_or_else(|| usage("write the range as OLD..NEW".to_owned()))?;
+    if args.history {
+        let (repository, jobs) = (args.repository.as_deref(), args.jobs.unwrap_or(0));
+        let request = HistoryRequest { git_dir: &git_dir, repository, reference, jobs };
+        return history::run(&snapshot, &request, args.first, format, out, err);
+    }
+    let range = args.range.as_deref().unwrap_or_default();
+    let (old, new) = range.split_once("..").ok_or_else(|| usage("write the range as OLD..NEW".to_owned()))?;
     let resolve = |expression: &str| -> Result<Option<ObjectId>, CliError> {
         if expression.is_empty() || expression.bytes().all(|byte| byte == b'0') {
             return Ok(None);
@@ -157,7 +180,7 @@ fn violation_json(violation: &Violation) -> Value {
 }
 
 /// A repository may be named by its work tree.
-fn git_dir(path: &Path) -> Result<PathBuf, String> {
+pub(super) fn git_dir(path: &Path) -> Result<PathBuf, String> {
     let physical = path.canonicalize().map_err(|e| format!("{}: {e}", path.display()))?;
     let inner = physical.join(".git");
     if inner.is_dir() {

@@ -5,12 +5,15 @@ pub mod audit;
 pub mod check;
 pub mod common;
 pub mod config_check;
+mod history;
 pub mod hook;
 pub mod init;
 pub mod install;
 pub mod keyring;
 pub mod serve;
 pub mod shell;
+pub mod taint;
+pub mod verify;
 
 pub use common::{CliError, Format};
 
@@ -70,8 +73,13 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Judge a range of commits here and now; nothing is recorded
+    /// Judge a range of commits, or a whole history, here and now; nothing is recorded
     Check(check::CheckArgs),
+    /// Print the whole reasoning about one commit or tag, and what git says of it
+    Verify(verify::VerifyArgs),
+    /// See what compromised keys left behind, and decide about it
+    #[command(subcommand)]
+    Taint(taint::TaintCommand),
     /// Read the audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -124,6 +132,8 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<u8, CliError> {
             config_check::run(args, &config(), cli.format, out, err)
         }
         Command::Check(args) => check::run(args, &config(), cli.format, out, err),
+        Command::Verify(args) => verify::run(args, &config(), cli.format, out),
+        Command::Taint(command) => taint::run(command, &config(), cli.format, out),
         Command::Audit(command) => audit::run(command, &config(), cli.format, out),
         Command::Completions(args) => shell::completions(args, out),
         Command::Man(args) => shell::man(args, out),

@@ -19,8 +19,13 @@ pub fn hooks_path(git_dir: &Path) -> Result<PathBuf, String> {
 /// # Errors
 /// What git says.
 pub fn rev_parse(git_dir: &Path, expression: &str) -> Result<ObjectId, String> {
-    let out = run(git_dir, &["rev-parse", "--verify", "--quiet", "--end-of-options", expression])
-        .map_err(|_| format!("`{}` names no object", crate::domain::text::escape(expression.as_bytes())))?;
+    let out = run(git_dir, &["rev-parse", "--verify", "--quiet", "--end-of-options", expression]).map_err(
+        |said| match said.split_once("fatal: ") {
+            // The repository itself is the trouble: it belongs to somebody else, for example.
+            Some((_, why)) if !why.contains("single revision") => format!("git: {why}"),
+            _ => format!("`{}` names no object", crate::domain::text::escape(expression.as_bytes())),
+        },
+    )?;
     ObjectId::parse(out.as_bytes()).map_err(|e| e.to_string())
 }
 

@@ -1,12 +1,13 @@
 //! Adopting a trusted base: the history that a repository has now is vouched for, once (N9).
 
+use super::evidence::{Evidence, EvidenceError};
 use super::fault::Fault;
 use super::locate;
 use crate::config::Config;
 use crate::domain::{ObjectFormat, ObjectId, ObjectKind, RefName};
 use crate::git::{GitError, Objects};
 use crate::signature::object::parents_lenient;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Voucher};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -30,6 +31,9 @@ pub enum AdoptError {
     /// The record cannot be used.
     #[error("the audit log cannot be used: {0}")]
     Store(#[from] StoreError),
+    /// What was shown is about something else.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
     /// A ref moved between listing and adopting.
     #[error("{0} moved meanwhile; look at the list again")]
     Moved(RefName),
@@ -54,16 +58,31 @@ pub fn adoptions(config: &Config, store: &Store, path: &Path) -> Result<(String,
     Ok((name, out))
 }
 
+/// On whose behalf history is adopted, and what that person was shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Adopter<'a> {
+    /// Who.
+    pub who: &'a str,
+    /// Reports about the history.
+    pub evidence: &'a [Evidence],
+    /// Digest of the keyring in force; of no use without evidence.
+    pub keyring: &'a str,
+}
+
 /// Adopts what [`adoptions`] listed, provided that it is still so. Returns how many commits that
-/// are, each counted once for each ruleset. `who` is written into the audit log.
+/// are, each counted once for each ruleset. Who did it, and after being shown what, is written into the
+/// audit log.
 pub fn adopt(
     config: &Config,
     store: &Store,
     path: &Path,
     listed: &[Adoption],
-    who: &str,
+    by: Adopter<'_>,
 ) -> Result<u64, AdoptError> {
     let located = locate::open(&config.repositories.root, path, None)?;
+    for one in by.evidence {
+        one.check(&located.reference.name, listed)?;
+    }
     store.replace_repository_location(
         &located.reference.id,
         &located.reference.name,
@@ -78,6 +97,11 @@ pub fn adopt(
                 return Err(AdoptError::Moved(reference.clone()));
             }
         }
+        let about = by
+            .evidence
+            .iter()
+            .filter(|one| adoption.tips.iter().any(|(name, tip)| (name, tip) == (&one.reference, &one.tip)));
+        let evidence = about.map(|one| one.entry(by.keyring)).collect();
         let objects = located.repository.objects();
         let mut history = History::new(objects, adoption.tips.iter().map(|(_, id)| *id));
         total += store.adopt(
@@ -86,7 +110,7 @@ pub fn adopt(
             &adoption.ruleset,
             &adoption.tips,
             &mut history,
-            who,
+            Voucher { who: by.who.to_owned(), evidence },
         )?;
     }
     Ok(total)

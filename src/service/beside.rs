@@ -7,23 +7,27 @@
 //! time, and what they print is cut and escaped.
 
 use super::differences::{GitStatus, Gits};
-use crate::domain::{ObjectFormat, ObjectId, ObjectKind, text};
-use crate::keyring::{Key, Material};
-use data_encoding::{BASE64, HEXLOWER};
-use rustix::process::{Pid, Signal, kill_process_group};
+use crate::domain::{ObjectFormat, ObjectId, ObjectKind, Timestamp, text};
+use crate::keyring::{Key, Keyring, Material};
+use crate::signature::{KeyId, Keys as _, Scheme};
+use data_encoding::{BASE64, HEXLOWER, HEXUPPER};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long one program may take.
 const TIME: Duration = Duration::from_secs(20);
+/// Most certificates that are handed to gpg: a key id can be had by several.
+const CERTIFICATES: usize = 8;
 /// How much of what a program says is kept, in bytes.
 const KEPT: usize = 16 << 10;
 /// How much of that is shown, in lines and in characters a line.
@@ -48,6 +52,8 @@ pub struct Said {
     pub command: &'static str,
     /// Its verdict.
     pub gits: Gits,
+    /// It has asked gpg.
+    pub by_gpg: bool,
     /// Its words, line by line, escaped and cut.
     pub lines: Vec<String>,
 }
@@ -59,9 +65,9 @@ pub(super) struct Question<'a> {
     pub(super) raw: &'a [u8],
     /// By which kind of key the signature is, as far as git can tell.
     pub(super) tool: Tool,
-    /// Every key of the keyring; only those that matter are handed over.
-    pub(super) keys: &'a [Key],
-    /// The key that the signature names, if the keyring has it.
+    /// Whose keys count. SSH keys are all handed over, of the certificates only what git asks for.
+    pub(super) keyring: &'a Keyring,
+    /// The key that the signature is by, where that is known.
     pub(super) named: Option<&'a Key>,
 }
 
@@ -74,7 +80,7 @@ pub(super) enum Tool {
 }
 
 impl Tool {
-    /// By the first line of the signature, wherever git would find one.
+    /// By what looks like the first line of a signature, for objects that only git makes something of.
     pub(super) fn of(raw: &[u8]) -> Self {
         let has = |marker: &[u8]| raw.windows(marker.len()).any(|window| window == marker);
         if has(b"-----BEGIN SSH SIGNATURE-----") {
@@ -113,33 +119,46 @@ fn attempt(question: &Question<'_>) -> Result<Said, String> {
     let settings = "no-autostart\nno-tty\nbatch\ntrust-model always\nno-auto-key-retrieve\n\
                     no-auto-key-locate\nno-auto-check-trustdb\n";
     fs::write(home.join("gpg.conf"), settings).map_err(failed)?;
-    let mut lines = 0;
-    match (question.tool, &gpg) {
-        (Tool::Gpg, Ok(gpg)) => import(&room, gpg, question.named)?,
-        _ => {
-            let file = allowed_signers(question.keys, question.named, &mut lines);
-            fs::write(room.path("allowed_signers"), file).map_err(failed)?;
-        }
-    }
+    let (file, lines) = allowed_signers(question.keyring, question.named);
+    fs::write(room.path("allowed_signers"), file).map_err(failed)?;
     let object = ["hash-object", "-t", question.kind.name(), "-w", "--stdin", "--literally"];
     let stored = run(&room, git_command(&room, &git).args(object), question.raw)?;
     if !stored.success || stored.stdout.trim_ascii() != question.id.to_string().as_bytes() {
         return Err("git does not store the object".to_owned());
     }
-    let (command, verb) = match question.kind {
+    let (typed, verb) = match question.kind {
         ObjectKind::Tag => ("git verify-tag --raw", "verify-tag"),
         _ => ("git verify-commit --raw", "verify-commit"),
     };
-    let mut call = git_command(&room, &git);
-    let missing = PathBuf::from("/nonexistent");
-    let path = |found: &Result<PathBuf, String>| found.clone().unwrap_or_else(|_| missing.clone());
-    call.arg("-c").arg(setting("gpg.program", path(&gpg).as_os_str()));
-    call.arg("-c").arg(setting("gpg.openpgp.program", path(&gpg).as_os_str()));
-    call.arg("-c").arg(setting("gpg.x509.program", missing.as_os_str()));
-    call.arg("-c").arg(setting("gpg.ssh.program", path(&ssh_keygen).as_os_str()));
-    call.arg("-c").arg(setting("gpg.ssh.allowedSignersFile", room.path("allowed_signers").as_os_str()));
-    call.arg(verb).arg("--raw").arg(question.id.to_string());
-    let ended = run(&room, &mut call, b"")?;
+    let verify = || {
+        let missing = Path::new("/nonexistent");
+        let path = |found: &Result<PathBuf, String>| {
+            found.as_ref().map_or(missing.as_os_str(), |path| path.as_os_str()).to_owned()
+        };
+        let signers = room.path("allowed_signers");
+        let settings = [
+            ("gpg.program", path(&gpg)),
+            ("gpg.openpgp.program", path(&gpg)),
+            ("gpg.x509.program", missing.as_os_str().to_owned()),
+            ("gpg.ssh.program", path(&ssh_keygen)),
+            ("gpg.ssh.allowedSignersFile", signers.into_os_string()),
+        ];
+        let mut call = git_command(&room, &git);
+        for (name, value) in settings {
+            call.arg("-c").arg(setting(name, &value));
+        }
+        call.arg(verb).arg("--raw").arg(question.id.to_string());
+        run(&room, &mut call, b"")
+    };
+    let mut ended = verify()?;
+    // Which certificate is needed gpg knows best, whatever we make of the signature.
+    if let Ok(gpg) = &gpg {
+        let wanted = missing_keys(&ended.stderr, question.keyring);
+        if !wanted.is_empty() {
+            import(&room, gpg, &wanted)?;
+            ended = verify()?;
+        }
+    }
     if home.join("S.gpg-agent").exists()
         && let Ok(gpgconf) = program("gpgconf")
     {
@@ -148,8 +167,9 @@ fn attempt(question: &Question<'_>) -> Result<Said, String> {
     }
     let said = [ended.stdout.as_slice(), ended.stderr.as_slice()].concat();
     Ok(Said {
-        command,
+        command: typed,
         gits: Gits { accepts: ended.success, status: read(&said), lines },
+        by_gpg: said.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"[GNUPG:] ")),
         lines: shown(&said, &room),
     })
 }
@@ -221,43 +241,59 @@ fn repository(room: &Room, format: ObjectFormat) -> std::io::Result<()> {
     fs::write(path.join("config"), settings)
 }
 
-/// The keyring's SSH keys as git wants them. `lines` is how many of them name the key in question.
-fn allowed_signers(keys: &[Key], named: Option<&Key>, lines: &mut usize) -> String {
-    let mut file = String::new();
-    for key in keys {
+/// The keyring's SSH keys as git wants them, and how many of the lines name the key in question.
+fn allowed_signers(keyring: &Keyring, named: Option<&Key>) -> (String, usize) {
+    let (mut file, mut lines) = (String::new(), 0);
+    for key in keyring.keys() {
         let Material::Ssh(public) = &key.material else { continue };
-        if named.is_some_and(|named| named.id() == key.id()) {
-            *lines += 1;
-        }
+        lines += usize::from(named.is_some_and(|named| named.id() == key.id()));
         // Names of principals have letters, digits and `._-` only.
         file.push_str(&key.principal.name);
         file.push_str(" namespaces=\"git\"");
-        let mut window = |name: &str, at: Option<crate::domain::Timestamp>| {
+        // OpenSSH's end is inclusive, the keyring's is not.
+        let last =
+            key.valid_until.and_then(|at| Timestamp::from_second(at.as_second().saturating_sub(1)).ok());
+        for (name, at) in [("valid-after", key.valid_from), ("valid-before", last)] {
             if let Some(at) = at {
                 file.push_str(&format!(",{name}=\"{}\"", at.strftime("%Y%m%d%H%M%SZ")));
             }
-        };
-        window("valid-after", key.valid_from);
-        // The last second that is valid: OpenSSH's end is inclusive, the keyring's is not.
-        let last = key.valid_until.map(|at| {
-            crate::domain::Timestamp::from_second(at.as_second().saturating_sub(1)).unwrap_or(at)
-        });
-        window("valid-before", last);
+        }
         file.push_str(&format!(" {} {}\n", public.algorithm(), BASE64.encode(public.blob())));
     }
-    file
+    (file, lines)
 }
 
-/// Hands the one certificate that the signature names to gpg, as the keyring's file holds it.
-fn import(room: &Room, gpg: &Path, named: Option<&Key>) -> Result<(), String> {
-    let Some(key) = named else { return Ok(()) };
-    let Some(armor) = armor_of(key) else {
-        return Err("the certificate cannot be read again from its file".to_owned());
-    };
-    let mut command = command(room, gpg);
-    command.args(["--batch", "--quiet", "--no-autostart", "--import"]);
-    // A key that this gpg cannot read is one that it will not find.
-    run(room, &mut command, armor.as_bytes()).map(drop)
+/// The keyring's certificates that hold the key which gpg did not find.
+fn missing_keys<'k>(said: &[u8], keyring: &'k Keyring) -> Vec<&'k Key> {
+    let text = String::from_utf8_lossy(said);
+    let ids = text.lines().filter_map(|line| line.strip_prefix("[GNUPG:] NO_PUBKEY "));
+    let mut found: Vec<&Key> = Vec::new();
+    for id in ids.take(CERTIFICATES) {
+        // 16 digits are a key id, more are a fingerprint; both are an index here and nothing else.
+        let Ok(bytes) = HEXUPPER.decode(id.trim().as_bytes()) else { continue };
+        let certificates = match <[u8; 8]>::try_from(bytes.as_slice()) {
+            Ok(id) => keyring.openpgp_by_key_id(id),
+            Err(_) => keyring.openpgp_by_fingerprint(&bytes),
+        };
+        for certificate in certificates {
+            let id = KeyId { scheme: Scheme::OpenPgp, text: certificate.fingerprint() };
+            found.extend(keyring.find(&id).filter(|key| found.iter().all(|other| other.id() != key.id())));
+        }
+    }
+    found.truncate(CERTIFICATES);
+    found
+}
+
+/// Hands certificates to gpg, as the keyring's files hold them.
+fn import(room: &Room, gpg: &Path, keys: &[&Key]) -> Result<(), String> {
+    for key in keys {
+        let armor = armor_of(key).ok_or("the certificate cannot be read again from its file")?;
+        let mut command = command(room, gpg);
+        command.args(["--batch", "--quiet", "--no-autostart", "--import"]);
+        // A key that this gpg cannot read is one that it will not find.
+        run(room, &mut command, armor.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// The certificate's text, from the file of its owner.
@@ -330,6 +366,10 @@ struct Ended {
 
 /// Runs a program to its end, or ends it and everything that it has started.
 fn run(room: &Room, command: &mut Command, input: &[u8]) -> Result<Ended, String> {
+    run_within(TIME, room, command, input)
+}
+
+fn run_within(limit: Duration, room: &Room, command: &mut Command, input: &[u8]) -> Result<Ended, String> {
     let name = Path::new(command.get_program()).file_name().map(|name| name.to_string_lossy().into_owned());
     let name = name.unwrap_or_default();
     let failed = |e: std::io::Error| format!("{name} cannot be run: {e}");
@@ -341,32 +381,33 @@ fn run(room: &Room, command: &mut Command, input: &[u8]) -> Result<Ended, String
     let mut child = command.spawn().map_err(failed)?;
     let stdout = child.stdout.take().map(|pipe| std::thread::spawn(move || kept(pipe)));
     let stderr = child.stderr.take().map(|pipe| std::thread::spawn(move || kept(pipe)));
-    let until = Instant::now() + TIME;
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break Ok(status),
-            Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(3)),
-            Ok(None) => break Err(format!("{name} did not end within {} seconds", TIME.as_secs())),
-            Err(e) => break Err(failed(e)),
-        }
-    };
-    // Also after a good end: whatever it has started must not outlive it, or hold its pipes open.
-    end_group(&mut child, status.is_err());
-    let collect = |worker: Option<std::thread::JoinHandle<Vec<u8>>>| {
+    let ended = until_it_ends(&child, limit);
+    // Also after a good end: nothing that it has started outlives it or holds its pipes open. It is not
+    // reaped before, so that its number cannot be somebody else's by now.
+    let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+    let status = child.wait().map_err(failed)?;
+    let collect = |worker: Option<JoinHandle<Vec<u8>>>| {
         worker.and_then(|worker| worker.join().ok()).unwrap_or_default()
     };
     let (stdout, stderr) = (collect(stdout), collect(stderr));
-    Ok(Ended { success: status?.success(), stdout, stderr })
+    if !ended {
+        return Err(format!("{name} did not end within {} seconds", limit.as_secs()));
+    }
+    Ok(Ended { success: status.success(), stdout, stderr })
 }
 
-fn end_group(child: &mut Child, running: bool) {
-    if running {
-        let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
-        let _ = child.wait();
-    } else if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        // The group lives on only if something in it does.
-        let _ = kill_process_group(pid, Signal::KILL);
+/// Whether a program ends in time. It stays to be reaped.
+fn until_it_ends(child: &Child, limit: Duration) -> bool {
+    let until = Instant::now() + limit;
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    while Instant::now() < until {
+        match waitid(WaitId::Pid(Pid::from_child(child)), options) {
+            Ok(None) => std::thread::sleep(Duration::from_millis(3)),
+            Ok(Some(_)) => return true,
+            Err(_) => return false,
+        }
     }
+    false
 }
 
 /// Reads to the end and keeps the beginning.
@@ -451,7 +492,10 @@ mod tests {
         let room = Room::new().unwrap();
         let sh = program("sh").unwrap();
         let mut command = command(&room, &sh);
-        command.args(["-c", "i=0; while [ $i -lt 3000 ]; do echo 0123456789012345678901234567890; i=$((i+1)); done"]);
+        command.args([
+            "-c",
+            "i=0; while [ $i -lt 3000 ]; do echo 0123456789012345678901234567890; i=$((i+1)); done",
+        ]);
         let ended = run(&room, &mut command, b"").unwrap();
         assert_eq!(ended.stdout.len(), KEPT);
     }
@@ -464,6 +508,17 @@ mod tests {
         let started = Instant::now();
         assert_eq!(run(&room, &mut command, b"").unwrap().stdout, b"done\n");
         assert!(started.elapsed() < Duration::from_secs(10), "it waited for what was left behind");
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_ended_with_all_that_it_started() {
+        let room = Room::new().unwrap();
+        let mut command = command(&room, &program("sh").unwrap());
+        command.args(["-c", "sleep 600 & sleep 600"]);
+        let started = Instant::now();
+        let ended = run_within(Duration::from_secs(1), &room, &mut command, b"");
+        assert_eq!(ended.err().as_deref(), Some("sh did not end within 1 seconds"));
+        assert!(started.elapsed() < Duration::from_secs(10));
     }
 
     #[test]

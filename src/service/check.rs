@@ -56,11 +56,7 @@ pub enum CheckFault {
 pub fn check(snapshot: &Snapshot, request: &CheckRequest<'_>) -> Result<Checked, CheckFault> {
     let repository = Repository::open(request.git_dir, None)?;
     let config = &snapshot.config;
-    let name = match request.repository {
-        Some(name) => name.to_owned(),
-        None => locate::name_below(&config.repositories.root, repository.common_dir())
-            .unwrap_or_else(|_| own_name(repository.common_dir())),
-    };
+    let name = name(snapshot, request.repository, &repository);
     let mut random = [0_u8; 16];
     // Only a label of this run: nothing hangs on it.
     let _ = getrandom::fill(&mut random);
@@ -96,6 +92,17 @@ pub fn check(snapshot: &Snapshot, request: &CheckRequest<'_>) -> Result<Checked,
     let verdict = evaluate(&facts, &config.policy);
     let text = render::verdict(&verdict, &id, config.contact.as_deref(), config.limits.violations);
     Ok(Checked { facts, verdict, text })
+}
+
+/// The name that a repository goes by: the one that was said, the path below the configured root, or the
+/// directory's own.
+pub(super) fn name(snapshot: &Snapshot, said: Option<&str>, repository: &Repository) -> String {
+    let common = repository.common_dir();
+    match said {
+        Some(name) => name.to_owned(),
+        None => locate::name_below(&snapshot.config.repositories.root, common)
+            .unwrap_or_else(|_| own_name(common)),
+    }
 }
 
 fn own_name(common: &Path) -> String {

@@ -1,18 +1,34 @@
-//! The use cases: admit a push, note what was applied, adopt a base, check a range, reload.
+//! The use cases: admit a push, note what was applied, adopt a base, check a range or a
+//! history, decide about tainted commits, reload.
 
 mod admit;
 mod adopt;
+mod beside;
 mod check;
 pub mod differences;
+mod evidence;
+mod explain;
 mod fault;
 mod gate;
+mod history;
 mod install;
 mod locate;
 mod record;
 mod render;
+mod taint;
 
-pub use adopt::{AdoptError, Adoption, adopt, adoptions};
+pub use adopt::{AdoptError, Adopter, Adoption, adopt, adoptions};
+pub use beside::{Beside, Said};
 pub use check::{CheckFault, CheckRequest, Checked, check};
+pub use evidence::{Evidence, EvidenceError};
+pub use explain::{
+    Covering, ExplainFault, ExplainRequest, Explanation, Ground, ObjectFault, Person, Receipt, Target,
+    explain,
+};
 pub use fault::Fault;
 pub use gate::{Gate, Health, Snapshot, StartError};
+pub use history::{Anchor, HistoryFault, HistoryRequest, Judged, Scope, history};
 pub use install::{Done, InstallError, Mode as InstallMode, install, uninstall};
+pub use taint::{
+    Acceptable, TaintError, TaintedKey, TaintedRepository, Which, accept_taint, acceptable, tainted,
+};

@@ -120,7 +120,8 @@ const TIMESTAMP: [&[u8]; 2] =
 pub(super) fn read(value: &[u8], relaxed: Relaxed) -> Result<Armor, Fault> {
     let strict = match check(value) {
         Ok((format, end)) => {
-            return Ok(Armor { format, text: value[..end].to_vec(), findings: Vec::new() });
+            let text = value[..end].to_vec();
+            return Ok(Armor { format, findings: oddities(&text, format), text });
         }
         Err(fault) => fault,
     };
@@ -153,7 +154,47 @@ pub(super) fn read(value: &[u8], relaxed: Relaxed) -> Result<Armor, Fault> {
     }
     let (format, end) = check(&text)?;
     text.truncate(end);
+    findings.extend(oddities(&text, format));
     Ok(Armor { format, text, findings })
+}
+
+/// What anybody can change about a canonical armor, behind the signer's back and without harm (G048, G052).
+fn oddities(text: &[u8], format: SignatureFormat) -> Vec<Finding> {
+    match format {
+        SignatureFormat::Ssh if wrapped_oddly(text) => {
+            vec![Finding::new("sig.wrapping", "the signature is not wrapped as ssh-keygen wraps")]
+        }
+        SignatureFormat::OpenPgp if wrong_checksum(text) => {
+            vec![Finding::new("sig.checksum", "the checksum of the signature's armor is wrong")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// ssh-keygen writes lines of 70 characters, and a last one that is not longer.
+fn wrapped_oddly(text: &[u8]) -> bool {
+    let mut lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+    lines.retain(|line| !line.is_empty() && !line.starts_with(b"-----"));
+    let Some((last, full)) = lines.split_last() else { return false };
+    last.len() > 70 || full.iter().any(|line| line.len() != 70)
+}
+
+/// The CRC-24 of RFC 9580 section 6.1, where there is one.
+fn wrong_checksum(text: &[u8]) -> bool {
+    let mut lines = text.split(|byte| *byte == b'\n');
+    let Some(line) = lines.find(|line| line.len() == 5 && line[0] == b'=') else { return false };
+    let Ok(bytes) = decode(text, SignatureFormat::OpenPgp) else { return false };
+    let mut crc = 0x00b7_04ce_u32;
+    for byte in bytes {
+        crc ^= u32::from(byte) << 16;
+        for _ in 0..8 {
+            crc <<= 1;
+            if crc & 0x0100_0000 != 0 {
+                crc ^= 0x0186_4cfb;
+            }
+        }
+    }
+    BASE64.encode(&crc.to_be_bytes()[1..]).as_bytes() != &line[1..]
 }
 
 /// Takes one carriage return off the end of each line.
@@ -357,6 +398,63 @@ mod tests {
         let without_line_feed = &SSH[..SSH.len() - 1];
         assert_eq!(check(without_line_feed), Ok((SignatureFormat::Ssh, SSH.len() - 1)));
         assert_eq!(check(&[SSH, b"\n\n"].concat()), Ok((SignatureFormat::Ssh, SSH.len())));
+    }
+
+    #[test]
+    fn relaxations_add_a_form_and_take_no_check_away() {
+        let import = Relaxed { import: true, ..Relaxed::default() };
+        let timestamps = Relaxed { timestamps: true, ..Relaxed::default() };
+        let ots = "-----BEGIN OPENTIMESTAMPS GIT TIMESTAMP-----\n\nAAAA\n-----END OPENTIMESTAMPS GIT TIMESTAMP-----\n";
+        let with = |tail: &str| [PGP, tail.as_bytes()].concat();
+        let crlf =
+            |value: &[u8]| String::from_utf8(value.to_vec()).unwrap().replace('\n', "\r\n").into_bytes();
+        let message = String::from_utf8(PGP.to_vec()).unwrap().replace("SIGNATURE", "MESSAGE").into_bytes();
+        for (value, relaxed, wanted) in [
+            (with(ots), timestamps, "ok"),
+            (with(&format!("{ots}\n\n")), timestamps, "ok"),
+            (with(ots), import, "sig.trailing"),
+            (with(&format!("{ots}{ots}")), timestamps, "sig.trailing"),
+            (with(&format!("{ots}x\n")), timestamps, "sig.trailing"),
+            (with(&format!("x\n{ots}")), timestamps, "sig.trailing"),
+            (with(&ots.replace("AAAA", "A?AA")), timestamps, "sig.trailing"),
+            (with(&ots.replace("AAAA\n", "")), timestamps, "sig.trailing"),
+            (with(&ots.replace("\n\n", "\n")), timestamps, "sig.trailing"),
+            (with(&ots.replace("\n\n", "\nx: y\n\n")), timestamps, "sig.trailing"),
+            (
+                with(&ots.replace("-----END OPENTIMESTAMPS GIT TIMESTAMP-----\n", "")),
+                timestamps,
+                "sig.trailing",
+            ),
+            (with(&ots.replace("GIT ", "")), timestamps, "sig.trailing"),
+            ([ots.as_bytes(), PGP].concat(), timestamps, "sig.label"),
+            (replaced(PGP, "iQEz\n", &format!("iQEz\n{ots}")), timestamps, "sig.multiple_blocks"),
+            (ots.as_bytes().to_vec(), timestamps, "sig.empty"),
+            (crlf(PGP), timestamps, "sig.cr"),
+            (crlf(PGP), import, "ok"),
+            (crlf(SSH), import, "ok"),
+            (crlf(&crlf(PGP)), import, "sig.cr"),
+            (replaced(PGP, "iQEz", "iQ\rEz"), import, "sig.cr"),
+            (replaced(&crlf(PGP), "iQEz", "iQ\rEz"), import, "sig.cr"),
+            ([&crlf(PGP)[..], b"x\r\n"].concat(), import, "sig.trailing"),
+            (message.clone(), import, "ok"),
+            (message.clone(), timestamps, "sig.label"),
+            ([&message[..], b"x\n"].concat(), import, "sig.trailing"),
+            ([&message[..], PGP].concat(), import, "sig.trailing"),
+            (replaced(&message, "END PGP MESSAGE", "END PGP SIGNATURE"), import, "sig.label"),
+            (replaced(SSH, "BEGIN SSH SIGNATURE", "BEGIN PGP MESSAGE"), import, "sig.label"),
+            ([SSH, b"x"].concat(), import, "sig.trailing"),
+        ] {
+            let found = read(&value, relaxed).map_or_else(|fault| fault.code, |_| "ok");
+            assert_eq!(found, wanted, "{}", String::from_utf8_lossy(&value));
+            let strict = read(&value, Relaxed::default());
+            assert_eq!(strict.map_err(|fault| fault.code).err().unwrap_or("ok"), code(&value));
+        }
+        let both = Relaxed { import: true, timestamps: true };
+        let armor = read(&crlf(&[&message[..], ots.as_bytes()].concat()), both).unwrap();
+        assert_eq!(armor.text, PGP);
+        assert_eq!(armor.findings.len(), 4, "{:?}", armor.findings);
+        let long = with(&ots.replace("AAAA\n", &"AAAA\n".repeat(4_000)));
+        assert_eq!(read(&long, timestamps).unwrap_err().code, "sig.too_large");
     }
 
     #[test]

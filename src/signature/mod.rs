@@ -33,6 +33,13 @@ pub trait Keys {
         let _ = blob;
         false
     }
+    /// Whether a key, an authority or a certificate is revoked for what is judged at these times (S11).
+    /// Asked of every signature that verifies: for a plain key once, under a certificate for the
+    /// certificate, the key inside and the authority.
+    fn ssh_revoked(&self, subject: &ssh::Revocable<'_>, times: &Times) -> Option<ssh::Revoked> {
+        let _ = (subject, times);
+        None
+    }
     /// Certificates with a component key (primary or subkey) of this full fingerprint.
     fn openpgp_by_fingerprint(&self, fingerprint: &[u8]) -> Vec<&openpgp::Certificate>;
     /// Certificates with a component key of this 64-bit key id: an index, never an identity (O6).

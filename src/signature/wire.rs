@@ -33,6 +33,16 @@ impl<'a> Reader<'a> {
         Ok(u32::from_be_bytes(*taken))
     }
 
+    pub(super) fn u64(&mut self) -> Result<u64, WireError> {
+        let (taken, rest) = self.0.split_first_chunk::<8>().ok_or(WireError::Truncated)?;
+        self.0 = rest;
+        Ok(u64::from_be_bytes(*taken))
+    }
+
+    pub(super) fn byte(&mut self) -> Result<u8, WireError> {
+        self.take(1).map(|taken| taken[0])
+    }
+
     pub(super) fn string(&mut self) -> Result<&'a [u8], WireError> {
         let length = self.u32()?;
         self.take(usize::try_from(length).map_err(|_| WireError::Truncated)?)
@@ -46,6 +56,11 @@ impl<'a> Reader<'a> {
             number @ [1..=0x7f, ..] => Ok(number),
             _ => Err(WireError::Number),
         }
+    }
+
+    /// What has not been read yet.
+    pub(super) const fn rest(&self) -> &'a [u8] {
+        self.0
     }
 
     pub(super) const fn end(self) -> Result<(), WireError> {

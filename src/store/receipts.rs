@@ -6,7 +6,8 @@ use super::{Reader, Store};
 use crate::domain::{ObjectId, RepositoryId, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
-/// The receipts of one repository, as they were when this was made. Receipt times serve reports and
+/// The receipts of one repository. No transaction is held, so that a long report keeps the write-ahead
+/// log from nothing; receipts are only ever added. Receipt times serve reports and
 /// re-verification; they never let an object in (N13).
 #[derive(Debug)]
 pub struct Receipts {
@@ -18,7 +19,6 @@ impl Store {
     /// The receipts of `repository`; `None` if it was never seen.
     pub fn receipts(&self, repository: &RepositoryId) -> Result<Option<Receipts>, StoreError> {
         let reader = self.reader()?;
-        reader.execute_batch(q::BEGIN_READ).map_err(sql("start reading"))?;
         let number = reader
             .prepare_cached(q::FIND_REPOSITORY)
             .and_then(|mut s| s.query_row([&repository.0], |row| row.get(0)).optional())

@@ -1,0 +1,663 @@
+//! The whole reasoning about one object's signature, for people who ask why. It is the gate's own
+//! reasoning, step by step; nothing is recorded, and nothing gets in by it.
+
+use super::beside::{self, Beside, Question, Tool};
+use super::differences::{Difference, Ours, classify};
+use super::gate::Snapshot;
+use super::locate;
+use crate::audit::Event;
+use crate::domain::{ObjectId, ObjectKind, Principal, RefName, RepositoryId, Timestamp, text};
+use crate::git::{GitError, Repository};
+use crate::keyring::{Key, Keyring, Reason};
+use crate::policy::Limits;
+use crate::signature::object::{self, CommitObject, Identity, Payload, SignatureField, SignatureFormat};
+use crate::signature::{
+    self, Check, CheckResult, Finding, KeyId, Rules, Scheme, SignatureStatus, Times, Trace, mergetag,
+};
+use crate::store::{Filter, Mode, Store, StoreError};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Longest name, address or subject that is shown, in characters.
+const SHOWN: usize = 200;
+
+/// What an object is judged by.
+#[derive(Clone, Copy, Debug)]
+pub enum Ground<'a> {
+    /// What the gate has: configuration, keyring, and its record of receipts.
+    Gate(&'a Snapshot),
+    /// A keyring and the default rules.
+    Keyring(&'a Keyring),
+}
+
+impl<'a> Ground<'a> {
+    fn keyring(self) -> &'a Keyring {
+        match self {
+            Ground::Gate(snapshot) => &snapshot.keyring,
+            Ground::Keyring(keyring) => keyring,
+        }
+    }
+
+    fn rules(self) -> Rules {
+        match self {
+            Ground::Gate(snapshot) => snapshot.config.signatures.clone(),
+            Ground::Keyring(_) => Rules::default(),
+        }
+    }
+
+    fn limits(self) -> Limits {
+        match self {
+            Ground::Gate(snapshot) => snapshot.config.limits.clone(),
+            Ground::Keyring(_) => Limits::default(),
+        }
+    }
+}
+
+/// What is asked.
+#[derive(Debug)]
+pub struct ExplainRequest<'a> {
+    /// The git directory, bare or of a work tree.
+    pub git_dir: &'a Path,
+    /// The commit or annotated tag.
+    pub object: ObjectId,
+    /// Judge as if it had been received then.
+    pub at: Option<Timestamp>,
+    /// The ref that holds it, or would.
+    pub reference: Option<&'a RefName>,
+    /// Ask git, too.
+    pub with_git: bool,
+}
+
+/// Where the time of the receipt comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// As if it came in now.
+    Now,
+    /// As whoever asked has said.
+    Given,
+    /// From the gate's record.
+    Recorded,
+}
+
+impl Receipt {
+    /// The word used in output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Receipt::Now => "now",
+            Receipt::Given => "given",
+            Receipt::Recorded => "recorded",
+        }
+    }
+}
+
+/// What is wrong with an object, whatever its signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectFault {
+    /// Stable code such as `obj.nul`.
+    pub code: &'static str,
+    /// The same for people, escaped.
+    pub why: String,
+}
+
+/// Somebody whom an object names: a claim. All escaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// Of the line `author`, `committer` or `tagger`.
+    pub role: &'static str,
+    /// The name.
+    pub name: String,
+    /// The address.
+    pub email: String,
+}
+
+/// What an annotated tag points at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its id.
+    pub id: ObjectId,
+    /// Its kind, as the tag claims.
+    pub kind: ObjectKind,
+    /// The name that the tag was made for, escaped.
+    pub name: String,
+}
+
+/// A ruleset that judges the ref.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Covering {
+    /// Its name.
+    pub name: String,
+    /// `enforce` or `evaluate`.
+    pub enforcement: &'static str,
+}
+
+/// The reasoning. Everything in it that comes from an object, a key or a program is escaped.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// Which object.
+    pub object: ObjectId,
+    /// Commit or tag.
+    pub kind: ObjectKind,
+    /// The ref that was named.
+    pub reference: Option<String>,
+    /// The rulesets that judge it; empty without a configuration or a ref.
+    pub covering: Vec<Covering>,
+    /// What is wrong with the object itself, or with where it stands.
+    pub fault: Option<ObjectFault>,
+    /// Whom it names.
+    pub people: Vec<Person>,
+    /// The first line of its message.
+    pub subject: Option<String>,
+    /// For tags.
+    pub target: Option<Target>,
+    /// `openpgp`, `ssh` or `x509`, by the BEGIN line.
+    pub format: Option<&'static str>,
+    /// The key that signed, or the one that the signature names.
+    pub key: Option<KeyId>,
+    /// Key algorithm and digest, of a verified signature.
+    pub algorithm: Option<String>,
+    /// The fingerprint under which the keyring holds the key.
+    pub entry: Option<String>,
+    /// The owner of that key; a proof only if the object is accepted.
+    pub principal: Option<Arc<Principal>>,
+    /// The time that the object claims, seconds since the epoch.
+    pub claimed: Option<i64>,
+    /// The time inside the signature, where it has one.
+    pub signed: Option<Timestamp>,
+    /// When it was received, or is taken to be.
+    pub received: Timestamp,
+    /// How that is known.
+    pub receipt: Receipt,
+    /// Why the record was not asked, where there is one.
+    pub unrecorded: Option<String>,
+    /// The clock.
+    pub now: Timestamp,
+    /// The steps, in their order. Where the object is not accepted at least one of them failed.
+    pub checks: Vec<Check>,
+    /// The signature's verdict; `None` where the object's fault kept it from being looked at.
+    pub status: Option<SignatureStatus>,
+    /// What is odd and stops nothing.
+    pub findings: Vec<Finding>,
+    /// What git says.
+    pub git: Beside,
+    /// Why git says something else.
+    pub difference: Option<Difference>,
+}
+
+impl Explanation {
+    /// Whether the object is signed by a principal of the keyring and nothing is wrong with it.
+    pub fn accepted(&self) -> bool {
+        self.fault.is_none() && matches!(self.status, Some(SignatureStatus::Verified(_)))
+    }
+
+    /// One word for the verdict.
+    pub fn status_name(&self) -> &'static str {
+        match (&self.fault, &self.status) {
+            (Some(ObjectFault { code: TAG_NAME, .. }), _) => "wrong-name",
+            (Some(ObjectFault { code: TOO_LARGE, .. }), _) => "too-large",
+            (Some(_), _) | (None, None) => "malformed-object",
+            (None, Some(status)) => status.name(),
+        }
+    }
+
+    /// The reason code, where there is one.
+    pub fn code(&self) -> Option<&'static str> {
+        match (&self.fault, &self.status) {
+            (Some(fault), _) => Some(fault.code),
+            (None, Some(SignatureStatus::Malformed { code, .. })) => Some(code),
+            _ => None,
+        }
+    }
+
+    /// The verdict as a phrase.
+    pub fn phrase(&self) -> String {
+        match (&self.fault, &self.status) {
+            (Some(fault), _) => fault.why.clone(),
+            (None, Some(status)) => status.to_string(),
+            (None, None) => "not judged".to_owned(),
+        }
+    }
+}
+
+/// The code of a tag under another name.
+const TAG_NAME: &str = "tag.name";
+/// The code of an object that is not read.
+const TOO_LARGE: &str = "obj.too_large";
+
+/// Why nothing can be said.
+#[derive(Debug, thiserror::Error)]
+pub enum ExplainFault {
+    /// There is no such object, or it is of a kind that nobody signs: whoever asked means something else.
+    #[error("{0}")]
+    Object(String),
+    /// The repository cannot be read.
+    #[error(transparent)]
+    Git(#[from] GitError),
+}
+
+/// Reasons about one object.
+pub fn explain(ground: Ground<'_>, request: &ExplainRequest<'_>) -> Result<Explanation, ExplainFault> {
+    let repository = Repository::open(request.git_dir, None)?;
+    let id = request.object;
+    let found = repository.objects().find(&id)?;
+    let found = found.ok_or_else(|| ExplainFault::Object(format!("there is no object {id}")))?;
+    if !matches!(found.kind, ObjectKind::Commit | ObjectKind::Tag) {
+        let kind = found.kind.name();
+        return Err(ExplainFault::Object(format!(
+            "{id} is a {kind}: only commits and annotated tags are signed"
+        )));
+    }
+    let clock = Timestamp::now();
+    // Like the gate's own record: finer than that is noise.
+    let clock = Timestamp::from_millisecond(clock.as_millisecond()).unwrap_or(clock);
+    let mut made = Explanation {
+        object: id,
+        kind: found.kind,
+        reference: request.reference.map(ToString::to_string),
+        covering: covering(ground, &repository, request.reference),
+        fault: None,
+        people: Vec::new(),
+        subject: None,
+        target: None,
+        format: None,
+        key: None,
+        algorithm: None,
+        entry: None,
+        principal: None,
+        claimed: None,
+        signed: None,
+        received: request.at.unwrap_or(clock),
+        receipt: if request.at.is_some() { Receipt::Given } else { Receipt::Now },
+        unrecorded: None,
+        // Nothing is received after the present, so a question about the future has its present there.
+        now: request.at.map_or(clock, |at| at.max(clock)),
+        checks: Vec::new(),
+        status: None,
+        findings: Vec::new(),
+        git: Beside::Off,
+        difference: None,
+    };
+    let limit = ground.limits().object_bytes;
+    if found.size > limit as u64 {
+        let why = format!("the {} has {} bytes; at most {limit} are read", found.kind.name(), found.size);
+        made.refuse("size", "N23", TOO_LARGE, why);
+        if request.with_git {
+            made.git = Beside::NotCompared("the object is too large".to_owned());
+        }
+        return Ok(made);
+    }
+    let mut raw = Vec::new();
+    if repository.objects().read(&id, &mut raw)? != Some(found.kind) {
+        return Err(GitError::Missing { id, child: None }.into());
+    }
+    let detail = format!("{} bytes, and its content is what its id names", raw.len());
+    made.step("object", "R4", CheckResult::Passed, detail);
+    if request.at.is_none()
+        && let Ground::Gate(snapshot) = ground
+    {
+        match receipt(snapshot, &repository, &id, found.kind, &mut made.findings) {
+            Ok(Some(at)) => (made.received, made.receipt) = (at, Receipt::Recorded),
+            Ok(None) => {}
+            Err(why) => made.unrecorded = Some(why),
+        }
+    }
+    match found.kind {
+        ObjectKind::Tag => made.tag(ground, &repository, &raw, request.reference),
+        _ => made.commit(ground, &repository, &raw),
+    }
+    if request.with_git {
+        made.ask_git(ground.keyring(), &raw);
+    }
+    Ok(made)
+}
+
+impl Explanation {
+    fn step(&mut self, name: &'static str, clause: &'static str, result: CheckResult, detail: String) {
+        self.checks.push(Check { name, clause, result, detail });
+    }
+
+    /// Something is wrong with the object. The step is written down unless the reader has done so.
+    fn refuse(&mut self, name: &'static str, clause: &'static str, code: &'static str, why: String) {
+        let told = self.checks.last().is_some_and(|last| last.result == CheckResult::Failed);
+        if !told || name != "grammar" {
+            self.step(name, clause, CheckResult::Failed, format!("{why} ({code})"));
+        }
+        self.fault = Some(ObjectFault { code, why });
+    }
+
+    fn commit(&mut self, ground: Ground<'_>, repository: &Repository, raw: &[u8]) {
+        let (rules, mut trace) = (ground.rules(), Trace::on());
+        let parsed = object::parse_commit_by(repository.format(), raw, &rules, &mut trace);
+        self.checks.extend_from_slice(trace.checks());
+        let commit = match parsed {
+            Ok(commit) => commit,
+            Err(error) => return self.refuse("grammar", "G1 to G6, G13", error.code, error.why),
+        };
+        self.people = vec![person("author", &commit.author), person("committer", &commit.committer)];
+        self.subject = subject(commit.message);
+        self.findings.extend_from_slice(&commit.findings);
+        self.signature(ground, &commit.signature, &commit.payload, commit.committer.time);
+        self.merged_tags(ground, repository, &commit);
+    }
+
+    /// The tags that a merge carries, judged as the gate does (1.3).
+    fn merged_tags(&mut self, ground: Ground<'_>, repository: &Repository, commit: &CommitObject<'_>) {
+        let (keyring, rules, mut trace) = (ground.keyring(), ground.rules(), Trace::on());
+        let (received, now) = (self.received, self.now);
+        let merged = mergetag::judge(repository.format(), commit, &rules, &mut trace, &mut |tag, trace| {
+            let times = Times { object: tag.time(), received: Some(received), now };
+            let status = signature::judge(&tag.signature, &tag.payload, keyring, times, &rules, trace);
+            keyring.assess(status, &times, &rules).0
+        });
+        self.checks.extend_from_slice(trace.checks());
+        self.findings.extend(merged.iter().filter_map(mergetag::MergedTag::finding).cloned());
+        self.status = self.status.take().map(|status| mergetag::veto(status, &merged, &rules));
+        self.must_have_failed();
+    }
+
+    fn tag(&mut self, ground: Ground<'_>, repository: &Repository, raw: &[u8], reference: Option<&RefName>) {
+        let (rules, mut trace) = (ground.rules(), Trace::on());
+        let parsed = object::parse_tag_by(repository.format(), raw, &rules, &mut trace);
+        self.checks.extend_from_slice(trace.checks());
+        let tag = match parsed {
+            Ok(tag) => tag,
+            Err(error) => return self.refuse("grammar", "T1 to T3, G13", error.code, error.why),
+        };
+        let name = text::escape_short(tag.name, SHOWN);
+        self.people = tag.tagger.iter().map(|tagger| person("tagger", tagger)).collect();
+        self.subject = subject(tag.message);
+        self.findings.extend_from_slice(&tag.findings);
+        if let Some(reference) = reference
+            && let Some(held) = reference.as_bytes().strip_prefix(b"refs/tags/")
+        {
+            if held == tag.name {
+                self.step("tag-name", "T4", CheckResult::Passed, format!("{reference} holds the tag {name}"));
+            } else {
+                let why = format!("it was made as {name}, and stands under {reference}");
+                self.refuse("tag-name", "T4", TAG_NAME, why);
+            }
+        }
+        match repository.objects().find(&tag.target) {
+            Ok(Some(target)) if target.kind == tag.target_kind => {
+                let detail = format!("{} {}", target.kind.name(), tag.target);
+                self.step("target", "T5", CheckResult::Passed, detail);
+            }
+            Ok(Some(target)) => {
+                let why = format!("the tag calls a {} a {}", target.kind.name(), tag.target_kind.name());
+                self.refuse("target", "T5", "tag.target", why);
+            }
+            Ok(None) => {
+                self.refuse("target", "T5", "tag.target", format!("there is no object {}", tag.target))
+            }
+            Err(error) => self.refuse("target", "T5", "tag.target", error.to_string()),
+        }
+        self.target = Some(Target { id: tag.target, kind: tag.target_kind, name });
+        self.signature(ground, &tag.signature, &tag.payload, tag.time());
+    }
+
+    /// The signature by its own rules, then by what the keyring says about its key.
+    fn signature(&mut self, ground: Ground<'_>, field: &SignatureField, payload: &Payload<'_>, claimed: i64) {
+        let (keyring, rules) = (ground.keyring(), ground.rules());
+        let times = Times { object: claimed, received: Some(self.received), now: self.now };
+        self.claimed = Some(claimed);
+        if let SignatureField::Present(block) = field {
+            self.format = Some(format_name(block.format));
+        }
+        let mut trace = Trace::on();
+        let status = signature::judge(field, payload, keyring, times, &rules, &mut trace);
+        self.checks.extend_from_slice(trace.checks());
+        if let SignatureStatus::Verified(signature) = &status {
+            self.algorithm = Some(signature.algorithm().to_owned());
+            self.signed = signature.signed_at();
+            self.entry = Some(signature.certificate().to_owned());
+        }
+        let by_itself = status.clone();
+        let (status, principal) = keyring.assess(status, &times, &rules);
+        self.standing(keyring, &times, &by_itself, &status);
+        if let SignatureStatus::Verified(signature) = &status {
+            self.findings.extend_from_slice(signature.findings());
+        }
+        if let SignatureStatus::Revoked { hard: true, .. } = &status
+            && self.receipt == Receipt::Recorded
+        {
+            let why = "the record says that it was let in; what this key signed proves nothing any more";
+            self.findings.push(Finding::new("tainted", why));
+        }
+        self.key = status.key();
+        self.principal = principal;
+        self.status = Some(status);
+        self.must_have_failed();
+    }
+
+    /// What the keyring's entry says about a signature that is good by itself.
+    fn standing(
+        &mut self,
+        keyring: &Keyring,
+        times: &Times,
+        by_itself: &SignatureStatus,
+        assessed: &SignatureStatus,
+    ) {
+        let SignatureStatus::Verified(signature) = by_itself else { return };
+        let id = KeyId { scheme: signature.scheme(), text: signature.certificate().to_owned() };
+        let Some(key) = keyring.find(&id) else {
+            return self.step(
+                "owner",
+                "O13, S12",
+                CheckResult::Failed,
+                format!("{id} is not in the keyring"),
+            );
+        };
+        let owner = &key.principal;
+        let detail = format!("{} ({}), by {}", owner.name, owner.kind.name(), file_name(key));
+        self.step("owner", "O13, S12", CheckResult::Passed, detail);
+        self.revocation(key, times);
+        self.window(key, times);
+        if let Some(fido) = signature.fido() {
+            let yes = |flag: bool| if flag { "yes" } else { "no" };
+            let detail = format!(
+                "application {}, touched: {}, user verified: {}, counter {}",
+                text::escape_short(fido.application.as_bytes(), 60),
+                yes(fido.user_present),
+                yes(fido.user_verified),
+                fido.counter
+            );
+            self.step("authenticator", "S5", CheckResult::Noted, detail);
+        }
+        let failed = self.checks.iter().any(|check| check.result == CheckResult::Failed);
+        if !matches!(assessed, SignatureStatus::Verified(_)) && !failed {
+            self.step("keyring", "N13, N14", CheckResult::Failed, assessed.to_string());
+        }
+    }
+
+    fn revocation(&mut self, key: &Key, times: &Times) {
+        let Some(revoked) = &key.revoked else {
+            let detail = "the keyring does not revoke the key".to_owned();
+            return self.step("revocation", "N14", CheckResult::Passed, detail);
+        };
+        let from = revoked.refused_from().map_or_else(|| "always".to_owned(), |at| format!("from {at}"));
+        let what = match revoked.reason {
+            Reason::Compromised => "refused whatever it claims",
+            Reason::Superseded | Reason::Retired => "refused for what is received",
+        };
+        let detail = format!("{} {what}, {from}", revoked.reason.name());
+        let result = if revoked.refuses(times) { CheckResult::Failed } else { CheckResult::Noted };
+        self.step("revocation", "N14", result, detail);
+    }
+
+    fn window(&mut self, key: &Key, times: &Times) {
+        let anchor = times.anchor();
+        let (from, until) = (key.valid_from, key.valid_until);
+        let detail = match (from, until) {
+            (None, None) => "the keyring sets no window".to_owned(),
+            (Some(from), None) => format!("from {from}"),
+            (None, Some(until)) => format!("until {until}"),
+            (Some(from), Some(until)) => format!("from {from} until {until}"),
+        };
+        let inside = from.is_none_or(|from| anchor >= from) && until.is_none_or(|until| anchor < until);
+        let result = if inside { CheckResult::Passed } else { CheckResult::Failed };
+        self.step("window", "N13", result, detail);
+    }
+
+    /// A refusal without a step that failed would be no explanation.
+    fn must_have_failed(&mut self) {
+        let failed = self.checks.iter().any(|check| check.result == CheckResult::Failed);
+        if let Some(status) = &self.status
+            && !matches!(status, SignatureStatus::Verified(_))
+            && !failed
+        {
+            let (name, clause) = step_of(status);
+            let detail = status.to_string();
+            self.step(name, clause, CheckResult::Failed, detail);
+        }
+    }
+
+    fn ask_git(&mut self, keyring: &Keyring, raw: &[u8]) {
+        let entry = self.entry.as_ref().map(|text| text.clone()).zip(self.key.as_ref());
+        let named = entry
+            .and_then(|(text, key)| keyring.find(&KeyId { scheme: key.scheme, text }))
+            .or_else(|| self.key.as_ref().and_then(|key| keyring.find(key)));
+        let tool = match self.format {
+            Some("ssh") => Tool::SshKeygen,
+            Some("openpgp") => Tool::Gpg,
+            Some(_) => Tool::None,
+            None => Tool::of(raw),
+        };
+        self.git = beside::ask(&Question { id: self.object, kind: self.kind, raw, tool, keyring, named });
+        if let Beside::Said(said) = &self.git {
+            let scheme = match tool {
+                _ if said.by_gpg => Some(Scheme::OpenPgp),
+                Tool::SshKeygen => Some(Scheme::Ssh),
+                Tool::Gpg => Some(Scheme::OpenPgp),
+                Tool::None => None,
+            };
+            let ours = Ours {
+                status: self.status.as_ref().unwrap_or(&SignatureStatus::Unsigned),
+                fault: self.fault.as_ref().map(|fault| fault.code),
+                scheme,
+            };
+            self.difference = classify(&ours, &said.gits);
+        }
+    }
+}
+
+/// Name and clause of the step that a status stands for, where the verifier wrote none down.
+const fn step_of(status: &SignatureStatus) -> (&'static str, &'static str) {
+    match status {
+        SignatureStatus::Unsigned => ("signature", "G8-G12"),
+        SignatureStatus::Malformed { .. } => ("signature-form", "G7-G14"),
+        SignatureStatus::Unsupported { .. } => ("format", "G11"),
+        SignatureStatus::UnknownKey { .. } => ("key", "O6, S12"),
+        SignatureStatus::Bad { .. } => ("arithmetic", "O6, S1"),
+        SignatureStatus::WeakAlgorithm { .. } => ("algorithm", "O4, S3"),
+        SignatureStatus::WrongPurpose { .. } => ("purpose", "O7, S1"),
+        SignatureStatus::Expired { .. } | SignatureStatus::NotYetValid { .. } => ("times", "O9, N13"),
+        SignatureStatus::Revoked { .. } => ("revocation", "O10, N14"),
+        SignatureStatus::Verified(_) => ("signature", "O7"),
+    }
+}
+
+const fn format_name(format: SignatureFormat) -> &'static str {
+    match format {
+        SignatureFormat::OpenPgp => "openpgp",
+        SignatureFormat::Ssh => "ssh",
+        SignatureFormat::X509 => "x509",
+    }
+}
+
+fn person(role: &'static str, identity: &Identity<'_>) -> Person {
+    let shown = |bytes: &[u8]| text::escape_short(bytes, SHOWN);
+    Person { role, name: shown(identity.name), email: shown(identity.email) }
+}
+
+fn subject(message: &[u8]) -> Option<String> {
+    let line = message.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty())?;
+    Some(text::escape_short(line, SHOWN))
+}
+
+/// The principal's file, without the directories of whoever runs this.
+fn file_name(key: &Key) -> String {
+    let name = key.place.file.file_name().map(|name| name.as_encoded_bytes()).unwrap_or_default();
+    format!("{}:{}", text::escape(name), key.place.line)
+}
+
+fn covering(ground: Ground<'_>, repository: &Repository, reference: Option<&RefName>) -> Vec<Covering> {
+    let (Ground::Gate(snapshot), Some(reference)) = (ground, reference) else { return Vec::new() };
+    let config = &snapshot.config;
+    let Ok(name) = locate::name_below(&config.repositories.root, repository.common_dir()) else {
+        return Vec::new();
+    };
+    let sets =
+        config.policy.covering(&name, reference).into_iter().map(|index| &config.policy.rulesets[index]);
+    sets.map(|set| Covering { name: set.name.clone(), enforcement: set.enforcement.name() }).collect()
+}
+
+/// When the gate received the object, by its record; `Err` says why that is not known. A record that
+/// cannot be used leaves the object to be judged as if it came in now, which is the stricter question.
+fn receipt(
+    snapshot: &Snapshot,
+    repository: &Repository,
+    id: &ObjectId,
+    kind: ObjectKind,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<Timestamp>, String> {
+    let state = &snapshot.config.daemon.state;
+    if !Store::exists(state) {
+        return Ok(None);
+    }
+    let common = repository.common_dir();
+    if locate::name_below(&snapshot.config.repositories.root, common).is_err() {
+        return Err("the repository is not below the configured root".to_owned());
+    }
+    let identity = locate::read_id(common).map_err(|e| e.to_string())?;
+    let unusable = |error: StoreError| format!("the record cannot be read: {error}");
+    let store = Store::open(state, Mode::ReadOnly).map_err(unusable)?;
+    if let Some(why) = store.rolled_back() {
+        return Err(why);
+    }
+    if kind == ObjectKind::Tag {
+        return tag_receipt(&store, &identity, id).map_err(unusable);
+    }
+    let Some(receipts) = store.receipts(&identity).map_err(unusable)? else { return Ok(None) };
+    if let Some(seq) = receipts.taint_accepted(id).map_err(unusable)? {
+        let why = format!("somebody decided to let this tainted commit stand: audit record {seq}");
+        findings.push(Finding::new("taint.accepted", why));
+    }
+    receipts.received(id).map_err(unusable)
+}
+
+/// Tags are in the log only: the first push that set a ref to the tag and was applied.
+fn tag_receipt(
+    store: &Store,
+    repository: &RepositoryId,
+    id: &ObjectId,
+) -> Result<Option<Timestamp>, StoreError> {
+    let id = id.to_string();
+    let filter = Filter { repository: Some(repository.clone()), ..Filter::default() };
+    let mut accepted: Vec<(String, String, Timestamp)> = Vec::new();
+    for entry in store.log(filter)? {
+        let entry = entry?;
+        // Most records are about something else; they are not worth parsing.
+        if !entry.json.contains(&id) {
+            continue;
+        }
+        let record = entry.record()?;
+        match &record.event {
+            Event::Decision(decision) if decision.outcome == crate::audit::Outcome::Accept => {
+                let Ok(at) = record.at.parse() else { continue };
+                let refs = decision.refs.iter().filter(|one| one.new.as_deref() == Some(id.as_str()));
+                accepted.extend(refs.map(|one| (decision.request_id.clone(), one.name.clone(), at)));
+            }
+            Event::Applied(applied) => {
+                let set = |request: &str, name: &str| {
+                    applied.request_id == request
+                        && applied.refs.iter().any(|one| one.name == name && one.new.as_deref() == Some(&*id))
+                };
+                let found = accepted.iter().filter(|(request, name, _)| set(request, name));
+                if let Some(at) = found.map(|(_, _, at)| *at).min() {
+                    return Ok(Some(at));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
+}
