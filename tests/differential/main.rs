@@ -90,9 +90,8 @@ fn judge(judges: &Judges, object: &Object, id: &str) -> Outcome {
         let status = format!("{} ({:?})", verdict.word(), verdict.status);
         let shown = text::escape(&object.raw);
         let (seed, name) = (object.seed, &object.name);
-        faults.push(format!(
-            "{what}\n  seed {seed}, {name}\n  we: {status}\n{others}\n  object {id}: {shown}\n"
-        ));
+        let shown = format!("  seed {seed}, {name}\n  we: {status}\n{others}\n  object {id}: {shown}\n");
+        faults.push((what, shown));
     };
     if let Some(difference) = classify(&ours, &gits) {
         kinds.push(format!("git {}: {}", if gits.accepts { "accepts" } else { "refuses" }, difference.code));

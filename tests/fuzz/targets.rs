@@ -181,7 +181,7 @@ pub fn tag(data: &[u8]) {
             SignatureField::Absent => assert!(signature.is_empty()),
             SignatureField::Malformed { .. } => {}
         }
-        assert!(data.starts_with(format!("object {}\ntype ", tag.target).as_bytes()));
+        assert!(data.starts_with(format!("object {}\n", tag.target).as_bytes()));
         only_seeds(&tag.signature, &tag.payload, tag.time(), &default_rules);
     }
 }
