@@ -28,8 +28,101 @@ const DAMAGED: usize = 2_200;
 /// As many as there are processors in the smallest machine that runs this.
 const THREADS: usize = 2;
 
-/// Why we and sqv differ: our word, whether it is sqv that accepts, and the reason. The first that fits.
-const SQV: &[(&str, bool, &str)] = &[];
+/// A difference that is known.
+struct Known {
+    /// Our word; all that begin so, where it ends with `*`.
+    ours: &'static str,
+    /// Whether it is the other who accepts.
+    accepts: bool,
+    /// How the object's name ends, and what the other says; empty for any.
+    how: &'static str,
+    said: &'static str,
+    why: &'static str,
+}
+
+const fn accepts(ours: &'static str, why: &'static str) -> Known {
+    Known { ours, accepts: true, how: "", said: "", why }
+}
+
+/// Why we and sqv differ: the first that fits.
+const SQV: &[Known] = &[
+    accepts("obj.*", "it sees a payload and no object, so that the object's grammar is no matter to it"),
+    accepts("sig.smuggled_header", "how git takes the signature out of the object is no matter to it"),
+    accepts("sig.multiple_headers", "how git takes the signature out of the object is no matter to it"),
+    accepts("sig.misplaced_header", "how git takes the signature out of the object is no matter to it"),
+    accepts("sig.armor", "it reads blanks, odd heads and odd lines in an armor"),
+    accepts("sig.cr", "it reads an armor with carriage returns"),
+    accepts("sig.label", "it reads any text on the END line, and signatures called messages"),
+    accepts("sig.leading", "it reads text before the BEGIN line and behind it"),
+    accepts("sig.trailing", "it reads nothing behind the END line"),
+    accepts("sig.truncated", "it needs no END line"),
+    accepts(
+        "sig.multiple_packets",
+        "one good signature among several is enough for it; it skips marker packets",
+    ),
+    accepts("sig.multiple_blocks", "it reads the first armor only"),
+    accepts("pgp.packet", "it skips marker packets and reads partial and indeterminate lengths"),
+    accepts("pgp.issuer", "who an unsigned hint names is no matter to it; here hints must not contradict"),
+    accepts("pgp.critical_*", "critical subpackets count in the hashed area only"),
+    accepts("time.*", "it does not know the object's time"),
+    accepts(
+        "expired",
+        "it asks whether the key was valid when it signed, not whether it is valid at the receipt",
+    ),
+    accepts("revoked", "it accepts what was signed before a soft revocation, and does not know the keyring"),
+    accepts("unsupported", "it accepts text signatures"),
+    accepts("weak-algorithm", "it accepts SHA-224, and DSA until 2030"),
+    Known {
+        ours: "bad",
+        accepts: true,
+        how: ": another prefix",
+        said: "",
+        why: "it does not look at the two octets of the digest that a signature repeats",
+    },
+    Known {
+        ours: "verified",
+        accepts: false,
+        how: "",
+        said: "was created after the --not-after date",
+        why: "a signature of the future is refused at once; here a clock may be minutes wrong",
+    },
+    Known {
+        ours: "verified",
+        accepts: false,
+        how: ": a number with leading zeros",
+        said: "Malformed",
+        why: "it refuses numbers with leading zeros; old programs wrote such",
+    },
+];
+
+/// Differences to git where we see wrong numbers and it sees none: the only ones that
+/// `service::differences` leaves to be looked at. These were.
+const GIT: &[Known] = &[
+    Known {
+        ours: "bad",
+        accepts: true,
+        how: ": another prefix",
+        said: "GOODSIG",
+        why: "gpg does not look at the two octets of the digest that a signature repeats",
+    },
+    Known {
+        ours: "bad",
+        accepts: true,
+        how: ": s of the other sign",
+        said: "with ED25519 key",
+        why: "OpenSSH accepts Ed25519 numbers that are not reduced, so that one signature has several forms",
+    },
+];
+
+fn known(all: &'static [Known], ours: &str, accepts: bool, how: &str, said: &str) -> Option<&'static Known> {
+    all.iter().find(|one| {
+        let fits = match one.ours.strip_suffix('*') {
+            Some(start) => ours.starts_with(start),
+            None => ours == one.ours,
+        };
+        fits && one.accepts == accepts && how.ends_with(one.how) && said.contains(one.said)
+    })
+}
 
 struct Object {
     seed: u64,
@@ -93,18 +186,21 @@ fn judge(judges: &Judges, object: &Object, id: &str) -> Outcome {
         let shown = format!("  seed {seed}, {name}\n  we: {status}\n{others}\n  object {id}: {shown}\n");
         faults.push((what, shown));
     };
+    let word = verdict.word();
     if let Some(difference) = classify(&ours, &gits) {
-        kinds.push(format!("git {}: {}", if gits.accepts { "accepts" } else { "refuses" }, difference.code));
-        if difference.code == UNEXPLAINED {
+        let verb = if gits.accepts { "accepts" } else { "refuses" };
+        if difference.code != UNEXPLAINED {
+            kinds.push(format!("git {verb}: {}", difference.code));
+        } else if let Some(one) = known(GIT, word, gits.accepts, &object.name, &git_said) {
+            kinds.push(format!("git {verb}: {word}: {}", one.why));
+        } else {
             fault("an unexplained difference to git");
         }
     }
     if sqv != Sqv::NotAsked && accepts != (sqv == Sqv::Good) {
-        let word = verdict.word();
-        match SQV.iter().find(|(ours, good, _)| *ours == word && *good == (sqv == Sqv::Good)) {
-            Some((_, good, why)) => {
-                kinds.push(format!("sqv {}: {word}: {why}", if *good { "accepts" } else { "refuses" }));
-            }
+        let verb = if accepts { "refuses" } else { "accepts" };
+        match known(SQV, word, !accepts, &object.name, &sqv_said) {
+            Some(one) => kinds.push(format!("sqv {verb}: {}: {}", one.ours, one.why)),
             None => fault("an unexplained difference to sqv"),
         }
     }
