@@ -116,7 +116,7 @@ fn what_is_written_is_what_is_read() {
     assert_eq!(config.daemon.listen, None);
     assert_eq!(config.daemon.clients, [rustix::process::geteuid().as_raw()]);
     assert_eq!(config.daemon.deadline, Duration::from_secs(30));
-    assert_eq!(config.keyring, dir.join("keyring"));
+    assert_eq!(config.keyring.dir, dir.join("keyring"));
     assert_eq!(config.repositories.root, fs::canonicalize(dir.join("repositories")).unwrap());
     assert_eq!(config.repositories.server, Some(ServerKind::Sshd));
     assert_eq!(config.repositories.namespaces, ["refs/heads/", "refs/tags/", "refs/notes/"]);
@@ -715,7 +715,7 @@ fn init_makes_what_loads_and_overwrites_nothing() {
     let loaded = config::load(&config).unwrap().config;
     assert_eq!(loaded.daemon.socket, new.join("run/hook.sock"));
     assert_eq!(loaded.daemon.state, new.join("state"));
-    assert_eq!(loaded.keyring, new.join("keyring"));
+    assert_eq!(loaded.keyring.dir, new.join("keyring"));
     assert_eq!(loaded.repositories.server, None, "a variable that nobody sets would stop every push");
     assert_eq!(fs::metadata(new.join("state")).unwrap().permissions().mode() & 0o777, 0o700);
     assert!(Keyring::load(&loaded.keyring).unwrap().warnings.iter().all(|one| one.message.starts_with(OWN)));

@@ -148,8 +148,8 @@ fn what_is_written_is_what_is_read() {
     assert_eq!(names, ["ann", "bob"]);
     let key = &keyring.keys()[0];
     assert_eq!((key.principal.kind, key.principal.groups.len()), (PrincipalKind::Agent, 2));
-    assert_eq!(key.valid_from, Some(time("2026-01-01T00:00:00Z")));
-    assert_eq!(key.valid_until, Some(time("2026-12-31T23:00:00Z")));
+    assert_eq!(key.windows.begins(), Some(time("2026-01-01T00:00:00Z")));
+    assert_eq!(key.windows.ends(), Some(time("2026-12-31T23:00:00Z")));
     let revoked = key.revoked.as_ref().unwrap();
     assert_eq!(
         (revoked.reason, revoked.effective_from),
@@ -461,7 +461,7 @@ fn n13_n14_a_verified_signature_counts_within_its_window_only() {
         assert_eq!(owner.unwrap().name, "ann", "the owner is told whatever the status");
         let standing = keyring.keys()[0].standing(now);
         assert_eq!(
-            standing == Standing::Valid { until: keyring.keys()[0].valid_until },
+            standing == Standing::Valid { until: keyring.keys()[0].windows.ends() },
             status.name() == "verified"
         );
         status.to_string()

@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 #[command(
     after_help = "No daemon is asked and nothing is recorded. Everything that OLD reaches counts as judged; the gate\n\
                         itself goes by its record and may judge more. OLD or NEW may be empty, for a creation or a deletion.\n\n\
-                        With --history instead of a range, every commit that the ref reaches is judged by its signature alone:\n\
-                        by its receipt where the gate's record has one (`recorded`), otherwise by the times that it claims\n\
-                        (`unanchored`), which proves less. Rulesets play no part. 0 if all are verified, 1 if not.\n\n\
+                        With --history instead of a range, every commit that the ref reaches is judged by its signature,\n\
+                        and by nothing else: by its receipt where the gate has one on record (`recorded`), otherwise by the\n\
+                        times that it claims (`unanchored`), which proves less. 0 if all are verified, 1 if not.\n\n\
                         Examples: countersign check --repo . --ref refs/heads/main origin/main..HEAD\n          \
                         countersign check --history --repo /srv/git/infra/app.git --ref refs/heads/main"
 )]
@@ -43,12 +43,15 @@ pub struct CheckArgs {
     #[arg(long)]
     history: bool,
     /// Threads that verify, with --history [default: one for each core]
-    #[arg(long, value_name = "N", requires = "history")]
+    #[arg(long, value_name = "N")]
     jobs: Option<usize>,
-    /// Commits that do not count to be listed, with --history
-    #[arg(long, value_name = "N", requires = "history", default_value_t = 10)]
-    first: usize,
+    /// How many commits that do not count are listed, with --history [default: 10]
+    #[arg(long, value_name = "N")]
+    first: Option<usize>,
 }
+
+/// Commits that do not count and are listed, unless somebody says another number.
+const FIRST: usize = 10;
 
 /// Judges the range; the exit code is the verdict.
 pub fn run(
@@ -65,7 +68,10 @@ pub fn run(
     if args.history {
         let (repository, jobs) = (args.repository.as_deref(), args.jobs.unwrap_or(0));
         let request = HistoryRequest { git_dir: &git_dir, repository, reference, jobs };
-        return history::run(&snapshot, &request, args.first, format, out, err);
+        return history::run(&snapshot, &request, args.first.unwrap_or(FIRST), format, out, err);
+    }
+    if args.jobs.is_some() || args.first.is_some() {
+        return Err(usage("--jobs and --first go with --history".to_owned()));
     }
     let range = args.range.as_deref().unwrap_or_default();
     let (old, new) = range.split_once("..").ok_or_else(|| usage("write the range as OLD..NEW".to_owned()))?;

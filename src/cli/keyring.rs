@@ -3,7 +3,7 @@
 use super::common::{CliError, Format, write_table};
 use crate::config;
 use crate::domain::{PrincipalKind, Timestamp, text};
-use crate::keyring::{self, AddRequest, Key, Keyring, LoadedKeyring, Material, Standing};
+use crate::keyring::{self, AddRequest, Authority, Key, Keyring, LoadedKeyring, Material, Sources, Standing};
 use serde_json::{Value, json};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -108,30 +108,33 @@ pub fn run(
     err: &mut dyn Write,
 ) -> Result<u8, CliError> {
     let now = Timestamp::now();
-    let dir = match &args.keyring {
-        Some(dir) => dir.clone(),
+    let sources = match &args.keyring {
+        Some(dir) => Sources::directory(dir),
         None => config::load(config_path).map_err(CliError::usage)?.config.keyring,
     };
     match &args.command {
-        KeyringCommand::Add(add) => run_add(add, &dir, now, format, out, err),
+        KeyringCommand::Add(add) => run_add(add, &sources, now, format, out, err),
         KeyringCommand::List => {
-            let keyring = load(&dir, err)?;
+            let keyring = load(&sources, err)?;
             let keys: Vec<&Key> = keyring.keys().iter().collect();
             match format {
-                Format::Text => list(&keys, now, out)?,
+                Format::Text => list(&keys, keyring.authorities(), now, out)?,
                 Format::Json => {
                     let keys: Vec<Value> = keys.iter().map(|key| key_json(key, now)).collect();
-                    print_json(&json!({ "digest": keyring.digest(), "keys": keys }), out)?;
+                    let authorities = keyring.authorities().iter();
+                    let authorities: Vec<Value> = authorities.map(|one| authority_json(one, now)).collect();
+                    let all = json!({ "digest": keyring.digest(), "keys": keys, "authorities": authorities });
+                    print_json(&all, out)?;
                 }
             }
             Ok(0)
         }
-        KeyringCommand::Show(show) => run_show(show, &load(&dir, err)?, now, format, out),
+        KeyringCommand::Show(show) => run_show(show, &load(&sources, err)?, now, format, out),
     }
 }
 
-fn load(dir: &Path, err: &mut dyn Write) -> Result<Keyring, CliError> {
-    let LoadedKeyring { keyring, warnings } = Keyring::load(dir).map_err(CliError::usage)?;
+fn load(sources: &Sources, err: &mut dyn Write) -> Result<Keyring, CliError> {
+    let LoadedKeyring { keyring, warnings } = Keyring::load(sources).map_err(CliError::usage)?;
     for warning in warnings {
         writeln!(err, "{warning}")?;
     }
@@ -140,7 +143,7 @@ fn load(dir: &Path, err: &mut dyn Write) -> Result<Keyring, CliError> {
 
 fn run_add(
     args: &AddArgs,
-    dir: &Path,
+    sources: &Sources,
     now: Timestamp,
     format: Format,
     out: &mut dyn Write,
@@ -154,7 +157,7 @@ fn run_add(
         key: read_key(&args.key)?,
     };
     let shown = text::escape(args.key.as_os_str().as_encoded_bytes());
-    let added = keyring::add(dir, &request, now).map_err(|error| match error {
+    let added = keyring::add(sources, &request, now).map_err(|error| match error {
         keyring::EditError::Key(error) => CliError::usage(format!("`{shown}`: {error}")),
         error => CliError::usage(error),
     })?;
@@ -266,8 +269,8 @@ fn run_show(
                 let mut row = |name: &str, value: Option<String>| {
                     rows.extend(value.map(|value| vec![name.to_owned(), value]));
                 };
-                row("valid from", key.valid_from.map(|at| at.to_string()));
-                row("valid until", key.valid_until.map(|at| at.to_string()));
+                row("valid from", key.windows.begins().map(|at| at.to_string()));
+                row("valid until", key.windows.ends().map(|at| at.to_string()));
                 if let Some(revoked) = &key.revoked {
                     let from = revoked.refused_from();
                     let from = from.map_or_else(|| "always".to_owned(), |from| format!("from {from}"));
@@ -281,8 +284,8 @@ fn run_show(
     Ok(0)
 }
 
-fn list(keys: &[&Key], now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
-    if keys.is_empty() {
+fn list(keys: &[&Key], authorities: &[Authority], now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+    if keys.is_empty() && authorities.is_empty() {
         return writeln!(
             out,
             "the keyring is empty; add a key with `countersign keyring add NAME --key FILE`"
@@ -294,7 +297,7 @@ fn list(keys: &[&Key], now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
         let principal = &key.principal;
         let groups = if principal.groups.is_empty() { "-".to_owned() } else { principal.groups.join(",") };
         rows.push(vec![
-            principal.name.clone(),
+            text::escape_short(principal.name.as_bytes(), 60),
             principal.kind.to_string(),
             groups,
             key.material.scheme().name().to_owned(),
@@ -302,7 +305,42 @@ fn list(keys: &[&Key], now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
             standing(&key.standing(now), now),
         ]);
     }
+    for authority in authorities {
+        let patterns = authority.scopes.iter().map(|scope| scope.patterns.join(","));
+        let patterns = patterns.collect::<Vec<_>>().join(" or ");
+        rows.push(vec![
+            text::escape_short(patterns.as_bytes(), 60),
+            "authority".to_owned(),
+            "-".to_owned(),
+            "ssh".to_owned(),
+            authority.key.fingerprint(),
+            standing(&authority.standing(now), now),
+        ]);
+    }
     write_table(out, &rows)
+}
+
+fn authority_json(authority: &Authority, now: Timestamp) -> Value {
+    let standing = authority.standing(now);
+    let scopes = authority.scopes.iter().map(|scope| {
+        json!({
+            "principals": scope.patterns,
+            "groups": scope.groups,
+            "serials": scope.serials.iter().map(|range| format!("{}-{}", range.start(), range.end())).collect::<Vec<_>>(),
+            "valid_from": scope.windows.begins().map(|at| at.to_string()),
+            "valid_until": scope.windows.ends().map(|at| at.to_string()),
+            "file": scope.place.file.to_string_lossy(),
+            "line": scope.place.line,
+        })
+    });
+    json!({
+        "fingerprint": authority.key.fingerprint(),
+        "algorithm": authority.key.algorithm(),
+        "standing": standing.name(),
+        "standing_text": standing.to_string(),
+        "revoked": authority.revoked.as_ref().map(|revoked| revoked.reason.name()),
+        "scopes": scopes.collect::<Vec<_>>(),
+    })
 }
 
 /// The standing as people plan by it: in days.
@@ -331,8 +369,8 @@ fn key_json(key: &Key, now: Timestamp) -> Value {
         "standing": standing.name(),
         "standing_text": standing.to_string(),
         "expires": until,
-        "valid_from": key.valid_from.map(|at| at.to_string()),
-        "valid_until": key.valid_until.map(|at| at.to_string()),
+        "valid_from": key.windows.begins().map(|at| at.to_string()),
+        "valid_until": key.windows.ends().map(|at| at.to_string()),
         "revoked": key.revoked.as_ref().map(|revoked| json!({
             "at": revoked.at.map(|at| at.to_string()),
             "effective_from": revoked.effective_from.map(|at| at.to_string()),

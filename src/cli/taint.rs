@@ -22,9 +22,9 @@ pub enum TaintCommand {
 /// Which repositories.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Tainted commits stay where they are: on their own ref they count as judged, on others they are judged\n\
-                        again and refused. What was adopted was never judged, so its signers are not on record:\n\
-                        `countersign check --history` names the tainted commits there.\n\n\
+    after_help = "Tainted commits stay where they are: on their own ref they count as judged, on others they are\n\
+                        judged again and refused. What was adopted was never judged, so its signers are not on record:\n\
+                        `countersign check --history` names the tainted commits there. Exit code 1 if there are any.\n\n\
                         Example: countersign taint list --repository infra/app"
 )]
 pub struct ListArgs {
@@ -36,20 +36,19 @@ pub struct ListArgs {
 /// Which commits, and why.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "From then on the commits count as judged for every ref, and are not listed any more. Nothing takes this\n\
-                        back, a further compromise of the key included. The keyring still refuses what the key signs anew.\n\n\
+    after_help = "From then on the commits count as judged for every ref, and are not listed any more. Nothing takes\n\
+                        this back, a further compromise of the key included. The keyring still refuses what the key signs anew.\n\n\
                         Example: countersign taint accept --repository infra/app --key SHA256:... --reason \"reviewed, SEC-7\""
 )]
-#[group(id = "which", required = true, multiple = false, args = ["commits", "key"])]
 pub struct AcceptArgs {
     /// The repository, by its name below the root or by its id
     #[arg(long, value_name = "NAME")]
     repository: String,
     /// These commits, by their full ids
-    #[arg(long = "commit", value_name = "ID", num_args = 1..)]
+    #[arg(long = "commit", value_name = "ID", num_args = 1.., required_unless_present = "key")]
     commits: Vec<String>,
     /// All on record that this compromised key signed, by its fingerprint
-    #[arg(long, value_name = "FINGERPRINT")]
+    #[arg(long, value_name = "FINGERPRINT", conflicts_with = "commits")]
     key: Option<String>,
     /// Why they may stand, for the audit log
     #[arg(long, value_name = "TEXT")]
@@ -174,11 +173,10 @@ fn accept(
     let meant = service::acceptable(snapshot, store, &args.repository, which).map_err(|e| failed(&e))?;
     let Acceptable { name, commits, keys, .. } = &meant;
     if format == Format::Text {
-        let show = || {
+        let mut show = || {
             writeln!(out, "{}: tainted by {}", text::escape(name.as_bytes()), keys.join(", "))?;
             commits.iter().try_for_each(|id| writeln!(out, "  {id}"))
         };
-        let mut show = show;
         show().map_err(CliError::output)?;
     }
     let question = "Let these commits stand, for every ref and for good?";

@@ -204,8 +204,12 @@ fn signature(made: &Explanation) -> Vec<Vec<String>> {
         } else {
             format!(", of {}", principal.groups.join(", "))
         };
-        // Without a verified signature this is who the signature claims to be by.
-        let name = if made.accepted() { "principal" } else { "claims" };
+        // Without the arithmetic this is only whom the signature names.
+        let name = match (made.accepted(), &made.entry) {
+            (true, _) => "principal",
+            (false, Some(_)) => "key of",
+            (false, None) => "claims",
+        };
         rows.push(row(name, format!("{} ({}){groups}", principal.name, principal.kind.name())));
     }
     rows

@@ -13,8 +13,8 @@ use crate::policy::{Ruleset, Selector};
 /// patterns.
 pub fn lint(config: &Config, keyring: &Keyring, repositories: &[String]) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    if keyring.keys().is_empty() {
-        let shown = text::escape(config.keyring.as_os_str().as_encoded_bytes());
+    if keyring.keys().is_empty() && keyring.authorities().is_empty() {
+        let shown = text::escape(config.keyring.dir.as_os_str().as_encoded_bytes());
         warnings.push(Warning::general(format!(
             "the keyring `{shown}` is empty: every signature is by an unknown key; add one with `countersign \
              keyring add NAME --key FILE`"

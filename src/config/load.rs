@@ -1,7 +1,7 @@
 //! From file to [`Config`].
 
 use super::rulesets::Collected;
-use super::{Config, Daemon, Place, Warning, repositories, signatures, values};
+use super::{Config, Daemon, Place, Warning, keyring_sources, repositories, signatures, values};
 use crate::domain::text;
 use crate::keyring::document::{Diagnostic, Item, Owner, Reader, Source, Table};
 use crate::keyring::document::{check_directory, own_uid, read_checked, sort};
@@ -195,7 +195,7 @@ impl Loading {
         let keyring = top
             .require("keyring", "write `[keyring]` with `path`")
             .and_then(|item| item.table("[keyring]"))
-            .and_then(|table| read_keyring(table, base));
+            .and_then(|table| keyring_sources::read(table, base));
         let repositories = top
             .require("repositories", "write `[repositories]` with `root`")
             .and_then(|item| item.table("[repositories]"))
@@ -408,19 +408,6 @@ fn contact_line(item: &Item<'_, '_>) -> Option<String> {
         return Some(written.trim().to_owned());
     }
     None
-}
-
-fn read_keyring(table: Table<'_, '_>, base: &Path) -> Option<PathBuf> {
-    let path = table.require("path", "write `path = \"keyring\"`, a directory with one file per principal");
-    table.finish();
-    let item = path?;
-    let path = values::path(&item, base)?;
-    if !path.is_dir() {
-        let shown = text::escape(path.as_os_str().as_encoded_bytes());
-        item.error_with(format!("`{shown}` is not a directory"), format!("mkdir -m 755 '{shown}'"));
-        return None;
-    }
-    Some(path)
 }
 
 fn read_limits(table: Table<'_, '_>) -> (Limits, Option<Duration>) {

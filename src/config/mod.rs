@@ -3,6 +3,7 @@
 //! Loading is strict and complete: unknown keys are refused everywhere, and every fault is reported
 //! with its place, not just the first. What loads is immutable; a change is another [`Config`].
 
+mod keyring_sources;
 mod lint;
 mod load;
 mod repositories;
@@ -16,6 +17,7 @@ pub use load::{ConfigError, Loaded, load};
 pub use repositories::{Repositories, ServerKind};
 pub use rulesets::RulesetPlaces;
 
+use crate::keyring;
 use crate::policy;
 use crate::signature;
 use std::net::SocketAddr;
@@ -31,8 +33,8 @@ pub struct Config {
     pub digest: String,
     /// The daemon.
     pub daemon: Daemon,
-    /// The keyring's directory, an absolute path.
-    pub keyring: PathBuf,
+    /// What the keyring is read from, absolute paths.
+    pub keyring: keyring::Sources,
     /// Which repositories may ask, and for which refs.
     pub repositories: Repositories,
     /// The rulesets.

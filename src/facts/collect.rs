@@ -1,5 +1,6 @@
 //! From updates and a repository to [`PushFacts`].
 
+use super::counters;
 use super::introduced::{self, Introduced, ParentCache, Standing, Stop};
 use super::judge::{self, Judge};
 use super::taint::Taint;
@@ -72,9 +73,10 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
         faults: Vec::new(),
         present: None,
     };
-    let refs = collector.refs()?;
+    let mut refs = collector.refs()?;
     let Collector { judge, mut faults, .. } = collector;
-    let (commits, object_faults) = judge.finish()?;
+    let (mut commits, object_faults) = judge.finish()?;
+    counters::check(&mut refs, &mut commits, inputs.frontier, inputs.signatures)?;
     inputs.budget.check()?;
     let mut all = inputs.updates.faults;
     all.append(&mut faults);

@@ -22,6 +22,17 @@ pub trait Frontier {
     fn tainted(&self, ruleset: &str, keys: &[(String, i64)]) -> Result<Vec<ObjectId>, CollectError>;
     /// What the ref held when the gate last saw one of its own decisions applied to it.
     fn judged_tip(&self, reference: &RefName) -> Result<Option<ObjectId>, CollectError>;
+    /// The highest counter on record of a FIDO key, by fingerprint and application (S6). Where nothing is
+    /// recorded, nothing is known.
+    fn fido_counter(&self, key: &str, application: &str) -> Result<Option<u32>, CollectError> {
+        let _ = (key, application);
+        Ok(None)
+    }
+    /// Whether the key's signature on this object is on record.
+    fn fido_known(&self, key: &str, application: &str, object: &ObjectId) -> Result<bool, CollectError> {
+        let _ = (key, application, object);
+        Ok(false)
+    }
 }
 
 /// For which refs a judged commit counts.

@@ -2,12 +2,14 @@
 //! undecided.
 
 mod collect;
+mod counters;
 mod introduced;
 mod judge;
 mod taint;
 mod updates;
 
 pub use collect::{Inputs, Present, collect};
+pub use counters::fido_signatures;
 pub use introduced::{Frontier, Standing};
 pub use updates::{Updates, parse_updates};
 

@@ -1,7 +1,8 @@
 //! Changing a keyring on disk, so that no reader ever sees half a change.
 
 use super::document::{Place, nearest};
-use super::{Key, Keyring, KeyringError, Material, MaterialError, Standing, principal_file};
+use super::principal_file;
+use super::{FidoDemands, Key, Keyring, KeyringError, Material, MaterialError, Sources, Standing, Windows};
 use crate::domain::{Principal, PrincipalKind, Timestamp, text};
 use crate::signature::Scheme;
 use rustix::fs::{FlockOperation, Gid, OFlags, Uid};
@@ -116,12 +117,14 @@ fn io_error(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> EditEr
 ///
 /// # Errors
 /// See [`EditError`]; nothing was written then.
-pub fn add(dir: &Path, request: &AddRequest, now: Timestamp) -> Result<Added, EditError> {
+pub fn add(sources: impl Into<Sources>, request: &AddRequest, now: Timestamp) -> Result<Added, EditError> {
+    let sources = sources.into();
+    let dir = sources.dir.as_path();
     check(request)?;
     let (material, written) = Material::from_file(&request.key)?;
     let _lock = lock(dir)?;
-    let keyring = Keyring::load(dir).map_err(EditError::Keyring)?.keyring;
-    let known = keyring.principals().iter().find(|principal| principal.name == request.name);
+    let keyring = Keyring::load(&sources).map_err(EditError::Keyring)?.keyring;
+    let known = keyring.parts.principals.iter().find(|principal| principal.name == request.name);
     if let (Some(principal), Some(wanted)) = (known, request.kind)
         && principal.kind != wanted
     {
@@ -168,7 +171,7 @@ pub fn add(dir: &Path, request: &AddRequest, now: Timestamp) -> Result<Added, Ed
         if path.is_symlink() {
             return Err(EditError::Link(path));
         }
-        Keyring::load_with(dir, Some((&file_name, &after))).map_err(EditError::Result)?;
+        Keyring::load_with(&sources, &[(file_name, after.clone())]).map_err(EditError::Result)?;
         replace(dir, &path, &after)?;
     }
     let mut warnings: Vec<String> =
@@ -183,8 +186,8 @@ pub fn add(dir: &Path, request: &AddRequest, now: Timestamp) -> Result<Added, Ed
                 groups: Vec::new(),
             }),
             material: material.clone(),
-            valid_from: None,
-            valid_until: None,
+            windows: Windows::one(None, None),
+            fido: FidoDemands::default(),
             revoked: None,
             place: Place::whole(&path),
         },

@@ -1,10 +1,14 @@
 //! Reading a keyring directory: whole, or not at all.
 
+use super::authority::Authority;
 use super::document::{Diagnostic, Owner, Place, Reader, Source, Warning};
 use super::document::{check_directory, read_checked, sort};
+use super::lists::{Listed, join};
 use super::principal_file::{self, PrincipalFile};
-use super::{Key, Keyring};
+use super::signers::{Known, Signers};
+use super::{Key, Keyring, Parts, Sources};
 use crate::domain::{Timestamp, text};
+use crate::signature::Scheme;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -57,77 +61,142 @@ struct Scan {
 }
 
 impl Keyring {
-    /// Reads every `*.toml` file of a directory, each the file of the principal that it is called after.
+    /// Reads a keyring: every `*.toml` file of the directory, each the file of the principal that it is
+    /// called after, and the `allowed_signers` files and revocation lists beside it.
     ///
     /// # Errors
     /// Every fault of every file: who else can write it, syntax, unknown keys, broken or private keys,
-    /// the same key twice. One fault refuses the whole directory.
-    pub fn load(dir: &Path) -> Result<LoadedKeyring, KeyringError> {
-        Self::load_with(dir, None)
+    /// the same key twice, a revocation list that cannot be read. One fault refuses the whole keyring.
+    pub fn load(sources: impl Into<Sources>) -> Result<LoadedKeyring, KeyringError> {
+        Self::load_with(&sources.into(), &[])
     }
 
-    /// As [`Keyring::load`], as if the file `name` had that text.
+    /// As [`Keyring::load`], as if these files of the directory had those texts.
     pub(super) fn load_with(
-        dir: &Path,
-        overlay: Option<(&str, &str)>,
+        sources: &Sources,
+        overlay: &[(String, String)],
     ) -> Result<LoadedKeyring, KeyringError> {
-        let mut scan = Scan::of(dir, Owner::RootOrSelf, overlay);
-        scan.refuse_duplicates();
+        let mut scan = Scan::of(&sources.dir, Owner::RootOrSelf, overlay);
+        let mut signers = Signers::default();
+        let mut known: Known<'_> = HashMap::new();
+        for file in &scan.files {
+            for word in std::iter::once(&file.principal.name).chain(&file.principal.emails) {
+                known.entry(word.as_str()).or_default().push(&file.principal);
+            }
+        }
+        let mut bytes = Vec::new();
+        for file in &sources.allowed_signers {
+            if let Some(read) = signers.read(file, &known, &mut scan.diagnostics) {
+                let zone = file.zone.as_ref().and_then(|zone| zone.iana_name());
+                let said = format!("allowed-signers {:?} {:?} {zone:?}", file.path, file.groups);
+                bytes.push((said, read));
+            }
+        }
+        let Signers { keys: line_keys, authorities: line_authorities, named, .. } = signers.finish();
+        let mut lists = Vec::new();
+        for file in &sources.revocations {
+            match Listed::read(file, Owner::RootOrSelf) {
+                Ok((listed, read)) => {
+                    bytes.push((format!("revocation {:?} {}", file.path, listed.digest), read));
+                    lists.push(listed);
+                }
+                Err(diagnostic) => scan.diagnostics.push(diagnostic),
+            }
+        }
+        let merged = scan.merge_authorities(line_authorities);
+        scan.refuse_duplicates(&line_keys, &merged);
         if !scan.diagnostics.is_empty() {
             let mut diagnostics = scan.diagnostics;
             sort(&mut diagnostics);
             return Err(KeyringError::Invalid { diagnostics });
         }
-        for file in scan.files.iter().filter(|file| file.keys.is_empty()) {
-            let message = format!("`{}` has no key", file.principal.name);
-            scan.warnings.push(Warning::at(file.place.clone(), message));
+        for file in scan.files.iter().filter(|file| file.keys.is_empty() && file.authorities.is_empty()) {
+            let by_line = line_keys.iter().any(|key| key.principal.name == file.principal.name);
+            let by_name = !merged.is_empty();
+            if !by_line && !by_name {
+                let message = format!("`{}` has no key", file.principal.name);
+                scan.warnings.push(Warning::at(file.place.clone(), message));
+            }
         }
         for key in scan.files.iter().flat_map(|file| &file.keys) {
             for remark in key.material.remarks() {
                 scan.warnings.push(Warning::at(key.place.clone(), format!("{}: {remark}", key.id())));
             }
         }
+        for listed in lists.iter().filter(|listed| listed.is_empty()) {
+            scan.warnings.push(Warning::at(Place::whole(listed.path()), "the revocation list is empty"));
+        }
+        scan.bytes.extend(bytes);
         let digest = digest_of(&scan.bytes);
         let (mut principals, mut keys) = (Vec::new(), Vec::new());
         for file in scan.files {
             principals.push(file.principal);
             keys.extend(file.keys);
         }
-        Ok(LoadedKeyring { keyring: Self::build(principals, keys, digest), warnings: scan.warnings })
+        keys.extend(line_keys);
+        let mut authorities = merged;
+        for listed in &lists {
+            listed.mark(&mut keys, &mut authorities);
+        }
+        let parts = Parts { principals, named_by_lines: named, keys, authorities, lists, digest };
+        Ok(LoadedKeyring { keyring: Self::build(parts), warnings: scan.warnings })
     }
 
-    /// This keyring with every revocation that can be read from a directory that as a whole is
-    /// rejected, and how many of them are news (N15).
+    /// This keyring with every revocation that can be read from sources that as a whole are rejected, and
+    /// how many of them are news (N15).
     ///
     /// Revocations only make things stricter, so they count whoever could have written the file and
     /// whatever else is wrong with it; one that is itself illegible counts as a compromise, and so does
-    /// one by which the owner of an OpenPGP certificate left nothing usable in it. Nothing else of the
-    /// directory is taken.
-    pub fn with_revocations_from(&self, dir: &Path) -> (Keyring, usize) {
-        self.with_revocations_at(dir, Timestamp::now())
+    /// one by which the owner of an OpenPGP certificate left nothing usable in it. Of a revocation list
+    /// that is broken, the lines count that are keys. Nothing else is taken.
+    pub fn with_revocations_from(&self, sources: impl Into<Sources>) -> (Keyring, usize) {
+        self.with_revocations_at(&sources.into(), Timestamp::now())
     }
 
-    fn with_revocations_at(&self, dir: &Path, now: Timestamp) -> (Keyring, usize) {
-        let scan = Scan::of(dir, Owner::Unchecked, None);
-        let mut keys = self.keys.clone();
+    fn with_revocations_at(&self, sources: &Sources, now: Timestamp) -> (Keyring, usize) {
+        let scan = Scan::of(&sources.dir, Owner::Unchecked, &[]);
+        let mut parts = self.parts.clone();
         let mut news = Vec::new();
         for found in scan.files.iter().flat_map(|file| &file.keys) {
-            let Some(index) = self.names.get(&(found.material.scheme(), found.material.fingerprint())) else {
-                continue;
-            };
-            let key = &mut keys[*index];
-            let own =
-                found.material.own_revocation(now).filter(|_| key.material.own_revocation(now).is_none());
-            for revocation in [found.revoked.clone(), own].into_iter().flatten() {
-                let joined = match key.revoked.clone() {
-                    Some(known) => known.join(revocation),
-                    None => revocation,
-                };
-                if key.revoked.as_ref() != Some(&joined) {
-                    key.revoked = Some(joined);
-                    news.push(*index);
+            let id = (found.material.scheme(), found.material.fingerprint());
+            if let Some(index) = self.names.get(&id) {
+                let key = &mut parts.keys[*index];
+                let own =
+                    found.material.own_revocation(now).filter(|_| key.material.own_revocation(now).is_none());
+                for revocation in [found.revoked.clone(), own].into_iter().flatten() {
+                    if join(&mut key.revoked, &revocation) {
+                        news.push(key.material.fingerprint());
+                    }
                 }
             }
+        }
+        // Whether a table calls the key a signer's or an authority's: it is the key that is revoked.
+        let authorities = scan.files.iter().flat_map(|file| &file.authorities);
+        let authorities = authorities.map(|found| (found.key.fingerprint(), &found.revoked));
+        let keys = scan.files.iter().flat_map(|file| &file.keys);
+        let keys = keys.map(|found| (found.material.fingerprint(), &found.revoked));
+        for (fingerprint, revoked) in authorities.chain(keys) {
+            let Some(revoked) = revoked else { continue };
+            let authority =
+                self.authority_names.get(&fingerprint).map(|index| &mut parts.authorities[*index].revoked);
+            let key = self
+                .names
+                .get(&(Scheme::Ssh, fingerprint.clone()))
+                .map(|index| &mut parts.keys[*index].revoked);
+            for known in [authority, key].into_iter().flatten() {
+                if join(known, revoked) {
+                    news.push(fingerprint.clone());
+                }
+            }
+        }
+        for listed in sources.revocations.iter().filter_map(Listed::salvage) {
+            if parts.lists.iter().any(|known| known.digest == listed.digest) {
+                continue;
+            }
+            // It may also revoke certificates, which nothing here can count.
+            news.push(listed.digest.clone());
+            listed.mark(&mut parts.keys, &mut parts.authorities);
+            parts.lists.push(listed);
         }
         news.sort_unstable();
         news.dedup();
@@ -135,18 +204,23 @@ impl Keyring {
             return (self.clone(), 0);
         }
         // Another state needs another digest: records name the keyring by it.
-        let states: Vec<(String, Vec<u8>)> = std::iter::once((self.digest.clone(), Vec::new()))
-            .chain(news.iter().map(|index| {
-                let key = &keys[*index];
-                (key.material.fingerprint(), format!("{:?}", key.revoked).into_bytes())
-            }))
+        let keys = parts.keys.iter().map(|key| (key.material.fingerprint(), &key.revoked));
+        let authorities = parts.authorities.iter().map(|one| (one.key.fingerprint(), &one.revoked));
+        let states: Vec<(String, Vec<u8>)> = std::iter::once((parts.digest.clone(), Vec::new()))
+            .chain(
+                keys.chain(authorities)
+                    .filter(|(fingerprint, _)| news.contains(fingerprint))
+                    .map(|(fingerprint, revoked)| (fingerprint, format!("{revoked:?}").into_bytes())),
+            )
+            .chain(news.iter().map(|one| (one.clone(), Vec::new())))
             .collect();
-        (Self::build(self.principals.clone(), keys, digest_of(&states)), news.len())
+        parts.digest = digest_of(&states);
+        (Self::build(parts), news.len())
     }
 }
 
 impl Scan {
-    fn of(dir: &Path, owner: Owner, overlay: Option<(&str, &str)>) -> Scan {
+    fn of(dir: &Path, owner: Owner, overlay: &[(String, String)]) -> Scan {
         let mut scan = Scan::default();
         match check_directory(dir, owner) {
             Ok(false) => {}
@@ -167,10 +241,10 @@ impl Scan {
                 return scan;
             }
         };
-        if let Some((name, _)) = overlay
-            && !names.iter().any(|one| one.as_encoded_bytes() == name.as_bytes())
-        {
-            names.push(name.into());
+        for (name, _) in overlay {
+            if !names.iter().any(|one| one.as_encoded_bytes() == name.as_bytes()) {
+                names.push(name.into());
+            }
         }
         names.sort();
         let mut writable = 0;
@@ -181,9 +255,10 @@ impl Scan {
                 scan.warnings.push(Warning::at(Place::whole(&path), message));
                 continue;
             };
-            let bytes = match overlay {
-                Some((replaced, text)) if replaced.strip_suffix(".toml") == Some(stem) => text.into(),
-                _ => match read_checked(&path, owner, MAX_FILE) {
+            let replaced = overlay.iter().find(|(replaced, _)| replaced.strip_suffix(".toml") == Some(stem));
+            let bytes = match replaced {
+                Some((_, text)) => text.clone().into_bytes(),
+                None => match read_checked(&path, owner, MAX_FILE) {
                     Ok(checked) => {
                         writable += usize::from(checked.own_account_can_write);
                         checked.bytes
@@ -224,13 +299,52 @@ impl Scan {
         self.bytes.push((stem.to_owned(), bytes));
     }
 
+    /// The authorities of all files, each with everything that one file says about it, and those of lines.
+    fn merge_authorities(&mut self, of_lines: Vec<Authority>) -> Vec<Authority> {
+        let mut merged: Vec<Authority> = Vec::new();
+        let mut index: HashMap<Vec<u8>, (usize, usize)> = HashMap::new();
+        let of_files = self.files.iter().enumerate();
+        let of_files =
+            of_files.flat_map(|(file, one)| one.authorities.iter().map(move |found| (file, found.clone())));
+        let lines = self.files.len();
+        for (source, found) in of_files.chain(of_lines.into_iter().map(|found| (lines, found))) {
+            match index.entry(found.key.blob().to_vec()) {
+                Entry::Vacant(free) => {
+                    free.insert((source, merged.len()));
+                    merged.push(found);
+                }
+                Entry::Occupied(known) if known.get().0 == source => {
+                    let first = &mut merged[known.get().1];
+                    first.scopes.extend(found.scopes);
+                    if let Some(revoked) = &found.revoked {
+                        join(&mut first.revoked, revoked);
+                    }
+                }
+                Entry::Occupied(known) => {
+                    let first = &merged[known.get().1];
+                    let message = format!("{} is an authority already, at {}", first.id(), first.place);
+                    self.diagnostics.push(at_place(&found.place, message).suggest("keep it in one file"));
+                }
+            }
+        }
+        merged
+    }
+
     /// A key that two principals have proves nothing about either; one listed twice would have two
-    /// windows and two fates.
-    fn refuse_duplicates(&mut self) {
+    /// windows and two fates; one that signs and certifies could make certificates for others.
+    fn refuse_duplicates(&mut self, of_lines: &[Key], authorities: &[Authority]) {
         let mut seen: HashMap<Vec<u8>, &Key> = HashMap::new();
-        for key in self.files.iter().flat_map(|file| &file.keys) {
+        let authorities: HashMap<&[u8], &Authority> =
+            authorities.iter().map(|one| (one.key.blob(), one)).collect();
+        let mut found = Vec::new();
+        for key in self.files.iter().flat_map(|file| &file.keys).chain(of_lines) {
             let mut first: Option<&Key> = None;
             for identity in key.material.identities() {
+                if let Some(authority) = authorities.get(identity.as_slice()) {
+                    let message = format!("{} is an authority, at {}", key.id(), authority.place);
+                    let help = "use one key to sign and another to certify";
+                    found.push(at_place(&key.place, message).suggest(help));
+                }
                 match seen.entry(identity) {
                     Entry::Occupied(known) => {
                         first.get_or_insert(known.get());
@@ -241,14 +355,41 @@ impl Scan {
                 }
             }
             if let Some(first) = first {
-                let owner = &first.principal.name;
+                let owner = text::escape_short(first.principal.name.as_bytes(), 60);
                 let message = format!("{} is held by `{owner}` already, at {}", key.id(), first.place);
-                let place = key.place.clone();
-                let found = Diagnostic::whole(&place.file, message).suggest("keep it in one place");
-                self.diagnostics.push(Diagnostic { line: place.line, column: place.column, ..found });
+                found.push(at_place(&key.place, message).suggest("keep it in one place"));
             }
         }
+        self.diagnostics.extend(found);
     }
+}
+
+fn at_place(place: &Place, message: String) -> Diagnostic {
+    let found = Diagnostic::whole(&place.file, message);
+    Diagnostic { line: place.line, column: place.column, ..found }
+}
+
+/// A finding at a line and a column, both from 1, of a file that is not TOML.
+pub(super) fn at_line(source: &Source, line: usize, column: usize, message: impl Into<String>) -> Diagnostic {
+    let text = source.text();
+    let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1));
+    let start = starts.take(line.max(1)).last().unwrap_or(0);
+    let rest = text[start..].lines().next().unwrap_or_default();
+    let from = rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |(at, _)| at);
+    let width = rest[from..].find([' ', '\t', ',']).filter(|width| *width > 0).unwrap_or(rest.len() - from);
+    let found = source.diagnostic(&(start + from..start + from + width), message);
+    Diagnostic { line, column, ..found }
+}
+
+/// Reads a file beside the directory of principals. Its own directory must be as safe as the file, the one
+/// that a link leads to as well.
+pub(super) fn read_trusted(path: &Path, owner: Owner, limit: u64) -> Result<Vec<u8>, Diagnostic> {
+    let checked = read_checked(path, owner, limit)?;
+    let physical = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    for dir in [path.parent(), physical.parent()].into_iter().flatten() {
+        check_directory(dir, owner)?;
+    }
+    Ok(checked.bytes)
 }
 
 /// Names in the directory, without those that are ignored in silence.

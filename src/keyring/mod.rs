@@ -5,20 +5,32 @@
 //! signature may count: [`Keyring::assess`] applies validity windows and revocations (N14). A keyring
 //! loads whole or not at all; only revocations survive a rejected change (N15).
 
+mod authority;
 pub mod document;
 mod edit;
+mod fido;
+mod lists;
 mod load;
 mod material;
 mod principal_file;
 mod revocation;
+mod signers;
+mod sources;
+mod windows;
 
+pub use authority::{Authority, Scope};
 pub use edit::{AddRequest, Added, EditError, add};
+pub use fido::FidoDemands;
 pub use load::{KeyringError, LoadedKeyring};
 pub use material::{Material, MaterialError};
+pub use principal_file::is_name;
+pub(crate) use principal_file::{group_names, revocation_of};
 pub use revocation::{Reason, Revocation};
+pub use sources::{AllowedSigners, RevocationFile, Sources};
+pub use windows::{Position, Window, Windows};
 
 use crate::domain::{Principal, Timestamp};
-use crate::signature::{KeyId, Keys, Rules, Scheme, SignatureStatus, Times, openpgp};
+use crate::signature::{KeyId, Keys, Rules, Scheme, SignatureStatus, Times, openpgp, ssh};
 use document::Place;
 use std::collections::HashMap;
 use std::fmt;
@@ -31,13 +43,13 @@ pub struct Key {
     pub principal: Arc<Principal>,
     /// The public key itself.
     pub material: Material,
-    /// Nothing signed by it counts before this time.
-    pub valid_from: Option<Timestamp>,
-    /// Nothing signed by it counts from this time on.
-    pub valid_until: Option<Timestamp>,
+    /// When what it signs counts.
+    pub windows: Windows,
+    /// What is asked of its signatures, where it is a FIDO key.
+    pub fido: FidoDemands,
     /// Why and since when it is refused.
     pub revoked: Option<Revocation>,
-    /// Where its `[[key]]` table stands.
+    /// Where its `[[key]]` table or its first line stands.
     pub place: Place,
 }
 
@@ -58,14 +70,10 @@ impl Key {
         if let Some(what) = self.material.weakness() {
             return Standing::Weak { what };
         }
-        if let Some(from) = self.valid_from
-            && now < from
-        {
-            return Standing::NotYetValid { from };
-        }
-        match self.valid_until {
-            Some(at) if now >= at => Standing::Expired { at },
-            until => self.material.standing(now, until),
+        match self.windows.at(now) {
+            Position::Inside { until } => self.material.standing(now, until),
+            Position::Before { from } => Standing::NotYetValid { from },
+            Position::After { at } => Standing::Expired { at },
         }
     }
 }
@@ -136,27 +144,43 @@ impl fmt::Display for Standing {
 /// An immutable snapshot of the keyring.
 #[derive(Clone, Debug, Default)]
 pub struct Keyring {
+    parts: Parts,
     principals: Vec<Arc<Principal>>,
-    keys: Vec<Key>,
-    digest: String,
     ssh: HashMap<Vec<u8>, usize>,
     openpgp: HashMap<Vec<u8>, Vec<usize>>,
     key_ids: HashMap<[u8; 8], Vec<usize>>,
     /// Fingerprints as people see them, of keys and of all OpenPGP component keys.
     names: HashMap<(Scheme, String), usize>,
+    authority_blobs: HashMap<Vec<u8>, usize>,
+    authority_names: HashMap<String, usize>,
+    /// Names and addresses of the principals with a file.
+    called: HashMap<String, Vec<usize>>,
+}
+
+/// What a keyring is built from. The loader made sure that no key and no component key occurs twice, as a
+/// key or as an authority.
+#[derive(Clone, Debug, Default)]
+struct Parts {
+    /// Those with a file, by name.
+    principals: Vec<Arc<Principal>>,
+    /// Those whom only lines of `allowed_signers` files name.
+    named_by_lines: Vec<Arc<Principal>>,
+    /// Of the files in the order of their principals, then of the lines.
+    keys: Vec<Key>,
+    authorities: Vec<Authority>,
+    lists: Vec<lists::Listed>,
+    digest: String,
 }
 
 impl Keyring {
     /// A keyring without keys: every signature is by an unknown key.
     pub fn empty() -> Self {
-        Self::build(Vec::new(), Vec::new(), load::digest_of(&[]))
+        Self::build(Parts { digest: load::digest_of(&[]), ..Parts::default() })
     }
 
-    /// Principals sorted by name; keys in the order of their principals. The loader made sure that no
-    /// component key occurs twice.
-    fn build(principals: Vec<Arc<Principal>>, keys: Vec<Key>, digest: String) -> Self {
-        let mut made = Keyring { principals, keys, digest, ..Keyring::default() };
-        for (index, key) in made.keys.iter().enumerate() {
+    fn build(parts: Parts) -> Self {
+        let mut made = Keyring { parts, ..Keyring::default() };
+        for (index, key) in made.parts.keys.iter().enumerate() {
             let scheme = key.material.scheme();
             made.names.insert((scheme, key.material.fingerprint()), index);
             match &key.material {
@@ -172,12 +196,26 @@ impl Keyring {
                 }
             }
         }
+        for (index, authority) in made.parts.authorities.iter().enumerate() {
+            made.authority_blobs.insert(authority.key.blob().to_vec(), index);
+            made.authority_names.insert(authority.key.fingerprint(), index);
+        }
+        for (index, principal) in made.parts.principals.iter().enumerate() {
+            for word in std::iter::once(&principal.name).chain(&principal.emails) {
+                let known = made.called.entry(word.clone()).or_default();
+                if !known.contains(&index) {
+                    known.push(index);
+                }
+            }
+        }
+        made.principals = made.parts.principals.iter().chain(&made.parts.named_by_lines).cloned().collect();
+        made.principals.sort_by(|a, b| a.name.cmp(&b.name));
         made
     }
 
     /// SHA-256, in hexadecimal, over the names and bytes of the files that this was made from.
     pub fn digest(&self) -> &str {
-        &self.digest
+        &self.parts.digest
     }
 
     /// Everybody, by name.
@@ -185,47 +223,75 @@ impl Keyring {
         &self.principals
     }
 
-    /// Fingerprints of the keys that are compromised at `now`, each with the time from which what it
+    /// Fingerprints of the keys and authorities that are compromised at `now`, each with the time from which what it
     /// signed is tainted, milliseconds since the epoch (N14).
     pub fn compromised(&self, now: Timestamp) -> Vec<(String, i64)> {
-        let from = |key: &Key| {
-            let revoked = key.revoked.as_ref()?;
+        let from = |revoked: Option<&Revocation>| {
+            let revoked = revoked?;
             (revoked.reason == Reason::Compromised && revoked.applies(now))
                 .then(|| revoked.effective_from.map_or(i64::MIN, |from| from.as_millisecond()))
         };
-        self.keys.iter().filter_map(|key| Some((key.material.fingerprint(), from(key)?))).collect()
+        let keys = self.keys().iter().map(|key| (key.revoked.as_ref(), key.id()));
+        let authorities = self.authorities().iter().map(|one| (one.revoked.as_ref(), one.id()));
+        keys.chain(authorities).filter_map(|(revoked, id)| Some((id.text, from(revoked)?))).collect()
     }
 
-    /// Every key, by its principal's name.
+    /// Every key: those of the principals' files by name, then those of `allowed_signers` lines.
     pub fn keys(&self) -> &[Key] {
-        &self.keys
+        &self.parts.keys
+    }
+
+    /// Every SSH certification authority.
+    pub fn authorities(&self) -> &[Authority] {
+        &self.parts.authorities
+    }
+
+    /// The authority, by its fingerprint.
+    pub fn authority(&self, fingerprint: &str) -> Option<&Authority> {
+        self.authority_names.get(fingerprint).map(|index| &self.parts.authorities[*index])
+    }
+
+    /// The principals with a file that have this name or exactly this address.
+    fn called(&self, word: &str) -> impl Iterator<Item = &Arc<Principal>> {
+        self.called.get(word).into_iter().flatten().map(|index| &self.parts.principals[*index])
     }
 
     /// The key, by the fingerprint that people see, of an OpenPGP subkey as well. An OpenPGP key id
     /// finds nothing: it is an index and no identity (O6).
     pub fn find(&self, id: &KeyId) -> Option<&Key> {
-        self.names.get(&(id.scheme, id.text.clone())).map(|index| &self.keys[*index])
+        self.names.get(&(id.scheme, id.text.clone())).map(|index| &self.parts.keys[*index])
     }
 
     /// What a status is worth once the keyring's own windows and revocations are applied (N13, N14), and
     /// whose key it is.
     ///
-    /// Windows and soft revocations are asked at the receipt (without one, at the claimed time); a
-    /// compromise counts for everything that was not received before it. Only a verified signature is
-    /// changed, and only for the worse: to `Revoked`, `NotYetValid` or `Expired`, or to `UnknownKey` where
-    /// this snapshot does not hold the key that another one held. For every other status the principal is
-    /// the owner of the key that the signature *names*, which proves nothing and is good for messages only.
+    /// Soft revocations are asked at the receipt (without one, at the claimed time); windows at both, the
+    /// receipt and the claimed time; a compromise counts for everything that was not received before it.
+    /// Only a verified signature is changed, and only for the worse: to `Revoked`, `NotYetValid` or
+    /// `Expired`, to `WrongPurpose` where a FIDO signature lacks what is asked of it or a certificate is
+    /// for nobody the authority may speak for, or to `UnknownKey` where this snapshot does not hold the key
+    /// that another one held. For every other status the principal is the owner of the key that the
+    /// signature *names*, which proves nothing and is good for messages only.
+    ///
+    /// Under a certificate it is whom the certificate names; where that is nobody of the keyring, somebody
+    /// made up for this signature, with the certificate's name and the authority's groups.
     pub fn assess(
         &self,
         status: SignatureStatus,
         times: &Times,
         rules: &Rules,
     ) -> (SignatureStatus, Option<Arc<Principal>>) {
-        let _ = rules;
         let SignatureStatus::Verified(signature) = &status else {
             let owner = status.key().and_then(|id| self.find(&id)).map(|key| Arc::clone(&key.principal));
             return (status, owner);
         };
+        if let Some(certificate) = signature.ssh_certificate() {
+            let (verdict, holder) = self.assess_certified(signature, certificate, times, rules);
+            return match verdict {
+                Ok(()) => (status, holder),
+                Err(worse) => (worse, holder),
+            };
+        }
         let scheme = signature.scheme();
         let id = KeyId { scheme, text: signature.fingerprint().to_owned() };
         let entry = KeyId { scheme, text: signature.certificate().to_owned() };
@@ -238,20 +304,22 @@ impl Keyring {
             let reason = revoked.reason.name().to_owned();
             return (SignatureStatus::Revoked { key: id, reason, hard }, owner);
         }
-        let anchor = times.anchor();
-        match (key.valid_from, key.valid_until) {
-            (Some(from), _) if anchor < from => {
-                (SignatureStatus::NotYetValid { key: id, what: "keyring entry", from }, owner)
+        let what = "keyring entry";
+        match key.windows.judge(times, signature.signed_at()) {
+            Position::Inside { .. } => {}
+            Position::Before { from } => {
+                return (SignatureStatus::NotYetValid { key: id, what, from }, owner);
             }
-            (_, Some(at)) if anchor >= at => {
-                (SignatureStatus::Expired { key: id, what: "keyring entry", at }, owner)
-            }
-            _ => (status, owner),
+            Position::After { at } => return (SignatureStatus::Expired { key: id, what, at }, owner),
         }
+        if let Some(why) = signature.fido().and_then(|fido| key.fido.lacks(fido, None, rules)) {
+            return (SignatureStatus::WrongPurpose { key: id, why }, owner);
+        }
+        (status, owner)
     }
 
     fn certificates(&self, indexes: Option<&Vec<usize>>) -> Vec<&openpgp::Certificate> {
-        let keys = indexes.into_iter().flatten().map(|index| &self.keys[*index]);
+        let keys = indexes.into_iter().flatten().map(|index| &self.parts.keys[*index]);
         keys.filter_map(|key| key.material.certificate()).collect()
     }
 }
@@ -259,6 +327,16 @@ impl Keyring {
 impl Keys for Keyring {
     fn has_ssh(&self, blob: &[u8]) -> bool {
         self.ssh.contains_key(blob)
+    }
+
+    fn has_ssh_authority(&self, blob: &[u8]) -> bool {
+        self.authority_blobs.contains_key(blob)
+    }
+
+    fn ssh_revoked(&self, subject: &ssh::Revocable<'_>, times: &Times) -> Option<ssh::Revoked> {
+        let revoked = self.parts.lists.iter().filter_map(|listed| listed.revokes(subject, times));
+        // The harder one, where several lists have it.
+        revoked.reduce(|known, next| if next.hard && !known.hard { next } else { known })
     }
 
     fn openpgp_by_fingerprint(&self, fingerprint: &[u8]) -> Vec<&openpgp::Certificate> {

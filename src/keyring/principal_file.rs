@@ -1,8 +1,12 @@
 //! One principal's file.
 
+use super::authority::{Authority, Scope};
 use super::document::{Item, Place, Reader, Table};
-use super::{Key, Material, Reason, Revocation};
+use super::fido::application_matches;
+use super::{FidoDemands, Key, Material, Reason, Revocation, Windows};
 use crate::domain::{Principal, PrincipalKind, Timestamp, text};
+use crate::signature::{Demand, ssh};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use toml::de::DeValue;
 
@@ -14,6 +18,7 @@ const MAX_NAME: usize = 100;
 pub(super) struct PrincipalFile {
     pub(super) principal: Arc<Principal>,
     pub(super) keys: Vec<Key>,
+    pub(super) authorities: Vec<Authority>,
     /// Where the name stands.
     pub(super) place: Place,
 }
@@ -27,7 +32,7 @@ const KINDS: &[(&str, PrincipalKind)] = &[
 
 /// Whether this can name a principal or a group: `[a-z0-9][a-z0-9._-]*`, at most 100 bytes. Such names
 /// are file names, selectors and words on terminals.
-pub(super) fn is_name(name: &str) -> bool {
+pub fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     name.len() <= MAX_NAME
         && name.bytes().next().is_some_and(fits)
@@ -65,8 +70,18 @@ pub(super) fn read(reader: &Reader, stem: &str) -> PrincipalFile {
             item.error_with(format!("`{shown}` is no address"), "write it as name@example.org");
         }
     }
+    let groups = top.get("groups").map(|item| group_names(&item)).unwrap_or_default();
+    let principal = Arc::new(Principal { name: stem.to_owned(), kind, emails, groups });
+    let keys = top.tables("key", "[[key]]").into_iter().filter_map(|table| key(table, &principal)).collect();
+    let authorities = top.tables("authority", "[[authority]]").into_iter().filter_map(authority).collect();
+    top.finish();
+    PrincipalFile { principal, keys, authorities, place }
+}
+
+/// Reads a list of groups.
+pub(crate) fn group_names(item: &Item<'_, '_>) -> Vec<String> {
     let mut groups = Vec::new();
-    for (group, item) in top.get("groups").map(|item| item.strings()).unwrap_or_default() {
+    for (group, item) in item.strings() {
         if is_name(group) {
             groups.push(group.to_owned());
         } else {
@@ -79,10 +94,7 @@ pub(super) fn read(reader: &Reader, stem: &str) -> PrincipalFile {
             item.error_with(format!("`{shown}` cannot name a group"), help);
         }
     }
-    let principal = Arc::new(Principal { name: stem.to_owned(), kind, emails, groups });
-    let keys = top.tables("key", "[[key]]").into_iter().filter_map(|table| key(table, &principal)).collect();
-    top.finish();
-    PrincipalFile { principal, keys, place }
+    groups
 }
 
 fn check_name(item: &Item<'_, '_>, name: &str, stem: &str) {
@@ -119,25 +131,130 @@ fn key(table: Table<'_, '_>, principal: &Arc<Principal>) -> Option<Key> {
         (Some(item), None) => parsed(item, Material::ssh),
         (None, Some(item)) => parsed(item, Material::openpgp),
     };
+    let windows = windows(&table, "the key");
+    let revoked = table.get("revoked").map(|item| revocation(&item).unwrap_or(Revocation::ILLEGIBLE));
+    let before = reader.count();
+    let fido = fido(&table);
+    if let (Some(Material::Ssh(public)), false) = (&material, fido.is_empty() && before == reader.count()) {
+        check_fido(reader, &span, public.application(), &fido);
+    } else if let (Some(Material::OpenPgp(_)), false) = (&material, fido.is_empty()) {
+        check_fido(reader, &span, None, &fido);
+    }
+    let place = reader.place(&span);
+    table.finish();
+    Some(Key { principal: Arc::clone(principal), material: material?, windows, fido, revoked, place })
+}
+
+/// Reads `valid-from` and `valid-until`.
+fn windows(table: &Table<'_, '_>, what: &str) -> Windows {
     let valid_from = table.get("valid-from").and_then(|item| time(&item, "valid-from"));
     let until = table.get("valid-until");
     let valid_until = until.as_ref().and_then(|item| time(item, "valid-until"));
     if let (Some(from), Some(end), Some(item)) = (valid_from, valid_until, until)
         && from >= end
     {
-        item.error("`valid-until` is not after `valid-from`, so the key is never valid");
+        item.error(format!("`valid-until` is not after `valid-from`, so {what} is never valid"));
     }
+    Windows::one(valid_from, valid_until)
+}
+
+const DEMANDS: &[(&str, Demand)] = &[("required", Demand::Required), ("any", Demand::Any)];
+
+/// Reads what is asked of FIDO signatures.
+fn fido(table: &Table<'_, '_>) -> FidoDemands {
+    let demand = |name: &'static str| table.get(name).and_then(|item| item.word(DEMANDS));
+    let (touch, user_verification) = (demand("touch"), demand("user-verification"));
+    let applications = table.get("applications").map(|item| {
+        let before = item.reader.count();
+        let names: Vec<String> = item.strings().into_iter().map(|(name, _)| name.to_owned()).collect();
+        if names.is_empty() && item.reader.count() == before {
+            item.error_with("without an application the key never counts", "write [\"ssh:\"]");
+        }
+        names
+    });
+    FidoDemands { touch, user_verification, applications }
+}
+
+/// What is asked of FIDO keys must be asked of one, and of one that can meet it.
+fn check_fido(reader: &Reader, span: &std::ops::Range<usize>, application: Option<&str>, fido: &FidoDemands) {
+    let Some(application) = application else {
+        reader.error_with(
+            span,
+            "`touch`, `user-verification` and `applications` are for FIDO keys, and this is none",
+            "leave them out, or put the key's FIDO public key here (its type begins with `sk-`)",
+        );
+        return;
+    };
+    let fits = |names: &Vec<String>| names.iter().any(|name| application_matches(name, application));
+    if fido.applications.as_ref().is_some_and(|names| !names.is_empty() && !fits(names)) {
+        let shown = text::escape_short(application.as_bytes(), 60);
+        reader.error(
+            span,
+            format!("the key was made for the application `{shown}`, which `applications` lacks"),
+        );
+    }
+}
+
+/// Reads an SSH certification authority.
+fn authority(table: Table<'_, '_>) -> Option<Authority> {
+    let reader = table.reader();
+    let span = table.span().clone();
+    let key = table
+        .require("ssh", "write `ssh = \"...\"` with the authority's public key")
+        .and_then(|item| parsed(&item, Material::ssh));
+    const PATTERNS: &str = "write `principals = [\"*@example.org\"]`: whom it may certify";
+    let principals = table.require("principals", PATTERNS);
+    let patterns: Vec<String> = principals
+        .as_ref()
+        .map(|item| item.strings().into_iter().map(|(name, _)| name.to_owned()).collect())
+        .unwrap_or_default();
+    let list = principals.and_then(|item| {
+        if let Some(one) = patterns.iter().find(|one| one.contains(',')) {
+            let shown = text::escape_short(one.as_bytes(), 60);
+            item.error_with(format!("`{shown}` is several patterns"), "write each as a string of its own");
+            return None;
+        }
+        if patterns.iter().all(|one| one.starts_with('!')) {
+            item.error_with("these patterns match nobody", PATTERNS);
+            return None;
+        }
+        let list = ssh::PatternList::parse(&patterns.join(","));
+        list.map_err(|error| item.error(format!("these are no patterns: {error}"))).ok()
+    });
+    let windows = windows(&table, "the authority");
     let revoked = table.get("revoked").map(|item| revocation(&item).unwrap_or(Revocation::ILLEGIBLE));
+    let serials = table.get("serials").map(|item| serials(&item)).unwrap_or_default();
+    let groups = table.get("groups").map(|item| group_names(&item)).unwrap_or_default();
+    let fido = fido(&table);
     let place = reader.place(&span);
     table.finish();
-    Some(Key {
-        principal: Arc::clone(principal),
-        material: material?,
-        valid_from,
-        valid_until,
-        revoked,
-        place,
-    })
+    let Some(Material::Ssh(key)) = key else { return None };
+    // Without patterns it certifies nobody, and its revocation counts all the same (N15).
+    let scopes = list
+        .map(|list| Scope { patterns, list, windows, serials, groups, fido, place: place.clone() })
+        .into_iter()
+        .collect();
+    Some(Authority { key, scopes, revoked, place })
+}
+
+/// Reads serial numbers: `"7"` or `"1000-1999"`, in strings because they are larger than TOML's numbers.
+fn serials(item: &Item<'_, '_>) -> Vec<RangeInclusive<u64>> {
+    const HELP: &str = "write [\"1000-1999\", \"4711\"]";
+    let mut out = Vec::new();
+    for (range, place) in item.strings() {
+        let (from, to) = range.split_once('-').unwrap_or((range, range));
+        match (from.trim().parse::<u64>(), to.trim().parse::<u64>()) {
+            (Ok(from), Ok(to)) if from <= to => out.push(from..=to),
+            _ => {
+                let shown = text::escape_short(range.as_bytes(), 60);
+                place.error_with(format!("`{shown}` is no range of serial numbers"), HELP);
+            }
+        }
+    }
+    if out.is_empty() {
+        item.error_with("without a serial number no certificate counts", HELP);
+    }
+    out
 }
 
 fn parsed<E: std::fmt::Display>(
@@ -155,7 +272,6 @@ fn parsed<E: std::fmt::Display>(
 
 /// Reads a revocation; `None` after an error was recorded.
 fn revocation(item: &Item<'_, '_>) -> Option<Revocation> {
-    const HELP: &str = "write `revoked = { at = 2026-01-31T12:00:00Z, reason = \"superseded\" }`";
     let before = item.reader.count();
     let table = match item.value {
         DeValue::Table(_) => item.table("`revoked`")?,
@@ -166,6 +282,26 @@ fn revocation(item: &Item<'_, '_>) -> Option<Revocation> {
     };
     let at = table.require("at", HELP).and_then(|item| time(&item, "at"));
     let reason = table.require("reason", HELP).and_then(|item| item.word(Reason::WORDS));
+    let effective_from = effective_from(&table, reason, at);
+    table.finish();
+    if item.reader.count() > before {
+        return None;
+    }
+    Some(Revocation { at, effective_from, reason: reason? })
+}
+
+const HELP: &str = "write `revoked = { at = 2026-01-31T12:00:00Z, reason = \"superseded\" }`";
+
+/// Reads `reason`, `at` and `effective-from` of a revocation list: without a reason it is a compromise,
+/// without a time always.
+pub(crate) fn revocation_of(table: &Table<'_, '_>) -> Revocation {
+    let at = table.get("at").and_then(|item| time(&item, "at"));
+    let reason = table.get("reason").and_then(|item| item.word(Reason::WORDS)).unwrap_or(Reason::Compromised);
+    let effective_from = effective_from(table, Some(reason), at);
+    Revocation { at, effective_from, reason }
+}
+
+fn effective_from(table: &Table<'_, '_>, reason: Option<Reason>, at: Option<Timestamp>) -> Option<Timestamp> {
     let from_item = table.get("effective-from");
     let effective_from = from_item.as_ref().and_then(|item| time(item, "effective-from"));
     if let (Some(item), Some(reason)) = (&from_item, reason)
@@ -182,11 +318,7 @@ fn revocation(item: &Item<'_, '_>) -> Option<Revocation> {
     {
         item.error("`effective-from` is after `at`: the compromise cannot follow its discovery");
     }
-    table.finish();
-    if item.reader.count() > before {
-        return None;
-    }
-    Some(Revocation { at, effective_from, reason: reason? })
+    effective_from
 }
 
 /// A point in time: RFC 3339 with `Z` or an offset, as a TOML date-time or in a string.

@@ -42,7 +42,8 @@ impl Gate {
             }
             // Nobody gets in unless it is written down first.
             let (record, updates, grants) = record::decision(&asked, &decided, started.elapsed());
-            self.store.record_decision(record, updates, grants)?;
+            let counted = record::counted(&decided);
+            self.store.record_counted_decision(record, updates, grants, counted)?;
             Ok(decided)
         });
         match finished {
@@ -275,6 +276,14 @@ impl Frontier for Recorded<'_> {
     fn judged_tip(&self, reference: &RefName) -> Result<Option<ObjectId>, CollectError> {
         let tip = self.store.judged_tip(self.repository, reference);
         tip.map(Option::flatten).map_err(|e| CollectError::Record(e.to_string()))
+    }
+
+    fn fido_counter(&self, key: &str, application: &str) -> Result<Option<u32>, CollectError> {
+        self.reader.fido_counter(key, application).map_err(|e| CollectError::Record(e.to_string()))
+    }
+
+    fn fido_known(&self, key: &str, application: &str, object: &ObjectId) -> Result<bool, CollectError> {
+        self.reader.fido_known(key, application, object).map_err(|e| CollectError::Record(e.to_string()))
     }
 }
 

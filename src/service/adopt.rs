@@ -69,16 +69,24 @@ pub struct Adopter<'a> {
     pub keyring: &'a str,
 }
 
+impl<'a> From<&'a str> for Adopter<'a> {
+    /// Somebody who was shown nothing.
+    fn from(who: &'a str) -> Self {
+        Adopter { who, evidence: &[], keyring: "" }
+    }
+}
+
 /// Adopts what [`adoptions`] listed, provided that it is still so. Returns how many commits that
 /// are, each counted once for each ruleset. Who did it, and after being shown what, is written into the
 /// audit log.
-pub fn adopt(
+pub fn adopt<'a>(
     config: &Config,
     store: &Store,
     path: &Path,
     listed: &[Adoption],
-    by: Adopter<'_>,
+    by: impl Into<Adopter<'a>>,
 ) -> Result<u64, AdoptError> {
+    let by = by.into();
     let located = locate::open(&config.repositories.root, path, None)?;
     for one in by.evidence {
         one.check(&located.reference.name, listed)?;

@@ -290,10 +290,10 @@ fn why_only_git(ours: &Ours<'_>) -> Option<&'static str> {
 /// What a missing purpose is about.
 fn of_purpose(ssh: bool, why: &str) -> &'static str {
     let about = |words: &[&str]| words.iter().any(|word| why.contains(word));
-    if ssh && about(&["touch", "user", "application", "authenticator", "FIDO"]) {
-        "git-ignores-fido-flags"
-    } else if ssh && about(&["certificate", "principal", "authority"]) {
+    if ssh && about(&["certificate", "principal", "authority"]) {
         "git-ignores-certificate-limits"
+    } else if ssh && about(&["touch", "user", "application", "authenticator", "FIDO"]) {
+        "git-ignores-fido-flags"
     } else {
         "git-accepts-any-file-signature"
     }
@@ -308,6 +308,7 @@ fn of_code(code: &str) -> Option<&'static str> {
         "sig.multiple_headers" | "sig.misplaced_header" => "git-joins-signature-headers",
         "sig.trailing" | "sig.leading" | "tag.embedded_marker" => "git-ignores-trailing-text",
         "pgp.text" | "pgp.text_cr" => "text-signature",
+        _ if code.starts_with("ssh.certificate") => "git-ignores-certificate-limits",
         "time.zero" => "time-zero",
         _ => match code.split('.').next()? {
             "obj" | "tag" => "git-reads-loose-objects",
@@ -398,6 +399,11 @@ mod tests {
         assert_eq!(code(&expired, Scheme::OpenPgp, &good), Some("git-does-not-know-the-keyring"));
         let touch = SignatureStatus::WrongPurpose { key: key(), why: "no touch".to_owned() };
         assert_eq!(code(&touch, Scheme::Ssh, &good), Some("git-ignores-fido-flags"));
+        let host = SignatureStatus::WrongPurpose {
+            key: key(),
+            why: "it has a host's certificate, not a user's".to_owned(),
+        };
+        assert_eq!(code(&host, Scheme::Ssh, &good), Some("git-ignores-certificate-limits"));
         let unsigned = SignatureStatus::Unsigned;
         let ours = Ours { status: &unsigned, fault: Some("obj.nul"), scheme: None };
         assert_eq!(classify(&ours, &good).unwrap().code, "git-stops-at-nul");

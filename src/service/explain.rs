@@ -451,17 +451,6 @@ impl Explanation {
         self.step("owner", "O13, S12", CheckResult::Passed, detail);
         self.revocation(key, times);
         self.window(key, times);
-        if let Some(fido) = signature.fido() {
-            let yes = |flag: bool| if flag { "yes" } else { "no" };
-            let detail = format!(
-                "application {}, touched: {}, user verified: {}, counter {}",
-                text::escape_short(fido.application.as_bytes(), 60),
-                yes(fido.user_present),
-                yes(fido.user_verified),
-                fido.counter
-            );
-            self.step("authenticator", "S5", CheckResult::Noted, detail);
-        }
         let failed = self.checks.iter().any(|check| check.result == CheckResult::Failed);
         if !matches!(assessed, SignatureStatus::Verified(_)) && !failed {
             self.step("keyring", "N13, N14", CheckResult::Failed, assessed.to_string());

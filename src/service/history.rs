@@ -8,8 +8,8 @@ use super::{check, locate};
 use crate::domain::{ObjectFormat, ObjectId, ObjectKind, RefName, RepositoryId, Timestamp, text};
 use crate::git::{self, GitError, Objects, Repository};
 use crate::keyring::Keyring;
-use crate::signature::object::{self, SignatureField};
-use crate::signature::{self, Rules, SignatureStatus, Times, Trace};
+use crate::signature::object::{self, Payload, SignatureField};
+use crate::signature::{self, Rules, SignatureStatus, Times, Trace, mergetag};
 use crate::store::{Mode, Receipts, Store, StoreError};
 use std::collections::{HashSet, VecDeque};
 use std::path::Path;
@@ -167,7 +167,14 @@ impl<'a> Judge<'a> {
             judged.why = Some(format!("the commit has {} bytes, more than {}", raw.len(), self.object_bytes));
             return Ok(judged);
         }
-        let commit = match object::parse_commit(self.format, raw) {
+        let received = receipts.map(|receipts| receipts.received(&id)).transpose()?.flatten();
+        let (anchor, rules) = match received {
+            Some(_) => (Anchor::Recorded, self.strict),
+            None => (Anchor::Unanchored, &self.import),
+        };
+        judged.anchor = anchor;
+        let trace = &mut Trace::off();
+        let commit = match object::parse_commit_by(self.format, raw, rules, trace) {
             Ok(commit) => commit,
             Err(error) => {
                 judged.status = "malformed-object";
@@ -176,36 +183,25 @@ impl<'a> Judge<'a> {
             }
         };
         judged.time = Some(commit.committer.time);
-        let block = match &commit.signature {
-            SignatureField::Absent => {
-                judged.status = SignatureStatus::Unsigned.name();
-                judged.why = Some(SignatureStatus::Unsigned.to_string());
-                return Ok(judged);
-            }
-            SignatureField::Malformed { code, why } => {
-                let status = SignatureStatus::Malformed { code, why: why.clone() };
-                judged.status = status.name();
-                judged.why = Some(text::escape(status.to_string().as_bytes()));
-                return Ok(judged);
-            }
-            SignatureField::Present(block) => block,
+        let assess = |field: &SignatureField, payload: &Payload<'_>, object: i64| {
+            let times = Times { object, received, now: self.now };
+            let status = signature::judge(field, payload, self.keyring, times, rules, &mut Trace::off());
+            self.keyring.assess(status, &times, rules)
         };
-        let received = receipts.map(|receipts| receipts.received(&id)).transpose()?.flatten();
-        let (anchor, rules) = match received {
-            Some(_) => (Anchor::Recorded, self.strict),
-            None => (Anchor::Unanchored, &self.import),
-        };
-        judged.anchor = anchor;
-        let times = Times { object: commit.committer.time, received, now: self.now };
-        let status = signature::verify(block, &commit.payload, self.keyring, times, rules, &mut Trace::off());
-        let (status, principal) = self.keyring.assess(status, &times, rules);
+        let (status, principal) = assess(&commit.signature, &commit.payload, commit.committer.time);
+        let merged = mergetag::judge(self.format, &commit, rules, trace, &mut |tag, _| {
+            assess(&tag.signature, &tag.payload, tag.time()).0
+        });
+        let status = mergetag::veto(status, &merged, rules);
+        let odd = commit.findings.iter().chain(merged.iter().filter_map(mergetag::MergedTag::finding));
+        judged.findings = odd.map(|finding| finding.code).collect();
         judged.status = status.name();
         judged.key = status.key().map(|key| text::escape_short(key.text.as_bytes(), 200));
         match &status {
             SignatureStatus::Verified(signature) => {
                 // Without a principal a key would count that is nobody's: the keyring has no such key.
                 judged.signer = principal.map(|one| text::escape(one.name.as_bytes()));
-                judged.findings = signature.findings().iter().map(|finding| finding.code).collect();
+                judged.findings.extend(signature.findings().iter().map(|finding| finding.code));
             }
             SignatureStatus::Revoked { hard: true, .. } => {
                 let seq = receipts.map(|receipts| receipts.taint_accepted(&id)).transpose()?.flatten();

@@ -5,14 +5,15 @@ use super::fault::Fault;
 use super::gate::{Gate, Snapshot};
 use crate::audit::{self, Decision, ObjectEntry, Outcome, Peer, Record, RefEntry, ViolationEntry};
 use crate::domain::{
-    ObjectId, PushContext, Pusher, RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp, text,
+    ObjectId, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp,
+    text,
 };
 use crate::facts;
 use crate::hook::wire::Request;
 use crate::policy::facts::{CommitFacts, RefFacts, SignatureFacts};
 use crate::policy::{self, Coverage, Enforcement, RefVerdict, Subject, Violation};
-use crate::signature::SignatureStatus;
-use crate::store::{DecidedUpdate, Grant, Scope};
+use crate::signature::{Fido, SignatureStatus};
+use crate::store::{CountedSignature, DecidedUpdate, Grant, Scope};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -145,7 +146,7 @@ fn grants(
                     scope: if reference.own_ref.contains(index) { Scope::OwnRef } else { Scope::Shared },
                     introduced: introduced.clone(),
                     builds_on: reference.builds_on.get(index).cloned().unwrap_or_default(),
-                    signed_by: introduced.iter().filter_map(|id| signer(commits.get(id)?)).collect(),
+                    signed_by: introduced.iter().filter_map(|id| commits.get(id)).flat_map(signers).collect(),
                 });
             }
         }
@@ -153,12 +154,31 @@ fn grants(
     out
 }
 
-/// The key of a verified commit, as the keyring holds it.
-fn signer(commit: &CommitFacts) -> Option<(ObjectId, String)> {
-    match &commit.signature.status {
-        SignatureStatus::Verified(signature) => Some((commit.id, signature.certificate().to_owned())),
-        _ => None,
+/// The counters of the FIDO signatures that an accepted push brings (S6).
+pub(super) fn counted(decided: &Decided) -> Vec<CountedSignature> {
+    if decided.verdict.decision != policy::Decision::Accept {
+        return Vec::new();
     }
+    let all = facts::fido_signatures(&decided.facts.refs, &decided.facts.commits).into_iter();
+    let one = |(reference, object, key, fido): (RefName, ObjectId, String, Fido)| CountedSignature {
+        reference,
+        object,
+        key,
+        application: fido.application,
+        counter: fido.counter,
+    };
+    all.map(one).collect()
+}
+
+/// The keys of a verified commit, as the keyring and its revocations name them: the one that the keyring
+/// holds, and the one that an OpenSSH certificate vouched for.
+fn signers(commit: &CommitFacts) -> Vec<(ObjectId, String)> {
+    let SignatureStatus::Verified(signature) = &commit.signature.status else { return Vec::new() };
+    let mut keys = vec![(commit.id, signature.certificate().to_owned())];
+    if signature.ssh_certificate().is_some() {
+        keys.push((commit.id, signature.fingerprint().to_owned()));
+    }
+    keys
 }
 
 fn over(count: usize) -> u64 {
@@ -205,7 +225,7 @@ fn violation(violation: &Violation) -> ViolationEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ObjectKind, RefName, UpdateKind};
+    use crate::domain::{ObjectKind, UpdateKind};
     use crate::policy::{Pattern, Refs, Ruleset, Rulesets, Uncovered, rules};
     use std::collections::HashSet;
 

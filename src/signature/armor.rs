@@ -325,7 +325,10 @@ impl Body {
             return Ok(());
         }
         let digits = line.len() - line.iter().rev().take_while(|byte| **byte == b'=').count();
-        if self.padded || line.is_empty() || digits == 0 || !is_base64(&line[..digits]) {
+        // ssh-keygen wraps at 70, no multiple of four: its last line may be nothing but padding.
+        let padding_alone = digits == 0 && !self.pgp && self.data_lines > 0 && line.len() <= 2;
+        let no_data = digits == 0 && !padding_alone;
+        if self.padded || line.is_empty() || no_data || !is_base64(&line[..digits]) {
             return Err(fault("sig.armor", "there is something else than base64 in the signature"));
         }
         self.padded = digits != line.len();
@@ -365,8 +368,8 @@ pub(super) fn decode(value: &[u8], format: SignatureFormat) -> Result<Vec<u8>, F
             headers = !line.is_empty();
             continue;
         }
-        // The checksum line, the only one that starts with the padding character.
-        if line.first() != Some(&b'=') {
+        // OpenPGP's checksum line, the only one there that starts with the padding character.
+        if format != SignatureFormat::OpenPgp || line.first() != Some(&b'=') {
             text.extend_from_slice(line);
         }
     }
@@ -497,6 +500,20 @@ mod tests {
         assert_eq!(code(&long(15 * 1024)), "ok");
         let cms = replaced(&long(60 * 1024), "SSH SIGNATURE", "SIGNED MESSAGE");
         assert_eq!(code(&replaced(&cms, "SSH SIGNATURE", "SIGNED MESSAGE")), "ok");
+    }
+
+    #[test]
+    fn padding_may_have_a_line_of_its_own() {
+        let wrapped = replaced(SSH, "AAAA\n", "AA\n==\n");
+        assert_eq!(decode(&wrapped, SignatureFormat::Ssh), Ok(b"SSHSIG\0".to_vec()));
+        for (from, wanted) in
+            [("AA\n==\n=\n", "sig.armor"), ("AA\n===\n", "sig.armor"), ("AA\n==\nAA\n", "sig.armor")]
+        {
+            assert_eq!(code(&replaced(SSH, "AAAA\n", from)), wanted);
+        }
+        assert_eq!(code(&replaced(SSH, "U1NIU0lH\nAAAA\n", "==\n")), "sig.armor");
+        assert_eq!(code(&replaced(PGP, "iQEz\n", "iQ\n==\n")), "sig.armor", "GnuPG wraps at 64");
+        assert!(decode(&replaced(SSH, "AAAA\n", "AAAA\n==\n"), SignatureFormat::Ssh).is_err());
     }
 
     #[test]

@@ -70,6 +70,14 @@ pub fn verify(
         object::SignatureFormat::OpenPgp => {
             openpgp::verify(&signature.armor, payload, keys, times, rules, trace)
         }
+        object::SignatureFormat::Ssh if times.object > times.latest(rules) => {
+            // An SSH signature has no time of its own; for OpenPGP the signature's time is held against this.
+            trace.failed("object-time", "1.9", || "the object claims a time that has not come yet");
+            SignatureStatus::Malformed {
+                code: "time.future",
+                why: "the object claims a time that had not come yet when it was received".to_owned(),
+            }
+        }
         object::SignatureFormat::Ssh => ssh::verify(&signature.armor, payload, keys, times, rules, trace),
         object::SignatureFormat::X509 => {
             trace.failed("format", "G11", || "X.509 (CMS) signatures are recognised, not verified");

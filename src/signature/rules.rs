@@ -21,6 +21,12 @@ impl Times {
         Times { object, received: Some(now), now }
     }
 
+    /// The latest time, seconds since the epoch, that a signature may claim: a little after the receipt, or
+    /// without one after now, because clocks differ (1.9).
+    pub fn latest(&self, rules: &Rules) -> i64 {
+        self.received.unwrap_or(self.now).as_second().saturating_add(rules.max_future)
+    }
+
     /// The latest moment at which the key had to be valid: the receipt, or, without one, the claim.
     pub fn anchor(&self) -> Timestamp {
         self.received.unwrap_or_else(|| Timestamp::from_second(self.object).unwrap_or(Timestamp::MIN))

@@ -1,5 +1,6 @@
 //! Decided, then applied (N10).
 
+use super::counters::CountedSignature;
 use super::error::{StoreError, sql};
 use super::frontier::Scope;
 use super::repositories::{object_id, ref_name};
@@ -81,9 +82,19 @@ impl Store {
     /// In a rolled-back state only undecided ones are recorded (N27).
     pub fn record_decision(
         &self,
+        record: Record,
+        updates: Vec<DecidedUpdate>,
+        grants: Vec<Grant>,
+    ) -> Result<u64, StoreError> {
+        self.record_full(record, updates, grants, Vec::new())
+    }
+
+    pub(super) fn record_full(
+        &self,
         mut record: Record,
         updates: Vec<DecidedUpdate>,
         grants: Vec<Grant>,
+        counted: Vec<CountedSignature>,
     ) -> Result<u64, StoreError> {
         let at: Timestamp =
             record.at.parse().map_err(|_| StoreError::Invalid("a record's time is not RFC 3339"))?;
@@ -96,7 +107,7 @@ impl Store {
         if outcome == Outcome::Accept {
             check(&updates, &grants)?;
         } else {
-            if !(updates.is_empty() && grants.is_empty()) {
+            if !(updates.is_empty() && grants.is_empty() && counted.is_empty()) {
                 return Err(StoreError::Invalid("only accepted pushes have updates and grants"));
             }
             let limit = options.full_records_per_minute;
@@ -123,7 +134,9 @@ impl Store {
                 let (id, name) = (&decision.repository.id, &decision.repository.name);
                 let repository = txn.intern_repository(id, name)?;
                 let request = &decision.request_id;
-                txn.add_pending(seq.cast_signed(), repository, request, at_ms, &updates, &grants)?;
+                let refs =
+                    txn.add_pending(seq.cast_signed(), repository, request, at_ms, &updates, &grants)?;
+                txn.add_counters(seq.cast_signed(), &refs, &counted)?;
             }
             Ok(seq)
         })
@@ -296,15 +309,16 @@ fn unpack(packed: &[u8]) -> Result<std::slice::ChunksExact<'_, u8>, StoreError> 
 }
 
 impl Txn<'_> {
-    fn add_pending(
+    /// Gives the numbers of the refs.
+    fn add_pending<'u>(
         &self,
         seq: i64,
         repository: i64,
         request: &str,
         at_ms: i64,
-        updates: &[DecidedUpdate],
+        updates: &'u [DecidedUpdate],
         grants: &[Grant],
-    ) -> Result<(), StoreError> {
+    ) -> Result<HashMap<&'u RefName, i64>, StoreError> {
         let mut refs: HashMap<&RefName, i64> = HashMap::with_capacity(updates.len());
         let mut rulesets: HashMap<&str, i64> = HashMap::new();
         for update in updates {
@@ -352,7 +366,7 @@ impl Txn<'_> {
             let builds_on = pack(&grant.builds_on)?;
             self.run(q::ADD_GRANT, params![seq, reference, ruleset, grant.scope.column(), list, builds_on])?;
         }
-        Ok(())
+        Ok(refs)
     }
 
     /// Applies one pending update; `None` where it is not pending, else its new value. What it was granted
@@ -391,6 +405,7 @@ impl Txn<'_> {
                 .ok_or_else(|| StoreError::Damaged("a grant lost its commits".to_owned()))?;
             due.push(Due { order: (seq, list), ruleset, reference, scope, commits, builds_on });
         }
+        self.apply_counters(seq, reference)?;
         self.run(q::SET_TIP, params![reference, new])?;
         // Older decisions about this ref can no longer be applied.
         let superseded = self
@@ -436,6 +451,7 @@ impl Txn<'_> {
     fn drop_pending(&self, seq: i64, reference: i64) -> Result<(), StoreError> {
         self.run(q::DROP_PENDING, [seq, reference])?;
         self.run(q::DROP_GRANTS, [seq, reference])?;
+        self.drop_counters(seq, reference)?;
         self.run(q::DROP_LISTS, [seq])
     }
 

@@ -75,6 +75,10 @@ impl Store {
 }
 
 impl FrontierReader {
+    pub(super) fn connection(&self) -> &rusqlite::Connection {
+        &self.reader
+    }
+
     /// Whether `ruleset` has accepted `commit`, and the update that brought it was applied, so that it
     /// is not judged again for `reference` (N7, N8). Its ancestors are accepted too, then.
     pub fn is_accepted(

@@ -12,6 +12,7 @@
 mod adopt;
 mod budget;
 mod clock;
+mod counters;
 mod decisions;
 mod error;
 mod frontier;
@@ -27,6 +28,7 @@ mod writer;
 
 pub use adopt::{Base, Voucher};
 pub use budget::UnauthenticatedCounter;
+pub use counters::CountedSignature;
 pub use decisions::{DecidedUpdate, Grant, Pending};
 pub use error::StoreError;
 pub use frontier::{FrontierReader, Scope};

@@ -138,6 +138,27 @@ create table accepted_taints (
 insert into meta (name, value)
     select 'clock', cast(max(at_ms) as text) from audit_log having max(at_ms) is not null;
 ",
+    "
+-- Signatures by FIDO keys on objects that were let in and applied (S6). A counter is the authenticator's,
+-- so this is about all repositories at once.
+create table fido_signatures (
+    key         text not null,
+    application text not null,
+    object_id   blob not null,
+    counter     integer not null,
+    primary key (key, application, object_id)
+) without rowid;
+create index fido_by_counter on fido_signatures (key, application, counter);
+create table pending_fido_signatures (
+    seq         integer not null,
+    ref         integer not null,
+    object_id   blob not null,
+    key         text not null,
+    application text not null,
+    counter     integer not null,
+    primary key (seq, ref, object_id)
+) without rowid;
+",
 ];
 
 pub(super) const COUNT_TABLES: &str = "select count(*) from sqlite_master";
@@ -235,6 +256,17 @@ pub(super) const DROP_PENDING: &str = "delete from pending_updates where seq = ?
 pub(super) const DROP_GRANTS: &str = "delete from pending_grants where seq = ?1 and ref = ?2";
 pub(super) const DROP_LISTS: &str = "delete from pending_lists where seq = ?1 \
     and not exists (select 1 from pending_grants where seq = ?1)";
+
+pub(super) const HIGHEST_COUNTER: &str =
+    "select max(counter) from fido_signatures where key = ?1 and application = ?2";
+pub(super) const KNOWN_COUNTER: &str =
+    "select 1 from fido_signatures where key = ?1 and application = ?2 and object_id = ?3";
+pub(super) const ADD_PENDING_COUNTER: &str = "insert into pending_fido_signatures \
+    (seq, ref, object_id, key, application, counter) values (?1, ?2, ?3, ?4, ?5, ?6) on conflict do nothing";
+pub(super) const APPLY_COUNTERS: &str = "insert into fido_signatures (key, application, object_id, counter) \
+    select key, application, object_id, counter from pending_fido_signatures where seq = ?1 and ref = ?2 \
+    on conflict do nothing";
+pub(super) const DROP_COUNTERS: &str = "delete from pending_fido_signatures where seq = ?1 and ref = ?2";
 
 pub(super) const ADD_ADOPTION: &str = "insert into adoptions \
     (seq, repository, ruleset, commits, who, at_ms) values (?1, ?2, ?3, ?4, ?5, ?6)";

@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
+#[path = "../support/crafted.rs"]
+mod crafted;
 #[path = "../support/keys.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod keys;

@@ -9,6 +9,7 @@
 mod support;
 
 mod fail_closed;
+mod history;
 mod install;
 mod laundering;
 mod policy;

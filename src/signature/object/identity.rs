@@ -55,7 +55,12 @@ pub(super) fn identity(line: &[u8]) -> Result<Identity<'_>, GrammarError> {
         .filter(|time| *time <= MAX_TIME)
         .ok_or_else(|| date("the time lies after the year 9999"))?;
     match zone {
-        [b'+' | b'-', digits @ ..] if digits.len() == 4 && digits.iter().all(u8::is_ascii_digit) => {}
+        [b'+' | b'-', h1 @ b'0'..=b'1', h2 @ b'0'..=b'9', m1 @ b'0'..=b'5', m2 @ b'0'..=b'9']
+            // No place on earth is further ahead or behind (D009).
+            if [*h1, *h2, *m1, *m2] <= *b"1400" => {}
+        [b'+' | b'-', digits @ ..] if digits.len() == 4 && digits.iter().all(u8::is_ascii_digit) => {
+            return Err(date("there is no such time zone"));
+        }
         _ => return Err(date("the time zone is not `+hhmm` or `-hhmm`")),
     }
     Ok(Identity { name, email, time })

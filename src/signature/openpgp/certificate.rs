@@ -1,28 +1,9 @@
-//! Loading certificates: every packet of the file is accounted for, whatever its position (O11).
-//!
-//! Signatures are filed by their type and by what they verify over, never by where they stand, so
-//! that shuffling a file changes nothing. Loading checks which signatures the certificate's own key
-//! made; what they mean at some time is [`super::validity`].
+//! An OpenPGP certificate: which of its signatures say what, whatever their position (O11).
 
-use super::blocks;
-use super::key::{Key, KeyAlgorithm, hex};
-use super::packet::{FrameError, next_packet, sub, tag};
-use super::signature::{Issuer, RawSignature, kind, peek_kind};
-use pgp::crypto::hash::HashAlgorithm;
+use super::key::{Key, KeyAlgorithm};
+use super::packet::{FrameError, tag};
+use super::signature::RawSignature;
 use std::fmt;
-
-/// Largest key file, in bytes.
-const MAX_FILE: usize = 4 << 20;
-/// Most packets in a key file: certificates that were flooded with foreign signatures have many (K076).
-const MAX_PACKETS: usize = 1 << 16;
-/// Most keys and subkeys in a key file: reading one costs arithmetic too.
-const MAX_KEYS: usize = 1024;
-/// Most signatures of one certificate that are computed, matched to components. Foreign ones are not.
-const MAX_ATTEMPTS: usize = 4096;
-/// Largest user id or attribute whose signatures are looked at, in bytes.
-const MAX_IDENTITY: usize = 1 << 16;
-/// Most embedded signatures of one binding that are tried.
-const MAX_EMBEDDED: usize = 4;
 
 /// Why a key file cannot be used. No message repeats the file's content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,6 +41,9 @@ pub enum CertificateError {
     /// The primary key cannot be used, so nothing in the certificate can be checked.
     #[error("the primary key cannot be used: {0}")]
     PrimaryKey(String),
+    /// A subkey has a point that is not on its curve, or one of small order (K073).
+    #[error("a subkey cannot be used: it has a point that no key has")]
+    BadPoint,
     /// A revocation that this program cannot read. It might be of this key, so the key is not used.
     #[error("the key has a revocation that cannot be read")]
     UnreadableRevocation,
@@ -99,13 +83,15 @@ pub struct Findings {
     pub foreign_signatures: usize,
     /// Revocations by other keys that the certificate does not name as its revokers (K062).
     pub foreign_revocations: usize,
-    /// Revocations by a key that the certificate names as its revoker: not checked, not honoured, and
-    /// a reason to ask (O12).
+    /// Revocations that may be by a key that the certificate names as its revoker. Whether they are is
+    /// asked with every signature that is judged, because the revoker's key is another one's (O12).
     pub designated_revocations: usize,
     /// Revocations that claim to be by the key itself and do not verify.
     pub false_revocations: usize,
     /// Self-signatures that were refused: weak hash, critical unknowns, duplicates.
     pub refused_self_signatures: usize,
+    /// Self-signatures by SHA-1, which count only where the operator says so (O4).
+    pub sha1_self_signatures: usize,
     /// Other signatures that do not verify or belong to nothing here.
     pub false_signatures: usize,
     /// Signature packets of an unknown version or algorithm.
@@ -123,11 +109,21 @@ pub(super) struct SelfSignature {
     pub(super) key_period: Option<u32>,
     /// First octet of the key flags, where the subpacket is there.
     pub(super) flags: Option<u8>,
-    /// Valid back signatures inside a binding: from when until when.
-    pub(super) back: Vec<(i64, Option<i64>)>,
+    /// Made with SHA-1: counted only where the operator says so (O4).
+    pub(super) sha1: bool,
+    /// Valid back signatures inside a binding.
+    pub(super) back: Vec<Back>,
 }
 
-/// A revocation that the primary key made.
+/// A valid back signature: from when until when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Back {
+    pub(super) created: i64,
+    pub(super) expires: Option<i64>,
+    pub(super) sha1: bool,
+}
+
+/// What a revocation says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Revocation {
     pub(super) created: i64,
@@ -142,6 +138,14 @@ impl Revocation {
     }
 }
 
+/// A revocation by somebody whom the owner named, perhaps: the numbers are asked once the keyring is at
+/// hand (O12).
+#[derive(Clone)]
+pub(super) struct Delegated {
+    pub(super) signature: RawSignature,
+    pub(super) revocation: Revocation,
+}
+
 #[derive(Clone)]
 pub(super) struct Subkey {
     pub(super) key: Key,
@@ -150,10 +154,10 @@ pub(super) struct Subkey {
 }
 
 #[derive(Clone)]
-struct Identity {
-    tag: u8,
-    body: Vec<u8>,
-    framed: Vec<u8>,
+pub(super) struct Identity {
+    pub(super) tag: u8,
+    pub(super) body: Vec<u8>,
+    pub(super) framed: Vec<u8>,
 }
 
 /// An OpenPGP certificate, with every signature packet that its file held accounted for. Immutable.
@@ -161,16 +165,18 @@ struct Identity {
 pub struct Certificate {
     pub(super) primary: Key,
     pub(super) subkeys: Vec<Subkey>,
-    identities: Vec<Identity>,
+    pub(super) identities: Vec<Identity>,
     /// Certifications of user ids and attributes.
     pub(super) certifications: Vec<SelfSignature>,
     /// Direct-key signatures.
     pub(super) direct: Vec<SelfSignature>,
     pub(super) revocations: Vec<Revocation>,
     /// Fingerprints of designated revokers.
-    revokers: Vec<Vec<u8>>,
-    findings: Findings,
-    attempts: usize,
+    pub(super) revokers: Vec<Vec<u8>>,
+    pub(super) delegated: Vec<Delegated>,
+    pub(super) findings: Findings,
+    /// Signatures computed so far, while it is loaded.
+    pub(super) attempts: usize,
 }
 
 impl fmt::Debug for Certificate {
@@ -180,58 +186,6 @@ impl fmt::Debug for Certificate {
 }
 
 impl Certificate {
-    /// Reads every certificate of a key file: binary, or any number of armored blocks. A block that is
-    /// a bare revocation certificate belongs to the key that it verifies against, the one before it
-    /// first.
-    ///
-    /// # Errors
-    /// See [`CertificateError`]. A revoked, expired or weak key is no error: see
-    /// [`Certificate::standing`].
-    pub fn parse_all(bytes: &[u8]) -> Result<Vec<Self>, CertificateError> {
-        if bytes.len() > MAX_FILE {
-            return Err(CertificateError::TooLarge);
-        }
-        let blocks = blocks::split(bytes)?;
-        let mut groups: Vec<Group<'_>> = Vec::new();
-        let mut loose = Vec::new();
-        let (mut count, mut keys) = (0, 0);
-        for block in &blocks {
-            let mut rest = &block[..];
-            let mut inside = false;
-            while let Some(packet) = next_packet(&mut rest)? {
-                count += 1;
-                keys += usize::from(matches!(packet.tag, tag::PUBLIC_KEY | tag::PUBLIC_SUBKEY));
-                if count > MAX_PACKETS || keys > MAX_KEYS {
-                    return Err(CertificateError::TooMany);
-                }
-                match packet.tag {
-                    tag::SECRET_KEY | tag::SECRET_SUBKEY => return Err(CertificateError::SecretKey),
-                    tag::PUBLIC_KEY => {
-                        inside = true;
-                        groups.push(Group::new(packet.body)?);
-                    }
-                    tag::SIGNATURE if !inside => loose.push((groups.len(), packet.body)),
-                    _ => match groups.last_mut().filter(|_| inside) {
-                        Some(group) => group.packet(packet.tag, packet.body)?,
-                        None => return Err(CertificateError::UnexpectedPacket(packet.tag)),
-                    },
-                }
-            }
-        }
-        let mut certificates: Vec<Certificate> = Vec::new();
-        for group in groups {
-            let certificate = group.certificate()?;
-            if certificates.iter().any(|known| known.primary.fingerprint == certificate.primary.fingerprint) {
-                return Err(CertificateError::Duplicate { fingerprint: certificate.fingerprint() });
-            }
-            certificates.push(certificate);
-        }
-        for (after, body) in loose {
-            attach(&mut certificates, after, body)?;
-        }
-        if certificates.is_empty() { Err(CertificateError::NotACertificate) } else { Ok(certificates) }
-    }
-
     /// The primary key's fingerprint, upper-case hexadecimal.
     pub fn fingerprint(&self) -> String {
         self.primary.hex()
@@ -268,294 +222,5 @@ impl Certificate {
 
     fn keys(&self) -> impl Iterator<Item = &Key> {
         std::iter::once(&self.primary).chain(self.subkeys.iter().map(|subkey| &subkey.key))
-    }
-
-    /// Files one signature packet, by its type. `hint` is the component that it stood behind: a subkey
-    /// or an identity, tried first because it usually is the right one.
-    fn file(&mut self, body: &[u8], hint: usize) -> Result<(), CertificateError> {
-        let revokes_key = matches!(peek_kind(body), Some(kind::KEY_REVOCATION | kind::SUBKEY_REVOCATION));
-        let Ok(signature) = RawSignature::parse(body) else {
-            if revokes_key {
-                return Err(CertificateError::UnreadableRevocation);
-            }
-            self.findings.unreadable_signatures += 1;
-            return Ok(());
-        };
-        let ours = match signature.issuer() {
-            Ok(Issuer::Fingerprint(issuer)) => issuer == self.primary.fingerprint,
-            Ok(Issuer::KeyId(id)) => id == self.primary.key_id(),
-            Ok(Issuer::Unnamed) => true,
-            // Contradictory: a revocation gets the benefit of the doubt, nothing else does (O11).
-            Err(_) => revokes_key,
-        };
-        if revokes_key {
-            self.file_revocation(&signature, ours, hint)
-        } else if ours {
-            self.file_self_signature(&signature, hint)
-        } else {
-            self.findings.foreign_signatures += 1;
-            Ok(())
-        }
-    }
-
-    /// Key and subkey revocations, leniently (O11): any hash, any subpackets, any position, any time.
-    fn file_revocation(
-        &mut self,
-        signature: &RawSignature,
-        ours: bool,
-        hint: usize,
-    ) -> Result<(), CertificateError> {
-        if !ours {
-            let designated = match signature.issuer() {
-                Ok(Issuer::Fingerprint(issuer)) => self.revokers.contains(&issuer),
-                Ok(Issuer::KeyId(id)) => self.revokers.iter().any(|known| has_key_id(known, id)),
-                _ => false,
-            };
-            if designated {
-                self.findings.designated_revocations += 1;
-            } else {
-                self.findings.foreign_revocations += 1;
-            }
-            return Ok(());
-        }
-        // Without a creation time a revocation still revokes, and from the beginning.
-        let revocation = Revocation { created: signature.created().unwrap_or(0), reason: signature.reason() };
-        if signature.kind == kind::KEY_REVOCATION {
-            self.count_attempt()?;
-            if self.primary.made(signature, &[self.primary.framed()]) {
-                self.revocations.push(revocation);
-                return Ok(());
-            }
-        } else {
-            for index in hinted(hint, self.subkeys.len()) {
-                self.count_attempt()?;
-                let parts = [self.primary.framed(), self.subkeys[index].key.framed()];
-                if self.primary.made(signature, &parts) {
-                    self.subkeys[index].revocations.push(revocation);
-                    return Ok(());
-                }
-            }
-        }
-        self.findings.false_revocations += 1;
-        Ok(())
-    }
-
-    /// Signatures that give the key standing, strictly (O4, O5, O7).
-    fn file_self_signature(&mut self, signature: &RawSignature, hint: usize) -> Result<(), CertificateError> {
-        let positive = matches!(signature.kind, kind::SUBKEY_BINDING | kind::DIRECT_KEY | 0x10..=0x13);
-        if !positive {
-            // Revoked user ids change nothing: a user id gives no authority (O13, K067).
-            if signature.kind != kind::CERTIFICATION_REVOCATION {
-                self.findings.false_signatures += 1;
-            }
-            return Ok(());
-        }
-        if !acceptable(signature) {
-            self.findings.refused_self_signatures += 1;
-            return Ok(());
-        }
-        let facts = SelfSignature {
-            created: signature.created().unwrap_or(i64::MAX),
-            expires: signature.expires(),
-            key_period: signature.hashed_u32(sub::KEY_EXPIRES).filter(|period| *period != 0),
-            flags: signature.hashed(sub::KEY_FLAGS).map(|flags| flags.first().copied().unwrap_or(0)),
-            back: Vec::new(),
-        };
-        match signature.kind {
-            kind::DIRECT_KEY => {
-                self.count_attempt()?;
-                if self.primary.made(signature, &[self.primary.framed()]) {
-                    self.note_revokers(signature);
-                    self.direct.push(facts);
-                    return Ok(());
-                }
-            }
-            kind::SUBKEY_BINDING => {
-                for index in hinted(hint, self.subkeys.len()) {
-                    self.count_attempt()?;
-                    let parts = [self.primary.framed(), self.subkeys[index].key.framed()];
-                    if self.primary.made(signature, &parts) {
-                        let back = self.back_signatures(signature, index)?;
-                        self.subkeys[index].bindings.push(SelfSignature { back, ..facts });
-                        return Ok(());
-                    }
-                }
-            }
-            _ => {
-                for index in hinted(hint, self.identities.len()) {
-                    self.count_attempt()?;
-                    let parts = [self.primary.framed(), &self.identities[index].framed];
-                    if self.primary.made(signature, &parts) {
-                        self.note_revokers(signature);
-                        self.certifications.push(facts);
-                        return Ok(());
-                    }
-                }
-            }
-        }
-        self.findings.false_signatures += 1;
-        Ok(())
-    }
-
-    /// The valid back signatures inside a binding: by the subkey, over both keys (O7). Never deeper:
-    /// what is embedded in them is not looked at.
-    fn back_signatures(
-        &mut self,
-        binding: &RawSignature,
-        index: usize,
-    ) -> Result<Vec<(i64, Option<i64>)>, CertificateError> {
-        let mut back = Vec::new();
-        for body in binding.embedded().take(MAX_EMBEDDED) {
-            self.count_attempt()?;
-            let Ok(embedded) = RawSignature::parse(body) else { continue };
-            let subkey = &self.subkeys[index].key;
-            let valid = embedded.kind == kind::PRIMARY_BINDING
-                && acceptable(&embedded)
-                && subkey.made(&embedded, &[self.primary.framed(), subkey.framed()]);
-            if let Some(created) = embedded.created().filter(|_| valid) {
-                back.push((created, embedded.expires()));
-            }
-        }
-        Ok(back)
-    }
-
-    fn note_revokers(&mut self, signature: &RawSignature) {
-        let named = signature.hashed.iter().filter(|subpacket| subpacket.kind == sub::REVOCATION_KEY);
-        // Class octet, algorithm octet, fingerprint.
-        self.revokers.extend(named.filter_map(|subpacket| subpacket.data.get(2..)).map(<[u8]>::to_vec));
-    }
-
-    fn count_attempt(&mut self) -> Result<(), CertificateError> {
-        self.attempts += 1;
-        if self.attempts > MAX_ATTEMPTS { Err(CertificateError::TooMany) } else { Ok(()) }
-    }
-}
-
-fn has_key_id(fingerprint: &[u8], id: [u8; 8]) -> bool {
-    if fingerprint.len() == 20 { fingerprint.ends_with(&id) } else { fingerprint.starts_with(&id) }
-}
-
-/// All indices below `count`, beginning with `hint`.
-fn hinted(hint: usize, count: usize) -> impl Iterator<Item = usize> {
-    let first = (hint < count).then_some(hint);
-    first.into_iter().chain((0..count).filter(move |index| *index != hint))
-}
-
-/// Whether a positive signature may count at all: its version, hash (O4) and subpackets (O5).
-fn acceptable(signature: &RawSignature) -> bool {
-    matches!(signature.version, 4 | 6) && strong(signature.hash) && signature.check_subpackets().is_ok()
-}
-
-/// The hashes that are accepted for anything but a revocation (O4).
-pub(super) fn strong(hash: HashAlgorithm) -> bool {
-    use HashAlgorithm::{Sha3_256, Sha3_512, Sha256, Sha384, Sha512};
-    matches!(hash, Sha256 | Sha384 | Sha512 | Sha3_256 | Sha3_512)
-}
-
-/// Gives a revocation that stood in a block of its own to the key that made it.
-fn attach(certificates: &mut [Certificate], after: usize, body: &[u8]) -> Result<(), CertificateError> {
-    match peek_kind(body) {
-        Some(kind::KEY_REVOCATION | kind::SUBKEY_REVOCATION) => {}
-        _ => return Err(CertificateError::UnexpectedPacket(tag::SIGNATURE)),
-    }
-    let signature = RawSignature::parse(body).map_err(|_| CertificateError::UnreadableRevocation)?;
-    let first = after.saturating_sub(1);
-    for index in hinted(first, certificates.len()) {
-        let certificate = &mut certificates[index];
-        let before = certificate.findings;
-        certificate.file_revocation(&signature, true, 0)?;
-        if certificate.findings == before {
-            return Ok(());
-        }
-        certificate.findings = before;
-    }
-    Err(CertificateError::StrayRevocation)
-}
-
-/// The packets of one certificate, before anything is computed.
-struct Group<'a> {
-    primary: Key,
-    subkeys: Vec<Key>,
-    identities: Vec<Identity>,
-    /// Bodies, each with the index of the component of its kind that it stood behind.
-    signatures: Vec<(&'a [u8], usize)>,
-    /// Whether the last component was a subkey.
-    behind_subkey: bool,
-    ignored: usize,
-}
-
-impl<'a> Group<'a> {
-    fn new(body: &'a [u8]) -> Result<Self, CertificateError> {
-        let primary = Key::parse(body).map_err(|error| CertificateError::PrimaryKey(error.to_string()))?;
-        Ok(Self {
-            primary,
-            subkeys: Vec::new(),
-            identities: Vec::new(),
-            signatures: Vec::new(),
-            behind_subkey: false,
-            ignored: 0,
-        })
-    }
-
-    fn packet(&mut self, tag: u8, body: &'a [u8]) -> Result<(), CertificateError> {
-        match tag {
-            tag::SIGNATURE => {
-                let count = if self.behind_subkey { self.subkeys.len() } else { self.identities.len() };
-                self.signatures.push((body, count.saturating_sub(1)));
-            }
-            tag::PUBLIC_SUBKEY => {
-                self.behind_subkey = true;
-                match Key::parse(body) {
-                    Ok(key) => self.subkeys.push(key),
-                    Err(_) => self.ignored += 1,
-                }
-            }
-            tag::USER_ID | tag::USER_ATTRIBUTE => {
-                self.behind_subkey = false;
-                match u32::try_from(body.len()) {
-                    Ok(length) if body.len() <= MAX_IDENTITY => {
-                        let frame = if tag == tag::USER_ID { 0xb4 } else { 0xd1 };
-                        let framed = [&[frame][..], &length.to_be_bytes(), body].concat();
-                        self.identities.push(Identity { tag, body: body.to_vec(), framed });
-                    }
-                    _ => self.ignored += 1,
-                }
-            }
-            tag::TRUST | tag::MARKER | tag::PADDING => {}
-            // Types that RFC 9580 lets everybody ignore.
-            40..=63 => self.ignored += 1,
-            other => return Err(CertificateError::UnexpectedPacket(other)),
-        }
-        Ok(())
-    }
-
-    fn certificate(self) -> Result<Certificate, CertificateError> {
-        let bind = |key| Subkey { key, bindings: Vec::new(), revocations: Vec::new() };
-        let mut certificate = Certificate {
-            primary: self.primary,
-            subkeys: self.subkeys.into_iter().map(bind).collect(),
-            identities: self.identities,
-            certifications: Vec::new(),
-            direct: Vec::new(),
-            revocations: Vec::new(),
-            revokers: Vec::new(),
-            findings: Findings { ignored_packets: self.ignored, ..Findings::default() },
-            attempts: 0,
-        };
-        // Revocations last: who may make them besides the key is known by then.
-        let revokes =
-            |body: &[u8]| matches!(peek_kind(body), Some(kind::KEY_REVOCATION | kind::SUBKEY_REVOCATION));
-        for pass in [false, true] {
-            for (body, hint) in self.signatures.iter().filter(|(body, _)| revokes(body) == pass) {
-                certificate.file(body, *hint)?;
-            }
-        }
-        let none = certificate.certifications.is_empty() && certificate.direct.is_empty();
-        if none && certificate.findings.refused_self_signatures == 0 {
-            return Err(CertificateError::NoSelfSignature {
-                fingerprint: hex(&certificate.primary.fingerprint),
-            });
-        }
-        Ok(certificate)
     }
 }

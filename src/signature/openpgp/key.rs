@@ -66,6 +66,9 @@ pub(super) enum KeyError {
     Version,
     #[error("its encoding is broken")]
     Encoding,
+    /// A point that is not on its curve, or one of small order (K073).
+    #[error("it has a point that no key has")]
+    Point,
 }
 
 /// A primary key or subkey.
@@ -106,7 +109,9 @@ impl Key {
             .filter(|key| key.fingerprint().as_bytes() == fingerprint)
             .map(Box::new);
         let algorithm = match &material {
-            Some(key) => algorithm_of(key.public_params(), algorithm_id),
+            Some(key) => algorithm_of(key.public_params(), algorithm_id).ok_or(KeyError::Point)?,
+            // The crate reads a point only if it lies on its curve.
+            None if has_known_curve(algorithm_id, &body[6..]) => return Err(KeyError::Point),
             None => KeyAlgorithm::Other(format!("algorithm {algorithm_id} with unusable numbers")),
         };
         let created = i64::from(u32::from_be_bytes([t0, t1, t2, t3]));
@@ -128,6 +133,16 @@ impl Key {
 
     /// Whether this key made `signature` over `parts`: arithmetic, nothing else.
     pub(super) fn made(&self, signature: &RawSignature, parts: &[&[u8]]) -> bool {
+        self.fits(signature, parts, false)
+    }
+
+    /// The same for a revocation, where a hash that is too short for the key's curve is no reason to say
+    /// no (O11).
+    pub(super) fn revoked_by(&self, signature: &RawSignature, parts: &[&[u8]]) -> bool {
+        self.fits(signature, parts, true)
+    }
+
+    fn fits(&self, signature: &RawSignature, parts: &[&[u8]], lenient: bool) -> bool {
         let versions_fit = match signature.version {
             6 => self.version == 6,
             _ => self.version == 4,
@@ -150,7 +165,51 @@ impl Key {
             let Some(bytes) = ed25519_bytes(signature.numbers()) else { return false };
             return point.verify_strict(&digest, &bytes.into()).is_ok();
         }
-        material.verify(signature.hash, &digest, signature.numbers()).is_ok()
+        if !lenient {
+            return material.verify(signature.hash, &digest, signature.numbers()).is_ok();
+        }
+        // The crate refuses short hashes by their names and lengths. ECDSA takes the digest as a number,
+        // which zeros in front of it do not change; Ed448 takes any octets.
+        let (hash, digest) = match &self.algorithm {
+            KeyAlgorithm::Ecdsa(bits) => {
+                let width = usize::from(*bits).div_ceil(8);
+                (HashAlgorithm::Sha512, [vec![0; width.saturating_sub(digest.len())], digest].concat())
+            }
+            KeyAlgorithm::Ed448 => (HashAlgorithm::Sha512, digest),
+            _ => (signature.hash, digest),
+        };
+        material.verify(hash, &digest, signature.numbers()).is_ok()
+    }
+}
+
+/// Whether the numbers of a key are a point on a curve that the crate computes with, or should be.
+fn has_known_curve(algorithm_id: u8, numbers: &[u8]) -> bool {
+    const CURVES: [&[u8]; 5] = [
+        b"\x08\x2a\x86\x48\xce\x3d\x03\x01\x07",
+        b"\x05\x2b\x81\x04\x00\x22",
+        b"\x05\x2b\x81\x04\x00\x23",
+        b"\x05\x2b\x81\x04\x00\x0a",
+        b"\x09\x2b\x06\x01\x04\x01\xda\x47\x0f\x01",
+    ];
+    match algorithm_id {
+        19 | 22 => CURVES.iter().any(|oid| numbers.starts_with(oid)),
+        27 | 28 => true,
+        _ => false,
+    }
+}
+
+/// Ed448 points whose multiples are few: by the ordinate 0, 1 or -1. Ordinates past the field's end would
+/// be second names of points, and are refused with them.
+fn is_small_ed448(point: &[u8]) -> bool {
+    let [low, middle @ .., _sign] = point else { return true };
+    let Some((low_half, high_half)) = middle.split_at_checked(27) else { return true };
+    let all = |octets: &[u8], wanted: u8| octets.iter().all(|octet| *octet == wanted);
+    // The field's prime is ff (28 times), fe, ff (27 times), from the lowest octet on.
+    match high_half {
+        [0, rest @ ..] if all(rest, 0) => *low < 2 && all(low_half, 0),
+        [0xfe, rest @ ..] if all(rest, 0xff) => *low >= 0xfe && all(low_half, 0xff),
+        [0xff, rest @ ..] => all(rest, 0xff),
+        _ => false,
     }
 }
 
@@ -169,8 +228,9 @@ fn ed25519_bytes(numbers: &SignatureBytes) -> Option<[u8; 64]> {
     }
 }
 
-fn algorithm_of(params: &PublicParams, id: u8) -> KeyAlgorithm {
-    match params {
+/// `None` for a point of small order: signatures by it fit everything (K073).
+fn algorithm_of(params: &PublicParams, id: u8) -> Option<KeyAlgorithm> {
+    Some(match params {
         // The crate's own type is a fork's: its size comes from the number's encoding.
         PublicParams::RSA(params) => {
             use pgp::ser::Serialize;
@@ -187,15 +247,19 @@ fn algorithm_of(params: &PublicParams, id: u8) -> KeyAlgorithm {
             KeyAlgorithm::Ed25519Legacy
         }
         PublicParams::Ed25519(_) | PublicParams::EdDSALegacy(EddsaLegacyPublicParams::Ed25519 { .. }) => {
-            KeyAlgorithm::Other("Ed25519 with a point of small order".to_owned())
+            return None;
         }
+        PublicParams::EdDSALegacy(EddsaLegacyPublicParams::Unsupported { curve, .. }) => {
+            KeyAlgorithm::Other(format!("EdDSA {curve}"))
+        }
+        PublicParams::Ed448(params) if is_small_ed448(&params.key.as_bytes()[..]) => return None,
         PublicParams::Ed448(_) => KeyAlgorithm::Ed448,
         PublicParams::Elgamal(_) => KeyAlgorithm::EncryptionOnly("Elgamal"),
         PublicParams::ECDH(_) => KeyAlgorithm::EncryptionOnly("ECDH"),
         PublicParams::X25519(_) => KeyAlgorithm::EncryptionOnly("X25519"),
         PublicParams::X448(_) => KeyAlgorithm::EncryptionOnly("X448"),
         _ => KeyAlgorithm::Other(format!("algorithm {id}")),
-    }
+    })
 }
 
 /// Upper-case hexadecimal, as OpenPGP tools show fingerprints.

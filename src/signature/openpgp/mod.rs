@@ -6,8 +6,12 @@
 
 mod blocks;
 mod certificate;
+mod filing;
+mod findings;
 mod key;
+mod loader;
 mod packet;
+mod revokers;
 mod signature;
 mod validity;
 mod verify;

@@ -1,8 +1,9 @@
 //! Whether a key may sign at some time, and what became of it (O7 to O10).
 
-use super::certificate::{Certificate, Revocation, SelfSignature};
+use super::certificate::{Back, Certificate, Revocation, SelfSignature};
 use super::key::{Key, KeyAlgorithm};
 use crate::domain::Timestamp;
+use crate::signature::{Rules, Times, Trace};
 use std::fmt;
 
 /// Key flag: may sign data.
@@ -23,6 +24,22 @@ pub(super) enum Refusal {
     NotYetValid { what: &'static str, from: i64 },
     WrongPurpose(&'static str),
     Weak(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Revoked { reason, since, .. } => {
+                write!(f, "revoked at {} ({reason})", timestamp(*since))
+            }
+            Refusal::Expired { what, at } => write!(f, "the {what} expired at {}", timestamp(*at)),
+            Refusal::NotYetValid { what, from } => {
+                write!(f, "the {what} is not valid before {}", timestamp(*from))
+            }
+            Refusal::WrongPurpose(why) => f.write_str(why),
+            Refusal::Weak(what) => write!(f, "too weak: {what}"),
+        }
+    }
 }
 
 /// What a certificate is worth at some time, for people who manage keys.
@@ -81,36 +98,95 @@ pub(super) fn timestamp(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
 }
 
+/// The moments at which a key is judged for one signature. Three questions have three times (1.9), and
+/// [`Moments::of`] is the one place that says which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moments {
+    /// When it was signed, by its own word: was the key in life then?
+    pub(super) signed: i64,
+    /// When the gate received it: was the key still in life? Without a receipt the signature's word
+    /// again.
+    pub(super) received: i64,
+    /// Until when what is known about the key reaches.
+    pub(super) known: i64,
+    /// The last date of a soft revocation that counts; `None` where one of any date does. A hard one
+    /// always counts.
+    pub(super) soft_until: Option<i64>,
+}
+
+impl Moments {
+    /// - Received now: every soft revocation counts, one that is dated in the future too (K065).
+    /// - Received before, judged again: what ended after the receipt does not matter (K047, K053, K056).
+    /// - Never received, history before the record: the same, with the signature's own time for the
+    ///   receipt.
+    pub(super) fn of(signed: i64, times: &Times) -> Self {
+        let known = times.now.as_second();
+        let receipt = times.received.map(Timestamp::as_second);
+        let received = receipt.unwrap_or(signed);
+        let comes_in_now = receipt.is_some_and(|receipt| receipt >= known);
+        Moments { signed, received, known, soft_until: (!comes_in_now).then_some(received) }
+    }
+
+    /// For a signature that would be made and received at `now`.
+    fn at(now: i64) -> Self {
+        Moments { signed: now, received: now, known: now, soft_until: None }
+    }
+}
+
 /// What the self-signatures in force say together.
 struct InForce {
-    flags: u8,
+    /// `None` where they do not say.
+    flags: Option<u8>,
     period: Option<u32>,
     /// A back signature is in force too.
     backed: bool,
 }
 
+/// Self-signatures that count by the operator's rules (O4).
+fn counted<'a>(
+    signatures: impl IntoIterator<Item = &'a SelfSignature, IntoIter: Clone>,
+    rules: &Rules,
+) -> impl Iterator<Item = &'a SelfSignature> + Clone {
+    let sha1_counts = rules.sha1_bindings;
+    signatures.into_iter().filter(move |one| sha1_counts || !one.sha1)
+}
+
 /// Among the self-signatures in force at `time` the newest by creation; several of the same second
 /// count with what all of them allow (O8).
-fn in_force<'a>(signatures: impl Iterator<Item = &'a SelfSignature> + Clone, time: i64) -> Option<InForce> {
+fn in_force<'a>(
+    signatures: impl Iterator<Item = &'a SelfSignature> + Clone,
+    time: i64,
+    rules: &Rules,
+) -> Option<InForce> {
     let alive = |created: i64, expires: Option<i64>| created <= time && expires.is_none_or(|at| at > time);
     let valid = signatures.filter(move |one| alive(one.created, one.expires));
     let newest = valid.clone().map(|one| one.created).max()?;
     let mut ties = valid.filter(|one| one.created == newest);
+    let counts = |back: &&Back| rules.sha1_bindings || !back.sha1;
     let of = |one: &SelfSignature| InForce {
-        // Without the subpacket nothing says that the key may sign (O7).
-        flags: one.flags.unwrap_or(0),
+        flags: one.flags,
         period: one.key_period,
-        backed: one.back.iter().any(|(created, expires)| alive(*created, *expires)),
+        backed: one.back.iter().filter(counts).any(|back| alive(back.created, back.expires)),
     };
     let first = of(ties.next()?);
     Some(ties.map(of).fold(first, |all, one| InForce {
-        flags: all.flags & one.flags,
+        // One that does not say allows nothing.
+        flags: all.flags.zip(one.flags).map(|(all, one)| all & one),
         period: match (all.period, one.period) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         },
         backed: all.backed && one.backed,
     }))
+}
+
+/// How long a key that may sign lives, and how it says that it may.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Life {
+    /// When it expires.
+    pub(super) ends: Option<i64>,
+    /// The primary key says nothing about what it is for, nowhere (O7).
+    pub(super) silent_flags: bool,
 }
 
 fn earlier(a: Option<i64>, b: Option<i64>) -> Option<i64> {
@@ -127,17 +203,19 @@ impl Certificate {
             .chain(subkeys.map(|(index, subkey)| (Component::Subkey(index), &subkey.key)))
     }
 
-    /// What the key is worth at `now`.
+    /// What the key is worth at `now`, by the default rules and its own word: who else may revoke it is
+    /// not asked.
     pub fn standing(&self, now: Timestamp) -> Standing {
-        let now = now.as_second();
+        let now = Moments::at(now.as_second());
+        let rules = Rules::default();
         let mut until: Option<Option<i64>> = None;
         let mut refusals = Vec::new();
         for (component, _) in self.components() {
-            match self.judge(component, now, now) {
-                Ok(expires) => {
+            match self.judge(component, now, &[], &rules, &mut Trace::off()) {
+                Ok(life) => {
                     until = Some(match until {
-                        None => expires,
-                        Some(before) => before.zip(expires).map(|(a, b)| a.max(b)),
+                        None => life.ends,
+                        Some(before) => before.zip(life.ends).map(|(a, b)| a.max(b)),
                     });
                 }
                 Err(refusal) => refusals.push(refusal),
@@ -167,100 +245,188 @@ impl Certificate {
         }
     }
 
-    /// Whether `component` may have signed at `signed` and may still at `now`, both judged (O9, N13).
-    /// Gives when it expires.
-    pub(super) fn judge(&self, component: Component, signed: i64, now: i64) -> Result<Option<i64>, Refusal> {
-        let key = match component {
-            Component::Primary => &self.primary,
-            Component::Subkey(index) => &self.subkeys[index].key,
-        };
+    /// Whether `component` may have signed, at all of `moments` (O4, O7 to O10). `others` are revocations
+    /// by those whom its owner named (O12).
+    pub(super) fn judge(
+        &self,
+        component: Component,
+        moments: Moments,
+        others: &[Revocation],
+        rules: &Rules,
+        trace: &mut Trace,
+    ) -> Result<Life, Refusal> {
+        let key = self.component(component);
         for key in [&self.primary, key] {
             if let Some(what) = key.algorithm.weakness() {
+                trace.failed("key-algorithm", "O4", || what.clone());
                 return Err(Refusal::Weak(what));
             }
         }
+        trace.passed("key-algorithm", "O4", || key.algorithm.to_string());
         if matches!(key.algorithm, KeyAlgorithm::EncryptionOnly(_)) {
+            trace.failed("key-flags", "O7", || "its algorithm only encrypts");
             return Err(Refusal::WrongPurpose("its algorithm only encrypts"));
         }
         if let Component::Subkey(index) = component {
             // Before any revocation: one that the key itself never agreed to be in is not its matter.
-            let bindings = &self.subkeys[index].bindings;
-            if bindings.is_empty() {
-                return Err(Refusal::WrongPurpose("nothing valid binds it to its primary key"));
-            }
-            if bindings.iter().all(|one| one.flags.is_none_or(|flags| flags & SIGN == 0)) {
-                return Err(Refusal::WrongPurpose("it has no flag for signing data"));
-            }
-            if bindings.iter().all(|one| one.back.is_empty()) {
-                return Err(Refusal::WrongPurpose("it has no back signature to its primary key"));
-            }
+            self.bound(index, rules, trace)?;
         }
-        self.revocation(component, now)?;
-        let at_signing = self.alive(component, signed, now)?;
-        Ok(earlier(at_signing, self.alive(component, now, now)?))
+        self.revocation(component, moments, others, rules, trace)?;
+        let at_signing = self.alive(component, moments.signed, moments.known, rules);
+        step(trace, "key-life-at-signature", "O9", &at_signing, moments.signed);
+        let at_signing = at_signing?;
+        let at_receipt = self.alive(component, moments.received, moments.known, rules).map_err(|refusal| {
+            match refusal {
+                // In life when it claims to be made and not any more when it came: backdated, or late (K048).
+                Refusal::Expired { what, at } => Refusal::Expired { what: late(what), at },
+                other => other,
+            }
+        });
+        step(trace, "key-life-at-receipt", "1.9", &at_receipt, moments.received);
+        let at_receipt = at_receipt?;
+        Ok(Life {
+            ends: earlier(at_signing.ends, at_receipt.ends),
+            silent_flags: at_signing.silent_flags || at_receipt.silent_flags,
+        })
+    }
+
+    pub(super) fn component(&self, component: Component) -> &Key {
+        match component {
+            Component::Primary => &self.primary,
+            Component::Subkey(index) => &self.subkeys[index].key,
+        }
+    }
+
+    /// Whether a subkey was ever bound for signing, and agreed to it.
+    fn bound(&self, index: usize, rules: &Rules, trace: &mut Trace) -> Result<(), Refusal> {
+        let all = &self.subkeys[index].bindings;
+        let mut bindings = counted(all, rules);
+        if bindings.clone().next().is_none() {
+            let refusal = if all.is_empty() {
+                Refusal::WrongPurpose("nothing valid binds it to its primary key")
+            } else {
+                Refusal::Weak("its binding to the primary key, by SHA-1".to_owned())
+            };
+            trace.failed("subkey-binding", "O7", || refusal.to_string());
+            return Err(refusal);
+        }
+        trace.passed("subkey-binding", "O7", || format!("{} by the primary key", bindings.clone().count()));
+        if bindings.clone().all(|one| one.flags.unwrap_or(0) & SIGN == 0) {
+            trace.failed("key-flags", "O7", || NO_FLAG);
+            return Err(Refusal::WrongPurpose(NO_FLAG));
+        }
+        if bindings.all(|one| one.back.iter().all(|back| back.sha1 && !rules.sha1_bindings)) {
+            trace.failed("back-signature", "O7", || "there is none that counts");
+            return Err(Refusal::WrongPurpose("it has no back signature to its primary key"));
+        }
+        trace.passed("back-signature", "O7", || "the subkey agrees to belong to the primary key");
+        Ok(())
     }
 
     /// Self-signatures that speak for the primary key: for version 6 direct-key ones alone; for
     /// version 4 certifications of user ids, and direct-key ones that say something about the key.
-    fn primary_signatures(&self) -> impl Iterator<Item = &SelfSignature> + Clone {
+    fn primary_signatures(&self, rules: &Rules) -> impl Iterator<Item = &SelfSignature> + Clone {
         let version_4 = self.primary.version == 4;
         // GnuPG writes direct-key signatures for nothing but a designated revoker: those are silent
         // about flags and expiry and must not be read as `no limit`.
         let speaks =
             move |one: &&SelfSignature| !version_4 || one.flags.is_some() || one.key_period.is_some();
         let certifications = self.certifications.iter().filter(move |_| version_4);
-        self.direct.iter().filter(speaks).chain(certifications)
+        counted(self.direct.iter().filter(speaks).chain(certifications), rules)
     }
 
-    fn revocation(&self, component: Component, now: i64) -> Result<(), Refusal> {
-        in_effect(&self.revocations, self.primary_signatures(), now)?;
-        match component {
-            Component::Primary => Ok(()),
-            Component::Subkey(index) => {
-                let subkey = &self.subkeys[index];
-                in_effect(&subkey.revocations, subkey.bindings.iter(), now)
-            }
+    fn revocation(
+        &self,
+        component: Component,
+        moments: Moments,
+        others: &[Revocation],
+        rules: &Rules,
+        trace: &mut Trace,
+    ) -> Result<(), Refusal> {
+        let own = self.revocations.iter().chain(others);
+        let mut outcome = in_effect(own, self.primary_signatures(rules), moments);
+        if let (Ok(()), Component::Subkey(index)) = (&outcome, component) {
+            let subkey = &self.subkeys[index];
+            outcome = in_effect(subkey.revocations.iter(), counted(&subkey.bindings, rules), moments);
         }
+        match &outcome {
+            Ok(()) => trace.passed("revocation", "O10", || "none is in effect"),
+            Err(refusal) => trace.failed("revocation", "O10", || refusal.to_string()),
+        }
+        outcome
     }
 
-    /// Whether the component may sign at `time`, revocations aside. Gives when it expires.
-    fn alive(&self, component: Component, time: i64, now: i64) -> Result<Option<i64>, Refusal> {
-        let (primary, primary_ends) =
-            one_alive(&self.primary, self.primary_signatures(), (time, now), "key")?;
+    /// Whether the component may sign at `time`, revocations aside; `known` is how far the self-signatures
+    /// reach that may stand in for lost ones.
+    fn alive(&self, component: Component, time: i64, known: i64, rules: &Rules) -> Result<Life, Refusal> {
+        let signatures = self.primary_signatures(rules);
+        let silent = self.direct.iter().chain(&self.certifications).all(|one| one.flags.is_none());
+        let (primary, primary_ends) = one_alive(&self.primary, signatures, (time, known), "key", rules)?;
         let Component::Subkey(index) = component else {
-            return if primary.flags & SIGN == 0 {
-                Err(Refusal::WrongPurpose("it has no flag for signing data"))
+            // A primary key that says nowhere what it is for is taken at its keeper's word, who put
+            // this very key into the keyring (O7). Once it has said something, silence allows nothing.
+            let allowed = primary.flags.map_or(silent, |flags| flags & SIGN != 0);
+            return if allowed {
+                Ok(Life { ends: primary_ends, silent_flags: silent })
             } else {
-                Ok(primary_ends)
+                Err(Refusal::WrongPurpose(NO_FLAG))
             };
         };
         let subkey = &self.subkeys[index];
-        let (binding, ends) = one_alive(&subkey.key, subkey.bindings.iter(), (time, now), "subkey")?;
-        if binding.flags & SIGN == 0 {
-            return Err(Refusal::WrongPurpose("it has no flag for signing data"));
+        let bindings = counted(&subkey.bindings, rules);
+        let (binding, ends) = one_alive(&subkey.key, bindings, (time, known), "subkey", rules)?;
+        if binding.flags.unwrap_or(0) & SIGN == 0 {
+            return Err(Refusal::WrongPurpose(NO_FLAG));
         }
         if !binding.backed {
             return Err(Refusal::WrongPurpose("it has no back signature in force"));
         }
-        Ok(earlier(primary_ends, ends))
+        Ok(Life { ends: earlier(primary_ends, ends), silent_flags: false })
+    }
+}
+
+const NO_FLAG: &str = "it has no flag for signing data";
+
+fn step(
+    trace: &mut Trace,
+    name: &'static str,
+    clause: &'static str,
+    outcome: &Result<Life, Refusal>,
+    time: i64,
+) {
+    match outcome {
+        Ok(Life { ends: Some(ends), .. }) => trace.passed(name, clause, || {
+            format!("at {}: it may sign data, and expires at {}", timestamp(time), timestamp(*ends))
+        }),
+        Ok(_) => trace.passed(name, clause, || format!("at {}: it may sign data", timestamp(time))),
+        Err(refusal) => trace.failed(name, clause, || format!("at {}: {refusal}", timestamp(time))),
+    }
+}
+
+/// What expired between the claimed time and the receipt, in the words of [`super::verify`]'s statuses.
+fn late(what: &'static str) -> &'static str {
+    match what {
+        "subkey" => "subkey, valid at the time that the signature claims but not when it was received,",
+        _ => "key, valid at the time that the signature claims but not when it was received,",
     }
 }
 
 fn one_alive<'a>(
     key: &Key,
     signatures: impl Iterator<Item = &'a SelfSignature> + Clone,
-    (time, now): (i64, i64),
+    (time, known): (i64, i64),
     what: &'static str,
+    rules: &Rules,
 ) -> Result<(InForce, Option<i64>), Refusal> {
     if key.created > time {
         return Err(Refusal::NotYetValid { what, from: key.created });
     }
     let oldest = signatures.clone().map(|one| one.created).min();
     // GnuPG replaces a self-signature when it prolongs a key, so that what was in force before is gone.
-    // The oldest one stands in for it: the key existed, and whether it may sign at the gate's own clock
-    // is judged without this.
-    let before_all = oldest.filter(|oldest| *oldest > time && *oldest <= now);
-    let found = in_force(signatures.clone(), before_all.unwrap_or(time));
+    // The oldest one stands in for it: the key existed, and whether it may sign when it is received is
+    // judged too.
+    let before_all = oldest.filter(|oldest| *oldest > time && *oldest <= known);
+    let found = in_force(signatures.clone(), before_all.unwrap_or(time), rules);
     let Some(in_force) = found else {
         return Err(match oldest {
             None => Refusal::Weak("no self-signature that is accepted".to_owned()),
@@ -275,20 +441,25 @@ fn one_alive<'a>(
     }
 }
 
-/// Hard revocations count for ever; soft ones until a newer self-signature undoes them (O10). One
-/// that is dated in the future counts now (K065).
+/// Hard revocations count for ever; soft ones as far as [`Moments`] says, until a newer self-signature
+/// undoes them (O10).
 fn in_effect<'a>(
-    revocations: &[Revocation],
-    signatures: impl Iterator<Item = &'a SelfSignature> + Clone,
-    now: i64,
+    revocations: impl Iterator<Item = &'a Revocation>,
+    signatures: impl Iterator<Item = &'a SelfSignature>,
+    moments: Moments,
 ) -> Result<(), Refusal> {
+    let time = moments.received;
     let newest = signatures
-        .filter(|one| one.created <= now && one.expires.is_none_or(|at| at > now))
+        .filter(|one| one.created <= time && one.expires.is_none_or(|at| at > time))
         .map(|one| one.created)
         .max();
-    let counts = |one: &&Revocation| one.is_hard() || newest.is_none_or(|newest| newest <= one.created);
+    let counts = |one: &&Revocation| {
+        one.is_hard()
+            || moments.soft_until.is_none_or(|until| one.created <= until)
+                && newest.is_none_or(|newest| newest <= one.created)
+    };
     // The hard one is the one to name.
-    match revocations.iter().filter(counts).min_by_key(|one| (!one.is_hard(), one.created)) {
+    match revocations.filter(counts).min_by_key(|one| (!one.is_hard(), one.created)) {
         None => Ok(()),
         Some(one) => {
             Err(Refusal::Revoked { reason: reason(one.reason), since: one.created, hard: one.is_hard() })

@@ -1,12 +1,17 @@
 //! Verifying one detached signature (O1 to O9, O14).
 
-use super::certificate::{Certificate, strong};
-use super::key::{hash_name, hex};
+use super::certificate::Certificate;
+use super::filing::strong;
+use super::findings;
+use super::key::{Key, KeyAlgorithm, hash_name, hex};
 use super::packet::{next_packet, tag};
 use super::signature::{Issuer, RawSignature, SignatureError, kind};
-use super::validity::{Component, Refusal, timestamp};
+use super::validity::{Component, Moments, Refusal, timestamp};
 use crate::signature::object::{Payload, SignatureFormat};
-use crate::signature::{KeyId, Keys, Rules, Scheme, SignatureStatus, Times, Trace, VerifiedSignature, armor};
+use crate::signature::{
+    Finding, KeyId, Keys, Rules, Scheme, SignatureStatus, Times, Trace, VerifiedSignature, armor,
+};
+use std::borrow::Cow;
 
 /// Most keys that are tried for one signature (O6).
 pub const MAX_CANDIDATES: usize = 8;
@@ -19,10 +24,17 @@ fn key_id(fingerprint: &[u8]) -> KeyId {
     KeyId { scheme: Scheme::OpenPgp, text: hex(fingerprint) }
 }
 
-/// Verifies one detached, armored signature (O1 to O9).
+/// What everything about one signature is asked with.
+struct Question<'a> {
+    keys: &'a dyn Keys,
+    times: Times,
+    rules: &'a Rules,
+}
+
+/// Verifies one detached, armored signature (O1 to O12).
 ///
 /// Both the signature's own time and the receipt have to lie in the key's life (N13); without a receipt
-/// the signature's own time alone.
+/// the signature's own time alone. See [`Moments`].
 pub fn verify(
     armor: &[u8],
     payload: &Payload<'_>,
@@ -31,7 +43,7 @@ pub fn verify(
     rules: &Rules,
     trace: &mut Trace,
 ) -> SignatureStatus {
-    check(armor, payload, keys, times, rules, trace).unwrap_or_else(|status| status)
+    check(armor, payload, &Question { keys, times, rules }, trace).unwrap_or_else(|status| status)
 }
 
 /// The time that the one signature in an armor claims in its hashed part, seconds since the epoch: for
@@ -45,57 +57,53 @@ pub fn claimed_time(armor: &[u8]) -> Option<i64> {
 fn check(
     armor: &[u8],
     payload: &Payload<'_>,
-    keys: &dyn Keys,
-    times: Times,
-    rules: &Rules,
+    question: &Question<'_>,
     trace: &mut Trace,
 ) -> Result<SignatureStatus, SignatureStatus> {
-    let _ = &trace;
-    let bytes =
-        armor::decode(armor, SignatureFormat::OpenPgp).map_err(|fault| malformed(fault.code, fault.why))?;
-    let signature = only_signature(&bytes)?;
-    let created = signature.created().ok_or_else(|| malformed("pgp.no_creation_time", "it has no time"))?;
-    let issuer = signature.issuer().map_err(|why| malformed("pgp.issuer", why))?;
-    let (named, certificates) = match &issuer {
-        Issuer::Fingerprint(fingerprint) => (key_id(fingerprint), keys.openpgp_by_fingerprint(fingerprint)),
-        Issuer::KeyId(id) => (key_id(id), keys.openpgp_by_key_id(*id)),
-        Issuer::Unnamed => return Err(malformed("pgp.no_issuer", "the signature names no key")),
-    };
+    let bytes = armor::decode(armor, SignatureFormat::OpenPgp).map_err(|fault| {
+        trace.failed("armor", "G10", || fault.why);
+        malformed(fault.code, fault.why)
+    })?;
+    let signature = only_signature(&bytes, question.rules, trace)?;
+    let data = signed_data(&signature, payload, trace)?;
+    let findings = findings::of_packet(armor, &bytes, &signature);
+    let (issuer, named) = issuer(&signature, trace)?;
     if !strong(signature.hash) {
-        return Err(SignatureStatus::WeakAlgorithm {
-            key: named,
-            what: format!("the hash {}", hash_name(signature.hash)),
-        });
+        let what = format!("the hash {}", hash_name(signature.hash));
+        trace.failed("hash", "O4", || what.clone());
+        return Err(SignatureStatus::WeakAlgorithm { key: named, what });
     }
-    let candidates = certificates.into_iter().flat_map(|certificate| {
-        let fits = |fingerprint: &[u8], id: [u8; 8]| match &issuer {
-            Issuer::Fingerprint(wanted) => *wanted == fingerprint,
-            Issuer::KeyId(wanted) => *wanted == id,
-            Issuer::Unnamed => false,
-        };
-        certificate
-            .components()
-            .filter(move |(_, key)| fits(&key.fingerprint, key.key_id()))
-            .map(move |(component, key)| (certificate, component, key))
+    trace.passed("hash", "O4", || hash_name(signature.hash));
+    let candidates = candidates(&issuer, question.keys);
+    trace.noted("candidates", "O6", || match candidates.len() {
+        0 => format!("the keyring has no key {}", named.text),
+        count => format!("the keyring has {count} of {}", named.text),
     });
-    let mut known = false;
+    if candidates.is_empty() {
+        return Err(SignatureStatus::UnknownKey { key: named });
+    }
+    let parts: Vec<&[u8]> = data.iter().map(|part| &part[..]).collect();
     let mut best: Option<SignatureStatus> = None;
-    for (certificate, component, key) in candidates.take(MAX_CANDIDATES) {
-        known = true;
+    for (certificate, component, key) in candidates {
         // Arithmetic decides who it was (O6); only then is it asked what that key is worth.
-        if key.made(&signature, &[payload.before, payload.after]) {
-            let by = key_id(&key.fingerprint);
-            let status = judge(certificate, component, &signature, created, by, times, rules);
-            if best.as_ref().is_none_or(|best| rank(&status) < rank(best)) {
-                best = Some(status);
-            }
+        let status = if key.made(&signature, &parts) {
+            trace.passed("arithmetic", "O6", || format!("the key {} made it", key.hex()));
+            judge(certificate, component, &signature, &findings, question, trace)
+        } else if let KeyAlgorithm::Other(what) = &key.algorithm {
+            trace.noted("arithmetic", "O4", || format!("{what} is not computed"));
+            SignatureStatus::WeakAlgorithm { key: key_id(&key.fingerprint), what: what.clone() }
+        } else {
+            trace.noted("arithmetic", "O6", || format!("the key {} did not make it", key.hex()));
+            continue;
+        };
+        if best.as_ref().is_none_or(|best| rank(&status) < rank(best)) {
+            best = Some(status);
         }
     }
-    Ok(match best {
-        Some(status) => status,
-        None if known => SignatureStatus::Bad { key: named },
-        None => SignatureStatus::UnknownKey { key: named },
-    })
+    Ok(best.unwrap_or_else(|| {
+        trace.failed("arithmetic", "O6", || "no key that it may be by made it over these bytes");
+        SignatureStatus::Bad { key: named }
+    }))
 }
 
 /// One key can be in several certificates: who revoked it wins, then who vouches for it.
@@ -107,8 +115,97 @@ fn rank(status: &SignatureStatus) -> u8 {
     }
 }
 
+/// Whom the signature names, and how that is said to people (O6).
+fn issuer(signature: &RawSignature, trace: &mut Trace) -> Result<(Issuer, KeyId), SignatureStatus> {
+    let (code, why) = match signature.issuer() {
+        Ok(Issuer::Unnamed) => ("pgp.no_issuer", "the signature names no key"),
+        Ok(issuer) => {
+            let named = key_id(match &issuer {
+                Issuer::Fingerprint(fingerprint) => fingerprint,
+                Issuer::KeyId(id) => id,
+                Issuer::Unnamed => &[],
+            });
+            trace.passed("issuer", "O6", || format!("it names {}", named.text));
+            return Ok((issuer, named));
+        }
+        Err(why) => ("pgp.issuer", why),
+    };
+    trace.failed("issuer", "O6", || why);
+    Err(malformed(code, why))
+}
+
+/// The keys that a signature may be by: every component key of the name that it gives, and no more than
+/// [`MAX_CANDIDATES`].
+fn candidates<'a>(issuer: &Issuer, keys: &'a dyn Keys) -> Vec<(&'a Certificate, Component, &'a Key)> {
+    let certificates = match issuer {
+        Issuer::Fingerprint(fingerprint) => keys.openpgp_by_fingerprint(fingerprint),
+        Issuer::KeyId(id) => keys.openpgp_by_key_id(*id),
+        Issuer::Unnamed => Vec::new(),
+    };
+    let fits = |key: &Key| match issuer {
+        Issuer::Fingerprint(wanted) => *wanted == key.fingerprint,
+        Issuer::KeyId(wanted) => *wanted == key.key_id(),
+        Issuer::Unnamed => false,
+    };
+    let components = certificates.into_iter().flat_map(|certificate| {
+        certificate.components().map(move |(component, key)| (certificate, component, key))
+    });
+    components.filter(|(_, _, key)| fits(key)).take(MAX_CANDIDATES).collect()
+}
+
 /// The one signature packet of an armor (O1 to O3, O5).
-fn only_signature(bytes: &[u8]) -> Result<RawSignature, SignatureStatus> {
+fn only_signature(bytes: &[u8], rules: &Rules, trace: &mut Trace) -> Result<RawSignature, SignatureStatus> {
+    let packet = only_packet(bytes).inspect_err(|status| {
+        trace.failed("packet", "O1", || status.to_string());
+    })?;
+    trace.passed("packet", "O1", || "one signature packet");
+    let unsupported = |trace: &mut Trace, name, clause, what: String| {
+        trace.failed(name, clause, || what.clone());
+        Err(SignatureStatus::Unsupported { what: format!("OpenPGP {what}") })
+    };
+    let signature = match RawSignature::parse(packet) {
+        Ok(signature) if signature.v3.is_none() => signature,
+        Ok(signature) => {
+            let what = format!("signature of version {}", signature.version);
+            return unsupported(trace, "version", "O2", what);
+        }
+        Err(SignatureError::Version(version)) => {
+            let cause = if version == 5 { " (LibrePGP)" } else { "" };
+            return unsupported(trace, "version", "O2", format!("signature of version {version}{cause}"));
+        }
+        Err(SignatureError::Algorithm(id)) => {
+            return unsupported(trace, "key-algorithm", "O4", format!("signature by algorithm {id}"));
+        }
+        Err(SignatureError::Frame(error)) => {
+            trace.failed("packet", "O1", || error.to_string());
+            return Err(malformed("pgp.packet", format!("the signature is broken: {error}")));
+        }
+    };
+    trace.passed("version", "O2", || signature.version.to_string());
+    match signature.kind {
+        kind::BINARY => {}
+        kind::TEXT if rules.text_signatures => {}
+        // Text signatures make LF and CRLF the same, so that the object can change under them (O3).
+        kind::TEXT => return unsupported(trace, "type", "O3", "text signature (type 0x01)".to_owned()),
+        other => {
+            let why = format!("a signature of type {other:#04x} is none over data");
+            trace.failed("type", "O3", || why.clone());
+            return Err(malformed("pgp.type", why));
+        }
+    }
+    trace.passed("type", "O3", || format!("{:#04x}", signature.kind));
+    signature.check_subpackets().map_err(|fault| {
+        trace.failed("subpackets", "O5", || fault.1);
+        malformed(fault.0, fault.1)
+    })?;
+    trace.passed("subpackets", "O5", || {
+        format!("{} signed, {} unsigned", signature.hashed.len(), signature.unhashed.len())
+    });
+    Ok(signature)
+}
+
+/// The body of the one packet of an armor (O1).
+fn only_packet(bytes: &[u8]) -> Result<&[u8], SignatureStatus> {
     let broken =
         |error: &dyn std::fmt::Display| malformed("pgp.packet", format!("the signature is broken: {error}"));
     let rest = &mut &bytes[..];
@@ -116,83 +213,116 @@ fn only_signature(bytes: &[u8]) -> Result<RawSignature, SignatureStatus> {
     let Some(packet) = packet.filter(|packet| packet.tag == tag::SIGNATURE) else {
         return Err(malformed("pgp.packet", "the armor does not begin with a signature packet"));
     };
-    if !rest.is_empty() {
-        return Err(match next_packet(rest) {
-            Ok(_) => malformed("sig.multiple_packets", "there is more than one packet in the armor"),
-            Err(error) => broken(&error),
-        });
+    if rest.is_empty() {
+        return Ok(packet.body);
     }
-    let unsupported = |what: String| SignatureStatus::Unsupported { what };
-    let signature = match RawSignature::parse(packet.body) {
-        Ok(signature) if signature.v3.is_none() => signature,
-        Ok(signature) => {
-            return Err(unsupported(format!("OpenPGP signature of version {}", signature.version)));
-        }
-        Err(SignatureError::Version(version)) => {
-            let cause = if version == 5 { " (LibrePGP)" } else { "" };
-            return Err(unsupported(format!("OpenPGP signature of version {version}{cause}")));
-        }
-        Err(SignatureError::Algorithm(id)) => {
-            return Err(unsupported(format!("OpenPGP signature by algorithm {id}")));
-        }
-        Err(SignatureError::Frame(error)) => return Err(broken(&error)),
-    };
-    match signature.kind {
-        kind::BINARY => {}
-        // Text signatures make LF and CRLF the same, so that the object can change under them (O3).
-        0x01 => return Err(unsupported("OpenPGP text signature (type 0x01)".to_owned())),
-        other => {
-            let why = format!("a signature of type {other:#04x} is none over data");
-            return Err(malformed("pgp.type", why));
-        }
-    }
-    signature.check_subpackets().map_err(|fault| malformed(fault.0, fault.1))?;
-    Ok(signature)
+    Err(match next_packet(rest) {
+        Ok(_) => malformed("sig.multiple_packets", "there is more than one packet in the armor"),
+        Err(error) => broken(&error),
+    })
 }
 
-/// What the signature is worth, now that `by` is known to have made it (O7 to O10).
+/// The bytes that are hashed for the object. Text signatures hash CRLF for every line's end; over a
+/// payload that has a CR they would hold for another object too (O3).
+fn signed_data<'a>(
+    signature: &RawSignature,
+    payload: &Payload<'a>,
+    trace: &mut Trace,
+) -> Result<[Cow<'a, [u8]>; 2], SignatureStatus> {
+    let parts = [payload.before, payload.after];
+    if signature.kind != kind::TEXT {
+        return Ok(parts.map(Cow::Borrowed));
+    }
+    if parts.iter().any(|part| part.contains(&b'\r')) {
+        let why = "a text signature over an object with a carriage return holds for another object too";
+        trace.failed("type", "O3", || why);
+        return Err(malformed("pgp.text_cr", why));
+    }
+    Ok(parts.map(|part| {
+        let lines = part.split_inclusive(|byte| *byte == b'\n');
+        Cow::Owned(lines.fold(Vec::with_capacity(part.len()), |mut out, line| {
+            match line.strip_suffix(b"\n") {
+                Some(line) => {
+                    out.extend_from_slice(line);
+                    out.extend_from_slice(b"\r\n");
+                }
+                None => out.extend_from_slice(line),
+            }
+            out
+        }))
+    }))
+}
+
+/// What the signature is worth, now that `component` is known to have made it (O7 to O12).
 fn judge(
     certificate: &Certificate,
     component: Component,
     signature: &RawSignature,
-    created: i64,
-    by: KeyId,
-    times: Times,
-    rules: &Rules,
+    findings: &[Finding],
+    question: &Question<'_>,
+    trace: &mut Trace,
 ) -> SignatureStatus {
-    // The time at which the key had to be valid besides the signature's own.
-    let now = times.received.map_or(created, |received| received.as_second());
-    if created > times.received.unwrap_or(times.now).as_second() + rules.max_future {
+    let Question { keys, times, rules } = question;
+    let key = certificate.component(component);
+    let by = key_id(&key.fingerprint);
+    trace.noted("component", "O7", || match component {
+        Component::Primary => format!("the primary key of {}", certificate.fingerprint()),
+        Component::Subkey(_) => format!("a subkey of {}", certificate.fingerprint()),
+    });
+    // `check_subpackets` made sure of it.
+    let Some(created) = signature.created() else {
+        return malformed("pgp.no_creation_time", "it has no time");
+    };
+    let moments = Moments::of(created, times);
+    let newest = times.received.unwrap_or(times.now).as_second().saturating_add(rules.max_future);
+    if created > newest {
+        trace.failed("future", "1.9", || format!("signed at {}", timestamp(created)));
         return SignatureStatus::NotYetValid { key: by, what: "signature", from: timestamp(created) };
     }
-    if let Err(refusal) = certificate.judge(component, created, now) {
-        return match refusal {
-            Refusal::Revoked { reason, hard, .. } => SignatureStatus::Revoked { key: by, reason, hard },
-            Refusal::Expired { what, at } => SignatureStatus::Expired { key: by, what, at: timestamp(at) },
-            Refusal::NotYetValid { what, from } => {
-                SignatureStatus::NotYetValid { key: by, what, from: timestamp(from) }
-            }
-            Refusal::WrongPurpose(why) => SignatureStatus::WrongPurpose { key: by, why: why.to_owned() },
-            Refusal::Weak(what) => SignatureStatus::WeakAlgorithm { key: by, what },
-        };
+    trace.passed("future", "1.9", || format!("signed at {}", timestamp(created)));
+    let others = certificate.delegations(component, *keys);
+    if others.unknown > 0 {
+        trace.noted("designated-revoker", "O12", || "somebody named revoked it, whose key is not known");
     }
-    if let Some(at) = signature.expires().filter(|at| *at <= now) {
+    let life = match certificate.judge(component, moments, &others.honoured, rules, trace) {
+        Ok(life) => life,
+        Err(refusal) => return refused(refusal, by),
+    };
+    if let Some(at) = signature.expires().filter(|at| *at <= moments.received) {
+        trace.failed("signature-expiry", "O9", || format!("it expired at {}", timestamp(at)));
         return SignatureStatus::Expired { key: by, what: "signature", at: timestamp(at) };
     }
-    if created.abs_diff(times.object) > rules.max_skew.unsigned_abs() {
+    trace.passed("signature-expiry", "O9", || match signature.expires() {
+        Some(at) => format!("it expires at {}", timestamp(at)),
+        None => "it does not expire".to_owned(),
+    });
+    let skew = created.abs_diff(times.object);
+    if skew > rules.max_skew.unsigned_abs() {
         let why = format!("the signature's time is more than {} s away from the object's", rules.max_skew);
+        trace.failed("skew", "1.9", || format!("{skew} s"));
         return malformed("time.skew", why);
     }
-    let algorithm = certificate
-        .components()
-        .find(|(one, _)| *one == component)
-        .map(|(_, key)| format!("{} {}", key.algorithm, hash_name(signature.hash)))
-        .unwrap_or_default();
-    SignatureStatus::Verified(VerifiedSignature::new(
-        Scheme::OpenPgp,
-        by.text,
-        certificate.fingerprint(),
-        algorithm,
-        Some(timestamp(created)),
-    ))
+    trace.passed("skew", "1.9", || format!("{skew} s between the signature's time and the object's"));
+    let algorithm = format!("{} {}", key.algorithm, hash_name(signature.hash));
+    let mut findings = findings.to_vec();
+    findings.extend(findings::of_key(certificate, key, life.silent_flags, &others));
+    for finding in &findings {
+        trace.noted("finding", finding.code, || finding.text.clone());
+    }
+    let signed_at = Some(timestamp(created));
+    let certificate = certificate.fingerprint();
+    let proof = VerifiedSignature::new(Scheme::OpenPgp, by.text, certificate, algorithm, signed_at);
+    SignatureStatus::Verified(proof.with_findings(findings))
+}
+
+fn refused(refusal: Refusal, key: KeyId) -> SignatureStatus {
+    match refusal {
+        Refusal::Revoked { reason, hard, .. } => SignatureStatus::Revoked { key, reason, hard },
+        Refusal::Expired { what, at } => SignatureStatus::Expired { key, what, at: timestamp(at) },
+        Refusal::NotYetValid { what, from } => {
+            SignatureStatus::NotYetValid { key, what, from: timestamp(from) }
+        }
+        Refusal::WrongPurpose(why) => SignatureStatus::WrongPurpose { key, why: why.to_owned() },
+        Refusal::Weak(what) => SignatureStatus::WeakAlgorithm { key, what },
+    }
 }

@@ -251,6 +251,113 @@ fn private_keys_are_refused_and_not_repeated() {
     }
 }
 
+#[path = "../../../tests/support/ssh_craft.rs"]
+mod craft;
+
+/// A keyring of one authority.
+struct Authority(Vec<u8>);
+
+impl crate::signature::Keys for Authority {
+    fn has_ssh(&self, _: &[u8]) -> bool {
+        false
+    }
+
+    fn has_ssh_authority(&self, blob: &[u8]) -> bool {
+        blob == self.0
+    }
+
+    fn openpgp_by_fingerprint(&self, _: &[u8]) -> Vec<&crate::signature::openpgp::Certificate> {
+        Vec::new()
+    }
+
+    fn openpgp_by_key_id(&self, _: [u8; 8]) -> Vec<&crate::signature::openpgp::Certificate> {
+        Vec::new()
+    }
+}
+
+/// A certificate with something in every field, for an authenticator's key and by another one's.
+fn certificate() -> (Vec<u8>, craft::Key, Authority) {
+    let key = craft::Key::p256(3).fido("ssh:").with(5, 9);
+    let authority = craft::Key::ed25519(4).fido("ssh:");
+    let made = craft::Cert {
+        critical: vec![(b"verify-required", vec![])],
+        extensions: vec![(b"a@example.org", b"\xff\xfe".to_vec()), (b"no-touch-required", vec![])],
+        ..craft::Cert::new(NOW - DAY, NOW + DAY)
+    };
+    (made.make(&key, &authority), key, Authority(authority.blob()))
+}
+
+fn under(authority: &Authority, blob: &[u8]) -> &'static str {
+    let payload = Payload { before: b"pay", after: b"load" };
+    let times = Times::introduced(NOW, at(NOW));
+    word(&verify(&craft::armored(blob), &payload, authority, times, &Rules::default(), &mut Trace::off()))
+}
+
+/// Cut off, changed in any bit, with any length made huge: a refusal, and no panic.
+#[test]
+fn a_certificate_cut_and_changed_everywhere() {
+    let (made, key, authority) = certificate();
+    let whole = blob_of(&craft::sshsig(&made, &key, b"payload"));
+    assert_eq!(under(&authority, &whole), "verified");
+    for end in 0..whole.len() {
+        assert_ne!(under(&authority, &whole[..end]), "verified", "cut at {end}");
+    }
+    for at in 0..whole.len() {
+        for bit in [0, 3, 7] {
+            let mut changed = whole.clone();
+            changed[at] ^= 1 << bit;
+            assert_ne!(under(&authority, &changed), "verified", "bit {bit} of {at}");
+        }
+    }
+    for end in 0..made.len() {
+        assert!(certificate::Certificate::parse(&made[..end]).is_err(), "cut at {end}");
+        let cut = blob_of(&craft::sshsig(&made[..end], &key, b"payload"));
+        assert_ne!(under(&authority, &cut), "verified");
+    }
+    for at in 0..made.len() - 4 {
+        let mut changed = made.clone();
+        changed[at..at + 4].copy_from_slice(&[0xff; 4]);
+        let _ = certificate::Certificate::parse(&changed);
+    }
+}
+
+#[test]
+fn a_signature_cut_everywhere() {
+    for key in [
+        craft::Key::ed25519(1),
+        craft::Key::p256(2),
+        craft::Key::ed25519(1).fido("ssh:"),
+        craft::Key::p256(2).fido("ssh:"),
+    ] {
+        let keys = KeyBox { ssh: vec![key.blob()], ..KeyBox::default() };
+        let whole = blob_of(&key.sshsig(b"payload"));
+        assert_eq!(word(&verdict(&ssh_armor(&whole), &keys)), "verified");
+        for end in 0..whole.len() {
+            assert_ne!(word(&verdict(&ssh_armor(&whole[..end]), &keys)), "verified");
+        }
+        for end in 0..key.blob().len() {
+            assert!(PublicKey::from_blob(&key.blob()[..end]).is_err());
+        }
+    }
+}
+
+#[test]
+fn names_of_certificate_types() {
+    use super::key::certified_type;
+    assert_eq!(certified_type(b"ssh-ed25519-cert-v01@openssh.com"), Some("ssh-ed25519"));
+    assert_eq!(certified_type(b"sk-ssh-ed25519-cert-v01@openssh.com"), Some("sk-ssh-ed25519@openssh.com"));
+    for name in [
+        &b"ssh-ed25519"[..],
+        b"sk-ssh-ed25519@openssh.com-cert-v01@openssh.com",
+        b"sk-ssh-ed25519@openssh.com",
+        b"ssh-ed25519-cert-v00@openssh.com",
+        b"ssh-future-cert-v01@openssh.com",
+        b"-cert-v01@openssh.com",
+    ] {
+        assert_eq!(certified_type(name), None);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 

@@ -1,0 +1,115 @@
+//! Revocation lists: KRLs and flat lists of keys (S11).
+
+use super::document::{Diagnostic, Owner, Source};
+use super::sources::RevocationFile;
+use super::{Authority, Key, Material, Reason, Revocation, load};
+use crate::signature::ssh::{self, RevocationList};
+use crate::signature::{Times, ssh::revocation};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A list in force.
+#[derive(Clone, Debug)]
+pub(super) struct Listed {
+    path: PathBuf,
+    revocation: Revocation,
+    list: Arc<RevocationList>,
+    /// Of its bytes and of what the configuration says about it.
+    pub(super) digest: String,
+}
+
+impl Listed {
+    /// Reads a list. Missing, unreadable, truncated, strange or empty is a fault (S039 to S044).
+    pub(super) fn read(file: &RevocationFile, owner: Owner) -> Result<(Listed, Vec<u8>), Diagnostic> {
+        let checked = load::read_trusted(&file.path, owner, revocation::MAX_FILE as u64)?;
+        let list = match RevocationList::parse(&checked) {
+            Ok(list) => list,
+            Err(revocation::RevocationError::Empty) if file.allow_empty => RevocationList::empty(),
+            Err(error) => return Err(fault(file, &checked, &error)),
+        };
+        Ok((Listed::of(file, list, &checked), checked))
+    }
+
+    /// What can be read of a list that may be broken: of a text, every line that is a key (N15).
+    pub(super) fn salvage(file: &RevocationFile) -> Option<Listed> {
+        let bytes = load::read_trusted(&file.path, Owner::Unchecked, revocation::MAX_FILE as u64).ok()?;
+        if let Ok(list) = RevocationList::parse(&bytes) {
+            return Some(Listed::of(file, list, &bytes));
+        }
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+        let good: Vec<u8> =
+            lines.filter(|line| RevocationList::parse(line).is_ok()).flatten().copied().collect();
+        let list = RevocationList::parse(&good).ok()?;
+        Some(Listed::of(file, list, &good))
+    }
+
+    fn of(file: &RevocationFile, list: RevocationList, bytes: &[u8]) -> Listed {
+        let said = format!("{:?}", file.revocation);
+        let digest = load::digest_of(&[(said, bytes.to_vec())]);
+        Listed { path: file.path.clone(), revocation: file.revocation.clone(), list: Arc::new(list), digest }
+    }
+
+    /// Whether the list refuses something for what is judged at these times.
+    pub(super) fn revokes(&self, subject: &ssh::Revocable<'_>, times: &Times) -> Option<ssh::Revoked> {
+        let why = self.list.revokes(subject)?;
+        let reason = self.revocation.reason;
+        self.revocation
+            .refuses(times)
+            .then(|| ssh::Revoked { reason: format!("{reason}: {why}"), hard: reason == Reason::Compromised })
+    }
+
+    /// Marks the keys and authorities that the list has, and says which of them that changed.
+    pub(super) fn mark(&self, keys: &mut [Key], authorities: &mut [Authority]) -> Vec<String> {
+        let keys = keys.iter_mut().filter_map(|key| match &key.material {
+            Material::Ssh(public) => Some((public.blob(), &mut key.revoked)),
+            Material::OpenPgp(_) => None,
+        });
+        let authorities = authorities.iter_mut().map(|one| (one.key.blob(), &mut one.revoked));
+        let mut changed = Vec::new();
+        for (blob, revoked) in keys.chain(authorities) {
+            if self.list.revokes_key(blob).is_some() && join(revoked, &self.revocation) {
+                changed.push(data_encoding::HEXLOWER.encode(blob));
+            }
+        }
+        changed
+    }
+
+    /// Whether it lists nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Where it stands, for people.
+    pub(super) fn path(&self) -> &PathBuf {
+        &self.path
+    }
+}
+
+/// Adds a revocation to what is known; whether that changed anything.
+pub(super) fn join(known: &mut Option<Revocation>, news: &Revocation) -> bool {
+    let joined = match known.clone() {
+        Some(known) => known.join(news.clone()),
+        None => news.clone(),
+    };
+    let changed = known.as_ref() != Some(&joined);
+    *known = Some(joined);
+    changed
+}
+
+fn fault(file: &RevocationFile, bytes: &[u8], error: &revocation::RevocationError) -> Diagnostic {
+    let message = format!("this is no revocation list: {error}");
+    let found = match error {
+        revocation::RevocationError::Fault { place: revocation::Place::Line { line, column }, .. } => {
+            let source = Source::new(&file.path, &String::from_utf8_lossy(bytes));
+            load::at_line(&source, *line, *column, message)
+        }
+        _ => Diagnostic::whole(&file.path, message),
+    };
+    match error {
+        revocation::RevocationError::Empty => {
+            found.suggest("write `allow-empty = true` if nothing is revoked")
+        }
+        _ => found
+            .suggest("make it again with `ssh-keygen -k -f FILE KEY...`, or list public keys, one a line"),
+    }
+}
