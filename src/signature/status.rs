@@ -83,8 +83,15 @@ pub struct VerifiedSignature {
     certificate: String,
     algorithm: String,
     signed_at: Option<Timestamp>,
+    /// Apart, so that a status stays small.
+    more: Box<More>,
+}
+
+/// What few proofs have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct More {
     fido: Option<Fido>,
-    ssh_certificate: Option<Box<SshCertificate>>,
+    ssh_certificate: Option<SshCertificate>,
     findings: Vec<Finding>,
 }
 
@@ -96,30 +103,21 @@ impl VerifiedSignature {
         algorithm: String,
         signed_at: Option<Timestamp>,
     ) -> Self {
-        Self {
-            scheme,
-            fingerprint,
-            certificate,
-            algorithm,
-            signed_at,
-            fido: None,
-            ssh_certificate: None,
-            findings: Vec::new(),
-        }
+        Self { scheme, fingerprint, certificate, algorithm, signed_at, more: Box::default() }
     }
 
     pub(in crate::signature) fn with_fido(mut self, fido: Option<Fido>) -> Self {
-        self.fido = fido;
+        self.more.fido = fido;
         self
     }
 
     pub(in crate::signature) fn with_ssh_certificate(mut self, certificate: Option<SshCertificate>) -> Self {
-        self.ssh_certificate = certificate.map(Box::new);
+        self.more.ssh_certificate = certificate;
         self
     }
 
     pub(in crate::signature) fn with_findings(mut self, findings: Vec<Finding>) -> Self {
-        self.findings = findings;
+        self.more.findings = findings;
         self
     }
 
@@ -127,7 +125,7 @@ impl VerifiedSignature {
     /// may add one.
     #[must_use]
     pub fn noting(mut self, finding: Finding) -> Self {
-        self.findings.push(finding);
+        self.more.findings.push(finding);
         self
     }
 
@@ -160,17 +158,17 @@ impl VerifiedSignature {
 
     /// What a FIDO authenticator said, where one signed.
     pub fn fido(&self) -> Option<&Fido> {
-        self.fido.as_ref()
+        self.more.fido.as_ref()
     }
 
     /// The OpenSSH certificate, where one vouched for the key.
     pub fn ssh_certificate(&self) -> Option<&SshCertificate> {
-        self.ssh_certificate.as_deref()
+        self.more.ssh_certificate.as_ref()
     }
 
     /// What is odd about it.
     pub fn findings(&self) -> &[Finding] {
-        &self.findings
+        &self.more.findings
     }
 }
 

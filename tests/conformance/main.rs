@@ -9,7 +9,6 @@
 #[path = "../support/crafted.rs"]
 mod crafted;
 #[path = "../support/keys.rs"]
-#[allow(dead_code, unreachable_pub)]
 mod keys;
 #[path = "../support/mod.rs"]
 mod support;

@@ -9,6 +9,9 @@ const MAX_PRINCIPALS: usize = 256;
 /// Most options of either kind.
 const MAX_OPTIONS: usize = 256;
 
+/// A named piece of data.
+type Named<'a> = (&'a [u8], &'a [u8]);
+
 /// A certificate's content. Nothing in it is worth anything before its authority is known and its
 /// signature verifies.
 #[derive(Debug)]
@@ -21,8 +24,8 @@ pub(super) struct Certificate<'a> {
     pub(super) principals: Vec<String>,
     pub(super) valid_after: u64,
     pub(super) valid_before: u64,
-    pub(super) critical: Vec<(&'a [u8], &'a [u8])>,
-    pub(super) extensions: Vec<(&'a [u8], &'a [u8])>,
+    pub(super) critical: Vec<Named<'a>>,
+    pub(super) extensions: Vec<Named<'a>>,
     pub(super) authority: PublicKey,
     /// What the authority signed.
     pub(super) signed: &'a [u8],
@@ -117,9 +120,9 @@ fn principals(list: &[u8]) -> Result<Vec<String>, CertificateError> {
 }
 
 /// Names with their data, each name once and in the order of their bytes (X018). The data may be anything.
-fn options<'a>(list: &'a [u8], what: &'static str) -> Result<Vec<(&'a [u8], &'a [u8])>, CertificateError> {
+fn options<'a>(list: &'a [u8], what: &'static str) -> Result<Vec<Named<'a>>, CertificateError> {
     let mut reader = Reader::new(list);
-    let mut options: Vec<(&[u8], &[u8])> = Vec::new();
+    let mut options: Vec<Named<'_>> = Vec::new();
     while !reader.rest().is_empty() {
         let (name, data) = (reader.string()?, reader.string()?);
         if options.last().is_some_and(|(last, _)| name <= *last) {

@@ -153,7 +153,12 @@ fn s044_and_other_faults() {
         (section(1, b"").repeat(100_001), Fault::Truncated),
         (section(2, b"").repeat(100_001), Fault::TooManySections),
     ] {
-        assert_eq!(fault(&[sections.clone()]), wanted, "{:?}", &sections[..sections.len().min(40)]);
+        assert_eq!(
+            fault(std::slice::from_ref(&sections)),
+            wanted,
+            "{:?}",
+            &sections[..sections.len().min(40)]
+        );
     }
     let flags = RevocationList::parse(&header(1)).unwrap_err();
     assert_eq!(flags.to_string(), "byte 28: the list has flags that nobody has defined");
