@@ -239,7 +239,7 @@ impl<'a> Judge<'a> {
         for result in results {
             match result? {
                 Outcome::Commit(facts) => {
-                    self.commits.insert(facts.id, facts);
+                    self.commits.insert(facts.id, *facts);
                 }
                 Outcome::Fault(id, fault) => self.fault(id, fault),
             }
@@ -265,7 +265,7 @@ impl Verifier<'_> {
         signature.status = mergetag::veto(signature.status, &merged, self.rules);
         let mut findings = commit.findings;
         findings.extend(merged.iter().filter_map(mergetag::MergedTag::finding).cloned());
-        Ok(Outcome::Commit(CommitFacts {
+        Ok(Outcome::Commit(Box::new(CommitFacts {
             id: *id,
             sha256: Sha256::digest(raw).into(),
             signature,
@@ -275,7 +275,7 @@ impl Verifier<'_> {
             findings,
             message: commit.message.to_vec(),
             parents: commit.parents,
-        }))
+        })))
     }
 
     /// The tags that a merge carries, judged as tags that come in now (1.3).
@@ -321,7 +321,7 @@ impl Verifier<'_> {
 }
 
 enum Outcome {
-    Commit(CommitFacts),
+    Commit(Box<CommitFacts>),
     Fault(ObjectId, BuiltinFault),
 }
 

@@ -233,7 +233,8 @@ fn c019_words_with_odd_case() {
     let armor = String::from_utf8(scene.ssh_armor(&payload)).unwrap();
     let odd = scene.with_header(&payload, armor.replace("BEGIN SSH", "Begin Ssh").as_bytes());
     assert_eq!(scene.word(&odd, Git::Bad), "sig.leading");
-    for line in ["merge-tags = \"Report\"", "touch = \"REQUIRED\"", "format = \"SSH\""] {
+    // The relaxations for old history are for nobody to switch on.
+    for line in ["merge-tags = \"Report\"", "touch = \"REQUIRED\"", "format = \"SSH\"", "import = true"] {
         let text = does_not_load(&format!("[signatures]\n{line}\n\n{PRODUCTION}"));
         assert!(text.contains(line.split(' ').next().unwrap()), "{text}");
     }

@@ -133,3 +133,53 @@ fn the_free_bits_of_an_openpgp_signed_commit() {
 fn the_free_bits_of_an_rsa_openpgp_signed_commit() {
     assert_openpgp(&by_gpg("rsa2048"));
 }
+
+/// The order of the group of P-256.
+const P256_ORDER: &str = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
+
+/// `order - number`, as an SSH mpint without its length.
+fn negated(number: &[u8]) -> Vec<u8> {
+    let order = data_encoding::HEXLOWER.decode(P256_ORDER.as_bytes()).unwrap();
+    let number = number.strip_prefix(&[0]).unwrap_or(number);
+    let number = [&vec![0; 32 - number.len()][..], number].concat();
+    let mut out = [0_u8; 32];
+    let mut borrow = 0;
+    for at in (0..32).rev() {
+        let difference = i16::from(order[at]) - i16::from(number[at]) - borrow;
+        borrow = i16::from(difference < 0);
+        out[at] = u8::try_from(difference + 256 * borrow).unwrap();
+    }
+    let start = out.iter().position(|byte| *byte != 0).unwrap();
+    let sign = if out[start] >= 0x80 { &[0][..] } else { &[] };
+    [sign, &out[start..]].concat()
+}
+
+/// ECDSA has two signatures for each that is made. Git takes both as well.
+#[test]
+fn the_other_s_of_ecdsa() {
+    let mut scene = Scene::new();
+    scene.ssh_key = scene.ssh.generate("other", "ecdsa", "256");
+    let allowed = format!("test@example.org {}", Ssh::public(&scene.ssh_key));
+    std::fs::write(scene.path().join(".git/allowed"), allowed).unwrap();
+    let payload = plain();
+    let raw = scene.ssh_signed(&payload);
+    let blob = inside(&scene, &raw);
+    let number = |at: usize| u32::from_be_bytes(blob[at..at + 4].try_into().unwrap()) as usize;
+    let field = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat();
+    // Magic, version; key, namespace, reserved, hash; the signature: its kind, and two numbers.
+    let start = (0..4).fold(10, |at, _| at + 4 + number(at));
+    let numbers = start + 4 + 4 + number(start + 4);
+    let s = numbers + 4 + 4 + number(numbers + 4);
+    assert_eq!(s + 4 + number(s), blob.len());
+    let pair = [&blob[numbers + 4..s], &field(&negated(&blob[s + 4..]))].concat();
+    let signature = [&blob[start + 4..numbers], &field(&pair)].concat();
+    let other = [&blob[..start], &field(&signature)].concat();
+    let text = BASE64.encode(&other);
+    let lines: Vec<_> = text.as_bytes().chunks(70).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    let armor = format!("-----BEGIN SSH SIGNATURE-----\n{}\n-----END SSH SIGNATURE-----\n", lines.join("\n"));
+    let changed = scene.with_header(&payload, armor.as_bytes());
+    assert_ne!(changed, raw);
+    let keys = scene.keys();
+    assert_eq!(accepted(&scene, &changed, &keys).unwrap(), accepted(&scene, &raw, &keys).unwrap());
+    assert_eq!(scene.word(&changed, Git::Good), "verified");
+}

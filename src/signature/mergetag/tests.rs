@@ -6,6 +6,7 @@ use crate::domain::Timestamp;
 use crate::signature::testing::*;
 use crate::signature::{Scheme, VerifiedSignature};
 use ed25519_dalek::SigningKey;
+use proptest::prelude::*;
 
 const MAIN: &str = "00112233445566778899aabbccddeeff00112233";
 const TOPIC: &str = "112233445566778899aabbccddeeff0011223344";
@@ -112,5 +113,25 @@ fn a_veto_only_ever_takes_away() {
         assert_eq!(veto(SignatureStatus::Unsigned, merged, &refuse), SignatureStatus::Unsigned);
         let malformed = SignatureStatus::Malformed { code: "sig.cr", why: String::new() };
         assert_eq!(veto(malformed.clone(), merged, &refuse), malformed);
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_panics(at in any::<prop::sample::Index>(), cut in any::<prop::sample::Index>(),
+                      insert in proptest::collection::vec(prop::sample::select(b"\n -<>0\r\xff".to_vec()), 0..12)) {
+        let good = tag(TOPIC, "commit");
+        let (at, cut) = (at.index(good.len()), cut.index(good.len()));
+        let changed = [&good[..at.min(cut)], &insert, &good[at.max(cut)..]].concat();
+        // Folded by hand: what is inside need not be text.
+        let folded: Vec<u8> = changed.split(|byte| *byte == b'\n').collect::<Vec<_>>().join(&b"\n "[..]);
+        let head = format!("{TREE}parent {MAIN}\nparent {TOPIC}\n{AUTHOR}{COMMITTER}");
+        let raw = [head.as_bytes(), b"mergetag ", &folded, b"\n\nmerge\n"].concat();
+        // Line feeds at the end of a tag are no part of it.
+        let same = changed.trim_ascii_end() == good.trim_ascii_end();
+        if let Ok(commit) = parse_commit(ObjectFormat::Sha1, &raw) {
+            prop_assert_eq!(commit.merge_tags.len(), 1);
+            prop_assert!(same || codes(&raw) != ["good"], "{}", String::from_utf8_lossy(&raw));
+        }
     }
 }

@@ -140,7 +140,8 @@ pub(super) struct Markers {
 /// Finds the markers in a tag's body.
 pub(super) fn markers(body: &[u8]) -> Markers {
     let mut found = Markers::default();
-    let mut open: Option<&[u8]> = None;
+    // The END lines of the signatures that have begun: no other marker between closes one.
+    let mut open: Vec<&[u8]> = Vec::new();
     let mut whole = false;
     let mut at = 0;
     for line in body.split_inclusive(|byte| *byte == b'\n') {
@@ -148,8 +149,8 @@ pub(super) fn markers(body: &[u8]) -> Markers {
             found.embedded = found.last.is_some();
             found.second = whole;
             found.last = Some(at);
-            open = armor::end_of(marker);
-        } else if open.is_some_and(|end| line.starts_with(end)) {
+            open.extend(armor::end_of(marker).filter(|end| !open.contains(end)));
+        } else if open.iter().any(|end| line.starts_with(end)) {
             whole = true;
         }
         at += line.len();
