@@ -210,7 +210,8 @@ fn signature(made: &Explanation) -> Vec<Vec<String>> {
             (false, Some(_)) => "key of",
             (false, None) => "claims",
         };
-        rows.push(row(name, format!("{} ({}){groups}", principal.name, principal.kind.name())));
+        let owner = text::escape(principal.name.as_bytes());
+        rows.push(row(name, format!("{owner} ({}){groups}", principal.kind.name())));
     }
     rows
 }
@@ -279,7 +280,7 @@ fn to_json(made: &Explanation) -> Value {
     let principal = made
         .principal
         .as_ref()
-        .map(|one| json!({ "name": one.name, "kind": one.kind.name(), "groups": one.groups }));
+        .map(|one| json!({ "name": text::escape(one.name.as_bytes()), "kind": one.kind.name(), "groups": one.groups }));
     let git = match &made.git {
         Beside::Off => Value::Null,
         Beside::NotCompared(why) => json!({ "compared": false, "why": why }),

@@ -8,7 +8,8 @@
 
 use super::differences::{GitStatus, Gits};
 use crate::domain::{ObjectFormat, ObjectId, ObjectKind, Timestamp, text};
-use crate::keyring::{Key, Keyring, Material};
+use crate::keyring::{Key, Keyring, Material, Windows};
+use crate::signature::ssh::PublicKey;
 use crate::signature::{KeyId, Keys as _, Scheme};
 use data_encoding::{BASE64, HEXLOWER, HEXUPPER};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
@@ -67,8 +68,8 @@ pub(super) struct Question<'a> {
     pub(super) tool: Tool,
     /// Whose keys count. SSH keys are all handed over, of the certificates only what git asks for.
     pub(super) keyring: &'a Keyring,
-    /// The key that the signature is by, where that is known.
-    pub(super) named: Option<&'a Key>,
+    /// The key or authority that the signature is by, as the keyring names it, where that is known.
+    pub(super) named: Option<&'a KeyId>,
 }
 
 /// What git will call.
@@ -241,26 +242,46 @@ fn repository(room: &Room, format: ObjectFormat) -> std::io::Result<()> {
     fs::write(path.join("config"), settings)
 }
 
-/// The keyring's SSH keys as git wants them, and how many of the lines name the key in question.
-fn allowed_signers(keyring: &Keyring, named: Option<&Key>) -> (String, usize) {
+/// The keyring's SSH keys and authorities as git wants them, and how many of the lines name the key in
+/// question.
+fn allowed_signers(keyring: &Keyring, named: Option<&KeyId>) -> (String, usize) {
     let (mut file, mut lines) = (String::new(), 0);
+    let mut line = |id: KeyId, principals: &str, options: &str, windows: &Windows, key: &PublicKey| {
+        for window in windows.spans() {
+            lines += usize::from(named == Some(&id));
+            file.push_str(&format!("\"{principals}\" {options}namespaces=\"git\""));
+            // OpenSSH's end is inclusive, the keyring's is not.
+            let last = window.until.and_then(|at| Timestamp::from_second(at.as_second() - 1).ok());
+            for (name, at) in [("valid-after", window.from), ("valid-before", last)] {
+                if let Some(at) = at {
+                    file.push_str(&format!(",{name}=\"{}\"", at.strftime("%Y%m%d%H%M%SZ")));
+                }
+            }
+            file.push_str(&format!(" {} {}\n", key.algorithm(), BASE64.encode(key.blob())));
+        }
+    };
     for key in keyring.keys() {
-        let Material::Ssh(public) = &key.material else { continue };
-        lines += usize::from(named.is_some_and(|named| named.id() == key.id()));
-        // Names of principals have letters, digits and `._-` only.
-        file.push_str(&key.principal.name);
-        file.push_str(" namespaces=\"git\"");
-        // OpenSSH's end is inclusive, the keyring's is not.
-        let last =
-            key.valid_until.and_then(|at| Timestamp::from_second(at.as_second().saturating_sub(1)).ok());
-        for (name, at) in [("valid-after", key.valid_from), ("valid-before", last)] {
-            if let Some(at) = at {
-                file.push_str(&format!(",{name}=\"{}\"", at.strftime("%Y%m%d%H%M%SZ")));
+        if let Material::Ssh(public) = &key.material {
+            // A name that would be read as a list or a pattern is none that git can be told.
+            let name = &key.principal.name;
+            let literal =
+                !name.is_empty() && !name.contains(['"', ',', '*', '?', '!', '\\']) && printable(name);
+            line(key.id(), if literal { name } else { "unnamed" }, "", &key.windows, public);
+        }
+    }
+    for authority in keyring.authorities() {
+        for scope in &authority.scopes {
+            let patterns = scope.patterns.join(",");
+            if !patterns.is_empty() && !patterns.contains(['"', '\\']) && printable(&patterns) {
+                line(authority.id(), &patterns, "cert-authority,", &scope.windows, &authority.key);
             }
         }
-        file.push_str(&format!(" {} {}\n", public.algorithm(), BASE64.encode(public.blob())));
     }
     (file, lines)
+}
+
+fn printable(text: &str) -> bool {
+    !text.chars().any(char::is_control)
 }
 
 /// The keyring's certificates that hold the key which gpg did not find.

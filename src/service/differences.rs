@@ -410,6 +410,25 @@ mod tests {
     }
 
     #[test]
+    fn what_only_we_accept_has_a_name() {
+        let gits = |status, lines| Gits { accepts: false, status, lines };
+        for (scheme, gits, wanted) in [
+            (Scheme::OpenPgp, gits(GitStatus::ExpiredKey, 0), Some("expired-key-after-receipt")),
+            (Scheme::OpenPgp, gits(GitStatus::ExpiredSignature, 0), Some("expired-signature-after-receipt")),
+            (Scheme::OpenPgp, gits(GitStatus::Revoked, 0), Some("revoked-key-all-times")),
+            (Scheme::OpenPgp, gits(GitStatus::MissingKey, 0), Some("git-lacks-the-algorithm")),
+            (Scheme::Ssh, gits(GitStatus::Untrusted, 2), Some("git-reads-first-line-only")),
+            (Scheme::Ssh, gits(GitStatus::Untrusted, 1), Some("git-refuses-by-claimed-time")),
+            (Scheme::Ssh, gits(GitStatus::Bad, 1), None),
+            (Scheme::Ssh, gits(GitStatus::Unsigned, 1), None),
+        ] {
+            let status = SignatureStatus::Unsigned;
+            let ours = Ours { status: &status, fault: None, scheme: Some(scheme) };
+            assert_eq!(why_only_we(&ours, &gits), wanted, "{gits:?}");
+        }
+    }
+
+    #[test]
     fn what_nobody_thought_of_is_told_and_not_hidden() {
         let good = gits(true, GitStatus::Good);
         for status in [

@@ -8,11 +8,13 @@ use super::locate;
 use crate::audit::Event;
 use crate::domain::{ObjectId, ObjectKind, Principal, RefName, RepositoryId, Timestamp, text};
 use crate::git::{GitError, Repository};
-use crate::keyring::{Key, Keyring, Reason};
+use crate::keyring::document::Place;
+use crate::keyring::{Keyring, Position, Reason, Revocation, Window, Windows};
 use crate::policy::Limits;
 use crate::signature::object::{self, CommitObject, Identity, Payload, SignatureField, SignatureFormat};
 use crate::signature::{
-    self, Check, CheckResult, Finding, KeyId, Rules, Scheme, SignatureStatus, Times, Trace, mergetag,
+    self, Check, CheckResult, Finding, KeyId, Rules, Scheme, SignatureStatus, SshCertificate, Times, Trace,
+    VerifiedSignature, mergetag,
 };
 use crate::store::{Filter, Mode, Store, StoreError};
 use std::path::Path;
@@ -437,6 +439,26 @@ impl Explanation {
         assessed: &SignatureStatus,
     ) {
         let SignatureStatus::Verified(signature) = by_itself else { return };
+        match signature.ssh_certificate() {
+            Some(certificate) => self.authority(keyring, times, certificate),
+            None => self.entry(keyring, times, signature),
+        }
+        let failed = self.checks.iter().any(|check| check.result == CheckResult::Failed);
+        match assessed {
+            SignatureStatus::Verified(_) => {}
+            _ if failed => {}
+            SignatureStatus::WrongPurpose { why, .. } if signature.fido().is_some() => {
+                self.step("authenticator", "S5", CheckResult::Failed, why.clone());
+            }
+            SignatureStatus::WrongPurpose { why, .. } => {
+                self.step("holder", "S10, S12", CheckResult::Failed, why.clone());
+            }
+            _ => self.step("keyring", "N13, N14", CheckResult::Failed, assessed.to_string()),
+        }
+    }
+
+    /// The `[[key]]` that signed.
+    fn entry(&mut self, keyring: &Keyring, times: &Times, signature: &VerifiedSignature) {
         let id = KeyId { scheme: signature.scheme(), text: signature.certificate().to_owned() };
         let Some(key) = keyring.find(&id) else {
             return self.step(
@@ -447,19 +469,28 @@ impl Explanation {
             );
         };
         let owner = &key.principal;
-        let detail = format!("{} ({}), by {}", owner.name, owner.kind.name(), file_name(key));
+        let name = text::escape_short(owner.name.as_bytes(), SHOWN);
+        let detail = format!("{name} ({}), by {}", owner.kind.name(), shown_place(&key.place));
         self.step("owner", "O13, S12", CheckResult::Passed, detail);
-        self.revocation(key, times);
-        self.window(key, times);
-        let failed = self.checks.iter().any(|check| check.result == CheckResult::Failed);
-        if !matches!(assessed, SignatureStatus::Verified(_)) && !failed {
-            self.step("keyring", "N13, N14", CheckResult::Failed, assessed.to_string());
-        }
+        self.revocation("key", key.revoked.as_ref(), times);
+        self.window(&key.windows, times, signature.signed_at());
     }
 
-    fn revocation(&mut self, key: &Key, times: &Times) {
-        let Some(revoked) = &key.revoked else {
-            let detail = "the keyring does not revoke the key".to_owned();
+    /// The authority whose certificate vouches for the key.
+    fn authority(&mut self, keyring: &Keyring, times: &Times, certificate: &SshCertificate) {
+        let fingerprint = &certificate.authority;
+        let Some(authority) = keyring.authority(fingerprint) else {
+            let detail = format!("{fingerprint} is no authority of the keyring");
+            return self.step("authority", "S10", CheckResult::Failed, detail);
+        };
+        let detail = format!("{fingerprint}, by {}", shown_place(&authority.place));
+        self.step("authority", "S10", CheckResult::Passed, detail);
+        self.revocation("authority", authority.revoked.as_ref(), times);
+    }
+
+    fn revocation(&mut self, whose: &str, revoked: Option<&Revocation>, times: &Times) {
+        let Some(revoked) = revoked else {
+            let detail = format!("the keyring's entry does not revoke the {whose}");
             return self.step("revocation", "N14", CheckResult::Passed, detail);
         };
         let from = revoked.refused_from().map_or_else(|| "always".to_owned(), |at| format!("from {at}"));
@@ -467,23 +498,32 @@ impl Explanation {
             Reason::Compromised => "refused whatever it claims",
             Reason::Superseded | Reason::Retired => "refused for what is received",
         };
-        let detail = format!("{} {what}, {from}", revoked.reason.name());
+        let detail = format!("{}: {what}, {from}", revoked.reason.name());
         let result = if revoked.refuses(times) { CheckResult::Failed } else { CheckResult::Noted };
         self.step("revocation", "N14", result, detail);
     }
 
-    fn window(&mut self, key: &Key, times: &Times) {
-        let anchor = times.anchor();
-        let (from, until) = (key.valid_from, key.valid_until);
-        let detail = match (from, until) {
-            (None, None) => "the keyring sets no window".to_owned(),
+    /// The receipt and the claim must both lie inside.
+    fn window(&mut self, windows: &Windows, times: &Times, signed: Option<Timestamp>) {
+        let span = |window: &Window| match (window.from, window.until) {
+            (None, None) => "always".to_owned(),
             (Some(from), None) => format!("from {from}"),
             (None, Some(until)) => format!("until {until}"),
             (Some(from), Some(until)) => format!("from {from} until {until}"),
         };
-        let inside = from.is_none_or(|from| anchor >= from) && until.is_none_or(|until| anchor < until);
-        let result = if inside { CheckResult::Passed } else { CheckResult::Failed };
-        self.step("window", "N13", result, detail);
+        let spans: Vec<String> = windows.spans().iter().map(span).collect();
+        let inside = |at: Timestamp| matches!(windows.at(at), Position::Inside { .. });
+        let claimed = signed.or_else(|| Timestamp::from_second(times.object).ok());
+        let outside = match (inside(times.anchor()), claimed.is_none_or(inside)) {
+            (true, true) => None,
+            (false, _) => Some("the receipt is outside"),
+            (true, false) => Some("the claimed time is outside"),
+        };
+        let detail = format!("the key counts {}", spans.join(" and "));
+        match outside {
+            None => self.step("window", "N13", CheckResult::Passed, detail),
+            Some(why) => self.step("window", "N13", CheckResult::Failed, format!("{detail}; {why}")),
+        }
     }
 
     /// A refusal without a step that failed would be no explanation.
@@ -500,17 +540,24 @@ impl Explanation {
     }
 
     fn ask_git(&mut self, keyring: &Keyring, raw: &[u8]) {
-        let entry = self.entry.as_ref().map(|text| text.clone()).zip(self.key.as_ref());
-        let named = entry
-            .and_then(|(text, key)| keyring.find(&KeyId { scheme: key.scheme, text }))
-            .or_else(|| self.key.as_ref().and_then(|key| keyring.find(key)));
+        let named = match (&self.entry, &self.key) {
+            (Some(text), Some(key)) => Some(KeyId { scheme: key.scheme, text: text.clone() }),
+            (_, key) => key.clone(),
+        };
         let tool = match self.format {
             Some("ssh") => Tool::SshKeygen,
             Some("openpgp") => Tool::Gpg,
             Some(_) => Tool::None,
             None => Tool::of(raw),
         };
-        self.git = beside::ask(&Question { id: self.object, kind: self.kind, raw, tool, keyring, named });
+        self.git = beside::ask(&Question {
+            id: self.object,
+            kind: self.kind,
+            raw,
+            tool,
+            keyring,
+            named: named.as_ref(),
+        });
         if let Beside::Said(said) = &self.git {
             let scheme = match tool {
                 _ if said.by_gpg => Some(Scheme::OpenPgp),
@@ -562,10 +609,10 @@ fn subject(message: &[u8]) -> Option<String> {
     Some(text::escape_short(line, SHOWN))
 }
 
-/// The principal's file, without the directories of whoever runs this.
-fn file_name(key: &Key) -> String {
-    let name = key.place.file.file_name().map(|name| name.as_encoded_bytes()).unwrap_or_default();
-    format!("{}:{}", text::escape(name), key.place.line)
+/// A place in the keyring, without the directories of whoever runs this.
+fn shown_place(place: &Place) -> String {
+    let name = place.file.file_name().map(|name| name.as_encoded_bytes()).unwrap_or_default();
+    format!("{}:{}", text::escape(name), place.line)
 }
 
 fn covering(ground: Ground<'_>, repository: &Repository, reference: Option<&RefName>) -> Vec<Covering> {

@@ -13,7 +13,7 @@ fn page(name: &str) -> String {
 /// A line without what differs from run to run: ids, keys, times.
 fn shape(line: &str) -> String {
     let word = |word: &str| {
-        let core = word.trim_end_matches([':', '`']);
+        let core = word.trim_end_matches([':', ',', '`', ';']);
         let hex = core.len() >= 10 && core.bytes().all(|byte| byte.is_ascii_hexdigit());
         let time = core.len() >= 20 && core.contains('T') && core.ends_with('Z') && core.starts_with('2');
         let kind = if hex {
