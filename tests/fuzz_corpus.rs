@@ -40,6 +40,9 @@ fn the_seeds_verify_so_that_what_is_asserted_of_verified_ones_can_fail() {
     for key in ["ssh-ed25519", "ssh-ecdsa256", "ssh-ecdsa384", "ssh-ecdsa521", "ssh-rsa"] {
         assert!(targets::seed_verifies(&read(&format!("signature-{key}.asc"))), "{key}");
     }
+    for name in ["certificate", "certificate-forever"] {
+        assert!(targets::seed_verifies(&targets::under_certificate(&read(name))), "{name}");
+    }
     for key in ["ed25519", "nistp256", "rsa2048"] {
         assert!(targets::seed_verifies(&read(&format!("signature-{key}.asc"))), "{key}");
     }

@@ -11,7 +11,7 @@ use countersign::domain::{ObjectFormat, ObjectKind, Timestamp};
 use countersign::signature::mergetag;
 use countersign::signature::object::{self, Payload, SignatureBlock, SignatureField, SignatureFormat};
 use countersign::signature::openpgp::Certificate;
-use countersign::signature::ssh::{PublicKey, parse_public_key};
+use countersign::signature::ssh::{PublicKey, Revocable, RevocationList, allowed_signers, parse_public_key};
 use countersign::signature::{Keys, Rules, SignatureStatus, Times, Trace, verify};
 use data_encoding::BASE64;
 use std::sync::LazyLock;
@@ -37,16 +37,22 @@ const OPENPGP: [&[u8]; 3] = [
 ];
 
 static KEYS: LazyLock<KeyBox> = LazyLock::new(|| KeyBox {
+    authority: parse_public_key(include_str!("keys/ssh-authority.pub")).expect("a seed").blob().to_vec(),
     ssh: SSH.iter().map(|line| parse_public_key(line).expect("a seed").blob().to_vec()).collect(),
     openpgp: OPENPGP.iter().flat_map(|file| Certificate::parse_all(file).expect("a seed")).collect(),
 });
 
 struct KeyBox {
+    authority: Vec<u8>,
     ssh: Vec<Vec<u8>>,
     openpgp: Vec<Certificate>,
 }
 
 impl Keys for KeyBox {
+    fn has_ssh_authority(&self, blob: &[u8]) -> bool {
+        self.authority == blob
+    }
+
     fn has_ssh(&self, blob: &[u8]) -> bool {
         self.ssh.iter().any(|known| known == blob)
     }
@@ -294,10 +300,98 @@ pub fn sshsig(data: &[u8]) {
         // Strict Ed25519: there is one way to write it.
         if proof.algorithm().starts_with("ssh-ed25519") {
             assert!(
-                [&include_bytes!("keys/sshsig-ed25519")[..], include_bytes!("keys/sshsig-ed25519-sha256")]
-                    .contains(&data)
+                [
+                    &include_bytes!("keys/sshsig-ed25519")[..],
+                    include_bytes!("keys/sshsig-ed25519-sha256"),
+                    include_bytes!("keys/sshsig-certificate")
+                ]
+                .contains(&data)
             );
         }
+    }
+}
+
+fn field(bytes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(bytes.len()).expect("inputs are small");
+    [&length.to_be_bytes()[..], bytes].concat()
+}
+
+/// A signature over the commit by the key in the seed's certificate, under the certificate given.
+pub fn under_certificate(certificate: &[u8]) -> Vec<u8> {
+    let inner = include_bytes!("keys/certificate-signature");
+    let mut blob = b"SSHSIG\0\0\0\x01".to_vec();
+    for part in [certificate, b"git", b"", b"sha512", inner] {
+        blob.extend(field(part));
+    }
+    armored("SSH SIGNATURE", "", &blob)
+}
+
+/// An OpenSSH certificate, in a signature that the key in the seed's certificate made.
+pub fn ssh_certificate(data: &[u8]) {
+    let status = over_both(SignatureFormat::Ssh, under_certificate(data), &*KEYS);
+    if let SignatureStatus::Verified(proof) = status {
+        // The authority signs with Ed25519, strictly: what it signed has one form.
+        let made = [&include_bytes!("keys/certificate")[..], include_bytes!("keys/certificate-forever")];
+        assert!(made.contains(&data), "a certificate that nobody made counts");
+        assert!(proof.ssh_certificate().is_some_and(|made| !made.principals.is_empty()));
+    }
+}
+
+/// A revocation list in either form.
+pub fn revocation_list(data: &[u8]) {
+    let (one, two) = (RevocationList::parse(data), RevocationList::parse(data));
+    let (Ok(one), Ok(two)) = (&one, &two) else {
+        assert_eq!(one.err(), two.err());
+        return;
+    };
+    assert_eq!((one.header(), one.len()), (two.header(), two.len()));
+    let authority = &KEYS.authority[..];
+    for key in &KEYS.ssh {
+        assert_eq!(one.revokes_key(key), two.revokes_key(key));
+        for serial in [0, 1, 7, 8, 100_000, u64::MAX] {
+            let certificate = Revocable::Certificate { authority, serial, key_id: b"fuzz test", key };
+            assert_eq!(one.revokes(&certificate), two.revokes(&certificate));
+            // Who revoked a key, or an authority, has revoked every certificate of theirs.
+            let either = one.revokes_key(key).is_some() || one.revokes_key(authority).is_some();
+            assert!(!either || one.revokes(&certificate).is_some());
+        }
+    }
+    if one.is_empty() {
+        assert!(KEYS.ssh.iter().all(|key| one.revokes_key(key).is_none()));
+    }
+    if !data.starts_with(b"SSHKRL") {
+        // No key of a flat list is lost.
+        let text = std::str::from_utf8(data).expect("a flat list is text");
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            if let Ok(key) = parse_public_key(line) {
+                assert!(one.revokes_key(key.blob()).is_some());
+            }
+        }
+    }
+}
+
+/// An `allowed_signers` file.
+pub fn allowed_signers(data: &[u8]) {
+    let utc = jiff::tz::TimeZone::UTC;
+    let (bare, zoned) = (allowed_signers::parse(data, None), allowed_signers::parse(data, Some(&utc)));
+    assert_eq!(format!("{bare:?}"), format!("{:?}", allowed_signers::parse(data, None)));
+    if let Ok(lines) = &bare {
+        assert_eq!(zoned.as_ref(), Ok(lines), "a zone changes nothing for times that have one");
+    }
+    match &zoned {
+        Ok(lines) => {
+            let count = data.split(|byte| *byte == b'\n').count();
+            assert!(lines.len() <= count && lines.is_sorted_by(|a, b| a.line < b.line));
+            for line in lines {
+                assert_eq!(PublicKey::from_blob(line.key.blob()).as_ref(), Ok(&line.key));
+                assert!(!line.principals.is_empty() && line.line <= count);
+                // One that is never in force is a mistake, and an error.
+                let window = line.valid_after.zip(line.valid_before);
+                assert!(window.is_none_or(|(after, before)| after < before));
+                let _ = (line.signs_in("git"), line.covers(NOW), line.patterns());
+            }
+        }
+        Err(errors) => assert!(!errors.is_empty() && errors.is_sorted_by_key(|error| error.line)),
     }
 }
 
@@ -350,7 +444,7 @@ pub fn openpgp_certificate(data: &[u8]) {
         let _ = (one.user_ids(), one.algorithm().to_string(), one.findings());
     }
     // The seeds' signatures are by nobody else, whoever takes their subkeys into a certificate (O7).
-    let keys = KeyBox { ssh: Vec::new(), openpgp: certificates };
+    let keys = KeyBox { authority: Vec::new(), ssh: Vec::new(), openpgp: certificates };
     for armor in SEED_SIGNATURES {
         if let SignatureStatus::Verified(proof) = over_both(SignatureFormat::OpenPgp, armor.to_vec(), &keys) {
             assert!(KEYS.openpgp.iter().any(|known| known.fingerprint() == proof.certificate()));
@@ -376,11 +470,14 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target by its name, which is that of its directory in the corpus.
 pub const ALL: &[Target] = &[
+    ("allowed_signers", allowed_signers),
     ("armor", armor),
     ("commit", commit),
     ("merge_tag", merge_tag),
     ("openpgp_certificate", openpgp_certificate),
     ("openpgp_signature", openpgp_signature),
+    ("revocation_list", revocation_list),
+    ("ssh_certificate", ssh_certificate),
     ("ssh_public_key", ssh_public_key),
     ("sshsig", sshsig),
     ("tag", tag),
