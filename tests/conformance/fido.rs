@@ -4,6 +4,9 @@
 use crate::keys::*;
 use crate::ssh::craft::{self, Key, strings};
 use crate::ssh::{Ring, judged, keygen_verify, payload, proof, status, with, word};
+use crate::support::clone::Clone as WorkTree;
+use crate::support::gate::{Gate, PRODUCTION};
+use countersign::domain::Timestamp;
 use countersign::signature::{Fido, Rules, SignatureStatus};
 
 fn tokens() -> [Key; 2] {
@@ -89,6 +92,86 @@ fn f005_applications() {
     }
     let key = strings(&[b"sk-ssh-ed25519@openssh.com", &Key::ed25519(1).blob()[19..], b"\xff"]);
     assert!(countersign::signature::ssh::PublicKey::from_blob(&key).is_err());
+}
+
+/// A gate that refuses what an authenticator did not count upwards, and whose keyring has one.
+fn counting(key: &Key) -> Gate {
+    let policy = format!("{PRODUCTION}\n[signatures]\nfido-counter = \"refuse\"\n");
+    let gate = Gate::prepared(&policy);
+    let file = gate.sandbox.path("token.pub");
+    std::fs::write(&file, format!("{}\n", key.line())).unwrap();
+    let add = ["keyring", "add", "alice", "--email", "alice@example.com", "--group", "sre", "--key"];
+    gate.countersign(&[&add[..], &[file.to_str().unwrap()]].concat()).ok();
+    gate.start();
+    gate
+}
+
+/// Puts a commit by the authenticator, at this count, on top of `parent`, and gives its id.
+fn counted(work: &WorkTree<'_>, key: &Key, counter: u32, parent: Option<&str>) -> String {
+    let tree = work.git(&["hash-object", "-t", "tree", "-w", "/dev/null"]).ok().line().to_owned();
+    let who = format!("Alice <alice@example.com> {} +0000", Timestamp::now().as_second());
+    let parent = parent.map(|id| format!("parent {id}\n")).unwrap_or_default();
+    let text = format!("tree {tree}\n{parent}author {who}\ncommitter {who}\n\nOPS-1: counted to {counter}\n");
+    let armor = key.clone().with(1, counter).sshsig(text.as_bytes());
+    let file = work.path.join("object");
+    std::fs::write(&file, signed(text.as_bytes(), &armor)).unwrap();
+    work.git(&["hash-object", "-t", "commit", "-w", "object"]).ok().line().to_owned()
+}
+
+#[test]
+fn f006_f008_a_counter_that_does_not_rise() {
+    let key = Key::ed25519(1).fido("ssh:");
+    let gate = counting(&key);
+    let work = gate.clone_of(&gate.repository("infra/live"));
+    let first = counted(&work, &key, 10, None);
+    work.accepted(&[&format!("{first}:refs/heads/main")]);
+    for counter in [9, 10, 0] {
+        let next = counted(&work, &key, counter, Some(&first));
+        let push = work.push(&[&format!("{next}:refs/heads/main")]).assert_refused(&["bad-signature"]);
+        assert!(push.text().contains("10 was let in before"), "{}", push.text());
+    }
+    let next = counted(&work, &key, 11, Some(&first));
+    work.accepted(&[&format!("{next}:refs/heads/main")]);
+    // The same objects for another ref are known, whatever they counted to.
+    work.accepted(&[&format!("{first}:refs/heads/release/1")]);
+    // An authenticator counts for all repositories together.
+    let other = gate.clone_of(&gate.repository("infra/other"));
+    let late = counted(&other, &key, 11, None);
+    other.push(&[&format!("{late}:refs/heads/main")]).assert_refused(&["bad-signature"]);
+}
+
+#[test]
+fn f007_an_authenticator_that_does_not_count() {
+    let key = Key::p256(1).fido("ssh:");
+    let gate = counting(&key);
+    let work = gate.clone_of(&gate.repository("infra/live"));
+    let first = counted(&work, &key, 0, None);
+    work.accepted(&[&format!("{first}:refs/heads/main")]);
+    let second = counted(&work, &key, 0, Some(&first));
+    work.accepted(&[&format!("{second}:refs/heads/main")]);
+    // One that began to count does not stop to.
+    let third = counted(&work, &key, 5, Some(&second));
+    work.accepted(&[&format!("{third}:refs/heads/main")]);
+    let fourth = counted(&work, &key, 0, Some(&third));
+    work.push(&[&format!("{fourth}:refs/heads/main")]).assert_refused(&["bad-signature"]);
+}
+
+#[test]
+fn f010_another_order_inside_of_one_push() {
+    let key = Key::ed25519(1).fido("ssh:");
+    let gate = counting(&key);
+    let work = gate.clone_of(&gate.repository("infra/live"));
+    let mut tip = counted(&work, &key, 1, None);
+    work.accepted(&[&format!("{tip}:refs/heads/main")]);
+    for counter in [7, 5, 6] {
+        tip = counted(&work, &key, counter, Some(&tip));
+    }
+    work.accepted(&[&format!("{tip}:refs/heads/main")]);
+    // One number twice is two authenticators.
+    for counter in [9, 8, 9] {
+        tip = counted(&work, &key, counter, Some(&tip));
+    }
+    work.push(&[&format!("{tip}:refs/heads/main")]).assert_refused(&["bad-signature"]);
 }
 
 #[test]

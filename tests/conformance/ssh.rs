@@ -3,6 +3,8 @@
 #[path = "../support/ssh_craft.rs"]
 pub(crate) mod craft;
 
+mod keyring;
+
 use crate::keys::*;
 use countersign::domain::{ObjectFormat, Timestamp};
 use countersign::signature::ssh::allowed_signers::{self, Fault, Line};
@@ -700,11 +702,17 @@ fn s050_a_key_is_no_file_and_a_file_no_key() {
 #[test]
 fn an_armor_of_another_width_is_found() {
     let made = made();
-    for (width, wanted) in [(70, 0), (76, 0), (64, 0), (71, 1), (20, 1), (400, 1)] {
+    for (width, usual) in [(70, true), (76, true), (64, true), (71, false), (20, false), (400, false)] {
         let armor = craft::armored_at(&dearmored(&made.armor), width);
-        let proof = proof(made.status(&armor));
-        let codes: Vec<_> = proof.findings().iter().map(|finding| finding.code).collect();
-        assert_eq!(codes, vec!["ssh.armor_width"; wanted], "{width}");
+        let (status, trace) = judged(&with(&armor), &Ring::key(&made.line), None, &Rules::default());
+        assert_eq!(word(&status), "verified");
+        let noted =
+            trace.checks().iter().any(|check| check.name == "armor" && check.result == CheckResult::Noted);
+        assert_eq!(noted, !usual, "{width}");
+        let raw = with(&armor);
+        let commit = object::parse_commit(ObjectFormat::Sha1, &raw).unwrap();
+        let codes: Vec<_> = commit.findings.iter().map(|finding| finding.code).collect();
+        assert_eq!(codes, vec!["sig.wrapping"; usize::from(width != 70)], "{width}");
     }
     let text = String::from_utf8(made.armor.clone()).unwrap();
     let blanks = text.replacen("\nU1NI", "\nU1 NI", 1);

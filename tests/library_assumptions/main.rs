@@ -5,10 +5,13 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "../support/ssh_craft.rs"]
+mod craft;
 #[path = "../support/keys.rs"]
 mod keys;
 
 mod openpgp;
 mod ssh;
+mod ssh_key;
 
 const PAYLOAD: &[u8] = b"signed data\n";
