@@ -188,6 +188,10 @@ fn read_commit<'a>(
             signature.header(&header, fixed.committer.is_none());
             continue;
         }
+        if header.name == b"parent" && signature.seen() {
+            // Git's walk ends the parents at the first other line: to it, this one is none.
+            return Err(misplaced(header.name));
+        }
         fixed.header(format, &header)?;
         if header.name == b"mergetag" {
             merge_tags.push(&headers[header.range.start + b"mergetag ".len()..header.range.end]);

@@ -20,6 +20,11 @@ struct Found {
 }
 
 impl SignatureScan {
+    /// Whether a header that begins with `gpgsig` was met.
+    pub(super) fn seen(&self) -> bool {
+        !self.found.is_empty() || self.fault.is_some()
+    }
+
     pub(super) fn new(name: &'static [u8]) -> Self {
         Self { name, found: Vec::new(), fault: None }
     }

@@ -91,6 +91,8 @@ fn g01_g02_header_order() {
         (format!("{TREE}{AUTHOR}{COMMITTER}{PARENT}"), "obj.misplaced_header"),
         (format!("{TREE}{AUTHOR}{PARENT}{COMMITTER}"), "obj.misplaced_header"),
         (format!("{PARENT}{TREE}{AUTHOR}{COMMITTER}"), "obj.misplaced_header"),
+        (format!("{TREE}{PARENT}gpgsig x\n{PARENT}{AUTHOR}{COMMITTER}"), "obj.misplaced_header"),
+        (format!("{TREE}gpgsig-sha256 x\n{PARENT}{AUTHOR}{COMMITTER}"), "obj.misplaced_header"),
         (format!("{TREE}encoding x\n{AUTHOR}{COMMITTER}"), "obj.misplaced_header"),
         (format!("{TREE}{COMMITTER}{AUTHOR}"), "obj.misplaced_header"),
     ] {
