@@ -245,7 +245,7 @@ pub fn armor(data: &[u8]) {
     let commit = [head, &folded, message].concat();
     let (tag, commit) =
         (object::parse_tag(ObjectFormat::Sha1, &tag), object::parse_commit(ObjectFormat::Sha1, &commit));
-    assert!(commit.is_ok() == !data.contains(&0));
+    assert!(commit.is_ok() != data.contains(&0));
     let (Ok(tag), Ok(commit)) = (tag, commit) else { return };
     only_seeds(&tag.signature, &tag.payload, NOW, &Rules::default());
     only_seeds(&commit.signature, &commit.payload, NOW, &Rules::default());
