@@ -133,7 +133,7 @@ mod tests {
     }
 
     fn codes(highest: Option<u32>, counters: &[u32]) -> Vec<(u32, &'static str)> {
-        let objects: Vec<_> = (0_u8..).map(id).zip(counters.iter().copied()).collect();
+        let objects: Vec<_> = (1_u8..).map(id).zip(counters.iter().copied()).collect();
         let found = judge(highest, &objects);
         let counter = |found: &ObjectId| objects.iter().find(|(id, _)| id == found).unwrap().1;
         found.iter().map(|(id, finding)| (counter(id), finding.code)).collect()

@@ -7,7 +7,6 @@
 #[path = "../support/crafted.rs"]
 mod crafted;
 #[path = "../support/keys.rs"]
-#[allow(dead_code, unreachable_pub)]
 mod keys;
 #[path = "../support/ssh_craft.rs"]
 mod ssh_craft;

@@ -5,7 +5,6 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, unreachable_pub)]
 
 #[path = "../support/keys.rs"]
-#[allow(dead_code, unreachable_pub)]
 mod keys;
 
 mod judges;

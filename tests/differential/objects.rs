@@ -398,7 +398,7 @@ pub fn mutate(name: &str, base: &Signed, pool: &[Signed], random: &mut Random) -
                 Kind::Commit => &["tree", "parent", "author", "committer"],
                 Kind::Tag => &["object", "type", "tag ", "tagger"],
             };
-            let line = header_line(&base.payload, *random.pick::<&str>(names));
+            let line = header_line(&base.payload, random.pick::<&str>(names));
             payload(insert(&base.payload, header_end(&base.payload), line))
         }
         "a header dropped" => {
@@ -406,7 +406,7 @@ pub fn mutate(name: &str, base: &Signed, pool: &[Signed], random: &mut Random) -
                 Kind::Commit => &["tree", "author", "committer"],
                 Kind::Tag => &["object", "type", "tag ", "tagger"],
             };
-            let line = header_line(&base.payload, *random.pick::<&str>(names)).to_vec();
+            let line = header_line(&base.payload, random.pick::<&str>(names)).to_vec();
             payload(replaced(&base.payload, &line, b""))
         }
         "an unknown header added" => {
@@ -417,7 +417,7 @@ pub fn mutate(name: &str, base: &Signed, pool: &[Signed], random: &mut Random) -
         "another number in the identity's line" => payload(replaced(
             &base.payload,
             b" +0000\n",
-            *random.pick(&[&b" +0900\n"[..], b" -0000\n", b" +00\n", b"\n"]),
+            random.pick::<&[u8]>(&[&b" +0900\n"[..], b" -0000\n", b" +00\n", b"\n"]),
         )),
         _ if COMMIT.contains(&name) => of_commit(name, base, pool, other, &raw),
         _ if TAG.contains(&name) => of_tag(name, base, pool, other),
