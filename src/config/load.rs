@@ -3,6 +3,7 @@
 use super::rulesets::Collected;
 use super::{Config, Daemon, Place, Warning, keyring_sources, repositories, signatures, values};
 use crate::domain::text;
+use crate::keyring::Sources;
 use crate::keyring::document::{Diagnostic, Item, Owner, Reader, Source, Table};
 use crate::keyring::document::{check_directory, own_uid, read_checked, sort};
 use crate::policy::{Limits, Rulesets, Uncovered};
@@ -95,6 +96,19 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
             Err(ConfigError::Invalid { diagnostics })
         }
     }
+}
+
+/// Where a configuration that is rejected as a whole would have revocations read from: they count all the
+/// same (N15), whoever could have written the file. `None` where nothing in it can be understood.
+pub fn revocation_sources(path: &Path) -> Option<Sources> {
+    let path = std::path::absolute(path).ok()?;
+    let base = path.parent().unwrap_or(Path::new("/"));
+    let bytes = read_checked(&path, Owner::Unchecked, MAX_FILE).ok()?.bytes;
+    let reader = Reader::new(Source::new(&path, &String::from_utf8_lossy(&bytes)));
+    let document = reader.parse();
+    let top = Table::new(&reader, &document, 0..0, "the configuration");
+    let table = top.table("keyring", "[keyring]")?;
+    Some(keyring_sources::read_revocations(&table, base))
 }
 
 impl Loading {

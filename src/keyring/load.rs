@@ -6,7 +6,7 @@ use super::document::{check_directory, read_checked, sort};
 use super::lists::{Listed, join};
 use super::principal_file::{self, PrincipalFile};
 use super::signers::{Known, Signers};
-use super::{Key, Keyring, Parts, Sources};
+use super::{Key, Keyring, Material, Parts, Sources};
 use crate::domain::{Timestamp, text};
 use crate::signature::Scheme;
 use data_encoding::HEXLOWER;
@@ -148,7 +148,7 @@ impl Keyring {
     /// Revocations only make things stricter, so they count whoever could have written the file and
     /// whatever else is wrong with it; one that is itself illegible counts as a compromise, and so does
     /// one by which the owner of an OpenPGP certificate left nothing usable in it. Of a revocation list
-    /// that is broken, the lines count that are keys. Nothing else is taken.
+    /// that is broken, what can be read counts. Nothing else is taken.
     pub fn with_revocations_from(&self, sources: impl Into<Sources>) -> (Keyring, usize) {
         self.with_revocations_at(&sources.into(), Timestamp::now())
     }
@@ -189,7 +189,15 @@ impl Keyring {
                 }
             }
         }
-        for listed in sources.revocations.iter().filter_map(Listed::salvage) {
+        // A key that no entry of the last good keyring is for may still be a certified one.
+        let unheld = scan.files.iter().flat_map(|file| &file.keys).filter_map(|found| {
+            let (Material::Ssh(public), Some(revoked)) = (&found.material, &found.revoked) else {
+                return None;
+            };
+            let held = self.ssh.contains_key(public.blob());
+            (!held).then(|| Listed::of_key(&found.place.file, revoked, public.blob()))
+        });
+        for listed in sources.revocations.iter().filter_map(Listed::salvage).chain(unheld) {
             if parts.lists.iter().any(|known| known.digest == listed.digest) {
                 continue;
             }

@@ -6,6 +6,7 @@ use crate::{Ring, chmod, run, time};
 use countersign::domain::{ObjectFormat, Timestamp};
 use countersign::keyring::{AllowedSigners, Keyring, Reason, Revocation, RevocationFile, Sources};
 use countersign::signature::object::{SignatureField, parse_commit};
+use countersign::signature::ssh::RevocationList;
 use countersign::signature::{self, Demand, Rules, SignatureStatus, Times, Trace};
 use std::fs;
 use std::path::PathBuf;
@@ -623,4 +624,107 @@ proptest::proptest! {
             }
         }
     }
+}
+
+// ---- lists that are cut off or emptied, and changes that are rejected
+
+/// What `ssh-keygen -k` makes of `source`.
+fn krl(dir: &std::path::Path, source: &str) -> Vec<u8> {
+    fs::write(dir.join("spec"), source).unwrap();
+    run("ssh-keygen", &["-q", "-k", "-f", "krl", "spec"], dir, b"");
+    fs::read(dir.join("krl")).unwrap()
+}
+
+#[test]
+fn s041_s043_a_krl_without_an_entry_is_as_empty_as_an_empty_file() {
+    let ann = Key::ed25519(1);
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, nothing) = (krl(dir.path(), &format!("key: {}\n", ann.line())), krl(dir.path(), ""));
+    assert_eq!(RevocationList::parse(&nothing).unwrap().len(), 0);
+    let mut world = World::new();
+    world.signers("signers", &format!("ann {}\n", ann.line()), &[]);
+    // Cut off behind its header, a list is a well-formed list of nothing.
+    for bytes in [&nothing, &whole[..nothing.len()].to_vec()] {
+        world.revoked("list", bytes, Reason::Compromised);
+        let errors = world.errors();
+        assert!(errors.contains("is empty") && errors.contains("allow-empty = true"), "{errors}");
+    }
+    world.sources.revocations[0].allow_empty = true;
+    assert_eq!(judge(&plain(&ann), &world.load()), "verified by ann");
+}
+
+#[test]
+fn n15_a_rejected_file_revokes_a_certified_key_that_no_entry_holds() {
+    let (ca, stolen, laptop) = (Key::ed25519(9), Key::ed25519(3), Key::ed25519(4));
+    let mut world = World::new();
+    world.signers("signers", &format!("* cert-authority {}\n", ca.line()), &[]);
+    let good = world.load();
+    let raw = certified(&stolen, &cert(&["carol"]), &ca);
+    assert_eq!(judge(&raw, &good), "verified by carol");
+    let gone = "revoked = { at = 2026-01-01T00:00:00Z, reason = \"compromised\" }";
+    world.ring.write(
+        "carol.toml",
+        &format!("name = \"carol\"\nsurprise = 1\n[[key]]\nssh = \"{}\"\n{gone}\n", stolen.line()),
+    );
+    world.errors();
+    let (kept, news) = good.with_revocations_from(&world.sources);
+    assert_eq!((judge(&raw, &kept), news), ("revoked".to_owned(), 1));
+    assert_ne!(kept.digest(), good.digest());
+    assert_eq!(judge(&certified(&laptop, &cert(&["carol"]), &ca), &kept), "verified by carol");
+    let now = Timestamp::from_second(NOW).unwrap();
+    assert_eq!(kept.compromised(now), [(fingerprint(&stolen), i64::MIN)]);
+    assert_eq!(kept.with_revocations_from(&world.sources).1, 0, "the second time it is no news");
+}
+
+#[test]
+fn n15_of_a_krl_that_breaks_off_what_can_be_read_counts() {
+    let (ann, bob) = (Key::ed25519(1), Key::ed25519(2));
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new();
+    world.signers("signers", &format!("ann {}\nbob {}\n", ann.line(), bob.line()), &[]);
+    let good = world.load();
+    let mut list = krl(dir.path(), &format!("key: {}\n", ann.line()));
+    list.extend(b"\x05\0\0\0\x24\0\0\0\x20half a fing");
+    world.revoked("list", &list, Reason::Compromised);
+    world.errors();
+    let (kept, news) = good.with_revocations_from(&world.sources);
+    assert_eq!((judge(&plain(&ann), &kept), news), ("revoked".to_owned(), 1));
+    assert_eq!(judge(&plain(&bob), &kept), "verified by bob");
+    // Of nothing readable there is no news.
+    world.revoked("list", &list[..10], Reason::Compromised);
+    assert_eq!(kept.with_revocations_from(&world.sources).1, 0);
+    let nothing = krl(dir.path(), "");
+    world.revoked("list", nothing, Reason::Compromised);
+    assert_eq!(kept.with_revocations_from(&world.sources).1, 0);
+}
+
+fn fingerprint(key: &Key) -> String {
+    countersign::signature::ssh::parse_public_key(&key.line()).unwrap().fingerprint()
+}
+
+#[test]
+fn n14_a_key_that_only_a_list_names_is_compromised_as_well() {
+    let (ann, ca, inner) = (Key::ed25519(1), Key::ed25519(9), Key::ed25519(3));
+    let dir = tempfile::tempdir().unwrap();
+    let now = Timestamp::from_second(NOW).unwrap();
+    let mut world = World::new();
+    world.signers("signers", &format!("ann {}\n* cert-authority {}\n", ann.line(), ca.line()), &[]);
+    for source in [
+        format!("key: {}\n", inner.line()),
+        format!("sha256: {}\n", inner.line()),
+        format!("hash: {}\n", fingerprint(&inner)),
+    ] {
+        let source = format!("{source}key: {}\n", ann.line());
+        world.revoked("list", krl(dir.path(), &source), Reason::Compromised);
+        let mut found = world.load().compromised(now);
+        found.sort();
+        let mut wanted = vec![(fingerprint(&inner), i64::MIN), (fingerprint(&ann), i64::MIN)];
+        wanted.sort();
+        assert_eq!(found, wanted, "each once: {source}");
+    }
+    world.sources.revocations[0].revocation.effective_from = Some(now);
+    let from = now.as_millisecond();
+    assert!(world.load().compromised(now).contains(&(fingerprint(&inner), from)));
+    world.revoked("list", format!("{}\n", inner.line()), Reason::Retired);
+    assert_eq!(world.load().compromised(now), [], "retired is not compromised");
 }
