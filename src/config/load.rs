@@ -158,10 +158,8 @@ impl Loading {
         match String::from_utf8(checked.bytes) {
             Ok(text) => Some(Source::new(path, &text)),
             Err(error) => {
-                let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-                let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
-                let message = format!("the file is not UTF-8 text (line {line})");
-                self.diagnostics.push(Diagnostic::whole(path, message));
+                let valid = error.utf8_error().valid_up_to();
+                self.diagnostics.push(Diagnostic::not_utf8(path, error.as_bytes(), valid));
                 None
             }
         }

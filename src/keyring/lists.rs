@@ -91,6 +91,11 @@ impl Listed {
         self.list.is_empty()
     }
 
+    /// For people who ask what is in force.
+    pub(super) fn shown(&self) -> (&Path, &Revocation, &RevocationList) {
+        (&self.path, &self.revocation, &self.list)
+    }
+
     /// Where it stands, for people.
     pub(super) fn path(&self) -> &PathBuf {
         &self.path

@@ -86,7 +86,7 @@ impl Keyring {
         }
         let mut bytes = Vec::new();
         for file in &sources.allowed_signers {
-            if let Some(read) = signers.read(file, &known, &mut scan.diagnostics) {
+            if let Some(read) = signers.read(file, &known, &mut scan.diagnostics, &mut scan.warnings) {
                 let zone = file.zone.as_ref().and_then(|zone| zone.iana_name());
                 let said = format!("allowed-signers {:?} {:?} {zone:?}", file.path, file.groups);
                 bytes.push((said, read));
@@ -296,9 +296,7 @@ impl Scan {
         }
         let readable = String::from_utf8_lossy(&bytes);
         if let Err(error) = std::str::from_utf8(&bytes) {
-            let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-            let message = format!("the file is not UTF-8 text (line {line})");
-            self.diagnostics.push(Diagnostic::whole(path, message));
+            self.diagnostics.push(Diagnostic::not_utf8(path, &bytes, error.valid_up_to()));
         }
         let reader = Reader::new(Source::new(path, &readable));
         let file = principal_file::read(&reader, stem);

@@ -36,6 +36,7 @@ use crate::signature::{KeyId, Keys, Rules, Scheme, SignatureStatus, Times, openp
 use document::Place;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A key of the keyring, with what its owner's file says about it.
@@ -261,6 +262,12 @@ impl Keyring {
         &self.parts.authorities
     }
 
+    /// The revocation lists in force: where each was read, what the configuration says about what it lists,
+    /// and the list. After a rejected change there may be two of one file (N15).
+    pub fn revocation_lists(&self) -> impl Iterator<Item = (&Path, &Revocation, &ssh::RevocationList)> {
+        self.parts.lists.iter().map(lists::Listed::shown)
+    }
+
     /// The authority, by its fingerprint.
     pub fn authority(&self, fingerprint: &str) -> Option<&Authority> {
         self.authority_names.get(fingerprint).map(|index| &self.parts.authorities[*index])
@@ -327,8 +334,10 @@ impl Keyring {
             }
             Position::After { at } => return (SignatureStatus::Expired { key: id, what, at }, owner),
         }
-        if let Some(why) = signature.fido().and_then(|fido| key.fido.lacks(fido, None, rules)) {
-            return (SignatureStatus::WrongPurpose { key: id, why }, owner);
+        if let Some(fido::Lack { why, remedy }) =
+            signature.fido().and_then(|fido| key.fido.lacks(fido, None, rules))
+        {
+            return (SignatureStatus::WrongPurpose { key: id, why, remedy }, owner);
         }
         (status, owner)
     }

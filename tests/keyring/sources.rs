@@ -728,3 +728,122 @@ fn n14_a_key_that_only_a_list_names_is_compromised_as_well() {
     world.revoked("list", format!("{}\n", inner.line()), Reason::Retired);
     assert_eq!(world.load().compromised(now), [], "retired is not compromised");
 }
+
+#[test]
+fn every_fault_of_a_text_has_a_line_and_a_column() {
+    let (ann, bob) = (Key::ed25519(1), Key::ed25519(2));
+    let mut world = World::new();
+    world.signers("signers", &format!("ann {}\n", ann.line()), &[]);
+    let name = bob.line().split(' ').next().unwrap().to_owned();
+    let encoded = bob.line().split(' ').nth(1).unwrap().to_owned();
+    for (line, column) in [
+        (format!("{name} {}", &encoded[..encoded.len() - 4]), 13),
+        (format!("  {name}   A!{encoded} bob"), 17),
+        (format!("ssh-rsa {encoded}"), 9),
+        (format!("cert-authority {name} {encoded}"), 16),
+        (name.clone(), 1),
+        (format!("bob {name} {encoded}"), 1),
+        ("serial: 5".to_owned(), 1),
+        (format!("\u{feff}{name} {encoded}"), 1),
+    ] {
+        world.revoked("list", format!("# one\n{}\n{line}\n", ann.line()), Reason::Compromised);
+        let errors = world.errors();
+        assert!(errors.contains(&format!("BESIDE/list:3:{column}\n")), "{line}: {errors}");
+    }
+    world.sources.revocations.clear();
+    let path = world.ring.write("bob.toml", "");
+    fs::write(&path, b"name = \"bob\"\n# b\xfc cher\n").unwrap();
+    let errors = world.errors();
+    assert!(errors.contains("not UTF-8") && errors.contains("bob.toml:2:4"), "{errors}");
+    // A byte order mark in front of a file is told as what it is.
+    fs::remove_file(path).unwrap();
+    world.signers("signers", &format!("\u{feff}ann {}\n", ann.line()), &[]);
+    assert!(world.errors().contains("invisible character"));
+}
+
+#[test]
+fn a_file_that_gives_no_key_is_a_warning() {
+    let ann = Key::ed25519(1);
+    let mut world = World::new();
+    for text in [String::new(), "# nothing\n".to_owned(), format!("ann namespaces=\"file\" {}\n", ann.line())]
+    {
+        world.signers("signers", &text, &[]);
+        let warnings = Keyring::load(&world.sources).unwrap().warnings;
+        assert!(warnings.iter().any(|one| one.message.contains("it gives no key")), "{text}");
+    }
+    world.signers("signers", &format!("ann {}\n", ann.line()), &[]);
+    assert!(
+        Keyring::load(&world.sources).unwrap().warnings.iter().all(|one| !one.message.contains("no key"))
+    );
+}
+
+#[test]
+fn adding_a_key_that_a_list_revokes_is_told() {
+    let ann = Key::ed25519(1);
+    let mut world = World::new();
+    world.revoked("list", ann.line() + "\n", Reason::Compromised);
+    let request = crate::request("ann", ann.line());
+    let added =
+        countersign::keyring::add(&world.sources, &request, Timestamp::from_second(NOW).unwrap()).unwrap();
+    assert!(
+        added.key_added && added.warnings.iter().any(|one| one.contains("revoked (compromised)")),
+        "{added:?}"
+    );
+}
+
+#[test]
+fn the_command_line_shows_authorities_and_sources() {
+    let (ann, ca, token) = (Key::ed25519(1), Key::ed25519(9), Key::ed25519(2).fido("ssh:git"));
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        chmod(path.parent().unwrap(), 0o755);
+        fs::write(&path, text).unwrap();
+        chmod(&path, 0o644);
+    };
+    fs::create_dir(dir.path().join("root")).unwrap();
+    write(
+        "ring/ca.toml",
+        format!(
+            "name = \"ca\"\n[[authority]]\nssh = \"{}\"\nprincipals = [\"*@example.org\"]\ngroups = [\"staff\"]\nserials = [\"7\", \"9-12\"]\n",
+            ca.line()
+        ),
+    );
+    write(
+        "ring/tom.toml",
+        format!(
+            "name = \"tom\"\n[[key]]\nssh = \"{}\"\ntouch = \"any\"\napplications = [\"ssh:git\"]\n",
+            token.line()
+        ),
+    );
+    write("signers", format!("ann {}\n", ann.line()));
+    write("revoked", ann.line() + "\n");
+    write("c.toml", "[daemon]\nsocket = \"s\"\nstate = \"state\"\n[keyring]\npath = \"ring\"\n\
+        [[keyring.allowed-signers]]\npath = \"signers\"\ngroups = [\"sre\"]\n[[keyring.revocation]]\npath = \"revoked\"\n\
+        reason = \"retired\"\n[repositories]\nroot = \"root\"\n[policy]\nuncovered = \"accept\"\n".to_owned());
+    let ran = |more: &[&str]| {
+        let mut args = vec!["--config", "c.toml", "keyring"];
+        args.extend(more);
+        String::from_utf8(run(env!("CARGO_BIN_EXE_countersign"), &args, dir.path(), b"")).unwrap()
+    };
+    let listed = ran(&["list"]);
+    for wanted in [
+        "*@example.org  authority",
+        "allowed signers  1 key, 0 authorities; groups sre",
+        "revocation list  1 entry: retired, refused always",
+    ] {
+        assert!(listed.contains(wanted), "no `{wanted}` in {listed}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&ran(&["list", "--format", "json"])).unwrap();
+    assert_eq!(json["sources"]["allowed_signers"][0]["keys"], 1);
+    assert_eq!(json["sources"]["revocation_lists"][0]["revocation"]["reason"], "retired");
+    let shown = ran(&["show", "ca"]);
+    for wanted in ["certifies  *@example.org", "serials    7, 9-12", "groups     staff"] {
+        assert!(shown.contains(wanted), "no `{wanted}` in {shown}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&ran(&["show", "ca", "--format", "json"])).unwrap();
+    assert_eq!(json["authorities"][0]["scopes"][0]["serials"], serde_json::json!(["7", "9-12"]));
+    let shown = ran(&["show", "tom"]);
+    assert!(shown.contains("touch         any") && shown.contains("applications  ssh:git"), "{shown}");
+}

@@ -78,7 +78,7 @@ fn n15_a_live_source_that_breaks_leaves_the_last_good_one_and_takes_its_revocati
     fs::write(&list, broken).unwrap();
     gate.reload();
     let health = gate.get("/health").1;
-    assert!(health.contains("degraded") && health.contains("revoked:2:1"), "{health}");
+    assert!(health.contains("degraded") && health.contains("revoked:2:13"), "{health}");
     commit(&work, "by a key in the half of the list that can be read", &by(&ann));
     work.push(&["main"]).assert_refused(&["bad-signature"]);
     work.branch("main", &tip);
@@ -87,7 +87,7 @@ fn n15_a_live_source_that_breaks_leaves_the_last_good_one_and_takes_its_revocati
 
     // The standalone hook and the command line have no last good state: they say what is wrong.
     let listed = gate.countersign(&["keyring", "list"]);
-    assert!(listed.code() == Some(2) && listed.stderr.contains("revoked:2:1"), "{}", listed.stderr);
+    assert!(listed.code() == Some(2) && listed.stderr.contains("revoked:2:13"), "{}", listed.stderr);
 }
 
 #[test]
@@ -162,4 +162,37 @@ fn n14_a_certified_key_that_only_a_list_names_taints_what_it_left() {
     ])
     .ok();
     work.accepted(&["main:release/1"]);
+}
+
+#[test]
+fn f003_x016_a_refusal_says_how_to_sign_so_that_it_counts() {
+    let (token, ca, laptop) = (Key::ed25519(5).fido("ssh:"), Key::ed25519(9), Key::ed25519(3));
+    let policy = format!("{PRODUCTION}\n[signatures]\nendless-certificates = \"refuse\"\n");
+    let gate = Gate::prepared(&policy);
+    let lines = format!("ann {}\n*@example.org cert-authority {}\n", token.line(), ca.line());
+    fs::write(gate.home.join("signers"), lines).unwrap();
+    with_sources(&gate, SIGNERS, &policy);
+    gate.start();
+    let work = gate.clone_of(&gate.repository("infra/live"));
+    let base = commit(&work, "touched", &by(&token.clone().with(1, 1)));
+    work.accepted(&["main"]);
+    commit(&work, "not touched", &by(&token.clone().with(0, 2)));
+    let push = work.push(&["main"]).assert_refused(&["bad-signature"]);
+    for wanted in ["a touch is required", "--no-edit -S`, and touch the authenticator"] {
+        assert!(push.text().contains(wanted), "no `{wanted}` in {}", push.text());
+    }
+    assert!(!push.text().contains("may sign data"), "{}", push.text());
+    work.branch("main", &base);
+    let endless = Cert { principals: vec![b"carol@example.org"], before: u64::MAX, ..Cert::new(0, 1) };
+    let blob = endless.make(&laptop, &ca);
+    commit(&work, "for ever", &|payload| sshsig(&blob, &laptop, payload));
+    let push = work.push(&["main"]).assert_refused(&["bad-signature"]);
+    assert!(
+        push.text().contains("valid for ever") && push.text().contains("ssh-keygen -V"),
+        "{}",
+        push.text()
+    );
+    work.branch("main", &base);
+    commit(&work, "with an end", &certified(&laptop, &ca));
+    work.accepted(&["main"]);
 }

@@ -378,9 +378,23 @@ impl RevocationList {
             if trimmed.is_empty() || trimmed.starts_with('#') {
                 continue;
             }
-            let blob = listed_line(trimmed).map_err(|fault| RevocationError::Fault {
-                place: Place::Line { line: index + 1, column: line.len() - trimmed.len() + 1 },
-                fault,
+            let blob = listed_line(trimmed).map_err(|fault| {
+                let start = line.len() - trimmed.len();
+                // What is wrong with a key stands behind its type.
+                let of_key = !matches!(
+                    fault,
+                    Fault::Source(_)
+                        | Fault::Key(
+                            SshKeyError::Line
+                                | SshKeyError::PrivateKey
+                                | SshKeyError::Certificate(_)
+                                | SshKeyError::Unsupported(_)
+                        )
+                );
+                let name = trimmed.find([' ', '\t']).unwrap_or(0);
+                let blanks = trimmed[name..].find(|letter| letter != ' ' && letter != '\t').unwrap_or(0);
+                let column = start + if of_key { name + blanks } else { 0 } + 1;
+                RevocationError::Fault { place: Place::Line { line: index + 1, column }, fault }
             })?;
             self.keys.insert(blob);
         }
