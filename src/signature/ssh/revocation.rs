@@ -288,7 +288,7 @@ impl RevocationList {
     /// listed by its SHA-1 can be recognised and not named, and certificates are no keys.
     pub fn fingerprints(&self) -> impl Iterator<Item = String> + '_ {
         let listed = self.keys.iter().map(|blob| key::fingerprint(blob));
-        listed.chain(self.sha256.iter().map(|digest| key::fingerprint_of(digest)))
+        listed.chain(self.sha256.iter().map(key::fingerprint_of))
     }
 
     /// What the list says about itself.
