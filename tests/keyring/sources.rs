@@ -762,6 +762,22 @@ fn every_fault_of_a_text_has_a_line_and_a_column() {
 }
 
 #[test]
+fn f005_applications_that_no_key_can_have_are_a_fault() {
+    let (ca, token) = (Key::ed25519(9), Key::ed25519(2).fido("ssh:"));
+    for names in ["\"\"", "\"s*h:\"", "\"ssh:\\u200b\"", "\"ssh:\", \"**\""] {
+        let mut world = World::new();
+        let more = format!("principals = [\"*\"]\napplications = [{names}]");
+        let text = format!("name = \"x\"\n{}", authority_table(&ca, &more));
+        world.ring.write("x.toml", &text);
+        assert!(world.errors().contains("cannot be the name of a FIDO application"), "{names}");
+        let text = format!("name = \"x\"\n[[key]]\nssh = \"{}\"\napplications = [{names}]\n", token.line());
+        world.ring.write("x.toml", &text);
+        assert!(world.errors().contains("cannot be the name of a FIDO application"), "{names}");
+        world.sources.revocations.clear();
+    }
+}
+
+#[test]
 fn a_file_that_gives_no_key_is_a_warning() {
     let ann = Key::ed25519(1);
     let mut world = World::new();

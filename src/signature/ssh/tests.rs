@@ -379,35 +379,36 @@ proptest! {
 }
 
 /// What `ssh-keygen` signs in the namespace `unittest` is right at the layer of the arithmetic, and there is
-/// nothing else that the namespace layer refuses it for.
+/// nothing else that the namespace layer refuses it for. `tests/vectors/ssh/make` makes them.
 #[test]
 fn s049_another_namespace_is_right_arithmetic() {
-    let payload = Payload { before: b"pay", after: b"load" };
-    let dir = tempfile::tempdir().unwrap();
-    for (kind, bits) in
-        [("ed25519", "256"), ("ecdsa", "256"), ("ecdsa", "384"), ("ecdsa", "521"), ("rsa", "2048")]
-    {
-        let path = dir.path().join(format!("{kind}{bits}"));
-        let run = |args: &[&str], more: &[&std::path::Path]| {
-            let made = std::process::Command::new("ssh-keygen").args(args).args(more).output().unwrap();
-            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    macro_rules! vector {
+        ($name:literal) => {
+            (
+                include_str!(concat!("../../../tests/vectors/ssh/unittest-", $name, ".pub")),
+                include_bytes!(concat!("../../../tests/vectors/ssh/unittest-", $name, ".sig")).as_slice(),
+            )
         };
-        run(&["-q", "-N", "", "-C", "test key", "-t", kind, "-b", bits, "-f"], &[&path]);
-        let file = dir.path().join("payload");
-        std::fs::write(&file, b"payload").unwrap();
-        let _ = std::fs::remove_file(dir.path().join("payload.sig"));
-        run(&["-q", "-Y", "sign", "-n", "unittest", "-f"], &[&path, &file]);
-        let armor = std::fs::read(dir.path().join("payload.sig")).unwrap();
-        let blob = blob_of(&armor);
+    }
+    let payload = Payload { before: b"pay", after: b"load" };
+    for (line, armor) in [
+        vector!("ed25519"),
+        vector!("ecdsa256"),
+        vector!("ecdsa384"),
+        vector!("ecdsa521"),
+        vector!("rsa2048"),
+    ] {
+        let blob = blob_of(armor);
         let mut sig = sshsig::SshSig::parse(&blob).unwrap();
         assert_eq!(sig.namespace, b"unittest");
-        let key = PublicKey::from_blob(sig.key).unwrap();
+        let key = parse_public_key(line).unwrap();
+        assert_eq!(sig.key, key.blob());
         let raw = raw::RawSignature::parse(sig.signature, &key).ok().unwrap();
-        assert!(raw.verifies(&key, &sig.signed(&payload).unwrap()), "{kind} {bits}");
+        assert!(raw.verifies(&key, &sig.signed(&payload).unwrap()), "{line}");
         let keys = KeyBox { ssh: vec![key.blob().to_vec()], ..KeyBox::default() };
-        assert_eq!(word(&verdict(&armor, &keys)), "wrong-purpose");
+        assert_eq!(word(&verdict(armor, &keys)), "wrong-purpose");
         // The namespace is signed: as ours it is nobody's.
         sig.namespace = b"git";
-        assert!(!raw.verifies(&key, &sig.signed(&payload).unwrap()));
+        assert!(!raw.verifies(&key, &sig.signed(&payload).unwrap()), "{line}");
     }
 }
