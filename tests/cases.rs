@@ -212,7 +212,8 @@ fn status(word: &str) -> SignatureStatus {
         "revoked" => SignatureStatus::Revoked { key: key(), reason: "compromised".to_owned(), hard: true },
         "wrong-purpose" => {
             let why = "it was made for the namespace `file`, not `git`".to_owned();
-            SignatureStatus::WrongPurpose { key: key(), why }
+            let remedy = "with git itself, which signs for the namespace `git`";
+            SignatureStatus::WrongPurpose { key: key(), why, remedy }
         }
         "weak-algorithm" => {
             SignatureStatus::WeakAlgorithm { key: key(), what: "RSA with SHA-1 (ssh-rsa)".to_owned() }

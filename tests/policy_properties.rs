@@ -197,7 +197,9 @@ fn signature(signed: &Signed, keyring: &BTreeSet<usize>) -> SignatureFacts {
                 Worth::Expired => SignatureStatus::Expired { key, what: "key", at },
                 Worth::NotYetValid => SignatureStatus::NotYetValid { key, what: "key", from: at },
                 Worth::Revoked => SignatureStatus::Revoked { key, reason: "retired".to_owned(), hard: false },
-                Worth::WrongPurpose => SignatureStatus::WrongPurpose { key, why: "x".to_owned() },
+                Worth::WrongPurpose => {
+                    SignatureStatus::WrongPurpose { key, why: "x".to_owned(), remedy: "y" }
+                }
                 Worth::Weak => SignatureStatus::WeakAlgorithm { key, what: "x".to_owned() },
             }
         }

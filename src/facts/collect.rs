@@ -386,8 +386,11 @@ impl Collector<'_> {
         has_record: bool,
     ) -> Result<Option<Taint>, CollectError> {
         let inputs = self.inputs;
+        if !has_record {
+            return Ok(None);
+        }
         let keys = inputs.keyring.compromised(inputs.context.received_at);
-        if keys.is_empty() || !has_record {
+        if keys.is_empty() {
             return Ok(None);
         }
         let tainted: HashSet<_> = inputs.frontier.tainted(&ruleset.name, &keys)?.into_iter().collect();

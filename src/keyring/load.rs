@@ -6,7 +6,7 @@ use super::document::{check_directory, read_checked, sort};
 use super::lists::{Listed, join};
 use super::principal_file::{self, PrincipalFile};
 use super::signers::{Known, Signers};
-use super::{Key, Keyring, Parts, Sources};
+use super::{Key, Keyring, Material, Parts, Sources};
 use crate::domain::{Timestamp, text};
 use crate::signature::Scheme;
 use data_encoding::HEXLOWER;
@@ -86,7 +86,7 @@ impl Keyring {
         }
         let mut bytes = Vec::new();
         for file in &sources.allowed_signers {
-            if let Some(read) = signers.read(file, &known, &mut scan.diagnostics) {
+            if let Some(read) = signers.read(file, &known, &mut scan.diagnostics, &mut scan.warnings) {
                 let zone = file.zone.as_ref().and_then(|zone| zone.iana_name());
                 let said = format!("allowed-signers {:?} {:?} {zone:?}", file.path, file.groups);
                 bytes.push((said, read));
@@ -148,7 +148,7 @@ impl Keyring {
     /// Revocations only make things stricter, so they count whoever could have written the file and
     /// whatever else is wrong with it; one that is itself illegible counts as a compromise, and so does
     /// one by which the owner of an OpenPGP certificate left nothing usable in it. Of a revocation list
-    /// that is broken, the lines count that are keys. Nothing else is taken.
+    /// that is broken, what can be read counts. Nothing else is taken.
     pub fn with_revocations_from(&self, sources: impl Into<Sources>) -> (Keyring, usize) {
         self.with_revocations_at(&sources.into(), Timestamp::now())
     }
@@ -189,7 +189,15 @@ impl Keyring {
                 }
             }
         }
-        for listed in sources.revocations.iter().filter_map(Listed::salvage) {
+        // A key that no entry of the last good keyring is for may still be a certified one.
+        let unheld = scan.files.iter().flat_map(|file| &file.keys).filter_map(|found| {
+            let (Material::Ssh(public), Some(revoked)) = (&found.material, &found.revoked) else {
+                return None;
+            };
+            let held = self.ssh.contains_key(public.blob());
+            (!held).then(|| Listed::of_key(&found.place.file, revoked, public.blob()))
+        });
+        for listed in sources.revocations.iter().filter_map(Listed::salvage).chain(unheld) {
             if parts.lists.iter().any(|known| known.digest == listed.digest) {
                 continue;
             }
@@ -288,9 +296,7 @@ impl Scan {
         }
         let readable = String::from_utf8_lossy(&bytes);
         if let Err(error) = std::str::from_utf8(&bytes) {
-            let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-            let message = format!("the file is not UTF-8 text (line {line})");
-            self.diagnostics.push(Diagnostic::whole(path, message));
+            self.diagnostics.push(Diagnostic::not_utf8(path, &bytes, error.valid_up_to()));
         }
         let reader = Reader::new(Source::new(path, &readable));
         let file = principal_file::read(&reader, stem);

@@ -16,7 +16,8 @@ use std::path::Path;
 pub struct TaintedKey {
     /// The key's fingerprint, as the keyring names it.
     pub key: String,
-    /// Whose it is.
+    /// Whose it is; empty where no entry of the keyring is for it: an authority's key, or one that only a
+    /// revocation list names.
     pub principal: String,
     /// From when on it is refused; `None` is always.
     pub since: Option<Timestamp>,
@@ -69,7 +70,7 @@ pub fn tainted(
     store: &Store,
     only: Option<&str>,
 ) -> Result<Vec<TaintedRepository>, TaintError> {
-    let keys = snapshot.keyring.compromised(Timestamp::now());
+    let keys = store.signers(&snapshot.keyring.compromised(Timestamp::now()))?;
     let mut out = Vec::new();
     for known in known(store, only)? {
         let mut found = TaintedRepository {
@@ -241,6 +242,7 @@ pub fn acceptable(
         }
         Which::Commits(wanted) => {
             let mut listed: HashMap<ObjectId, &str> = HashMap::new();
+            let keys = store.signers(&keys)?;
             for (key, from) in &keys {
                 listed
                     .extend(store.tainted_by(&one.id, key, *from)?.iter().map(|t| (t.commit, key.as_str())));

@@ -76,7 +76,7 @@ pub(super) fn help(commit: &CommitFacts, reference: &RefFacts) -> String {
             format!("wait until then; or, if the clock of the machine that signed was wrong, set it and {resign}")
         }
         SignatureStatus::Revoked { .. } => format!("{resign}, using a key that is not revoked"),
-        SignatureStatus::WrongPurpose { .. } => format!("{resign}, using a key that may sign data"),
+        SignatureStatus::WrongPurpose { remedy, .. } => format!("{resign}, {remedy}"),
         SignatureStatus::WeakAlgorithm { .. } => {
             format!("{resign}, using SHA-256 or better and a key of Ed25519, ECDSA or RSA from 2048 bits")
         }

@@ -322,7 +322,11 @@ fn refused(refusal: Refusal, key: KeyId) -> SignatureStatus {
         Refusal::NotYetValid { what, from } => {
             SignatureStatus::NotYetValid { key, what, from: timestamp(from) }
         }
-        Refusal::WrongPurpose(why) => SignatureStatus::WrongPurpose { key, why: why.to_owned() },
+        Refusal::WrongPurpose(why) => SignatureStatus::WrongPurpose {
+            key,
+            why: why.to_owned(),
+            remedy: "using a key that may sign data",
+        },
         Refusal::Weak(what) => SignatureStatus::WeakAlgorithm { key, what },
     }
 }

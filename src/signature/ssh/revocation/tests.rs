@@ -234,7 +234,7 @@ fn flat_lists() {
     for (text, wanted) in [
         ("garbage".to_owned(), "line 1, column 1: a public key is one line"),
         (format!("{}\n  garbage here\n", line(1)), "line 2, column 3: a public key is one line"),
-        (format!("{}\nssh-ed25519 AAAA!\n", line(1)), "line 2, column 1: the key is not valid base64"),
+        (format!("{}\nssh-ed25519 AAAA!\n", line(1)), "line 2, column 13: the key is not valid base64"),
         (format!("alice {}\n", line(1)), "line 1, column 1: a public key is one line"),
         ("serial: 1-5\n".to_owned(), "line 1, column 1: `serial:` is for the source of a KRL"),
         ("id: x\n".to_owned(), "line 1, column 1: `id:` is for the source of a KRL"),
@@ -243,7 +243,7 @@ fn flat_lists() {
         ("-----BEGIN OPENSSH PRIVATE KEY-----\n".to_owned(), "line 1, column 1: this is a private key"),
         (
             format!("ssh-future@example.org {}", BASE64.encode(&blob(1))),
-            "line 1, column 1: the type on the line",
+            "line 1, column 24: the type on the line",
         ),
         ("ssh-ed25519-cert-v01@openssh.com AAAA".to_owned(), "line 1, column 1: this is an SSH certificate"),
     ] {
