@@ -6,7 +6,7 @@ use super::document::{check_directory, read_checked, sort};
 use super::lists::{Listed, join};
 use super::principal_file::{self, PrincipalFile};
 use super::signers::{Known, Signers};
-use super::{Key, Keyring, Parts, Sources};
+use super::{Key, Keyring, Parts, Revocation, Sources};
 use crate::domain::{Timestamp, text};
 use crate::signature::Scheme;
 use data_encoding::HEXLOWER;
@@ -147,8 +147,9 @@ impl Keyring {
     ///
     /// Revocations only make things stricter, so they count whoever could have written the file and
     /// whatever else is wrong with it; one that is itself illegible counts as a compromise, and so does
-    /// one by which the owner of an OpenPGP certificate left nothing usable in it. Of a revocation list
-    /// that is broken, the lines count that are keys. Nothing else is taken.
+    /// one by which the owner of an OpenPGP certificate left nothing usable in it. Otherwise the revocations
+    /// in a copy of a certificate, of its subkeys too, are added to those in the one that is known. Of a
+    /// revocation list that is broken, the lines count that are keys. Nothing else is taken.
     pub fn with_revocations_from(&self, sources: impl Into<Sources>) -> (Keyring, usize) {
         self.with_revocations_at(&sources.into(), Timestamp::now())
     }
@@ -167,6 +168,9 @@ impl Keyring {
                     if join(&mut key.revoked, &revocation) {
                         news.push(key.material.fingerprint());
                     }
+                }
+                if key.material.take_revocations_of(&found.material) {
+                    news.push(key.material.fingerprint());
                 }
             }
         }
@@ -204,13 +208,18 @@ impl Keyring {
             return (self.clone(), 0);
         }
         // Another state needs another digest: records name the keyring by it.
-        let keys = parts.keys.iter().map(|key| (key.material.fingerprint(), &key.revoked));
-        let authorities = parts.authorities.iter().map(|one| (one.key.fingerprint(), &one.revoked));
+        let said = |revoked: &Option<Revocation>, inside: String| format!("{revoked:?}{inside}");
+        let keys = parts
+            .keys
+            .iter()
+            .map(|key| (key.material.fingerprint(), said(&key.revoked, key.material.revocations())));
+        let authorities = parts.authorities.iter();
+        let authorities = authorities.map(|one| (one.key.fingerprint(), said(&one.revoked, String::new())));
         let states: Vec<(String, Vec<u8>)> = std::iter::once((parts.digest.clone(), Vec::new()))
             .chain(
                 keys.chain(authorities)
                     .filter(|(fingerprint, _)| news.contains(fingerprint))
-                    .map(|(fingerprint, revoked)| (fingerprint, format!("{revoked:?}").into_bytes())),
+                    .map(|(fingerprint, said)| (fingerprint, said.into_bytes())),
             )
             .chain(news.iter().map(|one| (one.clone(), Vec::new())))
             .collect();

@@ -157,8 +157,8 @@ pub struct Keyring {
     authority_names: HashMap<String, usize>,
     /// Names and addresses of the principals with a file.
     called: HashMap<String, Vec<usize>>,
-    /// OpenPGP keys, subkeys among them, that their own owners revoked as compromised. Such revocations
-    /// have always been (O10), so they are looked for once.
+    /// OpenPGP keys, subkeys among them, that their own owners, or those whom they named, revoked as
+    /// compromised. Such revocations have always been (O10), so they are looked for once.
     compromised_by_owner: Vec<String>,
 }
 
@@ -192,8 +192,7 @@ impl Keyring {
                 Material::Ssh(public) => {
                     made.ssh.insert(public.blob().to_vec(), index);
                 }
-                Material::OpenPgp(certificate) => {
-                    made.compromised_by_owner.extend(certificate.compromised());
+                Material::OpenPgp(_) => {
                     for (fingerprint, key_id) in key.material.components() {
                         made.names.insert((scheme, material::hex(&fingerprint)), index);
                         made.openpgp.entry(fingerprint).or_default().push(index);
@@ -214,6 +213,9 @@ impl Keyring {
                 }
             }
         }
+        // Whom an owner named to revoke is somebody else in the keyring, so that all of it has to be there.
+        let certificates = made.parts.keys.iter().filter_map(|key| key.material.certificate());
+        made.compromised_by_owner = certificates.flat_map(|one| one.compromised(&made)).collect();
         made.principals = made.parts.principals.iter().chain(&made.parts.named_by_lines).cloned().collect();
         made.principals.sort_by(|a, b| a.name.cmp(&b.name));
         made
@@ -230,8 +232,9 @@ impl Keyring {
     }
 
     /// Fingerprints of the keys and authorities that are compromised at `now`, each with the time from
-    /// which what it signed is tainted, milliseconds since the epoch (N14). An OpenPGP key that its own
-    /// owner revoked as compromised, or without a reason, is one from the beginning.
+    /// which what it signed is tainted, milliseconds since the epoch (N14); each once, in the order of the
+    /// fingerprints. An OpenPGP key, or a subkey alone, that its own owner revoked as compromised, or
+    /// without a reason, is one from the beginning.
     pub fn compromised(&self, now: Timestamp) -> Vec<(String, i64)> {
         let from = |revoked: Option<&Revocation>| {
             let revoked = revoked?;
@@ -242,7 +245,11 @@ impl Keyring {
         let keys = self.keys().iter().filter_map(|key| revoked(key.id(), key.revoked.as_ref()));
         let authorities = self.authorities().iter().filter_map(|one| revoked(one.id(), one.revoked.as_ref()));
         let by_owner = self.compromised_by_owner.iter().map(|text| (text.clone(), i64::MIN));
-        keys.chain(authorities).chain(by_owner).collect()
+        let mut all: Vec<_> = keys.chain(authorities).chain(by_owner).collect();
+        // The earliest time of each comes first.
+        all.sort_unstable();
+        all.dedup_by(|later, first| later.0 == first.0);
+        all
     }
 
     /// Every key: those of the principals' files by name, then those of `allowed_signers` lines.

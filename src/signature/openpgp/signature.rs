@@ -29,8 +29,9 @@ pub(super) enum SignatureError {
     Algorithm(u8),
 }
 
-/// A parsed signature packet of version 3, 4 or 6. Version 3 is read for revocations alone (O11).
-#[derive(Clone, Debug)]
+/// A parsed signature packet of version 3, 4 or 6. Version 3 counts in revocations (O11) and in old
+/// history alone (O2).
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RawSignature {
     pub(super) version: u8,
     pub(super) kind: u8,

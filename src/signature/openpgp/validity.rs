@@ -203,21 +203,6 @@ impl Certificate {
             .chain(subkeys.map(|(index, subkey)| (Component::Subkey(index), &subkey.key)))
     }
 
-    /// Fingerprints of the keys that their owner revoked for a reason that says, or does not rule out,
-    /// that somebody else has them: nothing that they ever signed proves anything (O10). The whole
-    /// certificate goes by its primary key.
-    pub fn compromised(&self) -> Vec<String> {
-        let hard = |revocations: &[Revocation]| revocations.iter().any(|one| one.is_hard());
-        if hard(&self.revocations) {
-            return vec![self.fingerprint()];
-        }
-        self.subkeys
-            .iter()
-            .filter(|subkey| hard(&subkey.revocations))
-            .map(|subkey| subkey.key.hex())
-            .collect()
-    }
-
     /// What the key is worth at `now`, by the default rules and its own word: who else may revoke it is
     /// not asked.
     pub fn standing(&self, now: Timestamp) -> Standing {
