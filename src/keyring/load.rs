@@ -7,7 +7,7 @@ use super::lists::{Listed, join};
 use super::principal_file::{self, PrincipalFile};
 use super::signers::{Known, Signers};
 use super::{Key, Keyring, Parts, Revocation, Sources};
-use crate::domain::{Timestamp, text};
+use crate::domain::text;
 use crate::signature::Scheme;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
@@ -146,15 +146,12 @@ impl Keyring {
     /// how many of them are news (N15).
     ///
     /// Revocations only make things stricter, so they count whoever could have written the file and
-    /// whatever else is wrong with it; one that is itself illegible counts as a compromise, and so does
-    /// one by which the owner of an OpenPGP certificate left nothing usable in it. Otherwise the revocations
-    /// in a copy of a certificate, of its subkeys too, are added to those in the one that is known. Of a
-    /// revocation list that is broken, the lines count that are keys. Nothing else is taken.
+    /// whatever else is wrong with it; one that is itself illegible counts as a compromise. Those that the
+    /// owner of an OpenPGP certificate put into a copy of it, of subkeys too, are added to the certificate
+    /// that is known, and mean there what they mean in any. Of a revocation list that is broken, the lines
+    /// count that are keys. Nothing else is taken.
     pub fn with_revocations_from(&self, sources: impl Into<Sources>) -> (Keyring, usize) {
-        self.with_revocations_at(&sources.into(), Timestamp::now())
-    }
-
-    fn with_revocations_at(&self, sources: &Sources, now: Timestamp) -> (Keyring, usize) {
+        let sources = sources.into();
         let scan = Scan::of(&sources.dir, Owner::Unchecked, &[]);
         let mut parts = self.parts.clone();
         let mut news = Vec::new();
@@ -162,14 +159,8 @@ impl Keyring {
             let id = (found.material.scheme(), found.material.fingerprint());
             if let Some(index) = self.names.get(&id) {
                 let key = &mut parts.keys[*index];
-                let own =
-                    found.material.own_revocation(now).filter(|_| key.material.own_revocation(now).is_none());
-                for revocation in [found.revoked.clone(), own].into_iter().flatten() {
-                    if join(&mut key.revoked, &revocation) {
-                        news.push(key.material.fingerprint());
-                    }
-                }
-                if key.material.take_revocations_of(&found.material) {
+                let by_keeper = found.revoked.as_ref().is_some_and(|found| join(&mut key.revoked, found));
+                if key.material.take_revocations_of(&found.material) || by_keeper {
                     news.push(key.material.fingerprint());
                 }
             }

@@ -394,7 +394,7 @@ fn t024_a_signature_of_version_3() {
     assert_eq!((proof.fingerprint(), proof.signed_at()), (&key.hex()[..], Some(at(NOW))));
     let text = Rules { text_signatures: true, ..import() };
     for (raw, rules, wanted) in [
-        (replaced(&raw, "a release", "b release"), import(), "bad"),
+        (replaced(&raw, "release", "rebased"), import(), "bad"),
         (tag(0, NOW, HashAlgorithm::Sha256, b"another object"), import(), "bad"),
         (tag(0, NOW, HashAlgorithm::Sha1, &payload), import(), "weak-algorithm"),
         (tag(0, NOW, HashAlgorithm::Md5, &payload), import(), "weak-algorithm"),

@@ -598,6 +598,9 @@ fn n14_a_subkey_that_was_stolen_taints_what_it_signed_and_nothing_else() {
     work.accepted(&["main"]);
     let stolen = work.commit(Some(&lost), "OPS-3: by a subkey that is stolen");
     work.accepted(&["main"]);
+    // GnuPG signs with no revoked key; the thief does.
+    let thiefs = work.commit(Some(&lost), "OPS-4: the thief");
+    work.branch("main", &stolen);
 
     // Reason 1 of the dialogue: the key has been compromised.
     gpg(&gate, &["--edit-key", user], "key 1\nrevkey\ny\n1\n\ny\nsave\n");
@@ -621,10 +624,7 @@ fn n14_a_subkey_that_was_stolen_taints_what_it_signed_and_nothing_else() {
     work.accepted(&[&format!("{clean_too}:refs/heads/release/1")]);
     work.push(&["main:release/2"]).assert_refused(&["bad-signature"]);
     // The subkey signs nothing new that counts; the others do.
-    let tip = work.id("HEAD");
-    work.commit(Some(&lost), "OPS-4: the thief");
-    work.push(&["main"]).assert_refused(&["bad-signature"]);
-    work.branch("main", &tip);
+    work.push(&[&format!("{thiefs}:refs/heads/main")]).assert_refused(&["bad-signature"]);
     for signer in [&kept, &by_primary, &alice] {
         work.commit(Some(signer), "OPS-5: on top, on its own ref");
     }

@@ -16,6 +16,9 @@ const MAX_EMBEDDED: usize = 4;
 /// Most revocations by others that are kept, to be computed with every signature that is judged.
 const MAX_DELEGATED: usize = 64;
 
+/// Most keys that a certificate may name as its revokers.
+const MAX_REVOKERS: usize = 64;
+
 /// Whose a revocation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filed {
@@ -142,7 +145,14 @@ impl Certificate {
         };
         let named = signature.hashed.iter().filter(|subpacket| subpacket.kind == sub::REVOCATION_KEY);
         // Class octet, algorithm octet, fingerprint.
-        self.revokers.extend(named.filter_map(|subpacket| subpacket.data.get(2..)).map(<[u8]>::to_vec));
+        for fingerprint in named.filter_map(|subpacket| subpacket.data.get(2..)) {
+            if !self.revokers.iter().any(|known| known == fingerprint) {
+                self.revokers.push(fingerprint.to_vec());
+            }
+        }
+        if self.revokers.len() > MAX_REVOKERS {
+            return Err(CertificateError::TooMany);
+        }
         if acceptance == Acceptance::None {
             self.findings.refused_self_signatures += 1;
             return Ok(());

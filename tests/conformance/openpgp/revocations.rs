@@ -138,6 +138,7 @@ fn k059_k065_revocations_that_nothing_else_would_pass_with() {
         revocation(NOW - DAY, None).with(number(2, NOW - DAY)),
         revocation(NOW - DAY, None).with(number(3, 60)),
         revocation(NOW - DAY, None).bare(),
+        CraftedSignature { breaks_prefix: true, ..revocation(NOW - DAY, None) },
         revocation(NOW - DAY, None).anonymous(),
         // Names that anybody could have written into it.
         revocation(NOW - DAY, None).unhashed(subpacket(16, &other.key_id())),
@@ -261,6 +262,10 @@ fn k063_k064_revocations_by_those_whom_the_owner_named() {
             assert_eq!(findings(&status), ["pgp.designated_revoker_unknown"]);
         }
     }
+    // More revokers than anybody has: nobody could be asked for all of them.
+    let named = (0..65).map(|seed| revoker(&CraftedKey::new(seed, BORN))).collect::<Vec<_>>().concat();
+    let direct = CraftedSignature::new(0x1f, BORN).with(named).packet(&key, &[&key.framed()]);
+    assert_eq!(load_error(&[simple(&key, BORN), direct].concat()), CertificateError::TooMany);
     // Somebody else in the revoker's name.
     let named = with_revoker(&key, &helper, HashAlgorithm::Sha512);
     let forged = revocation(NOW - DAY, None).anonymous().with(subpacket(16, &helper.key_id()));
