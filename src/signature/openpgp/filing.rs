@@ -153,7 +153,12 @@ impl Certificate {
         if self.revokers.len() > MAX_REVOKERS {
             return Err(CertificateError::TooMany);
         }
-        if acceptance == Acceptance::None {
+        let born = match signature.kind {
+            kind::SUBKEY_BINDING => self.primary.created.max(self.subkeys[place].key.created),
+            _ => self.primary.created,
+        };
+        // Nobody vouches for a key that does not exist yet.
+        if acceptance == Acceptance::None || signature.created().is_none_or(|created| created < born) {
             self.findings.refused_self_signatures += 1;
             return Ok(());
         }
@@ -218,7 +223,8 @@ impl Certificate {
             let valid = embedded.kind == kind::PRIMARY_BINDING
                 && acceptance != Acceptance::None
                 && subkey.made(&embedded, &[self.primary.framed(), subkey.framed()]);
-            if let Some(created) = embedded.created().filter(|_| valid) {
+            let born = self.primary.created.max(subkey.created);
+            if let Some(created) = embedded.created().filter(|created| valid && *created >= born) {
                 let sha1 = acceptance == Acceptance::Sha1;
                 back.push(Back { created, expires: embedded.expires(), sha1 });
             }

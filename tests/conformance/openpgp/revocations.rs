@@ -106,6 +106,14 @@ fn k057_nothing_undoes_a_hard_revocation() {
         let weak = weak.packet(&key, &[&key.framed(), &user_id_frame()]);
         let certificate = [simple(&key, BORN), revoked(&key, NOW - 5 * DAY, reason), weak].concat();
         assert_eq!(three(&armor, &keyring(&certificate)), ["revoked"; 3]);
+        // Undone later than it signed, by its own word: at that time the key was revoked.
+        let late = certify(&key, NOW + DAY, 3, vec![]);
+        let certificate = [simple(&key, BORN), revoked(&key, NOW - DAY, reason), late].concat();
+        assert_eq!(three(&armor, &keyring(&certificate)), ["revoked"; 3]);
+        // Revoked later than it signed, and undone: it was in life at both times.
+        let late = certify(&key, NOW + 2 * DAY, 3, vec![]);
+        let certificate = [simple(&key, BORN), revoked(&key, NOW + DAY, reason), late].concat();
+        assert_eq!(three(&armor, &keyring(&certificate)), ["verified"; 3]);
     }
 }
 
@@ -190,6 +198,22 @@ fn k061_a_revocation_anywhere_in_the_certificate() {
         let mut file: Vec<_> = packets.clone();
         file.insert(at, revocation.clone());
         assert_eq!(three(&armor, &keyring(&file.concat())), ["revoked"; 3], "{at}");
+    }
+}
+
+/// A subkey that stands in the file twice, its binding behind the one and its revocation behind the other.
+#[test]
+fn k061_a_revocation_behind_another_copy_of_the_subkey() {
+    let (key, subkey) = (key(1), CraftedKey::new(2, BORN));
+    let binding = bind(&key, &subkey, BORN, 2, vec![]);
+    let revocation = subkey_revoked(&key, &subkey, NOW - DAY, 2);
+    let armor = data().over(&subkey, &payload());
+    for [first, second] in [[&binding, &revocation], [&revocation, &binding]] {
+        let file = [simple(&key, BORN), subkey.subkey(), first.clone(), subkey.subkey(), second.clone()];
+        let keys = keyring(&file.concat());
+        assert_eq!(keys.openpgp[0].component_fingerprints().len(), 2);
+        assert_eq!(three(&armor, &keys), ["revoked"; 3]);
+        assert_eq!(keys.openpgp[0].compromised(&keys), [subkey.hex()]);
     }
 }
 
