@@ -162,6 +162,16 @@ pub fn add(sources: impl Into<Sources>, request: &AddRequest, now: Timestamp) ->
         let message = format!("{} is revoked in the keyring and not in this copy", key.id());
         return Err(EditError::Invalid(message));
     }
+    if let Some(key) = holder
+        && material.lacks_revocations_of(&key.material)
+    {
+        let message = format!(
+            "{} has a revocation in the keyring that this copy lacks; import both into one GnuPG home and \
+             export it again",
+            key.id()
+        );
+        return Err(EditError::Invalid(message));
+    }
 
     let file_name = format!("{}.toml", request.name);
     let path = dir.join(&file_name);

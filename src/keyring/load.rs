@@ -6,8 +6,8 @@ use super::document::{check_directory, read_checked, sort};
 use super::lists::{Listed, join};
 use super::principal_file::{self, PrincipalFile};
 use super::signers::{Known, Signers};
-use super::{Key, Keyring, Material, Parts, Sources};
-use crate::domain::{Timestamp, text};
+use super::{Key, Keyring, Material, Parts, Revocation, Sources};
+use crate::domain::text;
 use crate::signature::Scheme;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
@@ -146,14 +146,12 @@ impl Keyring {
     /// how many of them are news (N15).
     ///
     /// Revocations only make things stricter, so they count whoever could have written the file and
-    /// whatever else is wrong with it; one that is itself illegible counts as a compromise, and so does
-    /// one by which the owner of an OpenPGP certificate left nothing usable in it. Of a revocation list
-    /// that is broken, what can be read counts. Nothing else is taken.
+    /// whatever else is wrong with it; one that is itself illegible counts as a compromise. Those that the
+    /// owner of an OpenPGP certificate put into a copy of it, of subkeys too, are added to the certificate
+    /// that is known, and mean there what they mean in any. Of a revocation list that is broken, what can be
+    /// read counts. Nothing else is taken.
     pub fn with_revocations_from(&self, sources: impl Into<Sources>) -> (Keyring, usize) {
-        self.with_revocations_at(&sources.into(), Timestamp::now())
-    }
-
-    fn with_revocations_at(&self, sources: &Sources, now: Timestamp) -> (Keyring, usize) {
+        let sources = sources.into();
         let scan = Scan::of(&sources.dir, Owner::Unchecked, &[]);
         let mut parts = self.parts.clone();
         let mut news = Vec::new();
@@ -161,12 +159,9 @@ impl Keyring {
             let id = (found.material.scheme(), found.material.fingerprint());
             if let Some(index) = self.names.get(&id) {
                 let key = &mut parts.keys[*index];
-                let own =
-                    found.material.own_revocation(now).filter(|_| key.material.own_revocation(now).is_none());
-                for revocation in [found.revoked.clone(), own].into_iter().flatten() {
-                    if join(&mut key.revoked, &revocation) {
-                        news.push(key.material.fingerprint());
-                    }
+                let by_keeper = found.revoked.as_ref().is_some_and(|found| join(&mut key.revoked, found));
+                if key.material.take_revocations_of(&found.material) || by_keeper {
+                    news.push(key.material.fingerprint());
                 }
             }
         }
@@ -212,13 +207,18 @@ impl Keyring {
             return (self.clone(), 0);
         }
         // Another state needs another digest: records name the keyring by it.
-        let keys = parts.keys.iter().map(|key| (key.material.fingerprint(), &key.revoked));
-        let authorities = parts.authorities.iter().map(|one| (one.key.fingerprint(), &one.revoked));
+        let said = |revoked: &Option<Revocation>, inside: String| format!("{revoked:?}{inside}");
+        let keys = parts
+            .keys
+            .iter()
+            .map(|key| (key.material.fingerprint(), said(&key.revoked, key.material.revocations())));
+        let authorities = parts.authorities.iter();
+        let authorities = authorities.map(|one| (one.key.fingerprint(), said(&one.revoked, String::new())));
         let states: Vec<(String, Vec<u8>)> = std::iter::once((parts.digest.clone(), Vec::new()))
             .chain(
                 keys.chain(authorities)
                     .filter(|(fingerprint, _)| news.contains(fingerprint))
-                    .map(|(fingerprint, revoked)| (fingerprint, format!("{revoked:?}").into_bytes())),
+                    .map(|(fingerprint, said)| (fingerprint, said.into_bytes())),
             )
             .chain(news.iter().map(|one| (one.clone(), Vec::new())))
             .collect();

@@ -158,8 +158,8 @@ pub struct Keyring {
     authority_names: HashMap<String, usize>,
     /// Names and addresses of the principals with a file.
     called: HashMap<String, Vec<usize>>,
-    /// OpenPGP keys, subkeys among them, that their own owners revoked as compromised. Such revocations
-    /// have always been (O10), so they are looked for once.
+    /// OpenPGP keys, subkeys among them, that their own owners, or those whom they named, revoked as
+    /// compromised. Such revocations have always been (O10), so they are looked for once.
     compromised_by_owner: Vec<String>,
 }
 
@@ -193,8 +193,7 @@ impl Keyring {
                 Material::Ssh(public) => {
                     made.ssh.insert(public.blob().to_vec(), index);
                 }
-                Material::OpenPgp(certificate) => {
-                    made.compromised_by_owner.extend(certificate.compromised());
+                Material::OpenPgp(_) => {
                     for (fingerprint, key_id) in key.material.components() {
                         made.names.insert((scheme, material::hex(&fingerprint)), index);
                         made.openpgp.entry(fingerprint).or_default().push(index);
@@ -215,6 +214,9 @@ impl Keyring {
                 }
             }
         }
+        // Whom an owner named to revoke is somebody else in the keyring, so that all of it has to be there.
+        let certificates = made.parts.keys.iter().filter_map(|key| key.material.certificate());
+        made.compromised_by_owner = certificates.flat_map(|one| one.compromised(&made)).collect();
         made.principals = made.parts.principals.iter().chain(&made.parts.named_by_lines).cloned().collect();
         made.principals.sort_by(|a, b| a.name.cmp(&b.name));
         made
@@ -230,10 +232,11 @@ impl Keyring {
         &self.principals
     }
 
-    /// Fingerprints of the keys and authorities that are compromised at `now`, each once, with the time from
-    /// which what it signed is tainted, milliseconds since the epoch (N14). An OpenPGP key that its own
-    /// owner revoked as compromised, or without a reason, is one from the beginning. A key that only a
-    /// revocation list names is one as well: what it signed under a certificate stands somewhere.
+    /// Fingerprints of the keys and authorities that are compromised at `now`, each once, in their order,
+    /// with the time from which what it signed is tainted, milliseconds since the epoch (N14). An OpenPGP
+    /// key, or a subkey alone, that its own owner revoked as compromised, or without a reason, is one from
+    /// the beginning. A key that only a revocation list names is one as well: what it signed under a
+    /// certificate stands somewhere.
     pub fn compromised(&self, now: Timestamp) -> Vec<(String, i64)> {
         let from = |revoked: &Revocation| {
             (revoked.reason == Reason::Compromised && revoked.applies(now))

@@ -7,6 +7,7 @@ use super::locate;
 use crate::domain::{ObjectId, ObjectKind, RefName, RepositoryId, Timestamp};
 use crate::git::{GitError, Repository};
 use crate::signature::object::parents_lenient;
+use crate::signature::{KeyId, Scheme};
 use crate::store::{KnownRepository, Store, StoreError, Tainted};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -14,7 +15,8 @@ use std::path::Path;
 /// What one compromised key left in one repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaintedKey {
-    /// The key's fingerprint, as the keyring names it.
+    /// The key's fingerprint, as the keyring names it: an OpenPGP subkey's own where it alone is
+    /// compromised.
     pub key: String,
     /// Whose it is; empty where no entry of the keyring is for it: an authority's key, or one that only a
     /// revocation list names.
@@ -103,7 +105,9 @@ pub fn tainted(
 }
 
 fn describe(snapshot: &Snapshot, key: &str, from: i64, commits: Vec<Tainted>) -> TaintedKey {
-    let entry = snapshot.keyring.keys().iter().find(|entry| entry.material.fingerprint() == key);
+    let id = |scheme| KeyId { scheme, text: key.to_owned() };
+    let mut schemes = [Scheme::OpenPgp, Scheme::Ssh].into_iter();
+    let entry = schemes.find_map(|scheme| snapshot.keyring.find(&id(scheme)));
     TaintedKey {
         key: key.to_owned(),
         principal: entry.map_or_else(String::new, |entry| entry.principal.name.clone()),

@@ -66,7 +66,7 @@ fn check(
     })?;
     let signature = only_signature(&bytes, question.rules, trace)?;
     let data = signed_data(&signature, payload, trace)?;
-    let findings = findings::of_packet(armor, &bytes, &signature);
+    let findings = findings::of_packet(&signature);
     let (issuer, named) = issuer(&signature, trace)?;
     if !strong(signature.hash) {
         let what = format!("the hash {}", hash_name(signature.hash));
@@ -165,6 +165,8 @@ fn only_signature(bytes: &[u8], rules: &Rules, trace: &mut Trace) -> Result<RawS
     };
     let signature = match RawSignature::parse(packet) {
         Ok(signature) if signature.v3.is_none() => signature,
+        // What GnuPG made long ago and nobody makes any more: for history alone, and told (O2).
+        Ok(signature) if signature.version == 3 && rules.import => signature,
         Ok(signature) => {
             let what = format!("signature of version {}", signature.version);
             return unsupported(trace, "version", "O2", what);
@@ -194,6 +196,10 @@ fn only_signature(bytes: &[u8], rules: &Rules, trace: &mut Trace) -> Result<RawS
         }
     }
     trace.passed("type", "O3", || format!("{:#04x}", signature.kind));
+    if signature.v3.is_some() {
+        // Its time and its issuer are in fields of their own, and it has nothing else to say.
+        return Ok(signature);
+    }
     signature.check_subpackets().map_err(|fault| {
         trace.failed("subpackets", "O5", || fault.1);
         malformed(fault.0, fault.1)
