@@ -66,6 +66,7 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
             inputs.limits,
             inputs.signatures,
             &inputs.context,
+            &inputs.budget,
         ),
         parents: ParentCache::new(),
         walked: HashMap::new(),

@@ -20,6 +20,11 @@ pub struct Objects {
 
 type Handle = gix::odb::HandleArc;
 
+/// Largest object that is read, and largest one that an object which is read may be stored as a difference
+/// to, in bytes. Commits and tags are the only objects that are read. In a pack, a small one may stand on a
+/// huge one that costs a pusher next to nothing.
+const MAX_READ: usize = 64 << 20;
+
 /// Where and as what an object was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -124,7 +129,7 @@ fn handle(format: ObjectFormat, directory: &Path) -> Result<Handle, GitError> {
     };
     let options = gix::odb::store::init::Options {
         current_dir: Some(directory.to_owned()),
-        alloc_limit_bytes: Some(1 << 30),
+        alloc_limit_bytes: Some(MAX_READ),
         ..Default::default()
     };
     let store = gix::odb::Store::at_opts(directory.to_owned(), kind, &mut None.into_iter(), options)
