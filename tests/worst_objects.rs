@@ -1,4 +1,4 @@
-//! What costs most of each kind, at the caps of its size, is dealt with in bounded time. How long it takes
+//! The objects that cost most, of each kind and at the caps of their size, are dealt with in bounded time. How long it takes
 //! in an optimised build is measured by the bench `verify`; this holds that nothing is out of all proportion.
 
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -13,18 +13,16 @@ mod ssh_craft;
 mod worst;
 
 use std::time::{Duration, Instant};
-use worst::What;
 
 /// For an unoptimised build on a busy machine: what is quadratic by mistake takes minutes.
 #[test]
 fn the_worst_of_each_kind_is_dealt_with_in_bounded_time() {
-    for worst in worst::all() {
+    for worst in worst::of_objects() {
         let begun = Instant::now();
         (worst.run)();
-        let (spent, bound) =
-            (begun.elapsed(), Duration::from_secs(if worst.what == What::File { 30 } else { 5 }));
+        let spent = begun.elapsed();
         println!("{:>8.1} ms  {}", spent.as_secs_f64() * 1e3, worst.name);
-        assert!(spent < bound, "{}: {spent:?}", worst.name);
+        assert!(spent < Duration::from_secs(10), "{}: {spent:?}", worst.name);
     }
 }
 

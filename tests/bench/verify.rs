@@ -271,7 +271,7 @@ fn main() {
             .bench_function("many", |bencher| bencher.iter(|| whole(black_box(&case.commit), &many, &rules)));
         group.finish();
     }
-    let all = worst::all();
+    let all: Vec<_> = worst::of_objects().into_iter().chain(worst::of_files()).collect();
     let mut group = criterion.benchmark_group(WORST);
     group.sample_size(10);
     for worst in &all {

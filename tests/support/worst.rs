@@ -348,7 +348,7 @@ fn krl(sections: &[u8]) -> Vec<u8> {
 }
 
 /// Trust files at the caps.
-fn files() -> Vec<Worst> {
+pub fn of_files() -> Vec<Worst> {
     const LIST: usize = 16 << 20;
     let mut all = Vec::new();
     let mut file = |name, run: Box<dyn Fn()>| all.push(Worst { name, what: What::File, run });
@@ -425,8 +425,8 @@ fn lookups() -> Vec<Worst> {
     vec![Worst { name: "asking a KRL of 99,000 bitmaps", what: What::Object, run }]
 }
 
-/// Everything.
-pub fn all() -> Vec<Worst> {
+/// What each object of a push may cost.
+pub fn of_objects() -> Vec<Worst> {
     let plain = objects().into_iter().map(|(name, raw)| {
         let id = id_of(&raw);
         let run = Box::new(move || {
@@ -434,5 +434,5 @@ pub fn all() -> Vec<Worst> {
         });
         Worst { name, what: What::Object, run: run as Box<dyn Fn()> }
     });
-    plain.chain(signatures()).chain(lookups()).chain(files()).collect()
+    plain.chain(signatures()).chain(lookups()).collect()
 }
