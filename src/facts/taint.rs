@@ -69,7 +69,9 @@ fn reach(
         if wanted(&id) {
             return Ok(true);
         }
-        budget.check()?;
+        if seen.len().is_multiple_of(1024) {
+            budget.check()?;
+        }
         // What cannot be followed was on record, so it is history: it holds nothing that is known.
         if objects.read_unchecked(&id, &mut buffer)? == Some(ObjectKind::Commit) {
             waiting.extend(parents_lenient(objects.format(), &buffer).unwrap_or_default());

@@ -294,16 +294,18 @@ fn signatures() -> Vec<Worst> {
     all.push(object("OpenPGP by a key with 64 revocations by others", raw, keys, plain.clone(), "verified"));
 
     // Merged tags: as many as are looked at, each with its share of the object.
-    for (name, bits) in [("SSH RSA-4096 merge of 16 tags", 4096), ("SSH RSA-8192 merge of 16 tags", 8192)] {
+    for (name, bits) in
+        [("merge of tags, all by SSH RSA-4096", 4096), ("merge of tags, all by SSH RSA-8192", 8192)]
+    {
         let (line, armor) = ssh_rsa(bits, LARGE);
         let parent = "00112233445566778899aabbccddeeff00112233";
-        let body = "a line of a merged tag\n".repeat(MAX_OBJECT / 17 / 25);
+        let body = "a line of a merged tag\n".repeat(MAX_OBJECT / (mergetag::MAX_MERGE_TAGS + 1) / 25);
         let tag = format!("{}{body}{}", tag_head(), String::from_utf8(armor.clone()).unwrap());
         let header = format!("mergetag {}\n", tag.trim_end().replace('\n', "\n "));
         let merge = format!(
             "{TREE}parent {}\nparent {parent}\nauthor {WHO}committer {WHO}{}\nmerge\n",
             "11".repeat(20),
-            header.repeat(16)
+            header.repeat(mergetag::MAX_MERGE_TAGS)
         );
         let raw = signed(merge.as_bytes(), &armor);
         all.push(object(name, raw, KeyBox::ssh(&line), plain.clone(), "bad"));
@@ -366,14 +368,14 @@ pub fn of_files() -> Vec<Worst> {
     file("KRL of 70,000 keys of ECDSA", list(krl(&[&[2][..], &string(&points)].concat())));
     let flat = format!("{}\n", ed25519.line()).repeat(LIST / (ed25519.line().len() + 1));
     file("flat list of 16 MiB", list(flat.into_bytes()));
-    let mut signed = krl(b"");
-    for _ in 0..1_000 {
+    let mut signed = krl(&[&[2][..], &string(&keys)].concat());
+    for _ in 0..16 {
         signed.push(4);
         signed.extend(string(&ed25519.blob()));
         let signature = ed25519.sign(&signed);
         signed.extend(string(&signature));
     }
-    file("KRL of 1,000 signatures", list(signed));
+    file("KRL of as many keys and 16 signatures", list(signed));
 
     let line = format!("someone@example.org namespaces=\"git\" {}\n", ed25519.line());
     let signers = line.repeat((8 << 20) / line.len()).into_bytes();
