@@ -1,7 +1,7 @@
 //! The objects that cost most, of each kind and at the caps of their size, are dealt with in bounded time. How long it takes
 //! in an optimised build is measured by the bench `verify`; this holds that nothing is out of all proportion.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 #[path = "support/crafted.rs"]
 mod crafted;
