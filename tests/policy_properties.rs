@@ -258,6 +258,7 @@ fn facts(push: &Push, policy: &Rulesets, keyring: &BTreeSet<usize>) -> PushFacts
             current: None,
             kind: UpdateKind::Create,
             tip_kind: Some(ObjectKind::Commit),
+            leads_to: Some(ObjectKind::Commit),
             tags: if at == 0 { tags.clone() } else { Vec::new() },
             introduced: covering.into_iter().map(|index| (index, introduced.clone())).collect(),
             builds_on: HashMap::new(),

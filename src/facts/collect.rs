@@ -66,6 +66,7 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
             inputs.limits,
             inputs.signatures,
             &inputs.context,
+            &inputs.budget,
         ),
         parents: ParentCache::new(),
         walked: HashMap::new(),
@@ -139,6 +140,7 @@ impl Collector<'_> {
             current: state.value,
             kind: UpdateKind::Delete,
             tip_kind: None,
+            leads_to: None,
             tags: Vec::new(),
             introduced: HashMap::new(),
             builds_on: HashMap::new(),
@@ -151,6 +153,9 @@ impl Collector<'_> {
             return Ok(facts);
         };
         facts.tip_kind = Some(found.kind);
+        if facts.name.branch().is_some() && found.kind != ObjectKind::Commit {
+            self.faults.push(no_branch(&shown, new, found.kind));
+        }
         let covering = inputs.policy.covering(&inputs.context.repository.name, &facts.name);
         let enforced =
             covering.iter().any(|index| inputs.policy.rulesets[*index].enforcement == Enforcement::Enforce);
@@ -237,9 +242,11 @@ impl Collector<'_> {
         let (mut id, mut found) = (new, found);
         loop {
             match found.kind {
-                ObjectKind::Commit => return Ok(Some(id)),
-                ObjectKind::Tree | ObjectKind::Blob => return Ok(None),
                 ObjectKind::Tag => {}
+                kind => {
+                    facts.leads_to = Some(kind);
+                    return Ok((kind == ObjectKind::Commit).then_some(id));
+                }
             }
             if facts.tags.len() >= self.inputs.limits.tag_depth {
                 self.faults.push(too_large(
@@ -486,6 +493,15 @@ impl Collector<'_> {
         }
         Ok(None)
     }
+}
+
+/// A `malformed-update` fault for a branch that would hold something else than a commit. Git refuses it as
+/// well, after the hook.
+fn no_branch(reference: &str, new: ObjectId, kind: ObjectKind) -> BuiltinFault {
+    let seen = format!("the branch would hold {}, which is a {}", new.short(), kind.name());
+    let wanted = "a commit on a branch".to_owned();
+    let help = "push the commit itself, such as `git push REMOTE 'TAG^{commit}:BRANCH'`".to_owned();
+    BuiltinFault { wanted, help, ..malformed(reference, seen) }
 }
 
 /// A `shallow-graft` fault for a commit whose parent is nowhere.

@@ -166,6 +166,21 @@ fn t007_tags_of_trees_blobs_and_tags() {
     work.sign(Some(&alice), &["tag", "-s", "-m", "outer", "v-other", &forged]);
     work.accepted(&["v-other"]);
     assert_eq!(recorded(&gate), ["verified", "bad"]);
+
+    // What is no commit has no signature of its own: the tag that names it has to have one.
+    let blob = store(&gate, &work, "blob", "content\n");
+    for (name, object) in [("v-tree", "HEAD^{tree}"), ("v-blob", &blob[..])] {
+        work.sign(None, &["tag", name, object]);
+        let push = work.push(&[name]).assert_refused(&["unsigned-commit", "untrusted-signer"]);
+        assert!(push.text().contains("and not to a commit, without a tag"), "{}", push.text());
+        work.sign(None, &["tag", "-f", "-a", "-m", "unsigned", name, object]);
+        work.push(&[name]).assert_refused(&["unsigned-commit", "untrusted-signer"]);
+        work.sign(Some(&alice), &["tag", "-f", "-s", "-m", "signed", name, object]);
+        work.accepted(&[name]);
+    }
+    let mallory = crate::support::signers::Signer::ssh(&gate.sandbox, "mallory", &["ed25519"]);
+    work.sign(Some(&mallory), &["tag", "-s", "-m", "signed", "v-more", "HEAD^{tree}"]);
+    work.push(&["v-more"]).assert_refused(&["unsigned-commit", "untrusted-signer"]);
 }
 
 #[test]
@@ -332,10 +347,14 @@ fn t019_t020_t021_t022_what_a_tag_says_and_what_is_there() {
     work.accepted(&["v-level4"]);
     work.push(&["v-level5"]).assert_refused(&["push-too-large"]);
 
-    // A tag object on a branch: git refuses it by itself, and it is not there afterwards.
-    let push = work.push(&["v-level1:refs/heads/release/1"]);
-    assert!(!push.ran.status.success(), "{}", push.ran.stderr);
-    assert_eq!(work.server("refs/heads/release/1"), None);
+    // A tag object on a branch, covered or not: git refuses it as well, once the hook has had its say.
+    for branch in ["refs/heads/main", "refs/heads/topic"] {
+        let before = work.server(branch);
+        let push = work.push(&["--force", &format!("v-level1:{branch}")]);
+        assert!(push.rules().contains("malformed-update"), "{}", push.text());
+        assert!(push.text().contains("which is a tag"), "{}", push.text());
+        assert_eq!(work.server(branch), before);
+    }
 }
 
 #[test]

@@ -84,12 +84,14 @@ fn check(
     }
     let parts: Vec<&[u8]> = data.iter().map(|part| &part[..]).collect();
     let mut best: Option<SignatureStatus> = None;
+    // One key may be in many certificates: its arithmetic is the same in each.
+    let mut computed: Vec<(&[u8], bool)> = Vec::new();
     for (certificate, component, key) in candidates {
         // Arithmetic decides who it was (O6); only then is it asked what that key is worth.
         let status = if let KeyAlgorithm::Other(what) = &key.algorithm {
             trace.noted("arithmetic", "O4", || format!("{what} is not computed"));
             SignatureStatus::WeakAlgorithm { key: key_id(&key.fingerprint), what: what.clone() }
-        } else if key.made(&signature, &parts) {
+        } else if once(&mut computed, key, || key.made(&signature, &parts)) {
             trace.passed("arithmetic", "O6", || format!("the key {} made it", key.hex()));
             judge(certificate, component, &signature, &findings, question, trace)
         } else {
@@ -104,6 +106,16 @@ fn check(
         trace.failed("arithmetic", "O6", || "no key that it may be by made it over these bytes");
         SignatureStatus::Bad { key: named }
     }))
+}
+
+/// What was computed for these very bytes of a key before, or is now.
+fn once<'a>(computed: &mut Vec<(&'a [u8], bool)>, key: &'a Key, compute: impl FnOnce() -> bool) -> bool {
+    if let Some((_, made)) = computed.iter().find(|(framed, _)| *framed == key.framed()) {
+        return *made;
+    }
+    let made = compute();
+    computed.push((key.framed(), made));
+    made
 }
 
 /// One key can be in several certificates: who revoked it wins, then who vouches for it.

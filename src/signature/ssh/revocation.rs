@@ -151,6 +151,9 @@ pub enum Fault {
     /// More sections of certificates than anybody has.
     #[error("the list has more than 100000 sections")]
     TooManySections,
+    /// More signatures than anybody makes.
+    #[error("the list has more than 16 signatures")]
+    TooManySignatures,
     /// Something behind a signature.
     #[error("there is a section behind the signature, which therefore does not cover it")]
     BehindSignature,

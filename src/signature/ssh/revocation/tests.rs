@@ -203,6 +203,14 @@ fn signatures_of_lists() {
     let text = |bytes: &[u8]| RevocationList::parse(bytes).unwrap_err().to_string();
     let wrong = [&body[..], &strings(&[&inner(b"other")])].concat();
     assert!(text(&wrong).ends_with("the signature of the list does not verify"));
+    // Each is over everything before it: a file of nothing else would keep whoever reads it busy for hours.
+    let mut many = everything();
+    for count in 1..=17 {
+        many = [&many[..], &[4], &strings(&[&ssh_blob(&key)])].concat();
+        many = [&many[..], &strings(&[&inner(&many)])].concat();
+        assert_eq!(RevocationList::parse(&many).is_ok(), count <= 16, "{count}");
+    }
+    assert!(text(&many).contains("more than 16 signatures"));
     let behind = [&signed[..], &section(2, &strings(&[&blob(1)]))].concat();
     assert!(text(&behind).contains("behind the signature"));
     for end in body.len() - 60..signed.len() {
