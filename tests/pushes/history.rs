@@ -86,7 +86,7 @@ pub(crate) fn edit_key(gate: &Gate, name: &str, line: &str) {
     fs::write(&file, text.replacen("[[key]]\n", &format!("[[key]]\n{line}\n"), 1)).unwrap();
 }
 
-const STOLEN: &str = "revoked = { at = 2026-01-01T00:00:00Z, reason = \"compromised\" }";
+pub(crate) const STOLEN: &str = "revoked = { at = 2026-01-01T00:00:00Z, reason = \"compromised\" }";
 
 #[test]
 fn history_before_the_gate_is_judged_by_what_it_claims_and_called_unanchored() {
