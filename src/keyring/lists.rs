@@ -12,8 +12,10 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub(super) struct Listed {
     path: PathBuf,
-    revocation: Revocation,
+    pub(super) revocation: Revocation,
     list: Arc<RevocationList>,
+    /// Of the keys that it names by themselves or by their SHA-256, as people see them.
+    fingerprints: Arc<Vec<String>>,
     /// Of its bytes and of what the configuration says about it.
     pub(super) digest: String,
 }
@@ -46,7 +48,13 @@ impl Listed {
     fn of(file: &RevocationFile, list: RevocationList, bytes: &[u8]) -> Listed {
         let said = format!("{:?}", file.revocation);
         let digest = load::digest_of(&[(said, bytes.to_vec())]);
-        Listed { path: file.path.clone(), revocation: file.revocation.clone(), list: Arc::new(list), digest }
+        Listed {
+            path: file.path.clone(),
+            revocation: file.revocation.clone(),
+            fingerprints: Arc::new(list.fingerprints()),
+            list: Arc::new(list),
+            digest,
+        }
     }
 
     /// Whether the list refuses something for what is judged at these times.
@@ -72,6 +80,11 @@ impl Listed {
             }
         }
         changed
+    }
+
+    /// The keys that it names: not those that it names by their SHA-1, nor certificates.
+    pub(super) fn fingerprints(&self) -> &[String] {
+        &self.fingerprints
     }
 
     /// Whether it lists nothing.

@@ -34,7 +34,7 @@ pub use windows::{Position, Window, Windows};
 use crate::domain::{Principal, Timestamp};
 use crate::signature::{KeyId, Keys, Rules, Scheme, SignatureStatus, Times, openpgp, ssh};
 use document::Place;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -157,8 +157,8 @@ pub struct Keyring {
     authority_names: HashMap<String, usize>,
     /// Names and addresses of the principals with a file.
     called: HashMap<String, Vec<usize>>,
-    /// OpenPGP keys, subkeys among them, that their own owners revoked as compromised. Such revocations
-    /// have always been (O10), so they are looked for once.
+    /// OpenPGP keys, subkeys among them, that their own owners, or whom those named, revoked as
+    /// compromised. Such revocations have always been (O10), so they are looked for once.
     compromised_by_owner: Vec<String>,
 }
 
@@ -192,8 +192,7 @@ impl Keyring {
                 Material::Ssh(public) => {
                     made.ssh.insert(public.blob().to_vec(), index);
                 }
-                Material::OpenPgp(certificate) => {
-                    made.compromised_by_owner.extend(certificate.compromised());
+                Material::OpenPgp(_) => {
                     for (fingerprint, key_id) in key.material.components() {
                         made.names.insert((scheme, material::hex(&fingerprint)), index);
                         made.openpgp.entry(fingerprint).or_default().push(index);
@@ -214,6 +213,8 @@ impl Keyring {
                 }
             }
         }
+        let certificates = made.keys().iter().filter_map(|key| key.material.certificate());
+        made.compromised_by_owner = certificates.flat_map(|one| one.compromised(&made)).collect();
         made.principals = made.parts.principals.iter().chain(&made.parts.named_by_lines).cloned().collect();
         made.principals.sort_by(|a, b| a.name.cmp(&b.name));
         made
@@ -229,9 +230,10 @@ impl Keyring {
         &self.principals
     }
 
-    /// Fingerprints of the keys and authorities that are compromised at `now`, each with the time from
+    /// Fingerprints of the keys and authorities that are compromised at `now`, each once, with the time from
     /// which what it signed is tainted, milliseconds since the epoch (N14). An OpenPGP key that its own
-    /// owner revoked as compromised, or without a reason, is one from the beginning.
+    /// owner revoked as compromised, or without a reason, is one from the beginning. Revocation lists may
+    /// name keys that are not in the keyring: an authority vouched for them.
     pub fn compromised(&self, now: Timestamp) -> Vec<(String, i64)> {
         let from = |revoked: Option<&Revocation>| {
             let revoked = revoked?;
@@ -242,7 +244,14 @@ impl Keyring {
         let keys = self.keys().iter().filter_map(|key| revoked(key.id(), key.revoked.as_ref()));
         let authorities = self.authorities().iter().filter_map(|one| revoked(one.id(), one.revoked.as_ref()));
         let by_owner = self.compromised_by_owner.iter().map(|text| (text.clone(), i64::MIN));
-        keys.chain(authorities).chain(by_owner).collect()
+        let listed = self.parts.lists.iter().filter_map(|list| Some((from(Some(&list.revocation))?, list)));
+        let listed = listed.flat_map(|(from, list)| list.fingerprints().iter().map(move |key| (key.clone(), from)));
+        let mut earliest: BTreeMap<String, i64> = BTreeMap::new();
+        for (key, from) in keys.chain(authorities).chain(by_owner).chain(listed) {
+            let known = earliest.entry(key).or_insert(from);
+            *known = from.min(*known);
+        }
+        earliest.into_iter().collect()
     }
 
     /// Every key: those of the principals' files by name, then those of `allowed_signers` lines.

@@ -6,7 +6,7 @@ use super::{Reader, Store};
 use crate::domain::{ObjectId, RefName, RepositoryId};
 use rusqlite::OptionalExtension;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// For which refs an accepted commit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +29,17 @@ impl Scope {
         // Whatever is not known to be shared counts for less.
         if value == 0 { Scope::Shared } else { Scope::OwnRef }
     }
+}
+
+/// So many keys are looked up one by one. A revocation list may have very many, of which few ever signed.
+const FEW: usize = 64;
+
+/// The keys that signed something on record.
+pub(super) fn signers(connection: &rusqlite::Connection) -> Result<HashSet<String>, StoreError> {
+    connection
+        .prepare_cached(q::SIGNERS)
+        .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
+        .map_err(sql("list the keys that signed"))
 }
 
 /// The frontier of one repository, as it was when this was made: one connection and one read
@@ -117,8 +128,12 @@ impl FrontierReader {
     pub fn tainted(&self, ruleset: &str, keys: &[(String, i64)]) -> Result<Vec<ObjectId>, StoreError> {
         let Some((ruleset, _)) = self.ruleset(ruleset)? else { return Ok(Vec::new()) };
         let step = "look up what a key signed";
+        let signers = (keys.len() > FEW).then(|| signers(&self.reader)).transpose()?;
         let mut out = Vec::new();
         for (key, from) in keys {
+            if signers.as_ref().is_some_and(|signers| !signers.contains(key)) {
+                continue;
+            }
             let mut statement = self.reader.prepare_cached(q::TAINTED).map_err(sql(step))?;
             let mut rows = statement.query(rusqlite::params![ruleset, key, from]).map_err(sql(step))?;
             while let Some(row) = rows.next().map_err(sql(step))? {

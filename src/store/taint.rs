@@ -8,6 +8,7 @@ use crate::audit::{Event, Record, RepositoryEntry, TaintEntry};
 use crate::domain::{ObjectId, RefName, RepositoryId, Timestamp, text};
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 
 /// A commit on record that a compromised key signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,11 @@ pub struct Tainted {
 }
 
 impl Store {
+    /// The keys that signed something on record, in any repository.
+    pub fn signers(&self) -> Result<HashSet<String>, StoreError> {
+        super::frontier::signers(&*self.reader()?)
+    }
+
     /// The commits on record in `repository` that the key signed and that were received from `from` on,
     /// milliseconds since the epoch, without those that somebody decided to let stand; oldest first. What
     /// a base brought was not judged, so it is not known here who signed it.

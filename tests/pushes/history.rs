@@ -2,7 +2,7 @@
 //! behind (reference 1.9; N8, N9, N13, N14).
 
 use crate::support::clone::Clone;
-use crate::support::gate::Gate;
+use crate::support::gate::{Gate, PRODUCTION};
 use crate::support::sandbox::Ran;
 use crate::support::signers::Signer;
 use serde_json::Value;
@@ -568,4 +568,50 @@ fn n14_a_key_that_its_owner_revoked_as_stolen_taints_what_it_left() {
     work.commit(Some(&alice), "OPS-2: on top");
     work.push(&["main:release/1"]).assert_refused(&["bad-signature"]);
     work.accepted(&["main"]);
+}
+
+/// The keyring holds an authority; the key that it vouched for is known by its certificates alone.
+#[test]
+fn n14_a_certified_key_on_a_revocation_list_taints_what_it_left() {
+    let gate = Gate::prepared(PRODUCTION);
+    let ssh = |name: &str| Signer::ssh(&gate.sandbox, name, &["ed25519"]);
+    let (authority, laptop, carol) = (ssh("authority"), ssh("laptop"), ssh("carol"));
+    gate.trust(&carol, "sre");
+    let line = fs::read_to_string(&authority.public).unwrap();
+    let table = format!(
+        "name = \"ca\"\n[[authority]]\nssh = \"{}\"\nprincipals = [\"*@example.org\"]\ngroups = [\"sre\"]\n",
+        line.trim()
+    );
+    fs::write(gate.home.join("keyring/ca.toml"), table).unwrap();
+    gate.start();
+    let mut certify = gate.sandbox.command("ssh-keygen", gate.sandbox.root());
+    certify.args(["-q", "-I", "laptop", "-n", "ann@example.org", "-V", "-1h:+1h", "-s"]);
+    certify.arg(authority.public.with_extension("")).arg(&laptop.public);
+    crate::support::sandbox::run(certify, b"").ok();
+    let certificate = laptop.public.with_file_name("laptop-cert.pub");
+    let bare = gate.repository("infra/live");
+    let work = gate.clone_of(&bare);
+    let key = format!("user.signingKey={}", certificate.display());
+    let signed = ["-c", "gpg.format=ssh", "-c", &key, "-c", "commit.gpgSign=true", "commit", "-q"];
+    work.git(&[&signed[..], &["--allow-empty", "-m", "OPS-1: by a certified key"]].concat()).ok();
+    let stolen = work.id("HEAD");
+    work.accepted(&["main"]);
+
+    let list = gate.home.join("revoked_keys");
+    fs::copy(&laptop.public, &list).unwrap();
+    gate.reconfigure(&format!("{PRODUCTION}\n[[keyring.revocation]]\npath = \"{}\"\n", list.display()));
+    report(&gate, &bare, "refs/heads/main").assert(&stolen, "tainted", "recorded");
+    let listed = gate.countersign(&["taint", "list"]);
+    assert!(listed.code() == Some(1) && listed.stdout.contains(&stolen), "{}", listed.stdout);
+    assert!(listed.stdout.contains("of nobody of the keyring, compromised since always"), "{}", listed.stdout);
+    work.commit(Some(&carol), "OPS-2: on top");
+    work.push(&["main:release/1"]).assert_refused(&["bad-signature"]);
+    work.accepted(&["main"]);
+
+    // A repository that cannot be read does not keep the others' list from being told.
+    fs::remove_file(bare.join("objects").join(&stolen[..2]).join(&stolen[2..])).ok();
+    fs::write(bare.join("refs/heads/broken"), format!("{}\n", "1".repeat(40))).unwrap();
+    let listed = gate.countersign(&["taint", "list"]);
+    assert!(listed.code() == Some(1) && listed.stdout.contains(&stolen), "{}{}", listed.stdout, listed.stderr);
+    assert!(listed.stdout.contains("its refs cannot be read"), "{}", listed.stdout);
 }

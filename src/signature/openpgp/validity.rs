@@ -3,7 +3,7 @@
 use super::certificate::{Back, Certificate, Revocation, SelfSignature};
 use super::key::{Key, KeyAlgorithm};
 use crate::domain::Timestamp;
-use crate::signature::{Rules, Times, Trace};
+use crate::signature::{Keys, Rules, Times, Trace};
 use std::fmt;
 
 /// Key flag: may sign data.
@@ -205,16 +205,20 @@ impl Certificate {
 
     /// Fingerprints of the keys that their owner revoked for a reason that says, or does not rule out,
     /// that somebody else has them: nothing that they ever signed proves anything (O10). The whole
-    /// certificate goes by its primary key.
-    pub fn compromised(&self) -> Vec<String> {
-        let hard = |revocations: &[Revocation]| revocations.iter().any(|one| one.is_hard());
-        if hard(&self.revocations) {
+    /// certificate goes by its primary key. A revoker whom the owner named counts like the owner, where
+    /// `keys` have the revoker's key (O12).
+    pub fn compromised(&self, keys: &dyn Keys) -> Vec<String> {
+        let hard = |component, own: &[Revocation]| {
+            let delegated = self.delegations(component, keys).honoured;
+            own.iter().chain(&delegated).any(|one| one.is_hard())
+        };
+        if hard(Component::Primary, &self.revocations) {
             return vec![self.fingerprint()];
         }
-        self.subkeys
-            .iter()
-            .filter(|subkey| hard(&subkey.revocations))
-            .map(|subkey| subkey.key.hex())
+        let subkeys = self.subkeys.iter().enumerate();
+        subkeys
+            .filter(|(index, subkey)| hard(Component::Subkey(*index), &subkey.revocations))
+            .map(|(_, subkey)| subkey.key.hex())
             .collect()
     }
 

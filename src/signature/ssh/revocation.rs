@@ -7,7 +7,7 @@ mod krl;
 
 use super::key::{self, PublicKey, SshKeyError};
 use crate::domain::text;
-use data_encoding::BASE64;
+use data_encoding::{BASE64, BASE64_NOPAD};
 use pgp::crypto::hash::HashAlgorithm;
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
@@ -274,6 +274,14 @@ impl RevocationList {
     /// Whether nothing is listed.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// `SHA256:` fingerprints of the keys that are listed by themselves or by that, in no order. What is
+    /// listed by its SHA-1, and certificates, cannot be told from here.
+    pub fn fingerprints(&self) -> Vec<String> {
+        let keys = self.keys.iter().map(|blob| <[u8; 32]>::from(Sha256::digest(blob)));
+        let shown = |digest: [u8; 32]| format!("SHA256:{}", BASE64_NOPAD.encode(&digest));
+        keys.chain(self.sha256.iter().copied()).map(shown).collect()
     }
 
     /// Whether a key is revoked, by its blob.
