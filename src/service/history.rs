@@ -232,6 +232,9 @@ impl Record {
     fn open(snapshot: &Snapshot, common_dir: &Path) -> Result<Record, String> {
         let repository = locate::read_id(common_dir).map_err(|fault| fault.to_string())?;
         let store = Store::open(&snapshot.config.daemon.state, Mode::ReadOnly).map_err(|e| e.to_string())?;
+        if let Some(why) = store.rolled_back() {
+            return Err(why);
+        }
         match store.receipts(&repository) {
             Ok(Some(_)) => Ok(Record { store, repository }),
             Ok(None) => Err("the record does not know this repository".to_owned()),
