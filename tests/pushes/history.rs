@@ -615,3 +615,31 @@ fn n14_a_certified_key_on_a_revocation_list_taints_what_it_left() {
     assert!(listed.code() == Some(1) && listed.stdout.contains(&stolen), "{}{}", listed.stdout, listed.stderr);
     assert!(listed.stdout.contains("its refs cannot be read"), "{}", listed.stdout);
 }
+
+#[test]
+fn n27_receipts_of_a_record_that_was_rolled_back_are_not_used() {
+    let (gate, alice) = Gate::production();
+    let bare = gate.repository("infra/live");
+    let work = gate.clone_of(&bare);
+    let first = work.commit(Some(&alice), "OPS-1: first");
+    work.accepted(&["main"]);
+    gate.stop();
+    let (database, backup) = (gate.state().join("state.db"), gate.home.join("backup.db"));
+    rusqlite::Connection::open(&database).unwrap().execute("vacuum into ?1", [backup.to_str().unwrap()]).unwrap();
+    gate.start();
+    work.commit(Some(&alice), "OPS-2: after the backup");
+    work.accepted(&["main"]);
+    report(&gate, &bare, "refs/heads/main").assert(&first, "verified", "recorded");
+    gate.stop();
+    for more in ["-wal", "-shm"] {
+        let _ = fs::remove_file(gate.state().join(format!("state.db{more}")));
+    }
+    fs::write(&database, fs::read(&backup).unwrap()).unwrap();
+    let ran = check(&gate, &bare, "refs/heads/main", &[]);
+    assert!(ran.stderr.contains("nothing is anchored") && ran.stderr.contains("record"), "{}", ran.stderr);
+    report(&gate, &bare, "refs/heads/main").assert(&first, "verified", "unanchored");
+    let explained = ["verify", bare.to_str().unwrap(), &first, "--no-git", "--format", "json"];
+    let explained: Value = serde_json::from_str(&gate.countersign(&explained).stdout).unwrap();
+    assert_eq!(explained["times"]["receipt"], "now");
+    assert!(explained["times"]["unrecorded"].is_string(), "{explained:#}");
+}
