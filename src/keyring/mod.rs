@@ -245,7 +245,8 @@ impl Keyring {
         let authorities = self.authorities().iter().filter_map(|one| revoked(one.id(), one.revoked.as_ref()));
         let by_owner = self.compromised_by_owner.iter().map(|text| (text.clone(), i64::MIN));
         let listed = self.parts.lists.iter().filter_map(|list| Some((from(Some(&list.revocation))?, list)));
-        let listed = listed.flat_map(|(from, list)| list.fingerprints().iter().map(move |key| (key.clone(), from)));
+        let listed =
+            listed.flat_map(|(from, list)| list.fingerprints().iter().map(move |key| (key.clone(), from)));
         let mut earliest: BTreeMap<String, i64> = BTreeMap::new();
         for (key, from) in keys.chain(authorities).chain(by_owner).chain(listed) {
             let known = earliest.entry(key).or_insert(from);

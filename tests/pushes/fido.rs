@@ -85,7 +85,8 @@ fn f006_the_explanation_knows_the_counters_on_record() {
         commit(&work, 3, "lower");
         work.accepted(&["main:topic"]);
         let explain = |id: &str| {
-            let ran = gate.countersign(&["verify", bare.to_str().unwrap(), id, "--no-git", "--format", "json"]);
+            let ran =
+                gate.countersign(&["verify", bare.to_str().unwrap(), id, "--no-git", "--format", "json"]);
             let value: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
             (value["status"].as_str().unwrap().to_owned(), ran.code().unwrap(), ran.stdout)
         };

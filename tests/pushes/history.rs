@@ -603,7 +603,11 @@ fn n14_a_certified_key_on_a_revocation_list_taints_what_it_left() {
     report(&gate, &bare, "refs/heads/main").assert(&stolen, "tainted", "recorded");
     let listed = gate.countersign(&["taint", "list"]);
     assert!(listed.code() == Some(1) && listed.stdout.contains(&stolen), "{}", listed.stdout);
-    assert!(listed.stdout.contains("of nobody of the keyring, compromised since always"), "{}", listed.stdout);
+    assert!(
+        listed.stdout.contains("of nobody of the keyring, compromised since always"),
+        "{}",
+        listed.stdout
+    );
     work.commit(Some(&carol), "OPS-2: on top");
     work.push(&["main:release/1"]).assert_refused(&["bad-signature"]);
     work.accepted(&["main"]);
@@ -612,7 +616,12 @@ fn n14_a_certified_key_on_a_revocation_list_taints_what_it_left() {
     fs::remove_file(bare.join("objects").join(&stolen[..2]).join(&stolen[2..])).ok();
     fs::write(bare.join("refs/heads/broken"), format!("{}\n", "1".repeat(40))).unwrap();
     let listed = gate.countersign(&["taint", "list"]);
-    assert!(listed.code() == Some(1) && listed.stdout.contains(&stolen), "{}{}", listed.stdout, listed.stderr);
+    assert!(
+        listed.code() == Some(1) && listed.stdout.contains(&stolen),
+        "{}{}",
+        listed.stdout,
+        listed.stderr
+    );
     assert!(listed.stdout.contains("its refs cannot be read"), "{}", listed.stdout);
 }
 
@@ -625,7 +634,10 @@ fn n27_receipts_of_a_record_that_was_rolled_back_are_not_used() {
     work.accepted(&["main"]);
     gate.stop();
     let (database, backup) = (gate.state().join("state.db"), gate.home.join("backup.db"));
-    rusqlite::Connection::open(&database).unwrap().execute("vacuum into ?1", [backup.to_str().unwrap()]).unwrap();
+    rusqlite::Connection::open(&database)
+        .unwrap()
+        .execute("vacuum into ?1", [backup.to_str().unwrap()])
+        .unwrap();
     gate.start();
     work.commit(Some(&alice), "OPS-2: after the backup");
     work.accepted(&["main"]);

@@ -172,7 +172,9 @@ fn with_signature(raw: &[u8], armor: &[u8]) -> Vec<u8> {
 /// gpg's own signature over bytes.
 fn gpg(bench: &Bench, more: &[&str], payload: &[u8]) -> Vec<u8> {
     let mut command = bench.gate.sandbox.command("gpg", bench.gate.sandbox.root());
-    command.args(["--batch", "--quiet", "--armor", "--passphrase", "", "--pinentry-mode", "loopback"]).args(more);
+    command
+        .args(["--batch", "--quiet", "--armor", "--passphrase", "", "--pinentry-mode", "loopback"])
+        .args(more);
     run(command, payload).ok().stdout.into_bytes()
 }
 
@@ -282,7 +284,10 @@ fn a17_lines_of_which_git_reads_the_first_or_none() {
     };
     fs::write(&file, format!("deploy namespaces=\"file\" {key}alice namespaces=\"git\" {key}")).unwrap();
     let made = bench.explain(&id, &[]);
-    assert_eq!((made.status(), made.text("/principal/name"), made.difference()), ("verified", "alice", "same"));
+    assert_eq!(
+        (made.status(), made.text("/principal/name"), made.difference()),
+        ("verified", "alice", "same")
+    );
     assert!(!git(), "the first line is about other files");
     fs::write(&file, format!("bob octopus {key}alice {key}")).unwrap();
     assert!(git(), "the first line is passed over");
