@@ -106,6 +106,20 @@ fn judge(highest: Option<u32>, objects: &[(ObjectId, u32)]) -> Vec<(ObjectId, Fi
     odd
 }
 
+/// What a signature is worth whose object came in alone, now; `highest` is the record's. Also what is odd.
+pub fn judge_counter(
+    status: SignatureStatus,
+    id: ObjectId,
+    highest: Option<u32>,
+    rules: &Rules,
+) -> (SignatureStatus, Option<Finding>) {
+    let Some(counter) = counted(&status).map(|(_, fido)| fido.counter) else { return (status, None) };
+    match judge(highest, &[(id, counter)]).pop() {
+        Some((_, finding)) => (apply(status, &finding, rules.fido_counter), Some(finding)),
+        None => (status, None),
+    }
+}
+
 fn apply(status: SignatureStatus, finding: &Finding, strictness: Strictness) -> SignatureStatus {
     match (status, strictness) {
         (SignatureStatus::Verified(signature), Strictness::Refuse)

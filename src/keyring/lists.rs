@@ -12,8 +12,10 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub(super) struct Listed {
     path: PathBuf,
-    revocation: Revocation,
+    pub(super) revocation: Revocation,
     list: Arc<RevocationList>,
+    /// Of the keys that it names by themselves or by their SHA-256, as people see them.
+    fingerprints: Arc<Vec<String>>,
     /// Of its bytes and of what the configuration says about it.
     pub(super) digest: String,
 }
@@ -44,14 +46,23 @@ impl Listed {
     /// A key that a principal's file revokes and that the keyring does not hold: it may be certified.
     pub(super) fn of_key(path: &Path, revocation: &Revocation, blob: &[u8]) -> Listed {
         let digest = load::digest_of(&[(format!("{revocation:?}"), blob.to_vec())]);
-        let list = Arc::new(RevocationList::of_key(blob));
-        Listed { path: path.to_owned(), revocation: revocation.clone(), list, digest }
+        Listed::new(path, revocation, RevocationList::of_key(blob), digest)
     }
 
     fn of(file: &RevocationFile, list: RevocationList, bytes: &[u8]) -> Listed {
         let said = format!("{:?}", file.revocation);
         let digest = load::digest_of(&[(said, bytes.to_vec())]);
-        Listed { path: file.path.clone(), revocation: file.revocation.clone(), list: Arc::new(list), digest }
+        Listed::new(&file.path, &file.revocation, list, digest)
+    }
+
+    fn new(path: &Path, revocation: &Revocation, list: RevocationList, digest: String) -> Listed {
+        Listed {
+            path: path.to_owned(),
+            revocation: revocation.clone(),
+            fingerprints: Arc::new(list.fingerprints().collect()),
+            list: Arc::new(list),
+            digest,
+        }
     }
 
     /// Whether the list refuses something for what is judged at these times.
@@ -82,8 +93,8 @@ impl Listed {
     /// The keys that it calls compromised, whether the keyring holds them or not.
     pub(super) fn compromised(&self) -> impl Iterator<Item = (String, &Revocation)> + '_ {
         let hard = self.revocation.reason == Reason::Compromised;
-        let keys = hard.then(|| self.list.fingerprints()).into_iter().flatten();
-        keys.map(|fingerprint| (fingerprint, &self.revocation))
+        let keys = hard.then(|| self.fingerprints.iter()).into_iter().flatten();
+        keys.map(|fingerprint| (fingerprint.clone(), &self.revocation))
     }
 
     /// Whether it lists nothing.

@@ -7,6 +7,7 @@ use countersign::domain::{ObjectFormat, Timestamp};
 use countersign::keyring::{AllowedSigners, Keyring, Reason, Revocation, RevocationFile, Sources};
 use countersign::signature::object::{SignatureField, parse_commit};
 use countersign::signature::ssh::RevocationList;
+use countersign::signature::ssh::parse_public_key;
 use countersign::signature::{self, Demand, Rules, SignatureStatus, Times, Trace};
 use std::fs;
 use std::path::PathBuf;
@@ -448,6 +449,21 @@ fn s037_s038_a_flat_list_revokes_what_it_lists() {
     let now = Timestamp::from_second(NOW).unwrap();
     assert_eq!(keyring.compromised(now), [(keyring.keys()[0].id().text, i64::MIN)]);
     assert_eq!(keyring.keys()[0].standing(now).name(), "revoked");
+    // A key that only a certificate vouches for is as compromised as one of the keyring, however it is listed.
+    let laptop = Key::ed25519(5);
+    let print = parse_public_key(&laptop.line()).unwrap().fingerprint();
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("spec"), format!("sha256: {}\n", laptop.line())).unwrap();
+    run("ssh-keygen", &["-q", "-k", "-f", "krl", "spec"], dir.path(), b"");
+    let by_hash = fs::read(dir.path().join("krl")).unwrap();
+    for list in [(laptop.line() + "\n").into_bytes(), by_hash] {
+        world.revoked("list", list, Reason::Compromised);
+        let keyring = world.load();
+        assert_eq!(judge(&certified(&laptop, &cert(&["carol@x"]), &ca), &keyring), "revoked");
+        assert_eq!(keyring.compromised(now), [(print.clone(), i64::MIN)]);
+    }
+    world.revoked("list", format!("{}\n", ann.line()), Reason::Compromised);
+    let keyring = world.load();
     // Under a certificate of somebody else the key is no better.
     let raw = certified(&ann, &cert(&["carol@x"]), &ca);
     assert_eq!(judge(&raw, &keyring), "revoked");

@@ -1,6 +1,7 @@
 //! Revocations: whose, when, and why.
 
 use super::*;
+use countersign::signature::Keys as _;
 use pgp::crypto::hash::HashAlgorithm;
 
 /// Long after everything.
@@ -278,6 +279,10 @@ fn k063_k064_revocations_by_those_whom_the_owner_named() {
             let certificate = [&named[..], &made].concat();
             let keys = keyring(&[&certificate[..], &simple(&helper, BORN)].concat());
             assert_eq!(three(&armor, &keys), wanted, "K063");
+            // What it left is tainted alike.
+            let held = keys.openpgp_by_fingerprint(&key.fingerprint());
+            let tainted = if reason.is_none() { vec![key.hex()] } else { Vec::new() };
+            assert_eq!(held[0].compromised(&keys), tainted, "K063");
             // In a block of its own, too.
             let file = [key_armor(&named), key_armor(&made), key_armor(&simple(&helper, BORN))].concat();
             assert_eq!(three(&armor, &keyring(&file)), wanted);
