@@ -1,6 +1,6 @@
 //! What judging a whole history costs: `countersign check --history` on a repository of SSH-signed commits,
 //! beside git's own walk over it and beside the bare arithmetic, round by round. Only the ratios mean
-//! anything elsewhere. `COMMITS` says how many there are; 10,000 without it.
+//! anything elsewhere. `COMMITS` says how many there are; 10,000 without it. `PROGRAM` may name another build.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
@@ -29,6 +29,14 @@ struct Ran {
     peak: (u64, u64),
 }
 
+/// Processor time of a process or thread. Ticks are hundredths of a second on every machine that is to be had.
+fn used(proc: &str) -> Duration {
+    let stat = fs::read_to_string(format!("{proc}/stat")).unwrap_or_default();
+    let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    Duration::from_millis((ticks(11) + ticks(12)) * 10)
+}
+
 fn run(command: &mut Command) -> Ran {
     let started = Instant::now();
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -39,11 +47,7 @@ fn run(command: &mut Command) -> Ran {
             break status;
         }
         // A zombie tells its times no more, so what it told last counts: at most 5 ms too little.
-        let stat = fs::read_to_string(format!("{proc}/stat")).unwrap_or_default();
-        let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-        let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-        // Ticks are hundredths of a second on every machine that is to be had.
-        processor = processor.max(Duration::from_millis((ticks(11) + ticks(12)) * 10));
+        processor = processor.max(used(&proc));
         let status = fs::read_to_string(format!("{proc}/status")).unwrap_or_default();
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
@@ -137,6 +141,7 @@ fn main() {
         return;
     }
     let count = std::env::var("COMMITS").map_or(10_000, |text| text.parse().unwrap());
+    let program = std::env::var("PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_countersign").to_owned());
     let room = tempfile::tempdir().unwrap();
     let at = room.path().join("repositories/history.git");
     let signatures = repository(&at, count);
@@ -163,13 +168,13 @@ fn main() {
         let git = |arguments: &[&str]| run(Command::new("git").arg("-C").arg(&at).args(arguments));
         note("git log --format=%H", git(&["log", "--format=%H", "main"]));
         note("git log --format=raw", git(&["log", "--format=raw", "main"]));
-        let started = Instant::now();
+        let (started, before) = (Instant::now(), used("/proc/thread-self"));
         let good = signatures.iter().filter(|(key, data, it)| key.verify_strict(data, it).is_ok()).count();
-        let took = started.elapsed();
+        let (wall, processor) = (started.elapsed(), used("/proc/thread-self") - before);
         assert_eq!(good, count);
-        note("bare arithmetic, one thread", Ran { wall: took, processor: took, peak: (0, 0) });
+        note("bare arithmetic, one thread", Ran { wall, processor, peak: (0, 0) });
         for jobs in ["1", "0"] {
-            let mut check = Command::new(env!("CARGO_BIN_EXE_countersign"));
+            let mut check = Command::new(&program);
             check.arg("check").arg("--history").arg("--repo").arg(&at).args(["--ref", "refs/heads/main"]);
             check.args(["--jobs", jobs, "--config"]).arg(&config);
             let name = if jobs == "1" { "check --history --jobs 1" } else { "check --history" };
