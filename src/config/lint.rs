@@ -21,7 +21,7 @@ pub fn lint(config: &Config, keyring: &Keyring, repositories: &[String]) -> Vec<
              keyring add NAME --key FILE`"
         )));
     }
-    for ruleset in &config.policy.rulesets {
+    for ruleset in config.policy.configured() {
         let warn = |key: &str, message: String| Warning {
             message,
             place: config.places.of(&ruleset.name, key).cloned(),

@@ -1,7 +1,7 @@
 //! `untrusted-signer`: every commit is signed by somebody on this rule's list.
 
 use super::{Finding, Judges, Kind, Rule, Scope, bad_signature, options, unsigned_commit};
-use crate::domain::text;
+use crate::domain::{Principal, text};
 use crate::policy::Selector;
 use crate::policy::facts::CommitFacts;
 use crate::signature::SignatureStatus;
@@ -57,6 +57,12 @@ impl UntrustedSigner {
     }
 }
 
+impl UntrustedSigner {
+    fn allows(&self, signer: &Principal) -> bool {
+        self.allow.is_empty() || self.allow.iter().any(|one| one.matches(signer))
+    }
+}
+
 impl Rule for UntrustedSigner {
     fn name(&self) -> &'static str {
         NAME
@@ -74,9 +80,7 @@ impl Rule for UntrustedSigner {
         let status = &commit.signature.status;
         let found = match status {
             SignatureStatus::Verified(_) => match commit.signature.verified_by() {
-                Some(signer) if self.allow.is_empty() || self.allow.iter().any(|one| one.matches(signer)) => {
-                    None
-                }
+                Some(signer) if self.allows(signer) => None,
                 Some(signer) => Some(Finding {
                     path: None,
                     seen: format!(
@@ -109,6 +113,15 @@ impl Rule for UntrustedSigner {
             _ => None,
         };
         found.into_iter().collect()
+    }
+
+    /// A tree or a blob has no commit that could be signed: then the tag that names it is what vouches.
+    fn check_ref(&self, scope: Scope<'_>) -> Vec<Finding> {
+        let reference = scope.reference;
+        let Some(kind) = reference.bare_content() else { return Vec::new() };
+        let signature = reference.innermost_signature();
+        let allowed = signature.and_then(|tag| tag.verified_by()).is_some_and(|signer| self.allows(signer));
+        if allowed { Vec::new() } else { vec![unsigned_commit::bare(kind, signature, self.wanted())] }
     }
 
     fn selectors(&self) -> &[Selector] {
