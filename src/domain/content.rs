@@ -143,7 +143,9 @@ impl Program {
             [0xfe, 0xed, 0xfa, 0xce | 0xcf, ..] | [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..] => Some(Program::MachO),
             // Class files of Java begin alike; where they have their version, there is a small number of
             // processors here.
-            [0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 1..=44, ..] | [0xca, 0xfe, 0xba, 0xbf, ..] => Some(Program::MachO),
+            [0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 1..=44, ..] | [0xca, 0xfe, 0xba, 0xbf, ..] => {
+                Some(Program::MachO)
+            }
             // Text may begin with these letters, and no program is without a zero byte in its header.
             [b'M', b'Z', ..] if binary => Some(Program::Pe),
             _ => None,

@@ -284,8 +284,11 @@ impl<'a> Differ<'a> {
             if task.old == task.new {
                 continue;
             }
-            let prefix: Rc<[u8]> =
-                if task.name.is_empty() { task.above } else { [&task.above, &task.name[..], b"/"].concat().into() };
+            let prefix: Rc<[u8]> = if task.name.is_empty() {
+                task.above
+            } else {
+                [&task.above, &task.name[..], b"/"].concat().into()
+            };
             self.within(Counted::Depth, task.depth, self.budget.depth)?;
             // A path below it is longer, so a longer prefix need not be followed.
             self.within(Counted::OnePathBytes, prefix.len() as u64, self.budget.one_path_bytes)?;
@@ -475,8 +478,9 @@ impl<'a> Differ<'a> {
             }
         };
         self.spend(Counted::Entries, tree.entries.len() as u64)?;
-        let tolerated =
-            tree.whole && tree.more_faults == 0 && tree.faults.iter().all(|f| self.tolerated.contains(&f.code));
+        let tolerated = tree.whole
+            && tree.more_faults == 0
+            && tree.faults.iter().all(|f| self.tolerated.contains(&f.code));
         if !tolerated && self.objects.is_brought(id)? {
             let mut faults = tree.faults;
             for fault in &mut faults {
@@ -484,11 +488,18 @@ impl<'a> Differ<'a> {
                 fault.path.truncate(MAX_FAULT_PATH);
             }
             let path = prefix.strip_suffix(b"/").unwrap_or(prefix).to_vec();
-            return Err(End::Malformed(MalformedTree { id: *id, path, faults, more_faults: tree.more_faults }));
+            return Err(End::Malformed(MalformedTree {
+                id: *id,
+                path,
+                faults,
+                more_faults: tree.more_faults,
+            }));
         }
         if !tree.whole {
             let last = tree.faults.last().map(ToString::to_string).unwrap_or_default();
-            return Err(GitError::Object { id: *id, why: format!("its entries cannot be read: {last}") }.into());
+            return Err(
+                GitError::Object { id: *id, why: format!("its entries cannot be read: {last}") }.into()
+            );
         }
         if tree.faults.iter().any(|fault| fault.code == TreeFaultCode::NotSorted) || tree.more_faults > 0 {
             tree.sort();

@@ -119,8 +119,7 @@ pub(super) fn run(command: &mut Command, until: Instant, keep: usize) -> Result<
     // Also after a good end: nothing that it has started outlives it or holds its pipes open. It is not
     // reaped before, so that its number cannot be somebody else's by now.
     let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
-    let status =
-        child.wait().map_err(|e| RunError::Failed(format!("its end cannot be waited for: {e}")))?;
+    let status = child.wait().map_err(|e| RunError::Failed(format!("its end cannot be waited for: {e}")))?;
     let collect = |worker: Option<std::thread::JoinHandle<(Vec<u8>, bool)>>| {
         worker.and_then(|worker| worker.join().ok()).unwrap_or_default()
     };
@@ -132,15 +131,21 @@ pub(super) fn run(command: &mut Command, until: Instant, keep: usize) -> Result<
 }
 
 fn command_name(command: &Command) -> String {
-    Path::new(command.get_program()).file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
+    Path::new(command.get_program())
+        .file_name()
+        .map_or_else(String::new, |n| n.to_string_lossy().into_owned())
 }
 
 /// Limits of the kernel, beside the deadline. Where they cannot be set, the deadline is what there is.
 fn confine(child: &Child, until: Instant) {
     let pid = Some(Pid::from_child(child));
     let seconds = until.saturating_duration_since(Instant::now()).as_secs() + 2;
-    let limits =
-        [(Resource::Fsize, FILE_BYTES), (Resource::Data, DATA_BYTES), (Resource::Core, 0), (Resource::Cpu, seconds)];
+    let limits = [
+        (Resource::Fsize, FILE_BYTES),
+        (Resource::Data, DATA_BYTES),
+        (Resource::Core, 0),
+        (Resource::Cpu, seconds),
+    ];
     for (resource, most) in limits {
         let _ = prlimit(pid, resource, Rlimit { current: Some(most), maximum: Some(most) });
     }
@@ -216,7 +221,10 @@ mod tests {
         let ended = run(&mut shell(&room, long), soon(), 100).unwrap();
         assert_eq!((ended.stdout.len(), ended.cut), (100, true));
         let ended = run(&mut shell(&room, "echo $HOME; env | grep -c CARGO"), soon(), 1000).unwrap();
-        assert_eq!(ended.stdout, format!("{}\n0\n", room.path("").display()).replace("/\n", "\n").into_bytes());
+        assert_eq!(
+            ended.stdout,
+            format!("{}\n0\n", room.path("").display()).replace("/\n", "\n").into_bytes()
+        );
     }
 
     #[test]

@@ -13,9 +13,10 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 /// How much of a base a delta may need for the beginning; what needs more is not read in part.
-const MAX_BASE: usize = 1 << 20;
-/// How many deltas may follow each other. Git makes chains of 50.
-const MAX_CHAIN: usize = 128;
+const MAX_BASE: usize = 256 << 10;
+/// How many deltas may follow each other; git makes chains of 50. Together with the figure above it bounds
+/// the memory.
+const MAX_CHAIN: usize = 64;
 /// How large the type and size before the content of a loose object may be.
 const LOOSE_HEADER: usize = 64;
 
@@ -203,6 +204,7 @@ fn inflate(mut from: impl Read, count: usize) -> Result<Vec<u8>, String> {
             (used, made) = (used + taken, made + given);
             if matches!(status, Status::StreamEnd) {
                 out.truncate(made);
+                out.shrink_to_fit();
                 return Ok(out);
             }
             if taken == 0 && given == 0 {
@@ -246,7 +248,7 @@ mod tests {
         assert_eq!(pieces(delta, 5), Some(vec![Piece::Insert(b"abc"), Piece::Copy { from: 2, length: 2 }]));
         assert_eq!(pieces(delta, 99), Some(vec![Piece::Insert(b"abc"), copy, Piece::Insert(b"def")]));
         // A length of zero stands for 65,536.
-        let long = pieces(b"\x20\xff\xff\x7f\x80", 1 << 20).unwrap();
+        let long = pieces(b"\x20\x80\x80\x04\x80", 1 << 20).unwrap();
         assert_eq!(long, [Piece::Copy { from: 0, length: 0x10000 }]);
     }
 

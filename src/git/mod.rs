@@ -19,7 +19,8 @@ mod tree;
 
 pub use blobs::{Content, MAX_LINK_TARGET, blob_content, blob_facts, blob_size};
 pub use changes::{
-    ChangeBudget, CollidingName, Collision, Comparison, Counted, Differ, Difference, MalformedTree, Overrun, Spent,
+    ChangeBudget, CollidingName, Collision, Comparison, Counted, Differ, Difference, MalformedTree, Overrun,
+    Spent,
 };
 pub use merge::{MergeError, MergeShape, Merger, Recomputed, merge_shape};
 pub use objects::{Found, Objects, verify_commit_id};

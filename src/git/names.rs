@@ -33,7 +33,11 @@ fn packed(common_dir: &Path, names: &mut BTreeSet<RefName>) -> Result<(), GitErr
         Err(e) => return Err(error(format!("packed-refs: {e}"))),
     };
     let Some(content) = content.strip_suffix(b"\n") else {
-        return if content.is_empty() { Ok(()) } else { Err(error("packed-refs has no end of line at its end")) };
+        return if content.is_empty() {
+            Ok(())
+        } else {
+            Err(error("packed-refs has no end of line at its end"))
+        };
     };
     let strange = |line: &[u8]| error(format!("packed-refs: `{}`", text::escape_short(line, 200)));
     for (index, line) in content.split(|byte| *byte == b'\n').enumerate() {

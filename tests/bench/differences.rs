@@ -26,7 +26,12 @@ fn history(sandbox: &Sandbox, repository: &Path) -> Vec<String> {
     let mut stream = String::new();
     let mut state = 1_u64;
     for commit in 0..=COMMITS {
-        writeln!(stream, "commit refs/heads/main\ncommitter C <c@example.com> {} +0000\ndata 1\nx", 1_600_000_000 + commit).unwrap();
+        writeln!(
+            stream,
+            "commit refs/heads/main\ncommitter C <c@example.com> {} +0000\ndata 1\nx",
+            1_600_000_000 + commit
+        )
+        .unwrap();
         let files: Vec<usize> = if commit == 0 {
             (0..50_000).collect()
         } else {
@@ -94,7 +99,11 @@ fn main() {
     };
     println!("{:52} {:>10} {:>10} {:>6}", "", "ours", "git", "ratio");
     let nothing = best(|| drop(sandbox.git(&bare, &["version"])));
-    row("one commit, git's start included", best(|| ours(&trees[500..502], false)), best(|| git(&commits[501..502])));
+    row(
+        "one commit, git's start included",
+        best(|| ours(&trees[500..502], false)),
+        best(|| git(&commits[501..502])),
+    );
     row("1,000 commits", best(|| ours(&trees, false)), best(|| git(&commits[1..])));
     row("1,000 commits, collisions looked for", best(|| ours(&trees, true)), best(|| git(&commits[1..])));
     let whole = best(|| {
@@ -106,13 +115,16 @@ fn main() {
         ));
     });
     let root = || {
-        let arguments = ["diff-tree", "--root", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", &commits[0]];
+        let arguments =
+            ["diff-tree", "--root", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", &commits[0]];
         drop(sandbox.git(&bare, &arguments).ok());
     };
     row("the first commit, 50,000 files", whole, best(root));
     println!("(git that does nothing: {nothing:.2?})");
     let repository = Repository::open(&bare, None).unwrap();
-    let side = sandbox.git(&bare, &["commit-tree", "-m", "x", "-p", &commits[500], &format!("{}^{{tree}}", commits[501])]).ok();
+    let side = sandbox
+        .git(&bare, &["commit-tree", "-m", "x", "-p", &commits[500], &format!("{}^{{tree}}", commits[501])])
+        .ok();
     let side = id(side.line());
     let merger = Merger::new(repository.objects()).unwrap();
     let until = Instant::now() + Duration::from_secs(600);

@@ -30,7 +30,12 @@ fn unfinished(directory: &Path, hex: &str, size: u64, content: &[u8]) {
 fn of_a_huge_blob_only_the_beginning_is_read() {
     let world = World::sha1();
     // Five gigabytes, of which there are some kilobytes: whoever reads on fails.
-    unfinished(&world.quarantine, &"12".repeat(20), 5 << 30, &[b"#!/bin/sh\n".as_slice(), &noise(1, 20_000)].concat());
+    unfinished(
+        &world.quarantine,
+        &"12".repeat(20),
+        5 << 30,
+        &[b"#!/bin/sh\n".as_slice(), &noise(1, 20_000)].concat(),
+    );
     let huge = facts(&world.open(), id(&"12".repeat(20)));
     assert_eq!(huge, BlobFacts { size: 5 << 30, binary: false, lfs: None, program: Some(Program::Script) });
     let mut binary = noise(2, 20_000);
@@ -42,7 +47,10 @@ fn of_a_huge_blob_only_the_beginning_is_read() {
     let repository = world.open();
     let ended = blob_facts(repository.objects(), &id(&"14".repeat(20)));
     assert!(matches!(ended, Err(GitError::Object { .. })), "{ended:?}");
-    assert_eq!(blob_content(repository.objects(), &id(&"12".repeat(20)), 4096).unwrap(), Content::TooLong(5 << 30));
+    assert_eq!(
+        blob_content(repository.objects(), &id(&"12".repeat(20)), 4096).unwrap(),
+        Content::TooLong(5 << 30)
+    );
 }
 
 #[test]
@@ -79,15 +87,19 @@ fn blobs_loose_packed_and_in_deltas() {
             }
         };
         check("loose");
-        let entries: Vec<(&str, Vec<u8>, ObjectId)> =
-            ids.iter().enumerate().map(|(index, id)| ("100644", format!("f{index}").into_bytes(), *id)).collect();
+        let entries: Vec<(&str, Vec<u8>, ObjectId)> = ids
+            .iter()
+            .enumerate()
+            .map(|(index, id)| ("100644", format!("f{index}").into_bytes(), *id))
+            .collect();
         let entries: Vec<_> = entries.iter().map(|(mode, name, id)| (*mode, name.as_slice(), *id)).collect();
         let tree = world.tree(To::Repository, &entries);
         let commit = world.git(To::Repository, &["commit-tree", "-m", "x", &tree.to_string()], b"");
         world.git(To::Repository, &["update-ref", "refs/heads/main", &commit], b"");
         world.git(To::Repository, &["repack", "-q", "-a", "-d", "-f", "--depth=50", "--window=10"], b"");
         let packs = std::fs::read_dir(world.bare.join("objects/pack")).unwrap();
-        let index = packs.map(|file| file.unwrap().path()).find(|path| path.extension().unwrap() == "idx").unwrap();
+        let index =
+            packs.map(|file| file.unwrap().path()).find(|path| path.extension().unwrap() == "idx").unwrap();
         let listed = world.git(To::Repository, &["verify-pack", "-v", index.to_str().unwrap()], b"");
         assert!(listed.contains("chain length"), "{listed}");
         check("deltas");
@@ -105,7 +117,9 @@ fn what_is_missing_or_no_blob_is_an_error() {
     let tree = world.tree(To::Push, &[]);
     let repository = world.open();
     let absent = id(&"7".repeat(40));
-    assert!(matches!(blob_facts(repository.objects(), &absent), Err(GitError::Missing { id, .. }) if id == absent));
+    assert!(
+        matches!(blob_facts(repository.objects(), &absent), Err(GitError::Missing { id, .. }) if id == absent)
+    );
     assert!(matches!(blob_content(repository.objects(), &absent, 10), Err(GitError::Missing { .. })));
     assert!(matches!(blob_facts(repository.objects(), &tree), Err(GitError::Object { .. })));
     let other = id(&"7".repeat(64));
@@ -137,7 +151,8 @@ fn the_target_of_a_link_is_its_content() {
 #[test]
 fn pointers_of_git_lfs_in_a_repository() {
     let world = World::sha1();
-    let text = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 77\n", "ab".repeat(32));
+    let text =
+        format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 77\n", "ab".repeat(32));
     let pointer = world.blob(To::Push, text.as_bytes());
     let repository = world.open();
     let lfs = facts(&repository, pointer).lfs.unwrap();

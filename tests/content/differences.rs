@@ -23,7 +23,8 @@ fn random_path(random: &mut Random) -> Vec<u8> {
 
 fn step(random: &mut Random, files: &mut Files) {
     for _ in 0..1 + random.below(6) {
-        let existing = (!files.is_empty()).then(|| files.keys().nth(random.below(files.len())).cloned().unwrap());
+        let existing =
+            (!files.is_empty()).then(|| files.keys().nth(random.below(files.len())).cloned().unwrap());
         match (random.below(4), existing) {
             (0, Some(path)) => drop(files.remove(&path)),
             (1, Some(path)) => {
@@ -51,7 +52,11 @@ fn import(sandbox: &Sandbox, repository: &Path, states: &[Files], format: Object
     for (index, files) in states.iter().enumerate() {
         let date = 1_600_000_000 + index;
         stream.extend(
-            format!("commit refs/heads/main\nmark :{}\ncommitter C <c@example.com> {date} +0000\n", index + 1).bytes(),
+            format!(
+                "commit refs/heads/main\nmark :{}\ncommitter C <c@example.com> {date} +0000\n",
+                index + 1
+            )
+            .bytes(),
         );
         stream.extend(b"data 1\nx\n");
         if index > 0 {
@@ -103,7 +108,8 @@ fn random_histories_differ_as_git_says() {
         pairs.extend((0..20).map(|_| (random.below(trees.len()), random.below(trees.len()))));
         let mut total = 0;
         for (old, new) in pairs {
-            let ours = complete(differ.compare(Some(id(&trees[old])), Some(id(&trees[new])), &never).unwrap());
+            let ours =
+                complete(differ.compare(Some(id(&trees[old])), Some(id(&trees[new])), &never).unwrap());
             let wanted = by_git(&sandbox, &bare, &trees[old], &trees[new]);
             assert_eq!(ours.changes, wanted, "seed {seed}, {old} to {new}");
             assert_eq!(ours.empty_directories, Vec::<Vec<u8>>::new());
@@ -111,7 +117,8 @@ fn random_histories_differ_as_git_says() {
             // And by what is known of the states.
             assert_eq!(ours.changes.len(), changed(&states[old], &states[new]));
             // Back is the same with the sides exchanged.
-            let back = complete(differ.compare(Some(id(&trees[new])), Some(id(&trees[old])), &never).unwrap());
+            let back =
+                complete(differ.compare(Some(id(&trees[new])), Some(id(&trees[old])), &never).unwrap());
             let exchanged: Vec<Change> =
                 back.changes.into_iter().map(|c| Change { path: c.path, old: c.new, new: c.old }).collect();
             assert_eq!(exchanged, ours.changes);

@@ -71,7 +71,8 @@ impl Work {
 
     fn shape(&self, commit: &str) -> MergeShape {
         let repository = Repository::open(&self.path.join(".git"), None).unwrap();
-        let parents: Vec<ObjectId> = self.git(&["log", "-1", "--format=%P", commit]).split_whitespace().map(id).collect();
+        let parents: Vec<ObjectId> =
+            self.git(&["log", "-1", "--format=%P", commit]).split_whitespace().map(id).collect();
         merge_shape(repository.objects(), &parents, &never).unwrap()
     }
 }
@@ -128,7 +129,8 @@ fn a_recomputed_tree_that_the_repository_does_not_have_can_be_compared() {
     let work = diverged("sha1", |_| {}, |w| w.write("d/a", "a"), |w| w.write("d/b", "b"));
     let repository = Repository::open(&work.path.join(".git"), None).unwrap();
     let merger = Merger::new(repository.objects()).unwrap();
-    let Recomputed::Clean(tree) = merger.recompute(work.rev("ours"), work.rev("theirs"), later()).unwrap() else {
+    let Recomputed::Clean(tree) = merger.recompute(work.rev("ours"), work.rev("theirs"), later()).unwrap()
+    else {
         panic!("not clean");
     };
     assert_eq!(repository.objects().find(&tree).unwrap(), None, "nothing is written into the repository");
@@ -144,13 +146,19 @@ fn clean_merges_of_every_kind() {
         let first = |text: &str| LINES.replacen("1\n", &format!("{text}\n"), 1);
         let last = |text: &str| LINES.replace("12\n", &format!("{text}\n"));
         clean(&diverged(format, |_| {}, |w| w.write("a", "a"), |w| w.write("b", "b")));
-        clean(&diverged(format, |_| {}, |w| w.write("file", &first("ours")), |w| w.write("file", &last("theirs"))));
+        clean(&diverged(
+            format,
+            |_| {},
+            |w| w.write("file", &first("ours")),
+            |w| w.write("file", &last("theirs")),
+        ));
         // Renamed here, changed there.
         let renamed = |w: &Work| fs::rename(w.path.join("file"), w.path.join("moved")).unwrap();
         clean(&diverged(format, |_| {}, renamed, |w| w.write("file", &last("theirs"))));
         clean(&diverged(format, |_| {}, |w| w.write("file", &last("ours")), renamed));
         // The mode here, the content there.
-        let run = |w: &Work| fs::set_permissions(w.path.join("file"), fs::Permissions::from_mode(0o755)).unwrap();
+        let run =
+            |w: &Work| fs::set_permissions(w.path.join("file"), fs::Permissions::from_mode(0o755)).unwrap();
         clean(&diverged(format, |_| {}, run, |w| w.write("file", &last("theirs"))));
         // A link.
         let link = |w: &Work| symlink("../elsewhere", w.path.join("link")).unwrap();
@@ -189,13 +197,20 @@ fn conflicts_are_told_with_their_paths() {
         |w| w.write(odd, "y\n"),
     );
     let recomputed = work.recompute("ours", "theirs");
-    assert!(matches!(&recomputed, Recomputed::Conflict { paths, .. } if paths == &[odd.as_bytes()]), "{recomputed:?}");
+    assert!(
+        matches!(&recomputed, Recomputed::Conflict { paths, .. } if paths == &[odd.as_bytes()]),
+        "{recomputed:?}"
+    );
     // Two submodules that went different ways.
     let module = |digit: &'static str| {
-        move |w: &Work| drop(w.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{},m", digit.repeat(40))]))
+        move |w: &Work| {
+            drop(w.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{},m", digit.repeat(40))]))
+        }
     };
     let work = Work::new("sha1");
-    for (branch, from, digit) in [("main", None, "1"), ("theirs", Some("main"), "2"), ("ours", Some("main"), "3")] {
+    for (branch, from, digit) in
+        [("main", None, "1"), ("theirs", Some("main"), "2"), ("ours", Some("main"), "3")]
+    {
         if let Some(from) = from {
             work.branch(branch, from);
         }
@@ -392,7 +407,11 @@ fn random_merges_are_what_git_makes_of_them() {
                             let old = fs::read_to_string(&path).unwrap();
                             let line = format!("{} ", random.below(12));
                             let changed = |text: &str| {
-                                if text.starts_with(&line) { format!("{line}{branch}\n") } else { format!("{text}\n") }
+                                if text.starts_with(&line) {
+                                    format!("{line}{branch}\n")
+                                } else {
+                                    format!("{text}\n")
+                                }
                             };
                             work.write(name, &old.lines().map(changed).collect::<String>());
                         }

@@ -19,11 +19,16 @@ fn names(path: &Path) -> Vec<String> {
 
 #[test]
 fn a_name_that_cannot_be_read_makes_no_shorter_list() {
-    let damage: [(&str, &dyn Fn(&Path)); 7] = [
+    type Damage<'a> = (&'a str, &'a dyn Fn(&Path));
+    let damage: [Damage<'_>; 7] = [
         ("no id", &|bare| fs::write(bare.join("packed-refs"), "garbage refs/heads/x\n").unwrap()),
         ("no name", &|bare| fs::write(bare.join("packed-refs"), format!("{}\n", "1".repeat(40))).unwrap()),
-        ("cut", &|bare| fs::write(bare.join("packed-refs"), format!("{} refs/heads/x", "1".repeat(40))).unwrap()),
-        ("a bad name", &|bare| fs::write(bare.join("packed-refs"), format!("{} refs/heads/a..b\n", "1".repeat(40))).unwrap()),
+        ("cut", &|bare| {
+            fs::write(bare.join("packed-refs"), format!("{} refs/heads/x", "1".repeat(40))).unwrap()
+        }),
+        ("a bad name", &|bare| {
+            fs::write(bare.join("packed-refs"), format!("{} refs/heads/a..b\n", "1".repeat(40))).unwrap()
+        }),
         ("a bad file", &|bare| fs::write(bare.join("refs/heads/a~b"), "x").unwrap()),
         ("a linked directory", &|bare| symlink("heads", bare.join("refs/alias")).unwrap()),
         ("a directory that is a file", &|bare| fs::create_dir_all(bare.join("packed-refs")).unwrap()),
@@ -70,7 +75,9 @@ fn names_of_ten_thousand_packed_refs_and_some_loose_ones() {
     fs::write(bare.join("refs/heads/busy.lock"), "").unwrap();
     let more = names(&bare);
     assert_eq!(more.len(), ours.len() + 2);
-    assert!(["refs/heads/dangling", "refs/heads/broken"].iter().all(|name| more.iter().any(|one| one == name)));
+    assert!(
+        ["refs/heads/dangling", "refs/heads/broken"].iter().all(|name| more.iter().any(|one| one == name))
+    );
 }
 
 #[test]
@@ -85,8 +92,8 @@ fn where_head_points() {
     sandbox.git(&bare, &["update-ref", "--no-deref", "HEAD", &ids[0]]).ok();
     assert_eq!(branch(&bare), None);
     fs::remove_file(bare.join("HEAD")).unwrap();
-    symlink("refs/heads/old-style", bare.join("HEAD")).unwrap();
-    assert_eq!(branch(&bare).as_deref(), Some("refs/heads/old-style"));
+    symlink("refs/heads/trunk", bare.join("HEAD")).unwrap();
+    assert_eq!(branch(&bare).as_deref(), Some("refs/heads/trunk"), "a link in the file system");
     for bad in ["", "ref: \n", "ref: refs/heads/a..b\n", "garbage\n", "ref: /etc/passwd\n"] {
         let repository = {
             fs::remove_file(bare.join("HEAD")).unwrap();

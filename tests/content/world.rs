@@ -18,7 +18,6 @@ pub(crate) struct World {
     pub(crate) sandbox: Sandbox,
     pub(crate) bare: PathBuf,
     pub(crate) quarantine: PathBuf,
-    pub(crate) format: ObjectFormat,
 }
 
 /// Where an object goes.
@@ -34,7 +33,7 @@ impl World {
         let bare = sandbox.bare("server.git", &[&format!("--object-format={}", format.name())]);
         let quarantine = bare.join("objects/tmp_objdir-incoming-x");
         std::fs::create_dir(&quarantine).unwrap();
-        World { sandbox, bare, quarantine, format }
+        World { sandbox, bare, quarantine }
     }
 
     pub(crate) fn sha1() -> Self {

@@ -49,7 +49,8 @@ fn names_that_no_tree_has() {
 
 #[test]
 fn names_that_are_for_rules_to_judge_are_handed_out() {
-    let tree = sha1(&[("40000", "."), ("40000", ".."), ("40000", ".GIT"), ("40000", ".git"), ("100644", "\n")]);
+    let tree =
+        sha1(&[("40000", "."), ("40000", ".."), ("40000", ".GIT"), ("40000", ".git"), ("100644", "\n")]);
     let mut sorted = tree.clone();
     let mut decoded = decode(&tree);
     decoded.sort();
@@ -64,7 +65,9 @@ fn names_that_are_for_rules_to_judge_are_handed_out() {
 
 #[test]
 fn modes() {
-    let mode = |mode: &str| (codes(&sha1(&[(mode, "a")])), decode(&sha1(&[(mode, "a")])).entries.first().map(|e| e.kind));
+    let mode = |mode: &str| {
+        (codes(&sha1(&[(mode, "a")])), decode(&sha1(&[(mode, "a")])).entries.first().map(|e| e.kind))
+    };
     let leaf = |mode| Some(EntryKind::Leaf(mode));
     assert_eq!(mode("40000"), (vec![], Some(EntryKind::Tree)));
     assert_eq!(mode("100644"), (vec![], leaf(FileMode::File)));
