@@ -5,6 +5,7 @@
 //! never an empty history. Bytes of judged objects are hashed again and compared with their id.
 
 mod alternates;
+mod bases;
 mod blobs;
 mod changes;
 mod child;

@@ -1,5 +1,6 @@
 //! Objects of a repository and of the quarantine of the push in flight.
 
+use super::bases::Bases;
 use super::{GitError, alternates};
 use crate::domain::{ObjectFormat, ObjectId, ObjectKind};
 use gix::objs::{Find as _, FindHeader as _};
@@ -20,10 +21,6 @@ pub struct Objects {
 }
 
 type Handle = gix::odb::HandleArc;
-
-/// How much of the bases of deltas each object directory keeps, entries and bytes.
-const PACK_CACHE_ENTRIES: usize = 128;
-const PACK_CACHE_BYTES: usize = 16 << 20;
 
 /// Where and as what an object was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,10 +161,7 @@ fn handle(format: ObjectFormat, directory: &Path) -> Result<Handle, GitError> {
     let mut handle = gix::odb::Cache::from(std::sync::Arc::new(store).to_handle_arc());
     // A repack beside us may remove a pack whose objects are still needed.
     handle.prevent_pack_unload();
-    // Trees of one history are deltas against each other: without this, each is made again from the first.
-    handle.set_pack_cache(|| {
-        Box::new(gix::odb::pack::cache::lru::StaticLinkedList::<PACK_CACHE_ENTRIES>::new(PACK_CACHE_BYTES))
-    });
+    handle.set_pack_cache(|| Box::new(Bases::default()));
     Ok(handle)
 }
 
