@@ -4,6 +4,7 @@
 //! values are built from what a pusher sent.
 
 mod change;
+mod content;
 mod fold;
 mod id;
 mod principal;
@@ -12,6 +13,7 @@ mod refname;
 pub mod text;
 
 pub use change::{Change, Entry, FileMode};
+pub use content::{BlobFacts, HEAD_BYTES, LfsPointer, Program};
 pub use fold::fold_name;
 pub use id::{ObjectFormat, ObjectId, ParseIdError};
 pub use principal::{Principal, PrincipalKind};

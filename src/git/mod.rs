@@ -5,14 +5,29 @@
 //! never an empty history. Bytes of judged objects are hashed again and compared with their id.
 
 mod alternates;
+mod bases;
+mod blobs;
+mod changes;
+mod child;
 pub mod command;
+mod head;
+mod merge;
+mod names;
 mod objects;
 mod relation;
 mod repository;
+mod tree;
 
+pub use blobs::{Content, MAX_LINK_TARGET, blob_content, blob_facts, blob_size};
+pub use changes::{
+    ChangeBudget, CollidingName, Collision, Comparison, Counted, Differ, Difference, MalformedTree, Overrun,
+    Spent,
+};
+pub use merge::{MergeError, MergeShape, Merger, Recomputed, merge_shape};
 pub use objects::{Found, Objects, verify_commit_id};
 pub use relation::{Relation, reaches, relate};
 pub use repository::{RefState, Repository};
+pub use tree::{EntryKind, TooManyEntries, Tree, TreeEntry, TreeFault, TreeFaultCode};
 
 use crate::domain::ObjectId;
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! Objects of a repository and of the quarantine of the push in flight.
 
+use super::bases::Bases;
 use super::{GitError, alternates};
 use crate::domain::{ObjectFormat, ObjectId, ObjectKind};
 use gix::objs::{Find as _, FindHeader as _};
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 pub struct Objects {
     format: ObjectFormat,
     directory: PathBuf,
+    quarantine_directory: Option<PathBuf>,
     quarantine: Option<Handle>,
     /// Everything that the push did not bring, opened when it is first needed: most pushes to a branch
     /// never need it.
@@ -52,8 +54,10 @@ impl Objects {
         objects: &Path,
         quarantine: Option<&Path>,
     ) -> Result<Self, GitError> {
+        let quarantine_directory = quarantine.map(Path::to_owned);
         let quarantine = quarantine.map(|path| handle(format, path)).transpose()?;
-        Ok(Objects { format, directory: objects.to_owned(), quarantine, standing: OnceCell::new() })
+        let directory = objects.to_owned();
+        Ok(Objects { format, directory, quarantine_directory, quarantine, standing: OnceCell::new() })
     }
 
     /// The stores that may hold an object, with whose they are, in the order of looking.
@@ -79,6 +83,13 @@ impl Objects {
         Ok(self.standing.get_or_init(|| stores))
     }
 
+    /// All object directories, in the order of looking.
+    pub(super) fn directories(&self) -> Result<Vec<PathBuf>, GitError> {
+        let mut out: Vec<PathBuf> = self.quarantine_directory.iter().cloned().collect();
+        out.extend(alternates::flatten(&self.directory)?);
+        Ok(out)
+    }
+
     /// The repository's hash function.
     pub fn format(&self) -> ObjectFormat {
         self.format
@@ -100,6 +111,24 @@ impl Objects {
             }
         }
         Ok(None)
+    }
+
+    /// Whether the push in flight brought an object that was nowhere before. An object that is sent
+    /// although the repository had it already is not brought.
+    ///
+    /// # Errors
+    /// The object databases cannot be read.
+    pub fn is_brought(&self, id: &ObjectId) -> Result<bool, GitError> {
+        let (Some(oid), Some(quarantine)) = (self.oid(id), &self.quarantine) else { return Ok(false) };
+        if quarantine.try_header(&oid).map_err(|e| unreadable(id, &e))?.is_none() {
+            return Ok(false);
+        }
+        for store in self.standing()? {
+            if store.try_header(&oid).map_err(|e| unreadable(id, &e))?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Reads an object into `buffer` without comparing content and id. For relations between commits
@@ -154,6 +183,7 @@ fn handle(format: ObjectFormat, directory: &Path) -> Result<Handle, GitError> {
     let mut handle = gix::odb::Cache::from(std::sync::Arc::new(store).to_handle_arc());
     // A repack beside us may remove a pack whose objects are still needed.
     handle.prevent_pack_unload();
+    handle.set_pack_cache(|| Box::new(Bases::default()));
     Ok(handle)
 }
 

@@ -20,18 +20,28 @@ const FROM_OLD: u8 = 2;
 /// Reached from both, so all its ancestors are, too.
 const STALE: u8 = 4;
 
-/// Compares two commits by painting their histories, newest claimed date first. Dates only steer the
-/// order: a wrong one costs time, never the answer, because the walk goes on until every commit that
-/// is still waiting has been reached from both sides.
-///
-/// `stop` is asked again and again, so that a deadline can end a long walk; it returns an error then.
+/// Compares two commits; see [`descends`].
 pub fn relate<E: From<GitError>>(
     objects: &Objects,
     old: ObjectId,
     new: ObjectId,
     stop: &dyn Fn() -> Result<(), E>,
 ) -> Result<Relation, E> {
-    if old == new {
+    descends(objects, old, &[new], stop)
+}
+
+/// Whether any of the new commits is the old one or descends from it. Their histories are painted, newest
+/// claimed date first. Dates only steer the order: a wrong one costs time, never the answer, because the
+/// walk goes on until every commit that is still waiting has been reached from both sides.
+///
+/// `stop` is asked again and again, so that a deadline can end a long walk; it returns an error then.
+pub(super) fn descends<E: From<GitError>>(
+    objects: &Objects,
+    old: ObjectId,
+    new: &[ObjectId],
+    stop: &dyn Fn() -> Result<(), E>,
+) -> Result<Relation, E> {
+    if new.contains(&old) {
         return Ok(Relation::Descends);
     }
     let mut history = History { objects, buffer: Vec::new(), seen: HashMap::new() };
@@ -39,7 +49,8 @@ pub fn relate<E: From<GitError>>(
     // How many entries of the queue have been reached from one side only.
     let mut waiting = 0_usize;
     let mut child = None;
-    let mut reach = vec![(new, FROM_NEW), (old, FROM_OLD)];
+    let mut reach: Vec<(ObjectId, u8)> = new.iter().map(|id| (*id, FROM_NEW)).collect();
+    reach.push((old, FROM_OLD));
     loop {
         for (id, flags) in reach {
             let commit = history.commit(&id, child)?;

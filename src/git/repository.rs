@@ -3,6 +3,7 @@
 use super::{GitError, Objects};
 use crate::domain::{ObjectFormat, ObjectId, RefName};
 use std::ffi::OsStr;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -121,6 +122,36 @@ impl Repository {
         Ok(out)
     }
 
+    /// The branch that HEAD points at, also where it is not born yet; `None` where HEAD holds a commit.
+    /// A link in between is not followed.
+    ///
+    /// # Errors
+    /// HEAD cannot be read, or points at something that is no ref name.
+    pub fn default_branch(&self) -> Result<Option<RefName>, GitError> {
+        let error = |why: String| GitError::Refs { why: format!("HEAD: {why}") };
+        let path = self.common_dir.join("HEAD");
+        // The oldest kind of symbolic ref is a link in the file system.
+        if let Ok(target) = std::fs::read_link(&path) {
+            let target = target.into_os_string();
+            return RefName::parse(target.as_bytes()).map(Some).map_err(|e| error(e.to_string()));
+        }
+        let content = read_bounded(&path, MAX_REF_FILE).map_err(|e| error(e.to_string()))?;
+        match content.strip_prefix(b"ref:") {
+            Some(target) => RefName::parse(target.trim_ascii()).map(Some).map_err(|e| error(e.to_string())),
+            None => ObjectId::parse(content.trim_ascii_end()).map(|_| None).map_err(|e| error(e.to_string())),
+        }
+    }
+
+    /// The names of all refs, symbolic and broken ones included, in their order. What they hold is not
+    /// read.
+    ///
+    /// # Errors
+    /// A name that cannot be a ref's, a directory that cannot be read, or `packed-refs` that cannot be
+    /// understood: a list that lacks a name would be a lie.
+    pub fn ref_names(&self) -> Result<Vec<RefName>, GitError> {
+        super::names::ref_names(&self.common_dir)
+    }
+
     /// A link in the file system is the oldest kind of symbolic ref: git still follows it, the library
     /// does not see it. A link to anything but a ref name is nothing that a reader should guess about.
     fn linked(&self, name: &RefName) -> Result<Option<gix::refs::Target>, GitError> {
@@ -161,6 +192,19 @@ impl Repository {
             .filter(|reference| reference.name.as_bstr() == name.as_bytes())
             .map(|reference| reference.target))
     }
+}
+
+/// How long a file with one ref in it may be, bytes.
+const MAX_REF_FILE: u64 = 8192;
+
+/// A file that is not longer than this.
+fn read_bounded(path: &Path, max: u64) -> std::io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    std::fs::File::open(path)?.take(max + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > max {
+        return Err(std::io::Error::other(format!("it has more than {max} bytes")));
+    }
+    Ok(content)
 }
 
 /// Refuses repositories that git itself would read differently from the library.

@@ -4,3 +4,10 @@
 pub mod domain;
 #[path = "../../src/signature/mod.rs"]
 pub mod signature;
+
+/// Of the module that reads repositories, what reads bytes.
+pub mod git {
+    #[path = "../../../src/git/tree.rs"]
+    mod tree;
+    pub use tree::{EntryKind, TooManyEntries, Tree, TreeEntry, TreeFault, TreeFaultCode};
+}

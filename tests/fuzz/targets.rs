@@ -7,7 +7,8 @@
 
 #![allow(dead_code, missing_docs, unreachable_pub, reason = "each program uses its own part")]
 
-use countersign::domain::{ObjectFormat, ObjectKind, Timestamp};
+use countersign::domain::{BlobFacts, FileMode, LfsPointer, ObjectFormat, ObjectKind, Timestamp, fold_name};
+use countersign::git::{EntryKind, Tree};
 use countersign::signature::mergetag;
 use countersign::signature::object::{self, Payload, SignatureBlock, SignatureField, SignatureFormat};
 use countersign::signature::openpgp::Certificate;
@@ -465,6 +466,40 @@ pub fn seed_verifies(armor: &[u8]) -> bool {
     matches!(over_both(label, armor.to_vec(), &*KEYS), SignatureStatus::Verified(_))
 }
 
+/// A tree: what is taken without a fault can be written back byte for byte. The same bytes as a blob, and
+/// as names.
+pub fn tree(data: &[u8]) {
+    for format in [ObjectFormat::Sha1, ObjectFormat::Sha256] {
+        let tree = Tree::decode(format, data, u64::MAX).expect("there is no limit");
+        assert!(tree.whole || !tree.faults.is_empty());
+        let mut again = Vec::new();
+        for entry in &tree.entries {
+            let mode = match entry.kind {
+                EntryKind::Tree => "40000",
+                EntryKind::Leaf(mode) => mode.octal(),
+            };
+            again.extend([mode.as_bytes(), b" ", entry.name, b"\0", entry.id.as_bytes()].concat());
+            assert!(!entry.name.is_empty() && !entry.name.contains(&0));
+            let key = fold_name(entry.name);
+            assert_eq!(fold_name(&key), key);
+            assert_eq!(fold_name(&entry.name.to_ascii_uppercase()), key);
+        }
+        if tree.faults.is_empty() {
+            assert_eq!(again, data);
+            let names: std::collections::HashSet<_> = tree.entries.iter().map(|entry| entry.name).collect();
+            assert_eq!(names.len(), tree.entries.len());
+        } else {
+            assert!(again != data || tree.entries.len() > 1 || data.contains(&b'/'));
+        }
+        let limit = tree.entries.len() as u64;
+        assert!(limit == 0 || Tree::decode(format, data, limit - 1).is_err());
+    }
+    let facts = BlobFacts::of(data.len() as u64, data);
+    assert_eq!(facts.lfs, LfsPointer::parse(data));
+    assert!(facts.lfs.is_none() || !facts.binary && facts.program.is_none());
+    assert!(!FileMode::Submodule.has_blob());
+}
+
 /// A target's name and the function.
 pub type Target = (&'static str, fn(&[u8]));
 
@@ -481,4 +516,5 @@ pub const ALL: &[Target] = &[
     ("ssh_public_key", ssh_public_key),
     ("sshsig", sshsig),
     ("tag", tag),
+    ("tree", tree),
 ];

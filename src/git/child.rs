@@ -1,0 +1,246 @@
+//! Running a program that is not trusted with anything: without a shell, with an environment made here,
+//! in a private directory that goes away, for a limited time, and with what it prints cut.
+
+use data_encoding::HEXLOWER;
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, kill_process_group, prlimit, waitid,
+};
+use std::fs::{self, DirBuilder};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How large a file a program may write, how much memory it may take for data, bytes.
+const FILE_BYTES: u64 = 1 << 30;
+const DATA_BYTES: u64 = 4 << 30;
+
+/// A directory that nobody else can look into, and that goes away.
+#[derive(Debug)]
+pub(super) struct Room(PathBuf);
+
+impl Room {
+    pub(super) fn new() -> io::Result<Self> {
+        let mut random = [0_u8; 8];
+        getrandom::fill(&mut random).map_err(|e| io::Error::other(e.to_string()))?;
+        let path = std::env::temp_dir().join(format!("countersign-{}", HEXLOWER.encode(&random)));
+        DirBuilder::new().mode(0o700).create(&path)?;
+        let room = Room(path);
+        let physical = room.0.canonicalize()?;
+        if physical.as_os_str().as_bytes().iter().any(u8::is_ascii_control) {
+            return Err(io::Error::other("its path has control characters"));
+        }
+        Ok(room)
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// How a program ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// Its exit code; `None` where a signal ended it.
+    pub(super) code: Option<i32>,
+    pub(super) stdout: Vec<u8>,
+    /// Whether `stdout` was longer than what is kept of it.
+    pub(super) cut: bool,
+    pub(super) stderr: Vec<u8>,
+}
+
+/// Why there is no end to speak of.
+#[derive(Debug)]
+pub(super) enum RunError {
+    /// It cannot be run.
+    Failed(String),
+    /// It did not end in time, and was ended.
+    Time,
+}
+
+/// An absolute path of a program that is installed.
+pub(super) fn program(name: &str) -> Result<PathBuf, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let runs = |path: &PathBuf| {
+        fs::metadata(path).is_ok_and(|seen| seen.is_file() && seen.permissions().mode() & 0o111 != 0)
+    };
+    std::env::split_paths(&path)
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join(name))
+        .find(runs)
+        .ok_or_else(|| format!("{name} is not installed"))
+}
+
+/// A program with nothing of our environment but where programs are.
+pub(super) fn command(room: &Room, program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", &room.0)
+        .env("XDG_CONFIG_HOME", room.path("none"))
+        .env("TMPDIR", &room.0)
+        .env("LC_ALL", "C")
+        .env("TZ", "UTC")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_ATTR_NOSYSTEM", "1")
+        .env("GIT_NO_REPLACE_OBJECTS", "1")
+        .env("GIT_NO_LAZY_FETCH", "1")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GIT_OPTIONAL_LOCKS", "0")
+        .current_dir(&room.0);
+    command
+}
+
+/// Runs a program without input until it ends or `until`, and then ends it with all that it has started.
+/// At most `keep` bytes of what it prints are kept.
+pub(super) fn run(command: &mut Command, until: Instant, keep: usize) -> Result<Ended, RunError> {
+    let name = command_name(command);
+    let failed = |e: io::Error| RunError::Failed(format!("{name} cannot be run: {e}"));
+    if Instant::now() >= until {
+        return Err(RunError::Time);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().map_err(failed)?;
+    confine(&child, until);
+    let stdout = child.stdout.take().map(|pipe| std::thread::spawn(move || kept(pipe, keep)));
+    let stderr = child.stderr.take().map(|pipe| std::thread::spawn(move || kept(pipe, 16 << 10)));
+    let ended = until_it_ends(&child, until);
+    // Also after a good end: nothing that it has started outlives it or holds its pipes open. It is not
+    // reaped before, so that its number cannot be somebody else's by now.
+    let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+    let status = child.wait().map_err(|e| RunError::Failed(format!("its end cannot be waited for: {e}")))?;
+    let collect = |worker: Option<std::thread::JoinHandle<(Vec<u8>, bool)>>| {
+        worker.and_then(|worker| worker.join().ok()).unwrap_or_default()
+    };
+    let ((stdout, cut), (stderr, _)) = (collect(stdout), collect(stderr));
+    if !ended {
+        return Err(RunError::Time);
+    }
+    Ok(Ended { code: status.code(), stdout, cut, stderr })
+}
+
+fn command_name(command: &Command) -> String {
+    Path::new(command.get_program())
+        .file_name()
+        .map_or_else(String::new, |n| n.to_string_lossy().into_owned())
+}
+
+/// Limits of the kernel, beside the deadline. Where they cannot be set, the deadline is what there is.
+fn confine(child: &Child, until: Instant) {
+    let pid = Some(Pid::from_child(child));
+    let seconds = until.saturating_duration_since(Instant::now()).as_secs() + 2;
+    let limits = [
+        (Resource::Fsize, FILE_BYTES),
+        (Resource::Data, DATA_BYTES),
+        (Resource::Core, 0),
+        (Resource::Cpu, seconds),
+    ];
+    for (resource, most) in limits {
+        let _ = prlimit(pid, resource, Rlimit { current: Some(most), maximum: Some(most) });
+    }
+}
+
+/// Whether a program ends in time. It stays to be reaped.
+fn until_it_ends(child: &Child, until: Instant) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    let mut pause = Duration::from_micros(200);
+    loop {
+        match waitid(WaitId::Pid(Pid::from_child(child)), options) {
+            Ok(Some(_)) => return true,
+            Ok(None) if Instant::now() < until => std::thread::sleep(pause),
+            Ok(None) | Err(_) => return false,
+        }
+        pause = (pause * 2).min(Duration::from_millis(5));
+    }
+}
+
+/// Reads to the end and keeps the beginning; tells whether there was more.
+fn kept(mut pipe: impl Read, most: usize) -> (Vec<u8>, bool) {
+    let mut all = Vec::new();
+    let mut cut = false;
+    let mut chunk = [0_u8; 4096];
+    while let Ok(count @ 1..) = pipe.read(&mut chunk) {
+        let room = most.saturating_sub(all.len()).min(count);
+        all.extend_from_slice(&chunk[..room]);
+        cut |= room < count;
+    }
+    (all, cut)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(room: &Room, script: &str) -> Command {
+        let mut command = command(room, &program("sh").unwrap());
+        command.args(["-c", script]);
+        command
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(20)
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_ended_with_all_that_it_started() {
+        let room = Room::new().unwrap();
+        let started = Instant::now();
+        let until = started + Duration::from_millis(500);
+        let ended = run(&mut shell(&room, "sleep 600 & sleep 600"), until, 100);
+        assert!(matches!(ended, Err(RunError::Time)), "{ended:?}");
+        assert!(started.elapsed() < Duration::from_secs(10));
+        // Too late to begin with.
+        let ended = run(&mut shell(&room, "touch began"), Instant::now(), 100);
+        assert!(matches!(ended, Err(RunError::Time)) && !room.path("began").exists());
+    }
+
+    #[test]
+    fn what_a_program_leaves_behind_does_not_outlive_it() {
+        let room = Room::new().unwrap();
+        let started = Instant::now();
+        let ended = run(&mut shell(&room, "sleep 600 & echo done; exit 3"), soon(), 100).unwrap();
+        assert_eq!((ended.code, ended.stdout.as_slice(), ended.cut), (Some(3), b"done\n".as_slice(), false));
+        assert!(started.elapsed() < Duration::from_secs(10), "it waited for what was left behind");
+    }
+
+    #[test]
+    fn what_it_prints_is_cut_and_what_it_sees_is_made_here() {
+        let room = Room::new().unwrap();
+        let long = "i=0; while [ $i -lt 300 ]; do echo 0123456789; i=$((i+1)); done";
+        let ended = run(&mut shell(&room, long), soon(), 100).unwrap();
+        assert_eq!((ended.stdout.len(), ended.cut), (100, true));
+        let ended = run(&mut shell(&room, "echo $HOME; env | grep -c CARGO"), soon(), 1000).unwrap();
+        assert_eq!(
+            ended.stdout,
+            format!("{}\n0\n", room.path("").display()).replace("/\n", "\n").into_bytes()
+        );
+    }
+
+    #[test]
+    fn a_program_cannot_fill_the_disk() {
+        let room = Room::new().unwrap();
+        let ended = run(&mut shell(&room, "sleep 0.2; ulimit -f; ulimit -c"), soon(), 1000).unwrap();
+        assert_eq!(String::from_utf8_lossy(&ended.stdout), format!("{}\n0\n", FILE_BYTES / 512));
+    }
+
+    #[test]
+    fn the_private_room_is_private_and_goes_away() {
+        let room = Room::new().unwrap();
+        let path = room.path("");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        fs::write(room.path("x"), "x").unwrap();
+        drop(room);
+        assert!(!path.exists());
+    }
+}
