@@ -249,6 +249,12 @@ fn redo(commit: &CommitFacts, reference: &RefFacts, amend: &str, rebase: &str) -
     format!("`git rebase --rebase-merges {rebase} {onto}`")
 }
 
+/// The command that makes an annotated tag again.
+fn retag(tag: &TagFacts) -> String {
+    let name = identity_mismatch::plain(&tag.name, "NAME");
+    format!("`git tag --force --annotate {name} {}`", tag.target.short())
+}
+
 /// Reads options into a rule's own struct, which refuses unknown keys.
 fn options<T: serde::de::DeserializeOwned>(table: toml::Table) -> Result<T, String> {
     T::deserialize(table).map_err(|error| error.message().to_owned())
