@@ -8,6 +8,7 @@ pub mod bad_signature;
 pub mod force_push;
 pub mod identity_mismatch;
 pub mod message_format;
+pub mod missing_signoff;
 pub mod missing_ticket;
 pub mod ref_creation;
 pub mod ref_deletion;
@@ -170,6 +171,7 @@ pub const ALL: &[&Kind] = &[
     &force_push::KIND,
     &identity_mismatch::KIND,
     &message_format::KIND,
+    &missing_signoff::KIND,
     &missing_ticket::KIND,
     &ref_creation::KIND,
     &ref_deletion::KIND,
