@@ -14,6 +14,7 @@ pub mod ref_creation;
 pub mod ref_deletion;
 pub mod unsigned_commit;
 pub mod untrusted_signer;
+pub mod work_in_progress;
 
 use super::facts::{CommitFacts, Needs, PushFacts, RefFacts, TagFacts};
 use super::ruleset::{Ruleset, Rulesets};
@@ -177,6 +178,7 @@ pub const ALL: &[&Kind] = &[
     &ref_deletion::KIND,
     &unsigned_commit::KIND,
     &untrusted_signer::KIND,
+    &work_in_progress::KIND,
 ];
 
 /// Why a line of `[ruleset.refuse]` is not a rule.
