@@ -12,6 +12,7 @@ pub mod missing_signoff;
 pub mod missing_ticket;
 pub mod ref_creation;
 pub mod ref_deletion;
+pub mod unsafe_message;
 pub mod unsigned_commit;
 pub mod untrusted_signer;
 pub mod work_in_progress;
@@ -176,6 +177,7 @@ pub const ALL: &[&Kind] = &[
     &missing_ticket::KIND,
     &ref_creation::KIND,
     &ref_deletion::KIND,
+    &unsafe_message::KIND,
     &unsigned_commit::KIND,
     &untrusted_signer::KIND,
     &work_in_progress::KIND,
