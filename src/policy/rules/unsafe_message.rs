@@ -187,7 +187,7 @@ fn belongs(before: Option<char>, c: char, after: Option<char>) -> bool {
     let ideograph = |c: Option<char>| {
         c.is_some_and(|c| matches!(u32::from(c), 0x3400..=0x9fff | 0xf900..=0xfaff | 0x20000..=0x3ffff))
     };
-    let joining = |c: Option<char>| c.is_some_and(|c| matches!(u32::from(c), 0x620..=0x8ff | 0x900..=0xdff));
+    let joining = |c: Option<char>| c.is_some_and(|c| matches!(u32::from(c), 0x620..=0xdff));
     match u32::from(c) {
         0xfe0e | 0xfe0f => {
             let keycap =
