@@ -1,11 +1,12 @@
 //! From file to [`Config`].
 
-use super::rulesets::Collected;
+use super::rulesets::{self, Collected};
 use super::{Config, Daemon, Place, Warning, keyring_sources, repositories, signatures, values};
 use crate::domain::text;
 use crate::keyring::document::{Diagnostic, Item, Owner, Reader, Source, Table};
 use crate::keyring::document::{check_directory, own_uid, read_checked, sort};
-use crate::policy::{Limits, Proof, Rulesets, Uncovered};
+use crate::policy::rules::Configured;
+use crate::policy::{Limits, Proof, Ruleset, Rulesets, Uncovered};
 use data_encoding::HEXLOWER;
 use globset::GlobBuilder;
 use sha2::{Digest, Sha256};
@@ -61,6 +62,8 @@ struct Loading {
     digest: Sha256,
     checked: Vec<PathBuf>,
     collected: Collected,
+    /// The rules that come with every configuration, as `[policy.defaults]` leaves them.
+    defaults: Vec<Configured>,
 }
 
 /// Reads and validates a configuration file and what it includes.
@@ -176,6 +179,8 @@ impl Loading {
         partial.source = path;
         partial.digest = HEXLOWER.encode(&std::mem::take(&mut self.digest).finalize());
         partial.policy.rulesets = collected.rulesets;
+        let defaults = std::mem::take(&mut self.defaults);
+        partial.policy.rulesets.extend(Ruleset::by_default(&partial.policy.rulesets, defaults));
         partial.places = collected.places;
         self.need_pushers(&partial);
         Some(partial)
@@ -272,6 +277,7 @@ impl Loading {
             Some(item) => self.expand(&item, base),
             None => Vec::new(),
         };
+        self.defaults = rulesets::defaults(table.table("defaults", "[policy.defaults]"));
         table.finish();
         (uncovered, include)
     }

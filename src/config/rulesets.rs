@@ -132,6 +132,29 @@ impl Collected {
     }
 }
 
+/// The rules of the ruleset that comes with every configuration: all of [`rules::BY_DEFAULT`], as
+/// `[policy.defaults]` changes them.
+pub(super) fn defaults(table: Option<Table<'_, '_>>) -> Vec<Configured> {
+    let mut made: HashMap<&str, Option<Configured>> = HashMap::new();
+    for (name, item) in table.iter().flat_map(|table| table.entries()) {
+        match rules::BY_DEFAULT.iter().find(|one| **one == name) {
+            Some(known) => {
+                made.insert(*known, build(name, &item));
+            }
+            None => {
+                let shown = text::escape_short(name.as_bytes(), 60);
+                item.reader.error_with(
+                    &item.key,
+                    format!("`{shown}` is no rule that is on by default"),
+                    format!("those are: {}; name others in a ruleset", rules::BY_DEFAULT.join(", ")),
+                );
+            }
+        }
+    }
+    let default = |name: &&str| rules::build(name, &toml::Value::Boolean(true)).ok().flatten();
+    rules::BY_DEFAULT.iter().filter_map(|name| made.remove(name).unwrap_or_else(|| default(name))).collect()
+}
+
 fn name_help(error: &SpecError) -> &'static str {
     match error {
         SpecError::Name(name) if name == Ruleset::BUILTIN => {

@@ -1,36 +1,63 @@
-//! What differs between two trees.
+//! What a commit changes: paths with the entry that each had before and has after.
 
 use super::ObjectId;
 
-/// What an entry of a tree is. Directories are expanded and are no entries here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What a tree says that a path is. Directories are never one of these: they are expanded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FileMode {
-    /// A file.
+    /// A file, `100644`.
     File,
-    /// A file that can be executed.
+    /// A file that may be run, `100755`.
     Executable,
-    /// A symbolic link; its blob is the target.
+    /// A symbolic link, `120000`: its blob holds the target.
     Symlink,
-    /// A commit of another repository.
+    /// A submodule, `160000`: the id is that of a commit in another repository.
     Submodule,
 }
 
+impl FileMode {
+    /// The mode as git writes it into trees.
+    pub const fn octal(self) -> &'static str {
+        match self {
+            FileMode::File => "100644",
+            FileMode::Executable => "100755",
+            FileMode::Symlink => "120000",
+            FileMode::Submodule => "160000",
+        }
+    }
+
+    /// Whether the entry names a blob of this repository; a submodule does not.
+    pub const fn has_blob(self) -> bool {
+        !matches!(self, FileMode::Submodule)
+    }
+}
+
 /// One side of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Entry {
     /// What it is.
     pub mode: FileMode,
-    /// Its blob; for a submodule, the commit.
+    /// The blob, or the submodule's commit.
     pub id: ObjectId,
 }
 
-/// A path that two trees have differently. A rename is two changes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// A path whose entry is not the same on both sides. There are no renames: a file that moved is gone
+/// from one path and new at another, so both can be matched (trap T5).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Change {
-    /// The whole path, raw bytes, parts separated by `/`.
+    /// From the root of the tree, bytes as they are in the trees, components joined by `/`. Nothing is
+    /// said about them but that they have no zero byte: `.git`, `..` and control characters come as
+    /// they are.
     pub path: Vec<u8>,
-    /// What was there.
+    /// Before; `None` where the path is new.
     pub old: Option<Entry>,
-    /// What is there now.
+    /// After; `None` where the path is gone.
     pub new: Option<Entry>,
+}
+
+impl Change {
+    /// The path's last component.
+    pub fn name(&self) -> &[u8] {
+        self.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+    }
 }

@@ -4,6 +4,7 @@
 //! values are built from what a pusher sent.
 
 mod change;
+mod fold;
 mod id;
 mod principal;
 mod push;
@@ -11,6 +12,7 @@ mod refname;
 pub mod text;
 
 pub use change::{Change, Entry, FileMode};
+pub use fold::fold_name;
 pub use id::{ObjectFormat, ObjectId, ParseIdError};
 pub use principal::{Principal, PrincipalKind};
 pub use push::{

@@ -85,6 +85,7 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
         faults: Vec::new(),
         present: None,
         default_branch: inputs.repository.default_branch()?,
+        needs: inputs.needs(),
     };
     let mut refs = collector.refs()?;
     let repository = collector.repository(&refs)?;
@@ -117,6 +118,8 @@ struct Collector<'a> {
     /// The repository's refs, read at most once.
     present: Option<Vec<(RefName, ObjectId)>>,
     default_branch: Option<RefName>,
+    /// What the rules of this repository ask for.
+    needs: Needs,
 }
 
 impl Collector<'_> {
@@ -177,6 +180,7 @@ impl Collector<'_> {
             return Ok(facts);
         };
         facts.tip_kind = Some(found.kind);
+        facts.foreign = found.borrowed && self.needs.has(Needs::FOREIGN) && !self.reaches(new)?;
         let covering = inputs.policy.covering(
             &inputs.context.repository.name,
             &facts.name,
@@ -212,6 +216,13 @@ impl Collector<'_> {
         facts.kind =
             if descends { UpdateKind::FastForward } else { self.kind(facts.current, new, tip, &shown)? };
         Ok(facts)
+    }
+
+    /// Whether the repository's own refs reach an object (N12).
+    fn reaches(&mut self, id: ObjectId) -> Result<bool, CollectError> {
+        let tips = self.present()?.iter().map(|(_, tip)| *tip).collect();
+        let inputs = self.inputs;
+        git::reaches(inputs.repository.objects(), tips, id, &|| inputs.budget.check())
     }
 
     /// What the built-in ruleset has to say of the name and of the claimed old value.
@@ -446,7 +457,7 @@ impl Collector<'_> {
 
     /// What is known of the repository as a whole, after the refs have moved.
     fn repository(&mut self, refs: &[RefFacts]) -> Result<RepositoryFacts, CollectError> {
-        let needs = self.inputs.needs();
+        let needs = self.needs;
         let default_branch = self.default_branch.clone();
         if !needs.has(Needs::NAMES) && !needs.has(Needs::HISTORY) {
             return Ok(RepositoryFacts { default_branch, ..RepositoryFacts::default() });
@@ -460,7 +471,7 @@ impl Collector<'_> {
                 None => names.remove(&reference.name),
             };
         }
-        Ok(RepositoryFacts { default_branch, has_history, names })
+        Ok(RepositoryFacts { default_branch, has_history, names: names.into_iter().collect() })
     }
 
     /// A tip whose commits no enforcing ruleset judges must at least be well-formed if the push brought it.

@@ -11,7 +11,7 @@ mod relation;
 mod repository;
 
 pub use objects::{Found, Objects, verify_commit_id};
-pub use relation::{Relation, relate};
+pub use relation::{Relation, reaches, relate};
 pub use repository::{RefState, Repository};
 
 use crate::domain::ObjectId;

@@ -29,6 +29,16 @@ pub struct Found {
     pub size: u64,
     /// Whether the push in flight brought it.
     pub in_quarantine: bool,
+    /// Whether only an alternate has it.
+    pub borrowed: bool,
+}
+
+/// Whose store an object was found in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Quarantine,
+    Own,
+    Alternate,
 }
 
 impl Objects {
@@ -41,15 +51,17 @@ impl Objects {
         Ok(Objects { format, directory: objects.to_owned(), quarantine, standing: OnceCell::new() })
     }
 
-    /// The stores that may hold an object, with whether it is the quarantine, in the order of looking.
-    fn stores(&self) -> impl Iterator<Item = Result<(&Handle, bool), GitError>> {
+    /// The stores that may hold an object, with whose they are, in the order of looking.
+    fn stores(&self) -> impl Iterator<Item = Result<(&Handle, Origin), GitError>> {
         let standing = std::iter::once_with(|| match self.standing() {
             Ok(stores) => (stores, None),
             Err(error) => (&[][..], Some(Err(error))),
         });
-        let standing =
-            standing.flat_map(|(stores, error)| stores.iter().map(|store| Ok((store, false))).chain(error));
-        self.quarantine.iter().map(|store| Ok((store, true))).chain(standing)
+        let standing = standing.flat_map(|(stores, error)| {
+            let own = |at| if at == 0 { Origin::Own } else { Origin::Alternate };
+            stores.iter().enumerate().map(move |(at, store)| Ok((store, own(at)))).chain(error)
+        });
+        self.quarantine.iter().map(|store| Ok((store, Origin::Quarantine))).chain(standing)
     }
 
     fn standing(&self) -> Result<&[Handle], GitError> {
@@ -71,10 +83,15 @@ impl Objects {
     pub fn find(&self, id: &ObjectId) -> Result<Option<Found>, GitError> {
         let Some(oid) = self.oid(id) else { return Ok(None) };
         for store in self.stores() {
-            let (store, in_quarantine) = store?;
+            let (store, origin) = store?;
             let header = store.try_header(&oid).map_err(|e| unreadable(id, &e))?;
             if let Some(header) = header {
-                return Ok(Some(Found { kind: kind(header.kind), size: header.size, in_quarantine }));
+                return Ok(Some(Found {
+                    kind: kind(header.kind),
+                    size: header.size,
+                    in_quarantine: origin == Origin::Quarantine,
+                    borrowed: origin == Origin::Alternate,
+                }));
             }
         }
         Ok(None)

@@ -4,7 +4,7 @@ use super::{GitError, Objects};
 use crate::domain::{ObjectId, ObjectKind};
 use crate::signature::object::parents_lenient;
 use std::collections::hash_map::Entry;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 
 /// How a new tip relates to an old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +87,44 @@ struct Painted {
     date: i64,
     flags: u8,
     queued: bool,
+}
+
+/// Whether `target` is one of `from` or is reached from them, through parents and annotated tags. Tips that
+/// are trees or blobs reach themselves only.
+pub fn reaches<E: From<GitError>>(
+    objects: &Objects,
+    from: Vec<ObjectId>,
+    target: ObjectId,
+    stop: &dyn Fn() -> Result<(), E>,
+) -> Result<bool, E> {
+    let mut seen: HashSet<ObjectId> = from.iter().copied().collect();
+    if seen.contains(&target) {
+        return Ok(true);
+    }
+    let (mut waiting, mut buffer) = (from, Vec::new());
+    while let Some(id) = waiting.pop() {
+        stop()?;
+        let unreadable = || GitError::Object { id, why: "what it points at cannot be read".to_owned() };
+        let next = match objects.read_unchecked(&id, &mut buffer)? {
+            None => return Err(GitError::Missing { id, child: None }.into()),
+            Some(ObjectKind::Commit) => parents_lenient(objects.format(), &buffer).ok_or_else(unreadable)?,
+            Some(ObjectKind::Tag) => {
+                let line = buffer.split(|byte| *byte == b'\n').next().unwrap_or_default();
+                let named = line.strip_prefix(b"object ").map(ObjectId::parse);
+                vec![named.and_then(Result::ok).ok_or_else(unreadable)?]
+            }
+            Some(ObjectKind::Tree | ObjectKind::Blob) => Vec::new(),
+        };
+        for id in next {
+            if id == target {
+                return Ok(true);
+            }
+            if seen.insert(id) {
+                waiting.push(id);
+            }
+        }
+    }
+    Ok(false)
 }
 
 struct History<'a> {

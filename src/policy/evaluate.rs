@@ -121,7 +121,8 @@ impl<'a> Judgement<'a> {
         for index in policy.covering(&facts.context.repository.name, &reference.name, default_branch) {
             let ruleset = &policy.rulesets[index];
             let enforced = ruleset.enforcement == Enforcement::Enforce;
-            if enforced && !(ruleset.included && coverage == Coverage::UncoveredRefuse) {
+            let covers = enforced && !ruleset.by_default;
+            if covers && !(ruleset.included && coverage == Coverage::UncoveredRefuse) {
                 coverage = Coverage::Ruleset;
             }
             let exempt = ruleset.exempts(facts.pusher.as_deref());

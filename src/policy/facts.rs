@@ -3,10 +3,11 @@
 
 use crate::domain::{
     Change, ObjectId, ObjectKind, Principal, PushContext, RefName, RefUpdate, Timestamp, UpdateKind,
+    fold_name,
 };
 use crate::signature::{Finding, SignatureStatus};
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Everything about one push that rules may look at.
 #[derive(Clone, Debug)]
@@ -39,12 +40,51 @@ pub struct RepositoryFacts {
     /// Whether it has any ref, before this push: only with [`Needs::HISTORY`].
     pub has_history: bool,
     /// The full names of all refs as they would be after the push: only with [`Needs::NAMES`].
-    pub names: BTreeSet<RefName>,
+    pub names: RefNames,
+}
+
+/// A set of ref names.
+#[derive(Clone, Debug, Default)]
+pub struct RefNames {
+    names: BTreeSet<RefName>,
+    /// Made when it is first asked for: the names by what they are without case.
+    folded: OnceLock<HashMap<Vec<u8>, Vec<RefName>>>,
+}
+
+impl FromIterator<RefName> for RefNames {
+    fn from_iter<T: IntoIterator<Item = RefName>>(names: T) -> Self {
+        RefNames { names: names.into_iter().collect(), folded: OnceLock::new() }
+    }
+}
+
+impl RefNames {
+    /// Whether there is a ref of exactly this name.
+    pub fn contains(&self, name: &RefName) -> bool {
+        self.names.contains(name)
+    }
+
+    /// All of them, sorted.
+    pub fn iter(&self) -> impl Iterator<Item = &RefName> {
+        self.names.iter()
+    }
+
+    /// Another ref whose name is this one where neither case nor the way in which characters are composed
+    /// counts.
+    pub fn same_but_for_case(&self, name: &RefName) -> Option<&RefName> {
+        let folded = self.folded.get_or_init(|| {
+            let mut out: HashMap<Vec<u8>, Vec<RefName>> = HashMap::new();
+            for name in &self.names {
+                out.entry(fold_name(name.as_bytes()).into_owned()).or_default().push(name.clone());
+            }
+            out
+        });
+        folded.get(fold_name(name.as_bytes()).as_ref())?.iter().find(|other| *other != name)
+    }
 }
 
 /// A set of facts that cost something, and are only collected for rules that ask for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Needs(u8);
+pub struct Needs(u16);
 
 impl Needs {
     /// Nothing but the objects themselves.
@@ -65,6 +105,8 @@ impl Needs {
     pub const PEOPLE: Needs = Needs(64);
     /// Whether the repository has any ref yet.
     pub const HISTORY: Needs = Needs(128);
+    /// Whether a tip is borrowed from another repository (N12).
+    pub const FOREIGN: Needs = Needs(256);
 
     /// Both sets.
     pub const fn and(self, other: Needs) -> Needs {
@@ -143,7 +185,7 @@ pub struct RefFacts {
     /// judged already (N11).
     pub net: HashMap<usize, Arc<[Change]>>,
     /// The new tip is neither of this push nor reachable from the repository's own refs: the repository
-    /// borrows it (N12).
+    /// borrows it (N12). Only with [`Needs::FOREIGN`].
     pub foreign: bool,
 }
 

@@ -129,6 +129,9 @@ pub struct Ruleset {
     /// It comes from an included file, which can only tighten: where uncovered refs are refused, it does
     /// not open them.
     pub included: bool,
+    /// It is the one that comes with every configuration ([`Ruleset::DEFAULT`]): it judges all refs of the
+    /// repositories that others protect, and protects none by itself.
+    pub by_default: bool,
     rules: Vec<Configured>,
 }
 
@@ -137,7 +140,7 @@ pub struct Ruleset {
 pub enum SpecError {
     /// The name breaks `[a-z0-9][a-z0-9._-]*`, or is reserved.
     #[error(
-        "`{0}` cannot name a ruleset: use lower-case letters, digits, `.`, `_` and `-`; `builtin` is reserved"
+        "`{0}` cannot name a ruleset: use lower-case letters, digits, `.`, `_` and `-`; `builtin` and `default` are reserved"
     )]
     Name(String),
     /// A ruleset that can never do anything.
@@ -158,7 +161,7 @@ impl Ruleset {
         let valid = name.len() <= 100
             && name.bytes().next().is_some_and(fits)
             && name.bytes().all(|byte| fits(byte) || b"._-".contains(&byte));
-        if !valid || name == Ruleset::BUILTIN {
+        if !valid || [Ruleset::BUILTIN, Ruleset::DEFAULT].contains(&name) {
             return Err(SpecError::Name(name.to_owned()));
         }
         if rules.is_empty() {
@@ -178,12 +181,38 @@ impl Ruleset {
             bypass: Vec::new(),
             enforcement,
             included: false,
+            by_default: false,
             rules,
         })
     }
 
     /// The name under which verdicts list the rules that no configuration turns off.
     pub const BUILTIN: &'static str = "builtin";
+
+    /// The name of the ruleset that comes with every configuration: once a repository has a protected ref,
+    /// it keeps other refs from standing in for it. `[policy.defaults]` changes its rules.
+    pub const DEFAULT: &'static str = "default";
+
+    /// The ruleset of that name, for the repositories of these rulesets; `None` where there is nothing to
+    /// keep, or no rule is left.
+    pub fn by_default(of: &[Ruleset], rules: Vec<Configured>) -> Option<Self> {
+        let enforcing = of.iter().filter(|set| set.enforcement == Enforcement::Enforce);
+        let repositories: Vec<Pattern> = enforcing.flat_map(|set| set.repositories.iter().cloned()).collect();
+        if repositories.is_empty() || rules.is_empty() {
+            return None;
+        }
+        Some(Ruleset {
+            name: Ruleset::DEFAULT.to_owned(),
+            repositories,
+            refs: Refs { include: vec![RefPattern::All], exclude: Vec::new() },
+            actors: Vec::new(),
+            bypass: Vec::new(),
+            enforcement: Enforcement::Enforce,
+            included: false,
+            by_default: true,
+            rules,
+        })
+    }
 
     /// Whether this ruleset judges that ref of that repository, in whatever enforcement but `off`.
     pub fn covers(&self, repository: &str, reference: &RefName, default_branch: Option<&RefName>) -> bool {
@@ -242,6 +271,12 @@ pub struct Rulesets {
 }
 
 impl Rulesets {
+    /// Whether an enforcing ruleset of the configuration covers a ref.
+    pub fn protects(&self, repository: &str, reference: &RefName, default_branch: Option<&RefName>) -> bool {
+        let enforcing = self.rulesets.iter().filter(|set| set.enforcement == Enforcement::Enforce);
+        enforcing.filter(|set| !set.by_default).any(|set| set.covers(repository, reference, default_branch))
+    }
+
     /// Indexes of the rulesets that judge a ref.
     pub fn covering(
         &self,

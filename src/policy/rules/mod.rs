@@ -5,17 +5,24 @@
 //! `tests/cases/<name>/`. Tests fail while one of them is missing.
 
 pub mod bad_signature;
+pub mod case_collision;
 pub mod force_push;
+pub mod foreign_object;
 pub mod identity_mismatch;
+pub mod locked_ref;
 pub mod message_format;
 pub mod missing_signoff;
 pub mod missing_ticket;
 pub mod ref_creation;
 pub mod ref_deletion;
+pub mod ref_name;
+pub mod ref_shadowing;
+pub mod tag_update;
 pub mod unsafe_message;
 pub mod unsigned_commit;
 pub mod untrusted_signer;
 pub mod work_in_progress;
+pub mod wrong_object_kind;
 
 use super::facts::{CommitFacts, Needs, PushFacts, RefFacts, TagFacts};
 use super::ruleset::{Ruleset, Rulesets};
@@ -170,18 +177,28 @@ pub struct Kind {
 /// Every rule there is, by name.
 pub const ALL: &[&Kind] = &[
     &bad_signature::KIND,
+    &case_collision::KIND,
     &force_push::KIND,
+    &foreign_object::KIND,
     &identity_mismatch::KIND,
+    &locked_ref::KIND,
     &message_format::KIND,
     &missing_signoff::KIND,
     &missing_ticket::KIND,
     &ref_creation::KIND,
     &ref_deletion::KIND,
+    &ref_name::KIND,
+    &ref_shadowing::KIND,
+    &tag_update::KIND,
     &unsafe_message::KIND,
     &unsigned_commit::KIND,
     &untrusted_signer::KIND,
     &work_in_progress::KIND,
+    &wrong_object_kind::KIND,
 ];
+
+/// The rules of the ruleset that comes with every configuration.
+pub const BY_DEFAULT: [&str; 3] = [foreign_object::KIND.name, ref_name::KIND.name, ref_shadowing::KIND.name];
 
 /// Why a line of `[ruleset.refuse]` is not a rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,0 +1,46 @@
+//! `foreign-object`: a ref holds what was pushed to this repository, not what it can borrow (N12).
+
+use super::{Finding, Judges, Kind, Rule, Scope, no_options};
+use crate::policy::facts::Needs;
+
+/// The registry line.
+pub const KIND: Kind = Kind {
+    name: "foreign-object",
+    summary: "a new tip that only another repository has",
+    judges: Judges::RefUpdate,
+    build: |options| {
+        no_options(&options)?;
+        Ok(Box::new(ForeignObject))
+    },
+};
+
+#[derive(Debug)]
+struct ForeignObject;
+
+impl Rule for ForeignObject {
+    fn name(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn judges(&self) -> Judges {
+        KIND.judges
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::FOREIGN
+    }
+
+    /// Nothing of the object is told but its id, which the pusher knows.
+    fn check_ref(&self, scope: Scope<'_>) -> Vec<Finding> {
+        let reference = scope.reference;
+        let Some(new) = reference.update.new.filter(|_| reference.foreign) else { return Vec::new() };
+        vec![Finding {
+            path: None,
+            seen: format!("{} was not pushed, and no ref of this repository reaches it", new.short()),
+            wanted: "a tip that this push brings, or that the repository has itself".to_owned(),
+            help: "push it from a clone that has it and has not heard of it from here: \
+                   `git push --no-thin` after `git fetch` from where it is; or ask an administrator to fetch it"
+                .to_owned(),
+        }]
+    }
+}
