@@ -47,6 +47,7 @@ fn columns() -> Vec<(String, String)> {
     };
     let line = |rule: &str| match rule {
         "missing-ticket" => "missing-ticket = { projects = [\"OPS\"] }\n".to_owned(),
+        "message-format" => "message-format = { subject-max = 20 }\n".to_owned(),
         "untrusted-signer" => "untrusted-signer = { allow = [\"group:sre\"] }\n".to_owned(),
         other => format!("{other} = true\n"),
     };

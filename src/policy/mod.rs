@@ -7,6 +7,7 @@ pub mod bypass;
 mod evaluate;
 pub mod facts;
 mod limits;
+pub mod message;
 mod pattern;
 pub mod rules;
 mod ruleset;

@@ -196,7 +196,8 @@ fn read_commit<'a>(
         }
         fixed.header(format, &header)?;
         if header.name == b"encoding" && encoding.is_none() {
-            encoding = Some(&headers[header.range.start + b"encoding ".len()..header.range.end]);
+            let value = &headers[header.range.start + b"encoding ".len()..header.range.end];
+            encoding = Some(value.strip_suffix(b"\n").unwrap_or(value));
         }
         if header.name == b"mergetag" {
             merge_tags.push(&headers[header.range.start + b"mergetag ".len()..header.range.end]);

@@ -15,6 +15,7 @@ mod fido;
 mod history;
 mod install;
 mod laundering;
+mod messages;
 mod policy;
 mod protocol;
 mod readme;

@@ -294,7 +294,7 @@ fn listed(emails: &[String]) -> String {
 }
 
 /// A word for a command line that somebody may copy: `otherwise` where a shell could read it differently.
-fn plain<'a>(word: &'a [u8], otherwise: &'a str) -> &'a str {
+pub(super) fn plain<'a>(word: &'a [u8], otherwise: &'a str) -> &'a str {
     let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"@._+/-".contains(byte);
     match std::str::from_utf8(word) {
         Ok(text)

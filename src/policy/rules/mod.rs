@@ -10,14 +10,18 @@ pub mod force_push;
 pub mod foreign_object;
 pub mod identity_mismatch;
 pub mod locked_ref;
+pub mod message_format;
+pub mod missing_signoff;
 pub mod missing_ticket;
 pub mod ref_creation;
 pub mod ref_deletion;
 pub mod ref_name;
 pub mod ref_shadowing;
 pub mod tag_update;
+pub mod unsafe_message;
 pub mod unsigned_commit;
 pub mod untrusted_signer;
+pub mod work_in_progress;
 pub mod wrong_object_kind;
 
 use super::facts::{CommitFacts, Needs, PushFacts, RefFacts, TagFacts};
@@ -179,14 +183,18 @@ pub const ALL: &[&Kind] = &[
     &foreign_object::KIND,
     &identity_mismatch::KIND,
     &locked_ref::KIND,
+    &message_format::KIND,
+    &missing_signoff::KIND,
     &missing_ticket::KIND,
     &ref_creation::KIND,
     &ref_deletion::KIND,
     &ref_name::KIND,
     &ref_shadowing::KIND,
     &tag_update::KIND,
+    &unsafe_message::KIND,
     &unsigned_commit::KIND,
     &untrusted_signer::KIND,
+    &work_in_progress::KIND,
     &wrong_object_kind::KIND,
 ];
 
@@ -265,6 +273,12 @@ fn redo(commit: &CommitFacts, reference: &RefFacts, amend: &str, rebase: &str) -
     }
     let onto = commit.parents.first().map_or_else(|| "--root".to_owned(), |parent| parent.short());
     format!("`git rebase --rebase-merges {rebase} {onto}`")
+}
+
+/// The command that makes an annotated tag again.
+fn retag(tag: &TagFacts) -> String {
+    let name = identity_mismatch::plain(&tag.name, "NAME");
+    format!("`git tag --force --annotate {name} {}`", tag.target.short())
 }
 
 /// Reads options into a rule's own struct, which refuses unknown keys.

@@ -51,6 +51,7 @@ fn a_plain_commit_is_read_whole() {
     assert_eq!(commit.tree.to_string(), "4b825dc642cb6eb9a060e54bf8d69288fbee4904");
     assert_eq!(commit.parents.len(), 1);
     assert_eq!(commit.committer, Identity { name: b"Test Key", email: b"test@example.org", time: NOW });
+    assert_eq!(commit.encoding, Some(&b"ISO-8859-1"[..]));
     assert_eq!(commit.message, b"message\n");
     assert_eq!(commit.signature, SignatureField::Absent);
     assert_eq!(commit.payload, Payload { before: &raw, after: b"" });
