@@ -78,7 +78,14 @@ fn principal(name: &str, key: &str) -> String {
 }
 
 fn request(name: &str, key: impl Into<Vec<u8>>) -> AddRequest {
-    AddRequest { name: name.into(), kind: None, emails: Vec::new(), groups: Vec::new(), key: key.into() }
+    AddRequest {
+        name: name.into(),
+        kind: None,
+        emails: Vec::new(),
+        groups: Vec::new(),
+        accounts: Vec::new(),
+        key: key.into(),
+    }
 }
 
 fn time(text: &str) -> Timestamp {

@@ -324,14 +324,20 @@ mod tests {
     use crate::audit::Coverage;
     use crate::audit::chain::{Head, Link, Verifier};
     use crate::domain::{
-        ObjectId, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId, UpdateKind,
+        ObjectId, Proof, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId, UpdateKind,
     };
 
     fn context() -> PushContext {
         PushContext {
             request_id: RequestId::parse(&"a".repeat(32)).unwrap(),
             repository: RepositoryRef { id: RepositoryId("r1".into()), name: "infra/prod".into() },
-            pusher: Pusher::Known { name: "alice\n".into(), source: "REMOTE_USER" },
+            pusher: Pusher::Known {
+                name: "alice\n".into(),
+                source: "REMOTE_USER",
+                principal: None,
+                proof: Proof::Server,
+                details: Default::default(),
+            },
             push_options: vec![b"ci.skip\x1b".to_vec(); 20],
             received_at: "2026-01-02T03:04:05.678901Z".parse().unwrap(),
         }
@@ -361,7 +367,7 @@ mod tests {
                 r#"{"schema":1,"at":"2026-01-02T03:04:05.678Z","kind":"decision","#,
                 r#""request_id":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","received_at":"2026-01-02T03:04:05.678Z","#,
                 r#""duration_us":0,"repository":{"id":"r1","name":"infra/prod"},"#,
-                r#""pusher":{"identity":"known","name":"alice\\n","source":"REMOTE_USER"},"#,
+                r#""pusher":{"identity":"known","name":"alice\\n","source":"REMOTE_USER","proof":"server"},"#,
                 r#""push_options":["ci.skip\\x1b"],"outcome":"accept","refs":[{"ref":"refs/heads/main","#,
                 r#""old":null,"new":"0000000701010101010101010101010101010101","kind":"create","#,
                 r#""coverage":"ruleset","rulesets":[{"name":"prod","enforcement":"enforce","introduced":1,"violations":0}]}],"#,

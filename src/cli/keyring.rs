@@ -34,6 +34,7 @@ Examples:
   countersign keyring add alice --email alice@example.org --group sre --key id_ed25519.pub
   gpg --export --armor alice@example.org | countersign keyring add alice --key -
   countersign keyring add renovate --kind bot --key renovate.pub
+  countersign keyring add alice --account gitlab:alice --key id_ed25519.pub
 
 The key is an OpenSSH public key, or an OpenPGP certificate, armored or binary. Adding a key again
 changes nothing; adding a newer copy of an OpenPGP certificate updates it. A running daemon takes the
@@ -75,6 +76,9 @@ pub struct AddArgs {
     /// A group to join, for selectors such as `group:sre`; may be repeated.
     #[arg(long = "group", value_name = "GROUP")]
     pub groups: Vec<String>,
+    /// An account of the principal on the server, such as `alice` or `gitlab:alice`; may be repeated.
+    #[arg(long = "account", value_name = "NAME")]
+    pub accounts: Vec<String>,
     /// What sort of actor this is; `person` unless said otherwise.
     #[arg(long, value_enum)]
     pub kind: Option<Kind>,
@@ -162,12 +166,18 @@ pub fn run(
             let keyring = load(&sources, err)?;
             let keys: Vec<&Key> = keyring.keys().iter().collect();
             match format {
-                Format::Text => list(&keys, keyring.authorities(), now, out)?,
+                Format::Text => list(&keyring, &keys, now, out)?,
                 Format::Json => {
                     let keys: Vec<Value> = keys.iter().map(|key| key_json(key, now)).collect();
                     let authorities = keyring.authorities().iter();
                     let authorities: Vec<Value> = authorities.map(|one| authority_json(one, now)).collect();
-                    let all = json!({ "digest": keyring.digest(), "keys": keys, "authorities": authorities });
+                    let accounts: BTreeMap<&str, Vec<String>> = with_accounts(&keyring).collect();
+                    let all = json!({
+                        "digest": keyring.digest(),
+                        "keys": keys,
+                        "authorities": authorities,
+                        "accounts": accounts,
+                    });
                     print_json(&all, out)?;
                 }
             }
@@ -198,6 +208,7 @@ fn run_add(
         kind: args.kind.map(PrincipalKind::from),
         emails: args.emails.clone(),
         groups: args.groups.clone(),
+        accounts: args.accounts.clone(),
         key: read_key(&args.key)?,
     };
     let shown = text::escape(args.key.as_os_str().as_encoded_bytes());
@@ -358,6 +369,7 @@ fn run_show(
         CliError { message: format!("there is nobody called `{shown}` in the keyring{hint}"), code: 1 }
     })?;
     let keys: Vec<&Key> = keyring.keys().iter().filter(|key| key.principal.name == principal.name).collect();
+    let accounts: Vec<String> = keyring.accounts_of(&principal.name).map(ToString::to_string).collect();
     match format {
         Format::Json => {
             let keys: Vec<Value> = keys.iter().map(|key| key_json(key, now)).collect();
@@ -367,6 +379,7 @@ fn run_show(
                     "kind": principal.kind.name(),
                     "emails": principal.emails,
                     "groups": principal.groups,
+                    "accounts": accounts,
                     "keys": keys,
                 }),
                 out,
@@ -379,6 +392,7 @@ fn run_show(
                 ("kind", principal.kind.to_string()),
                 ("emails", words(&principal.emails)),
                 ("groups", words(&principal.groups)),
+                ("accounts", words(&accounts)),
             ];
             let rows: Vec<Vec<String>> =
                 rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
@@ -411,8 +425,17 @@ fn run_show(
     Ok(0)
 }
 
-fn list(keys: &[&Key], authorities: &[Authority], now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
-    if keys.is_empty() && authorities.is_empty() {
+/// The principals that have accounts, and those.
+fn with_accounts(keyring: &Keyring) -> impl Iterator<Item = (&str, Vec<String>)> {
+    let named = keyring.principals().iter().map(|principal| principal.name.as_str());
+    let listed =
+        named.map(|name| (name, keyring.accounts_of(name).map(ToString::to_string).collect::<Vec<_>>()));
+    listed.filter(|(_, accounts)| !accounts.is_empty())
+}
+
+fn list(keyring: &Keyring, keys: &[&Key], now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+    let authorities = keyring.authorities();
+    if keys.is_empty() && authorities.is_empty() && with_accounts(keyring).next().is_none() {
         return writeln!(
             out,
             "the keyring is empty; add a key with `countersign keyring add NAME --key FILE`"
@@ -444,7 +467,14 @@ fn list(keys: &[&Key], authorities: &[Authority], now: Timestamp, out: &mut dyn 
             standing(&authority.standing(now), now),
         ]);
     }
-    write_table(out, &rows)
+    write_table(out, &rows)?;
+    let mut rows = vec![["PRINCIPAL", "ACCOUNTS"].map(str::to_owned).to_vec()];
+    rows.extend(with_accounts(keyring).map(|(name, accounts)| vec![name.to_owned(), accounts.join(", ")]));
+    if rows.len() > 1 {
+        writeln!(out)?;
+        write_table(out, &rows)?;
+    }
+    Ok(())
 }
 
 fn authority_json(authority: &Authority, now: Timestamp) -> Value {
