@@ -43,6 +43,10 @@ fn read_checked(path: &Path) -> Result<Vec<u8>, String> {
     if !path.is_absolute() {
         return Err("its path is relative".to_owned());
     }
+    // Where sshd exposes nothing and lets clients set the variable, it could name any file of the account.
+    if !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"sshauth.")) {
+        return Err("its name is none that sshd gives".to_owned());
+    }
     let unreadable = |error: std::io::Error| match rustix::io::Errno::from_io_error(&error) {
         Some(rustix::io::Errno::LOOP) => "it is a symbolic link".to_owned(),
         _ => format!("it cannot be read: {error}"),
@@ -188,7 +192,7 @@ mod tests {
     #[test]
     fn n18_only_a_file_as_sshd_makes_it_is_read() {
         let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("sshauth");
+        let path = place.path().join("sshauth.x");
         let make = |mode: u32, bytes: &[u8]| {
             fs::write(&path, bytes).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
@@ -202,23 +206,27 @@ mod tests {
         make(0o600, &vec![b'x'; usize::try_from(MAX_FILE).unwrap() + 1]);
         assert!(refused(&path).contains("larger"));
         make(0o600, b"password\n");
-        let other = place.path().join("other");
+        let other = place.path().join("sshauth.y");
         std::os::unix::fs::symlink(&path, &other).unwrap();
         assert!(refused(&other).contains("symbolic link"));
         fs::remove_file(&other).unwrap();
         fs::hard_link(&path, &other).unwrap();
         assert!(refused(&path).contains("2 names") && refused(&other).contains("2 names"));
         fs::remove_file(&other).unwrap();
-        assert!(refused(place.path()).contains("not a regular file"));
+        let directory = place.path().join("sshauth.d");
+        fs::create_dir(&directory).unwrap();
+        assert!(refused(&directory).contains("not a regular file"));
         assert!(refused(Path::new("sshauth")).contains("relative"));
-        assert!(refused(&place.path().join("absent")).contains("cannot be read"));
-        assert!(refused(Path::new("/dev/null")).contains("not a regular file"));
+        assert!(refused(&place.path().join("sshauth.absent")).contains("cannot be read"));
+        fs::rename(&path, place.path().join("object")).unwrap();
+        assert!(refused(&place.path().join("object")).contains("none that sshd gives"));
+        assert!(refused(Path::new("/dev/null")).contains("none that sshd gives"));
     }
 
     #[test]
     fn n18_a_pipe_does_not_hang_the_hook() {
         let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("pipe");
+        let path = place.path().join("sshauth.p");
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
         let started = Instant::now();
@@ -229,7 +237,7 @@ mod tests {
     #[test]
     fn n18_a_file_of_somebody_else_is_not_read() {
         let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("sshauth");
+        let path = place.path().join("sshauth.x");
         fs::write(&path, "password\n").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         if std::os::unix::fs::chown(&path, Some(65534), None).is_err() {

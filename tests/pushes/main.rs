@@ -12,10 +12,12 @@ mod support;
 
 mod fail_closed;
 mod fido;
+mod gitolite;
 mod history;
 mod install;
 mod laundering;
 mod policy;
 mod protocol;
+mod pusher;
 mod readme;
 mod transport;
