@@ -78,7 +78,8 @@ impl Account {
         if name.is_empty() || name.len() > MAX_NAME || name.trim() != name {
             return error(format!("`{shown}` names no account"), format!("write \"{example}\""));
         }
-        if text::escape(name.as_bytes()) != name {
+        // A backslash is fine, as in `DOMAIN\alice`.
+        if text::escape(name.as_bytes()) != name.replace('\\', "\\\\") {
             return error(format!("`{shown}` is not visible as it stands"), format!("write \"{example}\""));
         }
         if name.starts_with('#') && server.and_then(ServerKind::id_example).is_none() {

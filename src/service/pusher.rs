@@ -140,3 +140,85 @@ fn by_key(request: &Request, keyring: &Keyring, rules: &Rules, now: Timestamp) -
     let (name, source) = (key.fingerprint.clone(), server.variable());
     Ok(Pusher::Known { name, source, principal, proof: Proof::Key, details })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hook::wire::{Bytes, PROTOCOL, Place};
+
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHt/gekdZBP6w6zAI00bJvEt0bEQaLT7MP0mPLMkK/qO";
+
+    fn request(environment: &[(&str, &str)], exposed: Option<Exposed>) -> Request {
+        Request {
+            protocol: PROTOCOL,
+            version: String::new(),
+            request_id: "a".repeat(32),
+            git_dir: Place { path: "/x".into(), device: 0, inode: 0 },
+            quarantine: None,
+            updates: Bytes(Vec::new()),
+            push_options: Vec::new(),
+            environment: environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            ssh_user_auth: exposed,
+        }
+    }
+
+    fn by(server: Option<ServerKind>, request: &Request) -> Result<Pusher, Fault> {
+        identify(server, request, &Keyring::empty(), &Rules::default(), Timestamp::now())
+    }
+
+    fn login(written: impl AsRef<[u8]>) -> Result<Pusher, String> {
+        let exposed = Exposed::Content(Bytes(written.as_ref().to_vec()));
+        by(Some(ServerKind::SshdKey), &request(&[("GATE_USER", "alice")], Some(exposed))).map_err(|fault| {
+            assert_eq!(fault.code(), "unknown-pusher");
+            fault.to_string()
+        })
+    }
+
+    #[test]
+    fn n18_a_login_that_shows_no_key_is_undecided() {
+        let why = |written: &str| login(written).unwrap_err();
+        assert!(
+            why("password\nkeyboard-interactive/pam\n").contains("took no key, only password, keyboard-")
+        );
+        assert!(why(&format!("hostbased {KEY}\n")).contains("took no key, only hostbased"));
+        assert!(why("").contains("it is empty"));
+        assert!(why(&format!("publickey {KEY}")).contains("not ended"));
+        // One line that sshd would not write, and nothing of the file counts.
+        assert!(why(&format!("publickey {KEY}\npublickey\n")).contains("line 2"));
+        // The type is right, the key is none.
+        assert!(why("publickey ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAAA==\n").contains("broken"));
+        let unusable = Exposed::Unusable("it is a symbolic link".into());
+        let fault = by(Some(ServerKind::SshdKey), &request(&[], Some(unusable))).unwrap_err();
+        assert!(fault.to_string().contains("it is a symbolic link"), "{fault}");
+    }
+
+    #[test]
+    fn n18_a_key_of_a_kind_that_is_not_supported_is_nobodys() {
+        // A type, and something behind it.
+        let kind = "ssh-new";
+        let blob = [&[0, 0, 0, 7], kind.as_bytes(), &[1, 2, 3]].concat();
+        let line = format!("publickey {kind} {}\n", data_encoding::BASE64.encode(&blob));
+        let Pusher::Known { name, principal, details, .. } = login(line).unwrap() else {
+            panic!("it is known")
+        };
+        assert!(name.starts_with("SHA256:") && principal.is_none());
+        assert_eq!(details["key.status"], "unsupported");
+    }
+
+    #[test]
+    fn n18_no_server_no_pusher_whatever_is_set() {
+        let exposed = Exposed::Content(Bytes(format!("publickey {KEY}\n").into_bytes()));
+        let all = [("GATE_USER", "alice"), ("GL_USER", "alice"), ("REMOTE_USER", "alice")];
+        assert_eq!(by(None, &request(&all, Some(exposed))).unwrap(), Pusher::Unknown);
+    }
+
+    #[test]
+    fn n18_what_is_missing_comes_with_a_hint() {
+        for kind in ServerKind::ALL {
+            let fault = by(Some(*kind), &request(&[], None)).unwrap_err();
+            let text = fault.to_string();
+            assert_eq!(fault.code(), "unknown-pusher");
+            assert!(text.contains(kind.variable()) && text.contains(kind.hint()), "{text}");
+        }
+    }
+}

@@ -34,6 +34,7 @@ fn write(path: &Path, text: &str, mode: u32) {
 }
 
 fn gitolite(gate: &Gate, arguments: &[&str]) -> Ran {
+    assert!(Path::new("/usr/bin/gitolite").exists(), "gitolite is missing: install gitolite3");
     let mut command = gate.sandbox.command("gitolite", &gate.home);
     command.env("HOME", &gate.home).args(arguments);
     run(command, b"").ok()
@@ -84,8 +85,9 @@ impl Gitolite {
 
         let environment = format!("HOME={}", at.display());
         let keys = at.join(".ssh/authorized_keys");
+        // gitolite overrides what clients send, even where sshd takes it.
         let options =
-            Options { environment: &environment, authorized_keys: Some(&keys), ..Options::default() };
+            Options { environment: &environment, lines: "AcceptEnv GL_*", authorized_keys: Some(&keys) };
         let sshd = Sshd::with(&gate.sandbox, &options);
         Gitolite { gate, sshd, people }
     }

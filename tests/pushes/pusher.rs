@@ -230,6 +230,12 @@ fn n18_what_a_client_sends_as_its_environment_names_nobody() {
     // sshd exposes it, and that comes after what the client sends.
     push_by("ExposeAuthInfo yes\nAcceptEnv SSH_*").assert_accepted();
     assert_eq!(pusher(&gate)["name"], fingerprint(&gate, &guest.public));
+    // The same for what stands beside a key in `authorized_keys`.
+    let beside = format!("environment=\"SSH_USER_AUTH={}\"", place.display());
+    authorized(&gate, &[(&beside, &guest.public)]);
+    work.commit(Some(&alice), "OPS-2: more");
+    push_by("ExposeAuthInfo yes\nPermitUserEnvironment yes").assert_accepted();
+    assert_eq!(pusher(&gate)["name"], fingerprint(&gate, &guest.public));
 }
 
 #[test]
