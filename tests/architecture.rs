@@ -45,6 +45,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Crates that only one module may name.
 const OWNERS: &[(&str, &[&str])] = &[
     ("gix", &["git"]),
+    ("regex_syntax", &["domain"]),
+    ("unicode_normalization", &["domain"]),
     ("pgp", &["signature"]),
     ("ssh_key", &["signature"]),
     ("p256", &["signature"]),

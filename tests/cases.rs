@@ -4,18 +4,21 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use countersign::domain::{
-    ObjectFormat, ObjectId, ObjectKind, Principal, PrincipalKind, PushContext, Pusher, RefName, RefUpdate,
-    RepositoryId, RepositoryRef, RequestId, Timestamp, UpdateKind,
+    Change, Entry, FileMode, ObjectFormat, ObjectId, ObjectKind, Principal, PrincipalKind, PushContext,
+    Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp, UpdateKind,
 };
-use countersign::policy::facts::{BuiltinRule, CommitFacts, PushFacts, RefFacts, SignatureFacts, TagFacts};
+use countersign::policy::facts::{
+    BlobFacts, BuiltinRule, CommitFacts, MergeFacts, ParentChanges, Person, PushFacts, RefFacts,
+    RepositoryFacts, SignatureFacts, TagFacts,
+};
 use countersign::policy::{
-    Coverage, Decision, Enforcement, Pattern, Refs, Ruleset, Rulesets, Subject, Uncovered, Verdict,
-    Violation, evaluate, rules,
+    Bypass, Coverage, Decision, Enforcement, Pattern, Proof, Refs, Ruleset, Rulesets, Selector, Subject,
+    Uncovered, Verdict, Violation, evaluate, rules,
 };
 use countersign::signature::{self, KeyId, Keys, Scheme, SignatureStatus, object, openpgp, ssh};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,6 +38,25 @@ struct Case {
     refuse: Option<toml::Table>,
     #[serde(default)]
     ruleset: Vec<RulesetSpec>,
+    /// The principal whose account pushes.
+    #[serde(default)]
+    pusher: Option<String>,
+    /// An account that pushes and is nobody's in the keyring.
+    #[serde(default)]
+    account: Option<String>,
+    #[serde(default)]
+    push_options: Vec<String>,
+    /// The branch that `HEAD` names; default: `refs/heads/main`.
+    #[serde(default)]
+    default_branch: Option<String>,
+    /// All refs after the push; default: those that the push moves.
+    #[serde(default)]
+    names: Vec<String>,
+    /// Whether the repository had any ref; default: yes.
+    #[serde(default)]
+    empty_repository: bool,
+    #[serde(default)]
+    blob: Vec<BlobSpec>,
     #[serde(default)]
     update: Vec<UpdateSpec>,
     #[serde(default)]
@@ -52,10 +74,45 @@ struct RulesetSpec {
     refs: Option<Vec<String>>,
     #[serde(default)]
     enforcement: Option<String>,
+    #[serde(default)]
+    actors: Vec<String>,
+    #[serde(default)]
+    bypass: Vec<BypassSpec>,
     refuse: toml::Table,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BypassSpec {
+    who: Vec<String>,
+    proof: String,
+    rules: Vec<String>,
+    #[serde(default)]
+    refs: Option<Vec<String>>,
+    #[serde(default)]
+    expires: Option<toml::value::Datetime>,
+    #[serde(default)]
+    ask: bool,
+}
+
+/// What is known of the blob at a path, in whichever commit.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BlobSpec {
+    path: String,
+    #[serde(default)]
+    size: Option<u64>,
+    #[serde(default)]
+    binary: bool,
+    #[serde(default)]
+    program: bool,
+    #[serde(default)]
+    lfs: Option<u64>,
+    #[serde(default)]
+    target: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct UpdateSpec {
     #[serde(rename = "ref", default)]
@@ -68,10 +125,21 @@ struct UpdateSpec {
     /// The same for single rulesets.
     #[serde(default)]
     introduced_by: HashMap<String, Vec<String>>,
+    /// Commits of earlier updates that this one stands on.
+    #[serde(default)]
+    builds_on: Vec<String>,
+    /// What it changes as a whole; see `changes` of commits.
+    #[serde(default)]
+    net: Vec<String>,
+    #[serde(default)]
+    foreign: bool,
+    /// What kind of object is pushed, where it is neither a commit nor one of the tags: `blob`, `tree`.
+    #[serde(default)]
+    tip: Option<String>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct CommitSpec {
     name: String,
     #[serde(default)]
@@ -89,6 +157,32 @@ struct CommitSpec {
     author: Option<String>,
     #[serde(default)]
     committer: Option<String>,
+    /// Their names; default: the e-mail's local part.
+    #[serde(default)]
+    author_name: Option<String>,
+    #[serde(default)]
+    committer_name: Option<String>,
+    #[serde(default)]
+    encoding: Option<String>,
+    /// When the gate's record says that it came in.
+    #[serde(default)]
+    received: Option<toml::value::Datetime>,
+    /// What it changes, the same against each parent: `A path`, `M path`, `D path`, and `A+x path` (executable),
+    /// `A+l path` (link), `A+s path` (submodule), `M+x path` (becomes executable).
+    #[serde(default)]
+    changes: Vec<String>,
+    /// The same for single parents, in order.
+    #[serde(default)]
+    changes_by_parent: Vec<Vec<String>>,
+    /// Pairs of paths that a file system may take for one.
+    #[serde(default)]
+    collisions: Vec<(String, String)>,
+    /// For merges: `clean`, `unclean`, `fake` (one parent an ancestor of the other).
+    #[serde(default)]
+    merge: Option<String>,
+    /// For unclean merges: what differs from the merge as computed again.
+    #[serde(default)]
+    differs: Vec<String>,
 }
 
 /// An annotated tag between what every update pushes and the last commit, outermost first.
@@ -105,6 +199,11 @@ struct TagSpec {
     /// E-mail; default: the signer's. `none` stands for a tag without that line.
     #[serde(default)]
     tagger: Option<String>,
+    /// The name that it was made for; default: `name`.
+    #[serde(default)]
+    of: Option<String>,
+    #[serde(default)]
+    message: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -120,6 +219,8 @@ struct Expect {
     violation: Vec<ExpectViolation>,
     #[serde(default)]
     advisory: Vec<ExpectViolation>,
+    #[serde(default)]
+    waived: Vec<ExpectViolation>,
 }
 
 #[derive(Deserialize)]
@@ -140,6 +241,13 @@ struct ExpectViolation {
     help: Option<String>,
     #[serde(default)]
     rulesets: Option<Vec<String>>,
+    #[serde(default)]
+    path: Option<String>,
+    #[serde(default)]
+    note: Option<String>,
+    /// Of a waiver: whose bypass it was.
+    #[serde(default)]
+    by: Option<String>,
 }
 
 // ---------------------------------------------------------------------------------------------------
@@ -253,18 +361,57 @@ fn commit(id: ObjectId, parents: Vec<ObjectId>, message: &str, word: &str, by: O
         principal: by.map(principal),
         judged_at: Timestamp::from_second(NOW).unwrap(),
     };
-    let email = email(by.unwrap_or("nobody")).into_bytes();
+    let named = person(&email(by.unwrap_or("nobody")), None);
     CommitFacts {
-        id,
-        sha256: [0; 32],
         parents,
         message: message.as_bytes().to_vec(),
-        committed_at: NOW,
-        author_email: email.clone(),
-        committer_email: email,
-        signature,
-        findings: Vec::new(),
+        author: named.clone(),
+        committer: named,
+        ..CommitFacts::bare(id, signature)
     }
+}
+
+const PEOPLE: [&str; 7] = ["alice", "bob", "mallory", "renovate", "autofix", "web-flow", "dave"];
+
+/// Somebody who is named, and whose address it is.
+fn person(email: &str, name: Option<&str>) -> Person {
+    let owner = |name: &&&str| principal(name).emails.iter().any(|one| one == email);
+    let local = || email.split('@').next().unwrap_or_default();
+    Person {
+        name: name.unwrap_or_else(local).as_bytes().to_vec(),
+        email: email.as_bytes().to_vec(),
+        at: NOW,
+        principal: PEOPLE.iter().find(owner).map(|name| principal(name)),
+    }
+}
+
+/// A change as the cases write it.
+fn change(text: &str) -> Change {
+    let (what, path) = text.split_once(' ').unwrap_or_else(|| panic!("change `{text}`"));
+    let entry = |mode, word: &str| Some(Entry { mode, id: id_of(&format!("{word} {path}")) });
+    let blob = entry(FileMode::File, "blob");
+    let (old, new) = match what {
+        "A" => (None, blob),
+        "A+x" => (None, entry(FileMode::Executable, "blob")),
+        "A+l" => (None, entry(FileMode::Symlink, "blob")),
+        "A+s" => (None, entry(FileMode::Submodule, "submodule")),
+        "M" => (entry(FileMode::File, "old"), blob),
+        "M+x" => (blob, entry(FileMode::Executable, "blob")),
+        "M+l" => (entry(FileMode::File, "old"), entry(FileMode::Symlink, "blob")),
+        "M+s" => (entry(FileMode::Submodule, "old"), entry(FileMode::Submodule, "submodule")),
+        "D" => (entry(FileMode::File, "old"), None),
+        "D+s" => (entry(FileMode::Submodule, "old"), None),
+        other => panic!("change `{other}`"),
+    };
+    Change { path: path.as_bytes().to_vec(), old, new }
+}
+
+fn changes(all: &[String]) -> Arc<[Change]> {
+    all.iter().map(|one| change(one)).collect()
+}
+
+fn time(written: &toml::value::Datetime) -> Timestamp {
+    written.to_string().parse().unwrap()
 }
 
 fn context() -> PushContext {
@@ -305,7 +452,24 @@ impl Case {
                 Some("off") => Enforcement::Off,
                 Some(other) => panic!("enforcement `{other}`"),
             };
-            rulesets.push(ruleset(&spec.name, &refs, enforcement, &spec.refuse)?);
+            let mut made = ruleset(&spec.name, &refs, enforcement, &spec.refuse)?;
+            let select = |all: &[String]| all.iter().map(|one| Selector::parse(one).unwrap()).collect();
+            made.actors = select(&spec.actors);
+            let bypass = |spec: &BypassSpec| Bypass {
+                who: select(&spec.who),
+                proof: match spec.proof.as_str() {
+                    "key" => Proof::Key,
+                    "pusher" => Proof::Pusher,
+                    other => panic!("proof `{other}`"),
+                },
+                rules: spec.rules.clone(),
+                refs: spec.refs.as_ref().map(|refs| Refs::new(refs.iter().map(String::as_str)).unwrap()),
+                reason: "an exercise".to_owned(),
+                expires: spec.expires.as_ref().map(time),
+                ask: spec.ask,
+            };
+            made.bypass = spec.bypass.iter().map(bypass).collect();
+            rulesets.push(made);
         }
         let uncovered = match self.uncovered.as_deref() {
             None | Some("accept") => Uncovered::Accept,
@@ -335,14 +499,12 @@ impl Case {
                 principal: by.map(principal),
                 judged_at: Timestamp::from_second(NOW).unwrap(),
             };
+            let name = spec.of.as_ref().unwrap_or(&spec.name);
             TagFacts {
-                id: self.id(&spec.name),
-                sha256: [0; 32],
-                name: spec.name.clone().into_bytes(),
-                target,
-                tagger_email: (tagger != "none").then(|| tagger.into_bytes()),
-                signature,
-                findings: Vec::new(),
+                target_kind: if target == tip { ObjectKind::Commit } else { ObjectKind::Tag },
+                tagger: (tagger != "none").then(|| person(&tagger, None)),
+                message: spec.message.as_deref().unwrap_or("a release\n").as_bytes().to_vec(),
+                ..TagFacts::bare(self.id(&spec.name), target, name.as_bytes(), signature)
             }
         });
         made.collect()
@@ -358,12 +520,30 @@ impl Case {
             let by = spec.by.as_deref().or((word == "verified").then_some("alice"));
             let message = spec.message.as_deref().unwrap_or("OPS-1 do it\n");
             let mut made = commit(self.id(&spec.name), parents, message, word, by);
-            if let Some(email) = &spec.author {
-                made.author_email = email.clone().into_bytes();
-            }
-            if let Some(email) = &spec.committer {
-                made.committer_email = email.clone().into_bytes();
-            }
+            let own = email(by.unwrap_or("nobody"));
+            let author = spec.author.as_ref().unwrap_or(&own);
+            made.author = person(author, spec.author_name.as_deref());
+            let committer = spec.committer.as_ref().unwrap_or(&own);
+            made.committer = person(committer, spec.committer_name.as_deref());
+            made.encoding = spec.encoding.as_ref().map(|encoding| encoding.clone().into_bytes());
+            made.received = spec.received.as_ref().map(time);
+            let parents = made.parents.iter().copied().map(Some);
+            let parents: Vec<_> = if made.parents.is_empty() { vec![None] } else { parents.collect() };
+            let against = |(at, parent): (usize, Option<ObjectId>)| ParentChanges {
+                parent,
+                changes: changes(spec.changes_by_parent.get(at).unwrap_or(&spec.changes)),
+                collisions: spec
+                    .collisions
+                    .iter()
+                    .map(|(a, b)| (a.clone().into(), b.clone().into()))
+                    .collect(),
+            };
+            made.changes = parents.into_iter().enumerate().map(against).collect();
+            made.merge = (made.parents.len() > 1).then(|| MergeFacts {
+                real: spec.merge.as_deref() != Some("fake"),
+                clean: matches!(spec.merge.as_deref(), None | Some("clean")),
+                differs: changes(&spec.differs),
+            });
             commits.insert(made.id, made);
             before.clone_from(&spec.name);
         }
@@ -371,9 +551,10 @@ impl Case {
         let tags = self.tags(tip);
         let pushed = tags.first().map_or(tip, |tag| tag.id);
         let all: Vec<String> = self.commit.iter().map(|spec| spec.name.clone()).collect();
-        let default =
-            [UpdateSpec { reference: None, kind: None, introduced: None, introduced_by: HashMap::new() }];
+        let default = [UpdateSpec::default()];
         let updates = if self.update.is_empty() { &default[..] } else { &self.update };
+        let default_branch = self.default_branch.as_deref().unwrap_or(MAIN);
+        let default_branch = RefName::parse(default_branch.as_bytes()).unwrap();
         let refs = updates.iter().map(|spec| {
             let name = RefName::parse(spec.reference.as_deref().unwrap_or(MAIN).as_bytes()).unwrap();
             let kind = match spec.kind.as_deref() {
@@ -387,7 +568,7 @@ impl Case {
             let new = (kind != UpdateKind::Delete).then_some(pushed);
             let mut introduced = HashMap::new();
             if new.is_some() {
-                for index in policy.covering("infra/app", &name) {
+                for index in policy.covering("infra/app", &name, Some(&default_branch)) {
                     let set = &policy.rulesets[index];
                     if set.judges_commits() {
                         let general = spec.introduced.as_ref().unwrap_or(&all);
@@ -396,20 +577,59 @@ impl Case {
                     }
                 }
             }
+            let each = || introduced.keys().copied();
+            let builds_on: Vec<ObjectId> = spec.builds_on.iter().map(|name| self.id(name)).collect();
+            let net = changes(&spec.net);
+            let covering = policy.covering("infra/app", &name, Some(&default_branch));
+            let tip_kind = new.map(|_| match spec.tip.as_deref() {
+                Some("blob") => ObjectKind::Blob,
+                Some("tree") => ObjectKind::Tree,
+                Some(other) => panic!("tip `{other}`"),
+                None if tags.is_empty() => ObjectKind::Commit,
+                None => ObjectKind::Tag,
+            });
+            let update = RefUpdate { name, old: current, new };
             RefFacts {
-                update: RefUpdate { name: name.clone(), old: current, new },
-                name,
-                current,
-                kind,
-                tip_kind: new.map(|_| if tags.is_empty() { ObjectKind::Commit } else { ObjectKind::Tag }),
+                tip_kind,
                 tags: if new.is_some() { tags.clone() } else { Vec::new() },
-                introduced,
-                builds_on: HashMap::new(),
-                own_ref: HashSet::new(),
+                builds_on: each().map(|index| (index, builds_on.clone())).collect(),
+                introduced: introduced.clone(),
+                net: covering.into_iter().map(|index| (index, Arc::clone(&net))).collect(),
+                foreign: spec.foreign,
+                ..RefFacts::bare(update, kind)
             }
         });
-        let refs = refs.collect();
-        PushFacts { context: context(), refs, commits, faults: Vec::new(), object_faults: HashMap::new() }
+        let refs: Vec<RefFacts> = refs.collect();
+        let pushed = refs.iter().filter(|one| one.update.new.is_some()).map(|one| one.name.clone());
+        let named = self.names.iter().map(|name| RefName::parse(name.as_bytes()).unwrap());
+        let names = if self.names.is_empty() { pushed.collect() } else { named.collect() };
+        let mut context = context();
+        context.push_options = self.push_options.iter().map(|option| option.clone().into_bytes()).collect();
+        if let Some(name) = self.pusher.as_ref().or(self.account.as_ref()) {
+            context.pusher = Pusher::Known { name: name.clone(), source: "GL_USER" };
+        }
+        let blob = |spec: &BlobSpec| {
+            let facts = BlobFacts {
+                size: spec.size.unwrap_or(10),
+                binary: spec.binary,
+                program: spec.program,
+                lfs: spec.lfs,
+                target: spec.target.as_ref().map(|target| target.clone().into_bytes()),
+            };
+            (id_of(&format!("blob {}", spec.path)), facts)
+        };
+        PushFacts {
+            refs,
+            commits,
+            pusher: self.pusher.as_deref().map(principal),
+            repository: RepositoryFacts {
+                default_branch: Some(default_branch),
+                has_history: !self.empty_repository,
+                names,
+            },
+            blobs: self.blob.iter().map(blob).collect(),
+            ..PushFacts::bare(context)
+        }
     }
 
     /// `{name}` in an expectation is the short id of that commit.
@@ -429,6 +649,7 @@ impl Case {
             return vec![format!("{n} {what} instead of {m}:\n{}", list(found))];
         }
         let mut wrong = Vec::new();
+        let none = String::new();
         for (found, expected) in found.iter().zip(expected) {
             let subject = match (&expected.commit, &expected.tag) {
                 (Some(name), _) => Subject::Commit(self.id(name)),
@@ -446,6 +667,8 @@ impl Case {
                 (&found.seen, &expected.seen),
                 (&found.wanted, &expected.wanted),
                 (&found.help, &expected.help),
+                (found.path.as_ref().unwrap_or(&none), &expected.path),
+                (found.note.as_ref().unwrap_or(&none), &expected.note),
             ];
             for (found, fragment) in texts {
                 if let Some(fragment) = fragment.as_ref().map(|text| self.fill(text))
@@ -481,6 +704,13 @@ impl Case {
         let verdict = evaluate(&self.facts(&policy), &policy);
         let mut wrong = self.compare("violations", &verdict.violations, &self.expect.violation);
         wrong.extend(self.compare("advisory violations", &verdict.advisory, &self.expect.advisory));
+        let waived: Vec<Violation> = verdict.waivers.iter().map(|one| one.violation.clone()).collect();
+        wrong.extend(self.compare("waivers", &waived, &self.expect.waived));
+        for (found, expected) in verdict.waivers.iter().zip(&self.expect.waived) {
+            if expected.by.as_ref().is_some_and(|by| found.waived.by != *by) {
+                wrong.push(format!("waived by {}", found.waived.by));
+            }
+        }
         if verdict.decision.name() != self.expect.outcome {
             wrong.push(format!("the outcome is {}", verdict.decision.name()));
         }
@@ -617,25 +847,14 @@ fn judge(
     let mut made = commit(id_of("a"), vec![id_of("base")], "x\n", word, by);
     change(&mut made);
     let name = RefName::parse(MAIN.as_bytes()).unwrap();
+    let update = RefUpdate { name, old: Some(id_of("base")), new: Some(made.id) };
     let reference = RefFacts {
-        update: RefUpdate { name: name.clone(), old: Some(id_of("base")), new: Some(made.id) },
-        name,
-        current: Some(id_of("base")),
-        kind: UpdateKind::FastForward,
         tip_kind: Some(ObjectKind::Commit),
-        tags: Vec::new(),
         introduced: HashMap::from([(0, vec![made.id])]),
-        builds_on: HashMap::new(),
-        own_ref: HashSet::new(),
+        ..RefFacts::bare(update, UpdateKind::FastForward)
     };
     let commits = HashMap::from([(made.id, made)]);
-    let facts = PushFacts {
-        context: context(),
-        refs: vec![reference],
-        commits,
-        faults: Vec::new(),
-        object_faults: HashMap::new(),
-    };
+    let facts = PushFacts { refs: vec![reference], commits, ..PushFacts::bare(context()) };
     evaluate(&facts, &policy)
 }
 
@@ -671,7 +890,7 @@ fn n17_each_commit_is_reported_once_by_the_most_specific_rule() {
             refuse.insert(name.to_owned(), value);
         }
         let check = |word: &str, by: Option<&str>, expected: &str| {
-            let names_mallory = |made: &mut CommitFacts| made.committer_email = email("mallory").into_bytes();
+            let names_mallory = |made: &mut CommitFacts| made.committer.email = email("mallory").into_bytes();
             let verdict = judge(&refuse, names_mallory, word, by);
             let expected: &[&str] = match expected {
                 "U" => &["unsigned-commit"],
@@ -736,7 +955,7 @@ fn kinds_are_told_apart_by_every_selector() {
                 format!("identity-mismatch = {{ match = \"committer\", except = [\"{other}:{name}\"] }}");
             let refuse = toml::from_str(&rule).unwrap();
             let verdict =
-                judge(&refuse, |made| made.committer_email = b"x@y.z".to_vec(), "verified", Some(name));
+                judge(&refuse, |made| made.committer.email = b"x@y.z".to_vec(), "verified", Some(name));
             assert_eq!(
                 verdict.decision == Decision::Accept,
                 kind == other,
@@ -745,7 +964,7 @@ fn kinds_are_told_apart_by_every_selector() {
         }
         // No kind is exempt by itself, forges included.
         let refuse = toml::toml! { identity-mismatch = true };
-        let verdict = judge(&refuse, |made| made.committer_email = b"x@y.z".to_vec(), "verified", Some(name));
+        let verdict = judge(&refuse, |made| made.committer.email = b"x@y.z".to_vec(), "verified", Some(name));
         assert_eq!(verdict.decision, Decision::Refuse, "{kind} {name}");
     }
 }
@@ -754,13 +973,7 @@ fn kinds_are_told_apart_by_every_selector() {
 #[test]
 fn nothing_is_not_an_accept() {
     let policy = Rulesets { rulesets: Vec::new(), uncovered: Uncovered::Accept };
-    let facts = PushFacts {
-        context: context(),
-        refs: Vec::new(),
-        commits: HashMap::new(),
-        faults: Vec::new(),
-        object_faults: HashMap::new(),
-    };
+    let facts = PushFacts::bare(context());
     assert_eq!(evaluate(&facts, &policy).decision, Decision::Refuse);
 }
 
@@ -790,7 +1003,8 @@ fn n01_every_ref_is_judged_by_the_builtin_ruleset() {
         for reference in &verdict.refs {
             assert_eq!(reference.rulesets[0].name, Ruleset::BUILTIN, "{}", path.display());
             let others: BTreeSet<_> = reference.rulesets[1..].iter().map(|set| set.index.unwrap()).collect();
-            let covering: BTreeSet<_> = policy.covering("infra/app", &reference.name).into_iter().collect();
+            let covering: BTreeSet<_> =
+                policy.covering("infra/app", &reference.name, None).into_iter().collect();
             assert_eq!(others, covering, "{}", path.display());
             let enforced = reference.rulesets[1..].iter().any(|set| set.enforcement == Enforcement::Enforce);
             assert_eq!(enforced, reference.coverage == Coverage::Ruleset, "{}", path.display());

@@ -4,10 +4,10 @@
 
 use countersign::cli::common::Format;
 use countersign::cli::{config_check, init};
-use countersign::config::{self, Config, ConfigError, ServerKind};
+use countersign::config::{self, Config, ConfigError, ServerKind, Warning};
 use countersign::domain::RefName;
 use countersign::keyring::{Keyring, Reason, Revocation};
-use countersign::policy::{Enforcement, Limits, Uncovered};
+use countersign::policy::{Enforcement, Limits, Proof, Uncovered};
 use countersign::signature::Rules;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -129,7 +129,7 @@ fn what_is_written_is_what_is_read() {
     let ruleset = &config.policy.rulesets[0];
     assert_eq!((ruleset.name.as_str(), ruleset.enforcement), ("production", Enforcement::Enforce));
     assert!(ruleset.has_rule("untrusted-signer") && ruleset.has_rule("bad-signature"));
-    assert!(ruleset.covers("infra/x", &RefName::parse(b"refs/heads/main").unwrap()));
+    assert!(ruleset.covers("infra/x", &RefName::parse(b"refs/heads/main").unwrap(), None));
     assert!(place.warnings(GOOD).is_empty());
 }
 
@@ -206,8 +206,8 @@ error: unknown key `polices` in the configuration
         ("server = \"sshd\"", "server = \"sshd\"\nroots = []"),
         ("uncovered = \"accept\"", "uncovered = \"accept\"\nincludes = \"x\""),
         ("[daemon]", "[limits]\nref = 1\n[daemon]"),
-        ("enforcement = \"enforce\"", "actors = [\"alice\"]"),
-        ("[ruleset.refuse]", "[[ruleset.bypass]]\nx = 1\n[ruleset.refuse]"),
+        ("enforcement = \"enforce\"", "actor = [\"person:alice\"]"),
+        ("[ruleset.refuse]", "[[ruleset.waiver]]\nx = 1\n[ruleset.refuse]"),
         ("[daemon]", "[[source]]\nx = 1\n[daemon]"),
     ] {
         let seen = Place::new().errors(&with(from, to));
@@ -895,4 +895,61 @@ fn the_keyring_has_other_sources() {
         let seen = place.errors(&text);
         assert!(seen.contains(wanted) && seen.matches("error:").count() == 1, "{wanted}\n{seen}");
     }
+}
+
+#[test]
+fn bypasses_and_actors_are_checked_like_everything_else() {
+    let with_force = with("unsigned-commit = true", "unsigned-commit = true\nforce-push = true");
+    let bypass = |lines: &str| {
+        with_force.replace("[ruleset.refuse]", &format!("[[ruleset.bypass]]\n{lines}\n[ruleset.refuse]"))
+    };
+    let full = "who = [\"group:sre\"]\nproof = \"pusher\"\nrules = [\"force-push\"]\nreason = \"releases\"";
+    let loaded = Place::new().load(&bypass(&format!("{full}\nrefs = [\"~DEFAULT\"]\nask = true"))).unwrap();
+    let found = &loaded.config.policy.rulesets[0].bypass[0];
+    assert_eq!(
+        (found.rules.as_slice(), found.ask, found.proof),
+        (&["force-push".to_owned()][..], true, Proof::Pusher)
+    );
+    assert!(loaded.warnings.iter().all(|warning| !warning.to_string().contains("bypass")));
+    let expired = Place::new().load(&bypass(&format!("{full}\nexpires = 2020-01-01T00:00:00Z"))).unwrap();
+    let warned = |warning: &Warning| warning.to_string().contains("expired at 2020-01-01T00:00:00Z");
+    assert!(expired.warnings.iter().any(warned));
+
+    for (lines, fragment) in [
+        ("", "`who`"),
+        ("who = []\nproof = \"key\"\nrules = [\"unsigned-commit\"]\nreason = \"x\"", "selects nobody"),
+        (
+            "who = [\"kind:agent\"]\nproof = \"key\"\nrules = [\"unsigned-commit\"]\nreason = \"x\"",
+            "agent never",
+        ),
+        (
+            "who = [\"group:sre\"]\nproof = \"word\"\nrules = [\"force-push\"]\nreason = \"x\"",
+            "cannot be \"word\"",
+        ),
+        (
+            "who = [\"group:sre\"]\nproof = \"key\"\nrules = [\"force-push\"]\nreason = \"x\"",
+            "a signature cannot show",
+        ),
+        (
+            "who = [\"group:sre\"]\nproof = \"pusher\"\nrules = [\"symref-push\"]\nreason = \"x\"",
+            "not a rule of this ruleset",
+        ),
+        (
+            "who = [\"group:sre\"]\nproof = \"pusher\"\nrules = [\"force-pusj\"]\nreason = \"x\"",
+            "did you mean \"force-push\"?",
+        ),
+        (
+            "who = [\"group:sre\"]\nproof = \"pusher\"\nrules = [\"force-push\"]\nreason = \" \"",
+            "a reason has",
+        ),
+        ("who = [\"group:sre\"]\nproof = \"pusher\"\nrules = [\"force-push\"]", "`reason`"),
+    ] {
+        let seen = Place::new().errors(&bypass(lines));
+        assert!(seen.contains(fragment) && seen.contains("c.toml:"), "{lines}: {seen}");
+    }
+    // Who pushes has to be known to somebody (N18).
+    let nobody = |text: String| Place::new().errors(&text.replace("server = \"sshd\"\n", ""));
+    assert!(nobody(bypass(full)).contains("`bypass` of ruleset `production` needs to know who pushes"));
+    let actors = with("enforcement = \"enforce\"", "actors = [\"group:sre\"]");
+    assert!(nobody(actors).contains("`actors` of ruleset `production` needs to know who pushes"));
 }

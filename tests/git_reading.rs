@@ -679,6 +679,7 @@ fn collected(repository: &Repository, new: ObjectId, frontier: &Accepted) -> Pus
             push_options: Vec::new(),
             received_at: Timestamp::now(),
         },
+        pusher: None,
         updates: Updates {
             updates: vec![RefUpdate { name: name("refs/heads/pushed"), old: None, new: Some(new) }],
             faults: Vec::new(),

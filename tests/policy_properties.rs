@@ -6,14 +6,14 @@ use countersign::domain::{
     ObjectFormat, ObjectId, ObjectKind, Principal, PrincipalKind, PushContext, Pusher, RefName, RefUpdate,
     RepositoryId, RepositoryRef, RequestId, Timestamp, UpdateKind,
 };
-use countersign::policy::facts::{CommitFacts, PushFacts, RefFacts, SignatureFacts, TagFacts};
+use countersign::policy::facts::{CommitFacts, Person, PushFacts, RefFacts, SignatureFacts, TagFacts};
 use countersign::policy::{
     Decision, Enforcement, Pattern, Refs, Ruleset, Rulesets, Subject, Uncovered, Verdict, evaluate, rules,
 };
 use countersign::signature::{self, KeyId, Keys, Scheme, SignatureStatus, object, openpgp, ssh};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 const NOW: i64 = 1_748_736_000;
@@ -220,15 +220,11 @@ fn facts(push: &Push, policy: &Rulesets, keyring: &BTreeSet<usize>) -> PushFacts
         .iter()
         .enumerate()
         .map(|(n, object)| CommitFacts {
-            id: id(1, n),
-            sha256: [0; 32],
             parents: n.checked_sub(1).map(|parent| id(1, parent)).into_iter().collect(),
             message: b"x\n".to_vec(),
-            committed_at: NOW,
-            committer_email: email(object.emails.0),
-            author_email: email(object.emails.1),
-            signature: signature(&object.signed, keyring),
-            findings: Vec::new(),
+            committer: Person { email: email(object.emails.0), ..Person::default() },
+            author: Person { email: email(object.emails.1), ..Person::default() },
+            ..CommitFacts::bare(id(1, n), signature(&object.signed, keyring))
         })
         .collect();
     let tip = id(1, push.commits.len().saturating_sub(1));
@@ -236,45 +232,36 @@ fn facts(push: &Push, policy: &Rulesets, keyring: &BTreeSet<usize>) -> PushFacts
         .tags
         .iter()
         .enumerate()
-        .map(|(n, object)| TagFacts {
-            id: id(2, n),
-            sha256: [0; 32],
-            name: b"v1".to_vec(),
-            target: if n + 1 < push.tags.len() { id(2, n + 1) } else { tip },
-            tagger_email: Some(email(object.emails.0)),
-            signature: signature(&object.signed, keyring),
-            findings: Vec::new(),
+        .map(|(n, object)| {
+            let target = if n + 1 < push.tags.len() { id(2, n + 1) } else { tip };
+            let tagger = Person { email: email(object.emails.0), ..Person::default() };
+            let bare = TagFacts::bare(id(2, n), target, b"v1", signature(&object.signed, keyring));
+            TagFacts { tagger: Some(tagger), ..bare }
         })
         .collect();
     let reference = |at: usize, name: &str| {
         let name = RefName::parse(name.as_bytes()).unwrap();
         let introduced: Vec<ObjectId> =
             commits.iter().zip(&push.new[at]).filter(|(_, new)| **new).map(|(commit, _)| commit.id).collect();
-        let covering = policy.covering("app", &name);
+        let covering = policy.covering("app", &name, None);
         RefFacts {
-            update: RefUpdate { name: name.clone(), old: None, new: Some(tip) },
-            current: None,
-            kind: UpdateKind::Create,
             tip_kind: Some(ObjectKind::Commit),
             tags: if at == 0 { tags.clone() } else { Vec::new() },
             introduced: covering.into_iter().map(|index| (index, introduced.clone())).collect(),
-            builds_on: HashMap::new(),
-            own_ref: HashSet::new(),
-            name,
+            ..RefFacts::bare(RefUpdate { name, old: None, new: Some(tip) }, UpdateKind::Create)
         }
     };
+    let context = PushContext {
+        request_id: RequestId::from_random([7; 16]),
+        repository: RepositoryRef { id: RepositoryId("1".to_owned()), name: "app".to_owned() },
+        pusher: Pusher::Unknown,
+        push_options: Vec::new(),
+        received_at: Timestamp::from_second(NOW).unwrap(),
+    };
     PushFacts {
-        context: PushContext {
-            request_id: RequestId::from_random([7; 16]),
-            repository: RepositoryRef { id: RepositoryId("1".to_owned()), name: "app".to_owned() },
-            pusher: Pusher::Unknown,
-            push_options: Vec::new(),
-            received_at: Timestamp::from_second(NOW).unwrap(),
-        },
         refs: vec![reference(0, "refs/tags/v1"), reference(1, "refs/heads/main")],
         commits: commits.iter().map(|commit| (commit.id, commit.clone())).collect(),
-        faults: Vec::new(),
-        object_faults: HashMap::new(),
+        ..PushFacts::bare(context)
     }
 }
 

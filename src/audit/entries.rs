@@ -257,6 +257,9 @@ pub struct ViolationEntry {
     /// The tag object that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
+    /// The path that it is about, escaped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// What was found.
     pub seen: String,
     /// What the rule asks for.
@@ -341,11 +344,20 @@ pub struct WaiverEntry {
     /// What was waived.
     #[serde(flatten)]
     pub violation: ViolationEntry,
-    /// Who waived it.
+    /// Whose bypass waived it.
     pub by: String,
-    /// The reason that was given.
+    /// What showed that it is theirs: `key`, `pusher`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
+    /// Why the bypass is there, as configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The reason that the pusher gave, where the bypass has to be asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
+    /// The ruleset is under evaluation, so nothing would have been refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub evaluated: bool,
 }
 
 /// Why a decision could not be made.

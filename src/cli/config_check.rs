@@ -173,9 +173,9 @@ fn unmatched_refs(config: &config::Config, repositories: &[String]) -> Vec<Warni
         let mut refs = 0;
         let concerned = repositories.iter().filter(|name| ruleset.applies_to_repository(name));
         let matched = concerned.take(MAX_READ).any(|name| {
-            let found = references(&config.repositories.root, name);
+            let (found, default_branch) = references(&config.repositories.root, name);
             refs += found.len();
-            found.iter().any(|reference| ruleset.refs.is_match(reference.as_bytes()))
+            found.iter().any(|reference| ruleset.refs.is_match(reference, default_branch.as_ref()))
         });
         if !matched && refs > 0 {
             warnings.push(Warning {
@@ -187,10 +187,12 @@ fn unmatched_refs(config: &config::Config, repositories: &[String]) -> Vec<Warni
     warnings
 }
 
-/// The refs of a repository by its name; none where it cannot be read, since this is for warnings.
-fn references(root: &Path, name: &str) -> Vec<RefName> {
+/// The refs of a repository by its name, and its default branch; none where it cannot be read, since this is for warnings.
+fn references(root: &Path, name: &str) -> (Vec<RefName>, Option<RefName>) {
     let places = [root.join(format!("{name}.git")), root.join(name), root.join(name).join(".git")];
     let opened = places.iter().find_map(|place| Repository::open(place, None).ok());
-    let found = opened.and_then(|repository| repository.references().ok()).unwrap_or_default();
-    found.into_iter().map(|(reference, _)| reference).collect()
+    let Some(opened) = opened else { return (Vec::new(), None) };
+    let found = opened.references().unwrap_or_default();
+    let default_branch = opened.default_branch().unwrap_or_default();
+    (found.into_iter().map(|(reference, _)| reference).collect(), default_branch)
 }

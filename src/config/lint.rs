@@ -48,8 +48,7 @@ const NAMED: usize = 5;
 
 /// Who may sign by this ruleset, and cannot match because the keyring has no address of theirs.
 fn without_emails(ruleset: &Ruleset, keyring: &Keyring) -> Option<String> {
-    let selectors_of =
-        |name: &str| ruleset.rules().iter().find(|rule| rule.name() == name).map(|rule| rule.selectors());
+    let selectors_of = |name: &str| ruleset.rule(name).map(|rule| rule.selectors());
     let exempt = selectors_of(identity_mismatch::NAME)?;
     let allowed = selectors_of(untrusted_signer::NAME).unwrap_or_default();
     let any =
@@ -74,7 +73,10 @@ fn without_emails(ruleset: &Ruleset, keyring: &Keyring) -> Option<String> {
 }
 
 fn selectors(ruleset: &Ruleset) -> impl Iterator<Item = (&'static str, &Selector)> {
-    ruleset.rules().iter().flat_map(|rule| rule.selectors().iter().map(|selector| (rule.name(), selector)))
+    ruleset.rules().iter().flat_map(|one| {
+        let name = one.rule.name();
+        one.rule.selectors().iter().map(move |selector| (name, selector))
+    })
 }
 
 fn names_nobody(selector: &Selector, keyring: &Keyring) -> Option<String> {

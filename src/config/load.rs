@@ -5,7 +5,7 @@ use super::{Config, Daemon, Place, Warning, keyring_sources, repositories, signa
 use crate::domain::text;
 use crate::keyring::document::{Diagnostic, Item, Owner, Reader, Source, Table};
 use crate::keyring::document::{check_directory, own_uid, read_checked, sort};
-use crate::policy::{Limits, Rulesets, Uncovered};
+use crate::policy::{Limits, Proof, Rulesets, Uncovered};
 use data_encoding::HEXLOWER;
 use globset::GlobBuilder;
 use sha2::{Digest, Sha256};
@@ -177,7 +177,32 @@ impl Loading {
         partial.digest = HEXLOWER.encode(&std::mem::take(&mut self.digest).finalize());
         partial.policy.rulesets = collected.rulesets;
         partial.places = collected.places;
+        self.need_pushers(&partial);
         Some(partial)
+    }
+
+    /// What rests on who pushes is an error where the server does not say so: such a rule would refuse
+    /// everybody, such a bypass nobody could use (N18).
+    fn need_pushers(&mut self, config: &Config) {
+        if config.repositories.server.is_some() {
+            return;
+        }
+        for ruleset in &config.policy.rulesets {
+            let rules =
+                ruleset.rules().iter().filter(|one| one.rule.needs_pusher()).map(|one| one.rule.name());
+            let actors = (!ruleset.actors.is_empty()).then_some("actors");
+            let bypass = ruleset.bypass.iter().any(|one| one.proof == Proof::Pusher).then_some("bypass");
+            for key in rules.chain(actors).chain(bypass) {
+                let place = config.places.of(&ruleset.name, key);
+                let place = place.cloned().unwrap_or_else(|| Place::whole(&config.source));
+                let message = format!(
+                    "`{key}` of ruleset `{}` needs to know who pushes, and no server says so",
+                    ruleset.name
+                );
+                let help = "write `server = \"...\"` in [repositories]";
+                self.diagnostics.push(Diagnostic::at(place, message).suggest(help));
+            }
+        }
     }
 
     /// Reads the main file. The configuration lacks its rulesets and digest; included files are named.

@@ -3,6 +3,7 @@
 //! Loading is strict and complete: unknown keys are refused everywhere, and every fault is reported
 //! with its place, not just the first. What loads is immutable; a change is another [`Config`].
 
+mod bypass;
 mod keyring_sources;
 mod lint;
 mod load;

@@ -1,10 +1,10 @@
 //! `[[ruleset]]` tables.
 
-use super::values;
+use super::{bypass, values};
 use crate::domain::text;
 use crate::keyring::document::{Item, Place, Table, Warning, nearest};
-use crate::policy::rules::{self, BuildError, Rule, bad_signature};
-use crate::policy::{Enforcement, Pattern, PatternError, Refs, Ruleset, SpecError};
+use crate::policy::rules::{self, BuildError, Configured, bad_signature};
+use crate::policy::{Bypass, Enforcement, Pattern, PatternError, Refs, Ruleset, SpecError};
 use std::collections::HashMap;
 use std::ops::Range;
 use toml::de::DeValue;
@@ -69,6 +69,11 @@ impl Collected {
         let refuse = table.require("refuse", help).and_then(|item| item.table("[ruleset.refuse]"));
         let mut rules = Vec::new();
         let before = reader.count();
+        let actors = table.get("actors").map(|item| {
+            note("actors", &item.key);
+            bypass::selectors(&item)
+        });
+        let bypasses = table.tables("bypass", "[[ruleset.bypass]]");
         let refuse_span = refuse.as_ref().map_or_else(|| table.span().clone(), |table| table.span().clone());
         let mut waived = None;
         let has_refuse = refuse.is_some();
@@ -82,6 +87,10 @@ impl Collected {
             }
         }
         let all_built = has_refuse && reader.count() == before;
+        let bypass: Vec<Bypass> = bypasses
+            .into_iter()
+            .filter_map(|table| bypass::read(table, &rules, &mut self.warnings))
+            .collect();
         let span = table.span().clone();
         table.finish();
 
@@ -92,7 +101,9 @@ impl Collected {
         if all_built || !rules.is_empty() {
             let enforcement = enforcement.unwrap_or(Enforcement::Enforce);
             match Ruleset::new(name, repositories, spare(refs), enforcement, rules) {
-                Ok(ruleset) => {
+                Ok(mut ruleset) => {
+                    ruleset.actors = actors.unwrap_or_default();
+                    ruleset.bypass = bypass;
                     if let Some(place) = waived.filter(|_| ruleset.has_rule(bad_signature::NAME)) {
                         let message = "`bad-signature` belongs to every ruleset with a signature rule; `false` changes nothing";
                         self.warnings.push(Warning::at(place, message));
@@ -154,7 +165,7 @@ fn patterns(item: &Item<'_, '_>) -> Vec<Pattern> {
     made
 }
 
-fn refs_of(item: &Item<'_, '_>) -> Option<Refs> {
+pub(super) fn refs_of(item: &Item<'_, '_>) -> Option<Refs> {
     let before = item.reader.count();
     let sources = item.strings();
     for (written, item) in &sources {
@@ -162,7 +173,7 @@ fn refs_of(item: &Item<'_, '_>) -> Option<Refs> {
             Some(rest) => ("!", rest),
             None => ("", *written),
         };
-        if let Err(error) = Pattern::for_refs(pattern) {
+        if let Err(error) = Refs::new([pattern]) {
             pattern_error(item, mark, error);
         }
     }
@@ -197,7 +208,7 @@ fn pattern_error(item: &Item<'_, '_>, mark: &str, error: PatternError) {
 }
 
 /// Builds a rule; records what is wrong with it at the best place there is.
-fn build(name: &str, item: &Item<'_, '_>) -> Option<Box<dyn Rule>> {
+fn build(name: &str, item: &Item<'_, '_>) -> Option<Configured> {
     let Some(value) = values::plain(item.value) else {
         item.error("a number here is too large");
         return None;

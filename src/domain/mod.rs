@@ -3,6 +3,8 @@
 //! Nothing here does I/O, reads a clock or knows a library's types. Parsing is strict, because these
 //! values are built from what a pusher sent.
 
+mod change;
+mod fold;
 mod id;
 mod principal;
 mod push;
@@ -10,6 +12,8 @@ mod refname;
 mod server;
 pub mod text;
 
+pub use change::{Change, Entry, FileMode};
+pub use fold::fold_name;
 pub use id::{ObjectFormat, ObjectId, ParseIdError};
 pub use principal::{Principal, PrincipalKind};
 pub use push::{

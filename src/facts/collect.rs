@@ -6,13 +6,14 @@ use super::judge::{self, Judge};
 use super::taint::Taint;
 use super::updates::malformed;
 use super::{Budget, CollectError, Frontier, Updates};
-use crate::domain::{ObjectId, ObjectKind, PushContext, RefName, RefUpdate, UpdateKind};
+use crate::domain::{ObjectId, ObjectKind, Principal, PushContext, RefName, RefUpdate, UpdateKind};
 use crate::git::{self, Found, Relation, Repository};
 use crate::keyring::Keyring;
-use crate::policy::facts::{BuiltinFault, BuiltinRule, PushFacts, RefFacts};
+use crate::policy::facts::{BuiltinFault, BuiltinRule, Needs, PushFacts, RefFacts, RepositoryFacts};
 use crate::policy::{Enforcement, Limits, Ruleset, Rulesets};
 use crate::signature::Rules;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 /// Everything that [`collect`] works from.
 pub struct Inputs<'a> {
@@ -20,6 +21,8 @@ pub struct Inputs<'a> {
     pub repository: &'a Repository,
     /// Who, where, when.
     pub context: PushContext,
+    /// The principal whose account pushes, where the keyring lists the account.
+    pub pusher: Option<Arc<Principal>>,
     /// What git says the push does.
     pub updates: Updates,
     /// Where the present value of a ref comes from.
@@ -42,6 +45,15 @@ pub struct Inputs<'a> {
     pub frontier: &'a dyn Frontier,
     /// When to give up.
     pub budget: Budget<'a>,
+}
+
+impl Inputs<'_> {
+    /// Which facts the rules of all rulesets for this repository need.
+    fn needs(&self) -> Needs {
+        let name = &self.context.repository.name;
+        let sets = self.policy.rulesets.iter().filter(|set| set.enforcement != Enforcement::Off);
+        sets.filter(|set| set.applies_to_repository(name)).fold(Needs::NONE, |sum, set| sum.and(set.needs()))
+    }
 }
 
 /// Where the present value of a ref comes from.
@@ -72,15 +84,26 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
         inputs: &inputs,
         faults: Vec::new(),
         present: None,
+        default_branch: inputs.repository.default_branch()?,
     };
     let mut refs = collector.refs()?;
+    let repository = collector.repository(&refs)?;
     let Collector { judge, mut faults, .. } = collector;
     let (mut commits, object_faults) = judge.finish()?;
     counters::check(&mut refs, &mut commits, inputs.frontier, inputs.signatures)?;
     inputs.budget.check()?;
     let mut all = inputs.updates.faults;
     all.append(&mut faults);
-    Ok(PushFacts { context: inputs.context, refs, commits, faults: all, object_faults })
+    Ok(PushFacts {
+        context: inputs.context,
+        refs,
+        commits,
+        faults: all,
+        object_faults,
+        pusher: inputs.pusher,
+        repository,
+        blobs: HashMap::new(),
+    })
 }
 
 struct Collector<'a> {
@@ -93,6 +116,7 @@ struct Collector<'a> {
     faults: Vec<BuiltinFault>,
     /// The repository's refs, read at most once.
     present: Option<Vec<(RefName, ObjectId)>>,
+    default_branch: Option<RefName>,
 }
 
 impl Collector<'_> {
@@ -143,6 +167,8 @@ impl Collector<'_> {
             introduced: HashMap::new(),
             builds_on: HashMap::new(),
             own_ref: HashSet::new(),
+            net: HashMap::new(),
+            foreign: false,
         };
         let Some(new) = update.new else { return Ok(facts) };
         let Some(found) = inputs.repository.objects().find(&new)? else {
@@ -151,7 +177,11 @@ impl Collector<'_> {
             return Ok(facts);
         };
         facts.tip_kind = Some(found.kind);
-        let covering = inputs.policy.covering(&inputs.context.repository.name, &facts.name);
+        let covering = inputs.policy.covering(
+            &inputs.context.repository.name,
+            &facts.name,
+            self.default_branch.as_ref(),
+        );
         let enforced =
             covering.iter().any(|index| inputs.policy.rulesets[*index].enforcement == Enforcement::Enforce);
         let tip = self.peel(new, found, enforced, &shown, &mut facts)?;
@@ -164,7 +194,8 @@ impl Collector<'_> {
                 descends |= facts.current.is_some_and(|current| {
                     walked.boundary.contains(&current) || walked.commits.contains(&current)
                 });
-                if walked.own_ref {
+                // Nobody judged what an exempt pusher brings: it counts for this ref alone (N8, N18).
+                if walked.own_ref || ruleset.exempts(inputs.pusher.as_deref()) {
                     facts.own_ref.insert(index);
                 }
                 facts.introduced.insert(index, walked.commits);
@@ -363,7 +394,7 @@ impl Collector<'_> {
         // What is nowhere is no commit to judge; the fault above refuses the push for it.
         walked.commits.retain(|id| !absent.contains(id));
         // What counts for one ref only cannot stand in for another one's history (N8).
-        if !walked.own_ref {
+        if !walked.own_ref && !ruleset.exempts(inputs.pusher.as_deref()) {
             self.walked.entry(index).or_default().extend(&walked.commits);
         }
         if walked.cut && enforced {
@@ -400,11 +431,36 @@ impl Collector<'_> {
 
     /// Whether the repository has a ref that a ruleset covers, and so history that nobody vouched for.
     fn covers_history(&mut self, ruleset: &Ruleset) -> Result<bool, CollectError> {
+        let (repository, default_branch) =
+            (&self.inputs.context.repository.name, self.default_branch.clone());
+        let covers = |name| ruleset.covers(repository, name, default_branch.as_ref());
+        Ok(self.present()?.iter().any(|(name, _)| covers(name)))
+    }
+
+    fn present(&mut self) -> Result<&[(RefName, ObjectId)], CollectError> {
         if self.present.is_none() {
             self.present = Some(self.inputs.repository.references()?);
         }
-        let repository = &self.inputs.context.repository.name;
-        Ok(self.present.iter().flatten().any(|(name, _)| ruleset.covers(repository, name)))
+        Ok(self.present.as_deref().unwrap_or_default())
+    }
+
+    /// What is known of the repository as a whole, after the refs have moved.
+    fn repository(&mut self, refs: &[RefFacts]) -> Result<RepositoryFacts, CollectError> {
+        let needs = self.inputs.needs();
+        let default_branch = self.default_branch.clone();
+        if !needs.has(Needs::NAMES) && !needs.has(Needs::HISTORY) {
+            return Ok(RepositoryFacts { default_branch, ..RepositoryFacts::default() });
+        }
+        let present = self.present()?;
+        let has_history = !present.is_empty();
+        let mut names: BTreeSet<RefName> = present.iter().map(|(name, _)| name.clone()).collect();
+        for reference in refs {
+            match reference.update.new {
+                Some(_) => names.insert(reference.name.clone()),
+                None => names.remove(&reference.name),
+            };
+        }
+        Ok(RepositoryFacts { default_branch, has_history, names })
     }
 
     /// A tip whose commits no enforcing ruleset judges must at least be well-formed if the push brought it.

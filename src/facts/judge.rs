@@ -6,8 +6,8 @@ use crate::domain::{ObjectFormat, ObjectId, ObjectKind, PushContext, Timestamp};
 use crate::git::{self, Found, Objects, Repository};
 use crate::keyring::Keyring;
 use crate::policy::Limits;
-use crate::policy::facts::{BuiltinFault, BuiltinRule, CommitFacts, SignatureFacts, TagFacts};
-use crate::signature::object::{self, CommitObject, Payload, SignatureField};
+use crate::policy::facts::{BuiltinFault, BuiltinRule, CommitFacts, Person, SignatureFacts, TagFacts};
+use crate::signature::object::{self, CommitObject, Identity, Payload, SignatureField};
 use crate::signature::{self, Rules, Times, Trace, mergetag};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -169,7 +169,9 @@ impl<'a> Judge<'a> {
             sha256: Sha256::digest(&raw).into(),
             name: tag.name.to_vec(),
             target: tag.target,
-            tagger_email: tag.tagger.map(|tagger| tagger.email.to_vec()),
+            target_kind: tag.target_kind,
+            tagger: tag.tagger.as_ref().map(person),
+            message: tag.message.to_vec(),
             signature,
             findings: tag.findings,
         };
@@ -269,9 +271,13 @@ impl Verifier<'_> {
             id: *id,
             sha256: Sha256::digest(raw).into(),
             signature,
-            committed_at: commit.committer.time,
-            author_email: commit.author.email.to_vec(),
-            committer_email: commit.committer.email.to_vec(),
+            tree: commit.tree,
+            author: person(&commit.author),
+            committer: person(&commit.committer),
+            encoding: commit.encoding.map(<[u8]>::to_vec),
+            received: None,
+            changes: Vec::new(),
+            merge: None,
             findings,
             message: commit.message.to_vec(),
             parents: commit.parents,
@@ -318,6 +324,12 @@ impl Verifier<'_> {
         let (status, principal) = self.keyring.assess(status, &times, self.rules);
         SignatureFacts { status, principal, judged_at: self.received_at }
     }
+}
+
+/// Whose address it is, is asked later, and only where a rule wants to know.
+fn person(identity: &Identity<'_>) -> Person {
+    let Identity { name, email, time } = identity;
+    Person { name: name.to_vec(), email: email.to_vec(), at: *time, principal: None }
 }
 
 enum Outcome {

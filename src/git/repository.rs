@@ -86,6 +86,18 @@ impl Repository {
         Err(GitError::Refs { why: format!("{name}: more than {MAX_SYMREF_DEPTH} symbolic refs in a row") })
     }
 
+    /// The branch that `HEAD` names, whether it exists or not; `None` where `HEAD` names no ref.
+    pub fn default_branch(&self) -> Result<Option<RefName>, GitError> {
+        let error = |why: String| GitError::Refs { why: format!("HEAD: {why}") };
+        let head = self.inner.refs.try_find("HEAD").map_err(|e| error(chain(&e)))?;
+        match head.map(|head| head.target) {
+            Some(gix::refs::Target::Symbolic(name)) => {
+                RefName::parse(name.as_bstr()).map(Some).map_err(|e| error(e.to_string()))
+            }
+            Some(gix::refs::Target::Object(_)) | None => Ok(None),
+        }
+    }
+
     /// All refs that hold an object, symbolic ones left out (their targets are there themselves).
     ///
     /// # Errors

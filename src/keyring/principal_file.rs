@@ -150,9 +150,9 @@ fn key(table: Table<'_, '_>, principal: &Arc<Principal>) -> Option<Key> {
 
 /// Reads `valid-from` and `valid-until`.
 fn windows(table: &Table<'_, '_>, what: &str) -> Windows {
-    let valid_from = table.get("valid-from").and_then(|item| time(&item, "valid-from"));
+    let valid_from = table.get("valid-from").and_then(|item| item.time("valid-from"));
     let until = table.get("valid-until");
-    let valid_until = until.as_ref().and_then(|item| time(item, "valid-until"));
+    let valid_until = until.as_ref().and_then(|item| item.time("valid-until"));
     if let (Some(from), Some(end), Some(item)) = (valid_from, valid_until, until)
         && from >= end
     {
@@ -287,7 +287,7 @@ fn revocation(item: &Item<'_, '_>) -> Option<Revocation> {
             return None;
         }
     };
-    let at = table.require("at", HELP).and_then(|item| time(&item, "at"));
+    let at = table.require("at", HELP).and_then(|item| item.time("at"));
     let reason = table.require("reason", HELP).and_then(|item| item.word(Reason::WORDS));
     let effective_from = effective_from(&table, reason, at);
     table.finish();
@@ -302,7 +302,7 @@ const HELP: &str = "write `revoked = { at = 2026-01-31T12:00:00Z, reason = \"sup
 /// Reads `reason`, `at` and `effective-from` of a revocation list: without a reason it is a compromise,
 /// without a time always.
 pub(crate) fn revocation_of(table: &Table<'_, '_>) -> Revocation {
-    let at = table.get("at").and_then(|item| time(&item, "at"));
+    let at = table.get("at").and_then(|item| item.time("at"));
     let reason = table.get("reason").and_then(|item| item.word(Reason::WORDS)).unwrap_or(Reason::Compromised);
     let effective_from = effective_from(table, Some(reason), at);
     Revocation { at, effective_from, reason }
@@ -310,7 +310,7 @@ pub(crate) fn revocation_of(table: &Table<'_, '_>) -> Revocation {
 
 fn effective_from(table: &Table<'_, '_>, reason: Option<Reason>, at: Option<Timestamp>) -> Option<Timestamp> {
     let from_item = table.get("effective-from");
-    let effective_from = from_item.as_ref().and_then(|item| time(item, "effective-from"));
+    let effective_from = from_item.as_ref().and_then(|item| item.time("effective-from"));
     if let (Some(item), Some(reason)) = (&from_item, reason)
         && reason != Reason::Compromised
     {
@@ -326,36 +326,4 @@ fn effective_from(table: &Table<'_, '_>, reason: Option<Reason>, at: Option<Time
         item.error("`effective-from` is after `at`: the compromise cannot follow its discovery");
     }
     effective_from
-}
-
-/// A point in time: RFC 3339 with `Z` or an offset, as a TOML date-time or in a string.
-fn time(item: &Item<'_, '_>, name: &str) -> Option<Timestamp> {
-    let written = match item.value {
-        DeValue::Datetime(value) => value.to_string(),
-        DeValue::String(text) => text.to_string(),
-        _ => {
-            item.error_with(
-                format!("`{name}` is not a time"),
-                format!("write `{name} = 2026-01-31T12:00:00Z`"),
-            );
-            return None;
-        }
-    };
-    if let Ok(time) = written.parse::<Timestamp>() {
-        return Some(time);
-    }
-    let shown = text::escape_short(written.as_bytes(), 60);
-    let zoned = |candidate: String| candidate.parse::<Timestamp>().is_ok().then_some(candidate);
-    let guess = zoned(format!("{written}T00:00:00Z")).or_else(|| zoned(format!("{written}Z")));
-    match guess {
-        Some(guess) => {
-            item.error_with(
-                format!("`{shown}` has no time zone, so it means another moment on every machine"),
-                format!("add it: `{name} = {guess}`"),
-            );
-        }
-        None => item
-            .error_with(format!("`{shown}` is not a time"), format!("write `{name} = 2026-01-31T12:00:00Z`")),
-    }
-    None
 }

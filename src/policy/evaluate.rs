@@ -1,24 +1,59 @@
 //! Facts and rulesets in, verdict out.
 
 use super::facts::{BuiltinFault, BuiltinRule, PushFacts, RefFacts};
-use super::rules::{Finding, Judges};
+use super::rules::{Configured, Finding, Judges, Scope};
 use super::ruleset::{Enforcement, Ruleset, Rulesets, Uncovered};
-use super::verdict::{Coverage, Decision, RefVerdict, RulesetVerdict, Subject, Verdict, Violation};
-use crate::domain::{ObjectId, ObjectKind};
-use std::collections::HashMap;
+use super::verdict::{Coverage, Decision, RefVerdict, RulesetVerdict, Subject, Verdict, Violation, Waiver};
+use crate::domain::{ObjectId, ObjectKind, text};
+use std::collections::{HashMap, HashSet};
+
+/// Told of every step of an evaluation: what `countersign explain` shows.
+pub trait Observer {
+    /// A rule was asked about something, and found this.
+    fn step(&mut self, scope: Scope<'_>, step: Step<'_>);
+}
+
+impl Observer for () {
+    fn step(&mut self, _: Scope<'_>, _: Step<'_>) {}
+}
+
+/// One question to one rule.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// The rule, as it is configured.
+    pub rule: &'a Configured,
+    /// What it was asked about.
+    pub subject: Subject,
+    /// What it found; nothing where it is content.
+    pub found: &'a [Finding],
+    /// It was not asked: the commit is on record from before `effective-from`.
+    pub skipped: bool,
+}
 
 /// Judges a whole push. Every ref is judged by the built-in ruleset and by every configured one that
 /// covers it; nothing is skipped after a first violation. The push is accepted as a whole or refused
 /// as a whole.
 pub fn evaluate(facts: &PushFacts, policy: &Rulesets) -> Verdict {
-    let mut enforced = Findings::default();
-    let mut advisory = Findings::default();
+    evaluate_with(facts, policy, &mut ())
+}
+
+/// The same, step by step in front of an observer. It sees everything and changes nothing.
+pub fn evaluate_with(facts: &PushFacts, policy: &Rulesets, observer: &mut dyn Observer) -> Verdict {
+    let mut judgement = Judgement {
+        facts,
+        policy,
+        observer,
+        enforced: Findings::default(),
+        advisory: Findings::default(),
+        waivers: Vec::new(),
+        waiver_count: 0,
+        carried: HashMap::new(),
+    };
     for fault in &facts.faults {
-        enforced.add(builtin(fault));
+        judgement.enforced.add(builtin(fault));
     }
-    let refs =
-        facts.refs.iter().map(|reference| judge_ref(facts, reference, policy, &mut enforced, &mut advisory));
-    let refs: Vec<RefVerdict> = refs.collect();
+    let refs: Vec<RefVerdict> = facts.refs.iter().map(|reference| judgement.reference(reference)).collect();
+    let Judgement { enforced, advisory, waivers, waiver_count, .. } = judgement;
     let clean = enforced.total() == 0;
     // A push without a single judged update has nothing that could be accepted.
     let decision = if clean && !refs.is_empty() { Decision::Accept } else { Decision::Refuse };
@@ -28,120 +63,219 @@ pub fn evaluate(facts: &PushFacts, policy: &Rulesets) -> Verdict {
         violations: enforced.kept,
         advisory_count: advisory.total(),
         advisory: advisory.kept,
+        waivers,
+        waiver_count,
         refs,
     }
 }
 
-fn judge_ref(
-    facts: &PushFacts,
-    reference: &RefFacts,
-    policy: &Rulesets,
-    enforced: &mut Findings,
-    advisory: &mut Findings,
-) -> RefVerdict {
-    let shown = reference.name.to_string();
-    let pushed = reference.update.name.to_string();
-    let own = |fault: &&BuiltinFault| fault.reference == shown || fault.reference == pushed;
-    let own_faults = facts.faults.iter().filter(own).count();
-    let mut verdicts = vec![RulesetVerdict {
-        index: None,
-        name: Ruleset::BUILTIN.to_owned(),
-        enforcement: Enforcement::Enforce,
-        introduced: 0,
-        violations: own_faults,
-    }];
-    let mut coverage = match policy.uncovered {
-        Uncovered::Accept => Coverage::UncoveredAccept,
-        Uncovered::Refuse => Coverage::UncoveredRefuse,
-    };
-    for index in policy.covering(&facts.context.repository.name, &reference.name) {
-        let ruleset = &policy.rulesets[index];
-        let into = match ruleset.enforcement {
-            Enforcement::Enforce => {
-                if !(ruleset.included && coverage == Coverage::UncoveredRefuse) {
-                    coverage = Coverage::Ruleset;
-                }
-                &mut *enforced
-            }
-            Enforcement::Evaluate | Enforcement::Off => &mut *advisory,
-        };
-        let violations = judge_by(facts, reference, index, ruleset, into);
-        verdicts.push(RulesetVerdict {
-            index: Some(index),
-            name: ruleset.name.clone(),
-            enforcement: ruleset.enforcement,
-            introduced: reference.introduced.get(&index).map_or(0, Vec::len),
-            violations,
-        });
-    }
-    if coverage == Coverage::UncoveredRefuse {
-        enforced.add(Violation {
-            rule: "uncovered-ref",
-            reference: shown,
-            subject: Subject::Ref,
-            seen: "no enforcing ruleset covers this ref".to_owned(),
-            wanted: "a ref that a ruleset covers, since `uncovered = \"refuse\"`".to_owned(),
-            help: "push to a covered ref, or ask an administrator to cover this one".to_owned(),
-            rulesets: vec![Ruleset::BUILTIN.to_owned()],
-        });
-    }
-    RefVerdict {
-        name: reference.name.clone(),
-        old: reference.current,
-        new: reference.update.new,
-        kind: reference.kind,
-        coverage,
-        rulesets: verdicts,
-    }
+struct Judgement<'a> {
+    facts: &'a PushFacts,
+    policy: &'a Rulesets,
+    observer: &'a mut dyn Observer,
+    enforced: Findings,
+    advisory: Findings,
+    waivers: Vec<Waiver>,
+    waiver_count: usize,
+    /// For each ruleset, the refs so far whose commits were let through by a bypass.
+    carried: HashMap<usize, Vec<Carried<'a>>>,
 }
 
-/// Judges one ref by one ruleset; gives the number of violations.
-fn judge_by(
-    facts: &PushFacts,
-    reference: &RefFacts,
-    index: usize,
-    ruleset: &Ruleset,
-    into: &mut Findings,
-) -> usize {
-    let shown = reference.name.to_string();
-    let mut count = 0;
-    let mut add = |violation| {
-        count += 1;
-        into.add(violation);
-    };
-    let violation = |rule, subject, Finding { seen, wanted, help }| Violation {
-        rule,
-        reference: shown.clone(),
-        subject,
-        seen,
-        wanted,
-        help,
-        rulesets: vec![ruleset.name.clone()],
-    };
-    for rule in ruleset.rules().iter().filter(|rule| rule.judges() == Judges::RefUpdate) {
-        if let Some(finding) = rule.check_ref(reference) {
-            add(violation(rule.name(), Subject::Ref, finding));
-        }
-    }
-    for tag in &reference.tags {
-        for rule in ruleset.rules() {
-            if let Some(finding) = rule.check_tag(tag, reference, ruleset) {
-                add(violation(rule.name(), Subject::Tag(tag.id), finding));
-            }
-        }
-    }
-    for id in reference.introduced.get(&index).into_iter().flatten() {
-        let Some(commit) = facts.commits.get(id) else {
-            without_facts(facts, *id, &shown).into_iter().for_each(&mut add);
-            continue;
+/// What a bypass let through on one ref. Another ref of the push that stands on its commits has to be
+/// entitled to it as well: a waiver is of one ref (N8).
+struct Carried<'a> {
+    /// The commits that the ref introduces, and those of other refs that it stands on.
+    introduced: HashSet<&'a ObjectId>,
+    /// Which rule found what about which of them.
+    waived: Vec<(&'a Configured, Subject, Finding)>,
+}
+
+/// What one ruleset found on one ref.
+#[derive(Default)]
+struct Found {
+    violations: usize,
+    waived: usize,
+}
+
+impl<'a> Judgement<'a> {
+    fn reference(&mut self, reference: &'a RefFacts) -> RefVerdict {
+        let (facts, policy) = (self.facts, self.policy);
+        let shown = reference.name.to_string();
+        let pushed = reference.update.name.to_string();
+        let own = |fault: &&BuiltinFault| fault.reference == shown || fault.reference == pushed;
+        let own_faults = facts.faults.iter().filter(own).count();
+        let mut verdicts = vec![RulesetVerdict {
+            index: None,
+            name: Ruleset::BUILTIN.to_owned(),
+            enforcement: Enforcement::Enforce,
+            introduced: 0,
+            violations: own_faults,
+            waived: 0,
+            exempt: false,
+        }];
+        let mut coverage = match policy.uncovered {
+            Uncovered::Accept => Coverage::UncoveredAccept,
+            Uncovered::Refuse => Coverage::UncoveredRefuse,
         };
-        for rule in ruleset.rules().iter().filter(|rule| rule.judges() == Judges::Commit) {
-            if let Some(finding) = rule.check_commit(commit, reference, ruleset) {
-                add(violation(rule.name(), Subject::Commit(*id), finding));
+        let default_branch = facts.repository.default_branch.as_ref();
+        for index in policy.covering(&facts.context.repository.name, &reference.name, default_branch) {
+            let ruleset = &policy.rulesets[index];
+            let enforced = ruleset.enforcement == Enforcement::Enforce;
+            if enforced && !(ruleset.included && coverage == Coverage::UncoveredRefuse) {
+                coverage = Coverage::Ruleset;
+            }
+            let exempt = ruleset.exempts(facts.pusher.as_deref());
+            let found = if exempt { Found::default() } else { self.by(reference, index, ruleset) };
+            verdicts.push(RulesetVerdict {
+                index: Some(index),
+                name: ruleset.name.clone(),
+                enforcement: ruleset.enforcement,
+                introduced: reference.introduced.get(&index).map_or(0, Vec::len),
+                violations: found.violations,
+                waived: found.waived,
+                exempt,
+            });
+        }
+        if coverage == Coverage::UncoveredRefuse {
+            self.enforced.add(Violation {
+                rule: "uncovered-ref",
+                reference: shown,
+                subject: Subject::Ref,
+                path: None,
+                seen: "no enforcing ruleset covers this ref".to_owned(),
+                wanted: "a ref that a ruleset covers, since `uncovered = \"refuse\"`".to_owned(),
+                help: "push to a covered ref, or ask an administrator to cover this one".to_owned(),
+                note: None,
+                rulesets: vec![Ruleset::BUILTIN.to_owned()],
+            });
+        }
+        RefVerdict {
+            name: reference.name.clone(),
+            old: reference.current,
+            new: reference.update.new,
+            kind: reference.kind,
+            coverage,
+            rulesets: verdicts,
+        }
+    }
+
+    /// Judges one ref by one ruleset.
+    fn by(&mut self, reference: &'a RefFacts, index: usize, ruleset: &'a Ruleset) -> Found {
+        let (facts, policy) = (self.facts, self.policy);
+        let scope = Scope { facts, reference, ruleset, index, policy };
+        let mut found = Found::default();
+        let mut let_through = Vec::new();
+        for rule in ruleset.rules().iter().filter(|one| one.rule.judges() != Judges::Commit) {
+            let findings = rule.rule.check_ref(scope);
+            self.settle(scope, rule, Subject::Ref, findings, &mut found, &mut let_through);
+        }
+        for tag in &reference.tags {
+            for rule in ruleset.rules() {
+                let findings = rule.rule.check_tag(tag, scope);
+                self.settle(scope, rule, Subject::Tag(tag.id), findings, &mut found, &mut let_through);
+            }
+        }
+        // What a bypass is for on one ref says nothing of commits that other refs stand on.
+        let_through.clear();
+        let introduced = reference.introduced.get(&index).map(Vec::as_slice).unwrap_or_default();
+        for id in introduced {
+            let Some(commit) = facts.commits.get(id) else {
+                for violation in without_facts(facts, *id, &reference.name.to_string()) {
+                    found.violations += 1;
+                    self.list(ruleset).add(violation);
+                }
+                continue;
+            };
+            for rule in ruleset.rules().iter().filter(|one| one.rule.judges() == Judges::Commit) {
+                let subject = Subject::Commit(*id);
+                let on_record = |from| commit.received.is_some_and(|received| received < from);
+                if rule.effective_from.is_some_and(on_record) {
+                    self.observer.step(scope, Step { rule, subject, found: &[], skipped: true });
+                    continue;
+                }
+                let findings = rule.rule.check_commit(commit, scope);
+                self.settle(scope, rule, subject, findings, &mut found, &mut let_through);
+            }
+        }
+        self.carry(scope, introduced, &mut found, let_through);
+        found
+    }
+
+    /// Holds what bypasses let through on the refs that this one stands on against its own, and keeps all
+    /// of it for the refs that follow.
+    fn carry(
+        &mut self,
+        scope: Scope<'a>,
+        introduced: &'a [ObjectId],
+        found: &mut Found,
+        mut let_through: Vec<(&'a Configured, Subject, Finding)>,
+    ) {
+        let builds_on = scope.reference.builds_on.get(&scope.index).map(Vec::as_slice).unwrap_or_default();
+        let all = self.carried.get(&scope.index).into_iter().flatten();
+        let below = all.filter(|one| builds_on.iter().any(|id| one.introduced.contains(id)));
+        let below: Vec<_> = below.flat_map(|one| one.waived.iter().cloned()).collect();
+        for (rule, subject, finding) in below {
+            self.settle(scope, rule, subject, vec![finding], found, &mut let_through);
+        }
+        if !let_through.is_empty() {
+            let introduced = introduced.iter().chain(builds_on).collect();
+            self.carried.entry(scope.index).or_default().push(Carried { introduced, waived: let_through });
+        }
+    }
+
+    /// Sorts what a rule found into violations and waivers.
+    fn settle(
+        &mut self,
+        scope: Scope<'a>,
+        rule: &'a Configured,
+        subject: Subject,
+        findings: Vec<Finding>,
+        found: &mut Found,
+        let_through: &mut Vec<(&'a Configured, Subject, Finding)>,
+    ) {
+        self.observer.step(scope, Step { rule, subject, found: &findings, skipped: false });
+        let ruleset = scope.ruleset;
+        for finding in findings {
+            let waived = ruleset.bypass.iter().find_map(|one| one.waives(rule.rule.as_ref(), subject, scope));
+            if waived.is_some() {
+                let_through.push((rule, subject, finding.clone()));
+            }
+            let Finding { path, seen, wanted, help } = finding;
+            let violation = Violation {
+                rule: rule.rule.name(),
+                reference: scope.reference.name.to_string(),
+                subject,
+                path,
+                seen,
+                wanted,
+                help,
+                note: rule.note.as_ref().map(|note| text::escape(note.as_bytes())),
+                rulesets: vec![ruleset.name.clone()],
+            };
+            match waived {
+                Some(waived) => {
+                    found.waived += 1;
+                    self.waiver_count += 1;
+                    if self.waivers.len() < Verdict::KEPT {
+                        let enforced = ruleset.enforcement == Enforcement::Enforce;
+                        self.waivers.push(Waiver { violation, enforced, waived });
+                    }
+                }
+                None => {
+                    found.violations += 1;
+                    self.list(ruleset).add(violation);
+                }
             }
         }
     }
-    count
+
+    /// Where a ruleset's violations go.
+    fn list(&mut self, ruleset: &Ruleset) -> &mut Findings {
+        match ruleset.enforcement {
+            Enforcement::Enforce => &mut self.enforced,
+            Enforcement::Evaluate | Enforcement::Off => &mut self.advisory,
+        }
+    }
 }
 
 /// A commit without facts is refused for whatever kept it from having any. It is never skipped: an
@@ -174,25 +308,31 @@ fn builtin(fault: &BuiltinFault) -> Violation {
         rule: fault.rule.name(),
         reference: fault.reference.clone(),
         subject,
+        path: None,
         seen: fault.seen.clone(),
         wanted: fault.wanted.clone(),
         help: fault.help.clone(),
+        note: None,
         rulesets: vec![Ruleset::BUILTIN.to_owned()],
     }
 }
+
+/// What makes two violations one: rule, ref, subject, path, what is wanted.
+type Key = (&'static str, String, Subject, Option<String>, String);
 
 /// Violations without repeats: what two rulesets find alike is one block that names both. Only so many
 /// are kept, so that a push cannot fill the memory with its own faults; the rest are counted.
 #[derive(Default)]
 struct Findings {
     kept: Vec<Violation>,
-    index: HashMap<(&'static str, String, Subject, String), usize>,
+    index: HashMap<Key, usize>,
     beyond: usize,
 }
 
 impl Findings {
     fn add(&mut self, violation: Violation) {
-        let key = (violation.rule, violation.reference.clone(), violation.subject, violation.wanted.clone());
+        let Violation { rule, reference, subject, path, wanted, .. } = &violation;
+        let key = (*rule, reference.clone(), *subject, path.clone(), wanted.clone());
         match self.index.get(&key) {
             Some(&at) => {
                 for name in violation.rulesets {

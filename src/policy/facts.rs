@@ -2,10 +2,10 @@
 //! could not be had, no [`PushFacts`] was built and the push is undecided.
 
 use crate::domain::{
-    ObjectId, ObjectKind, Principal, PushContext, RefName, RefUpdate, Timestamp, UpdateKind,
+    Change, ObjectId, ObjectKind, Principal, PushContext, RefName, RefUpdate, Timestamp, UpdateKind,
 };
 use crate::signature::{Finding, SignatureStatus};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Everything about one push that rules may look at.
@@ -22,9 +22,76 @@ pub struct PushFacts {
     /// Why some of the commits that are to be judged have no facts. Their `reference` is empty: they are
     /// faults on every ref that introduces the commit.
     pub object_faults: HashMap<ObjectId, Vec<BuiltinFault>>,
+    /// The principal whose account pushes, where the keyring lists the account. `None` is nobody that a
+    /// rule may trust (N18).
+    pub pusher: Option<Arc<Principal>>,
+    /// What the repository holds besides what the push is about.
+    pub repository: RepositoryFacts,
+    /// What is known of the blobs that changes name, by id: only with [`Needs::BLOBS`].
+    pub blobs: HashMap<ObjectId, BlobFacts>,
+}
+
+/// What rules may need to know of the repository as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct RepositoryFacts {
+    /// The branch that `HEAD` names, whether it exists or not.
+    pub default_branch: Option<RefName>,
+    /// Whether it has any ref, before this push: only with [`Needs::HISTORY`].
+    pub has_history: bool,
+    /// The full names of all refs as they would be after the push: only with [`Needs::NAMES`].
+    pub names: BTreeSet<RefName>,
+}
+
+/// A set of facts that cost something, and are only collected for rules that ask for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs(u8);
+
+impl Needs {
+    /// Nothing but the objects themselves.
+    pub const NONE: Needs = Needs(0);
+    /// Which paths a commit changes, against each of its parents.
+    pub const CHANGES: Needs = Needs(1);
+    /// Sizes and kinds of the blobs that changes bring; together with the changes.
+    pub const BLOBS: Needs = Needs(2);
+    /// Which paths the whole update changes (N11).
+    pub const NET: Needs = Needs(4);
+    /// Whether a merge is what merging its parents gives (N20).
+    pub const MERGES: Needs = Needs(8);
+    /// The names of all refs after the push (N33).
+    pub const NAMES: Needs = Needs(16);
+    /// When the gate first let a commit into the repository (N13).
+    pub const RECEIVED: Needs = Needs(32);
+    /// Whose addresses commits and tags name.
+    pub const PEOPLE: Needs = Needs(64);
+    /// Whether the repository has any ref yet.
+    pub const HISTORY: Needs = Needs(128);
+
+    /// Both sets.
+    pub const fn and(self, other: Needs) -> Needs {
+        Needs(self.0 | other.0)
+    }
+
+    /// Whether all of `other` is in this set.
+    pub const fn has(self, other: Needs) -> bool {
+        self.0 & other.0 == other.0
+    }
 }
 
 impl PushFacts {
+    /// A push of which nothing is known but this: what tests and benches start from.
+    pub fn bare(context: PushContext) -> Self {
+        PushFacts {
+            context,
+            refs: Vec::new(),
+            commits: HashMap::new(),
+            faults: Vec::new(),
+            object_faults: HashMap::new(),
+            pusher: None,
+            repository: RepositoryFacts::default(),
+            blobs: HashMap::new(),
+        }
+    }
+
     /// What is odd about the commits and tags that were looked at, and refuses nothing: commits by id, then
     /// tags, each object once.
     pub fn findings<'a>(&'a self) -> Vec<(ObjectKind, ObjectId, &'a Finding)> {
@@ -71,6 +138,46 @@ pub struct RefFacts {
     /// The rulesets for which those stand on commits that count for this ref only, and so count for no
     /// other ref themselves (N8).
     pub own_ref: HashSet<usize>,
+    /// What the update changes as a whole, by covering ruleset: only with [`Needs::NET`], and not for
+    /// deletions. From the ref's present value to the new one; for a new ref, from what the ruleset has
+    /// judged already (N11).
+    pub net: HashMap<usize, Arc<[Change]>>,
+    /// The new tip is neither of this push nor reachable from the repository's own refs: the repository
+    /// borrows it (N12).
+    pub foreign: bool,
+}
+
+impl RefFacts {
+    /// An update of which nothing is known but this: what tests and benches start from.
+    pub fn bare(update: RefUpdate, kind: UpdateKind) -> Self {
+        RefFacts {
+            name: update.name.clone(),
+            current: update.old,
+            update,
+            kind,
+            tip_kind: None,
+            tags: Vec::new(),
+            introduced: HashMap::new(),
+            builds_on: HashMap::new(),
+            own_ref: HashSet::new(),
+            net: HashMap::new(),
+            foreign: false,
+        }
+    }
+}
+
+/// Somebody that a commit or tag names. All of it is a claim.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Person {
+    /// The name, raw bytes.
+    pub name: Vec<u8>,
+    /// The address, raw bytes.
+    pub email: Vec<u8>,
+    /// Seconds since the epoch.
+    pub at: i64,
+    /// Whose address the keyring says that this is, and nobody else's; proves nothing. Only with
+    /// [`Needs::PEOPLE`].
+    pub principal: Option<Arc<Principal>>,
 }
 
 /// A commit that follows the object grammar.
@@ -84,17 +191,85 @@ pub struct CommitFacts {
     pub parents: Vec<ObjectId>,
     /// The message, raw bytes.
     pub message: Vec<u8>,
-    /// The committer's claimed time, in seconds since the epoch. A claim.
-    pub committed_at: i64,
-    /// The address in the author line, raw bytes. A claim.
-    pub author_email: Vec<u8>,
-    /// The address in the committer line, raw bytes. A claim.
-    pub committer_email: Vec<u8>,
+    /// Its tree.
+    pub tree: ObjectId,
+    /// Who wrote it.
+    pub author: Person,
+    /// Who committed it.
+    pub committer: Person,
+    /// The value of its `encoding` header, raw bytes.
+    pub encoding: Option<Vec<u8>>,
     /// The signature.
     pub signature: SignatureFacts,
     /// What is odd about the object and stops nothing: about its form, and about the tags that it merges.
     /// What is odd about its signature is with the signature.
     pub findings: Vec<Finding>,
+    /// When the gate's record says that it was first let into this repository (N13).
+    pub received: Option<Timestamp>,
+    /// What it changes: one entry a parent, one in all for a root commit; only with [`Needs::CHANGES`].
+    pub changes: Vec<ParentChanges>,
+    /// For a merge, what merging its parents gives: only with [`Needs::MERGES`].
+    pub merge: Option<MergeFacts>,
+}
+
+impl CommitFacts {
+    /// A commit of which nothing is known but this: what tests and benches start from.
+    pub fn bare(id: ObjectId, signature: SignatureFacts) -> Self {
+        CommitFacts {
+            id,
+            sha256: [0; 32],
+            parents: Vec::new(),
+            message: Vec::new(),
+            tree: id,
+            author: Person::default(),
+            committer: Person::default(),
+            encoding: None,
+            signature,
+            findings: Vec::new(),
+            received: None,
+            changes: Vec::new(),
+            merge: None,
+        }
+    }
+}
+
+/// What a commit changes against one of its parents.
+#[derive(Clone, Debug, Default)]
+pub struct ParentChanges {
+    /// Against which; `None` for a root commit, whose whole tree is new.
+    pub parent: Option<ObjectId>,
+    /// Every path that differs, renames as two, in byte order.
+    pub changes: Arc<[Change]>,
+    /// Pairs of names in one directory of the new tree that a file system that ignores case, or composes
+    /// characters, takes for one: full paths, where this commit made the directory or changed it.
+    pub collisions: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// What merging a commit's parents gives, computed again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MergeFacts {
+    /// Distinct parents, none an ancestor of another (N20).
+    pub real: bool,
+    /// Whether the tree is the one that a three-way merge of two parents gives without a conflict.
+    pub clean: bool,
+    /// The paths that differ from what the merge gives; all that differ from the first parent where
+    /// there is no such merge to compare with (a conflict, more than two parents).
+    pub differs: Arc<[Change]>,
+}
+
+/// What is known of a blob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobFacts {
+    /// Bytes.
+    pub size: u64,
+    /// Whether it has a NUL among its first 8,000 bytes, as git decides.
+    pub binary: bool,
+    /// Whether it begins like a program: ELF, Mach-O, PE.
+    pub program: bool,
+    /// The size that it claims, where it is a pointer of Git LFS, bytes.
+    pub lfs: Option<u64>,
+    /// What a symbolic link points at, raw bytes, where it was read as one.
+    pub target: Option<Vec<u8>>,
 }
 
 /// An annotated tag that follows the object grammar.
@@ -108,13 +283,34 @@ pub struct TagFacts {
     pub name: Vec<u8>,
     /// What it points at.
     pub target: ObjectId,
-    /// The address in the tagger line, raw bytes. A claim. `None` for a very old tag without such a line,
-    /// which only history that predates the gate may hold: never in a push.
-    pub tagger_email: Option<Vec<u8>>,
+    /// What kind of object that is.
+    pub target_kind: ObjectKind,
+    /// Who made it. `None` for a very old tag without such a line, which only history that predates the gate
+    /// may hold: never in a push.
+    pub tagger: Option<Person>,
+    /// The message without the signature, raw bytes.
+    pub message: Vec<u8>,
     /// The signature.
     pub signature: SignatureFacts,
     /// What is odd about the object and stops nothing.
     pub findings: Vec<Finding>,
+}
+
+impl TagFacts {
+    /// A tag of which nothing is known but this: what tests and benches start from.
+    pub fn bare(id: ObjectId, target: ObjectId, name: &[u8], signature: SignatureFacts) -> Self {
+        TagFacts {
+            id,
+            sha256: [0; 32],
+            name: name.to_vec(),
+            target,
+            target_kind: ObjectKind::Commit,
+            tagger: None,
+            message: Vec::new(),
+            signature,
+            findings: Vec::new(),
+        }
+    }
 }
 
 /// A signature together with the key's standing in the keyring.

@@ -3,6 +3,7 @@
 //! Nothing here reads git, a file, a clock, the network or the environment; what it knows is in
 //! [`PushFacts`]. [`evaluate()`] never stops at the first violation.
 
+pub mod bypass;
 mod evaluate;
 pub mod facts;
 mod limits;
@@ -12,10 +13,11 @@ mod ruleset;
 mod selector;
 mod verdict;
 
-pub use evaluate::evaluate;
+pub use bypass::{Bypass, Proof};
+pub use evaluate::{Observer, Step, evaluate, evaluate_with};
 pub use facts::PushFacts;
 pub use limits::Limits;
 pub use pattern::{Pattern, PatternError};
 pub use ruleset::{Enforcement, Refs, Ruleset, Rulesets, SpecError, Uncovered};
 pub use selector::{Selector, SelectorError};
-pub use verdict::{Coverage, Decision, RefVerdict, RulesetVerdict, Subject, Verdict, Violation};
+pub use verdict::{Coverage, Decision, RefVerdict, RulesetVerdict, Subject, Verdict, Violation, Waiver};

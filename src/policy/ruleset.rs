@@ -1,8 +1,11 @@
 //! Rulesets: which refs of which repositories, and what they refuse.
 
+use super::bypass::Bypass;
+use super::facts::Needs;
 use super::pattern::{Pattern, PatternError};
-use super::rules::{self, Judges, Rule};
-use crate::domain::RefName;
+use super::rules::{self, Configured, Judges, Rule};
+use super::selector::Selector;
+use crate::domain::{Principal, RefName};
 
 /// What a ruleset's violations do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,8 +41,45 @@ pub enum Uncovered {
 /// Ref patterns with exclusions.
 #[derive(Clone, Debug, Default)]
 pub struct Refs {
-    include: Vec<Pattern>,
-    exclude: Vec<Pattern>,
+    include: Vec<RefPattern>,
+    exclude: Vec<RefPattern>,
+}
+
+/// One pattern for refs.
+#[derive(Clone, Debug)]
+enum RefPattern {
+    /// `~DEFAULT`: the branch that `HEAD` names.
+    Default,
+    /// `~ALL`: every ref.
+    All,
+    /// Full names.
+    Names(Pattern),
+}
+
+impl RefPattern {
+    fn parse(source: &str) -> Result<Self, PatternError> {
+        match source {
+            "~DEFAULT" => Ok(RefPattern::Default),
+            "~ALL" => Ok(RefPattern::All),
+            names => Pattern::for_refs(names).map(RefPattern::Names),
+        }
+    }
+
+    fn is_match(&self, name: &RefName, default_branch: Option<&RefName>) -> bool {
+        match self {
+            RefPattern::Default => default_branch == Some(name),
+            RefPattern::All => true,
+            RefPattern::Names(pattern) => pattern.is_match(name.as_bytes()),
+        }
+    }
+
+    fn source(&self) -> &str {
+        match self {
+            RefPattern::Default => "~DEFAULT",
+            RefPattern::All => "~ALL",
+            RefPattern::Names(pattern) => pattern.source(),
+        }
+    }
 }
 
 impl Refs {
@@ -48,22 +88,24 @@ impl Refs {
         let mut refs = Refs::default();
         for source in sources {
             match source.strip_prefix('!') {
-                Some(rest) => refs.exclude.push(Pattern::for_refs(rest)?),
-                None => refs.include.push(Pattern::for_refs(source)?),
+                Some(rest) => refs.exclude.push(RefPattern::parse(rest)?),
+                None => refs.include.push(RefPattern::parse(source)?),
             }
         }
         if refs.include.is_empty() { Err(PatternError::Empty) } else { Ok(refs) }
     }
 
-    /// Whether the ref is included and not excluded. Order does not matter.
-    pub fn is_match(&self, name: &[u8]) -> bool {
-        self.include.iter().any(|p| p.is_match(name)) && !self.exclude.iter().any(|p| p.is_match(name))
+    /// Whether the ref is included and not excluded. Order does not matter. `default_branch` is what
+    /// `HEAD` of the repository names.
+    pub fn is_match(&self, name: &RefName, default_branch: Option<&RefName>) -> bool {
+        let any = |list: &[RefPattern]| list.iter().any(|one| one.is_match(name, default_branch));
+        any(&self.include) && !any(&self.exclude)
     }
 
     /// The patterns as written, exclusions with their `!`.
     pub fn sources(&self) -> Vec<String> {
-        let include = self.include.iter().map(|p| p.source().to_owned());
-        include.chain(self.exclude.iter().map(|p| format!("!{}", p.source()))).collect()
+        let include = self.include.iter().map(|one| one.source().to_owned());
+        include.chain(self.exclude.iter().map(|one| format!("!{}", one.source()))).collect()
     }
 }
 
@@ -77,12 +119,17 @@ pub struct Ruleset {
     pub repositories: Vec<Pattern>,
     /// Full ref names.
     pub refs: Refs,
+    /// Whose pushes it judges; empty: everybody's. It narrows the ruleset to pushers that are known not to
+    /// be somebody else: one that nobody knows is judged (N18).
+    pub actors: Vec<Selector>,
+    /// Who may break which of its rules (N19).
+    pub bypass: Vec<Bypass>,
     /// Whether its refusals count.
     pub enforcement: Enforcement,
     /// It comes from an included file, which can only tighten: where uncovered refs are refused, it does
     /// not open them.
     pub included: bool,
-    rules: Vec<Box<dyn Rule>>,
+    rules: Vec<Configured>,
 }
 
 /// Why a ruleset cannot be built from its configuration.
@@ -105,7 +152,7 @@ impl Ruleset {
         repositories: Vec<Pattern>,
         refs: Refs,
         enforcement: Enforcement,
-        mut rules: Vec<Box<dyn Rule>>,
+        mut rules: Vec<Configured>,
     ) -> Result<Self, SpecError> {
         let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let valid = name.len() <= 100
@@ -117,22 +164,38 @@ impl Ruleset {
         if rules.is_empty() {
             return Err(SpecError::NoRules(name.to_owned()));
         }
-        let has = |rules: &[Box<dyn Rule>], name: &str| rules.iter().any(|rule| rule.name() == name);
-        if rules.iter().any(|rule| rule.is_about_signatures()) && !has(&rules, rules::bad_signature::NAME) {
-            rules.push(rules::bad_signature::implied());
+        let has = |rules: &[Configured], name: &str| rules.iter().any(|one| one.rule.name() == name);
+        let signatures = rules.iter().any(|one| one.rule.is_about_signatures());
+        if signatures && !has(&rules, rules::bad_signature::NAME) {
+            rules.push(rules::bad_signature::implied().into());
         }
-        rules.sort_by_key(|rule| rule.name());
-        Ok(Ruleset { name: name.to_owned(), repositories, refs, enforcement, included: false, rules })
+        rules.sort_by_key(|one| one.rule.name());
+        Ok(Ruleset {
+            name: name.to_owned(),
+            repositories,
+            refs,
+            actors: Vec::new(),
+            bypass: Vec::new(),
+            enforcement,
+            included: false,
+            rules,
+        })
     }
 
     /// The name under which verdicts list the rules that no configuration turns off.
     pub const BUILTIN: &'static str = "builtin";
 
     /// Whether this ruleset judges that ref of that repository, in whatever enforcement but `off`.
-    pub fn covers(&self, repository: &str, reference: &RefName) -> bool {
+    pub fn covers(&self, repository: &str, reference: &RefName, default_branch: Option<&RefName>) -> bool {
         self.enforcement != Enforcement::Off
             && self.applies_to_repository(repository)
-            && self.refs.is_match(reference.as_bytes())
+            && self.refs.is_match(reference, default_branch)
+    }
+
+    /// Whether it leaves this pusher's pushes alone: one that is known, and not among its actors (N18).
+    pub fn exempts(&self, pusher: Option<&Principal>) -> bool {
+        !self.actors.is_empty()
+            && pusher.is_some_and(|pusher| !self.actors.iter().any(|actor| actor.matches(pusher)))
     }
 
     /// Whether its repository patterns match.
@@ -141,18 +204,31 @@ impl Ruleset {
     }
 
     /// Its rules, by name.
-    pub fn rules(&self) -> &[Box<dyn Rule>] {
+    pub fn rules(&self) -> &[Configured] {
         &self.rules
+    }
+
+    /// The rule of that name, if it is part of it.
+    pub fn rule(&self, name: &str) -> Option<&dyn Rule> {
+        self.rules.iter().find(|one| one.rule.name() == name).map(|one| one.rule.as_ref())
+    }
+
+    /// Which facts its rules need that are not always there.
+    pub fn needs(&self) -> Needs {
+        self.rules.iter().fold(Needs::NONE, |sum, one| {
+            let recorded = if one.effective_from.is_some() { Needs::RECEIVED } else { Needs::NONE };
+            sum.and(one.rule.needs()).and(recorded)
+        })
     }
 
     /// Whether a rule of this name is part of it.
     pub fn has_rule(&self, name: &str) -> bool {
-        self.rules.iter().any(|rule| rule.name() == name)
+        self.rule(name).is_some()
     }
 
     /// Whether some rule looks at commits, so that a frontier is needed (N11).
     pub fn judges_commits(&self) -> bool {
-        self.rules.iter().any(|rule| rule.judges() == Judges::Commit)
+        self.rules.iter().any(|one| one.rule.judges() == Judges::Commit)
     }
 }
 
@@ -167,8 +243,13 @@ pub struct Rulesets {
 
 impl Rulesets {
     /// Indexes of the rulesets that judge a ref.
-    pub fn covering(&self, repository: &str, reference: &RefName) -> Vec<usize> {
-        let covers = |set: &Ruleset| set.covers(repository, reference);
+    pub fn covering(
+        &self,
+        repository: &str,
+        reference: &RefName,
+        default_branch: Option<&RefName>,
+    ) -> Vec<usize> {
+        let covers = |set: &Ruleset| set.covers(repository, reference, default_branch);
         self.rulesets.iter().enumerate().filter(|(_, set)| covers(set)).map(|(index, _)| index).collect()
     }
 }
@@ -180,9 +261,23 @@ mod tests {
     #[test]
     fn exclusions_win_whatever_their_order() {
         let refs = Refs::new(["!refs/heads/wip/**", "refs/heads/**"]).unwrap();
-        assert!(refs.is_match(b"refs/heads/main"));
-        assert!(!refs.is_match(b"refs/heads/wip/x"));
+        let name = |name: &str| RefName::parse(name.as_bytes()).unwrap();
+        assert!(refs.is_match(&name("refs/heads/main"), None));
+        assert!(!refs.is_match(&name("refs/heads/wip/x"), None));
         assert!(Refs::new(["!refs/heads/x"]).is_err(), "only exclusions match nothing");
+    }
+
+    #[test]
+    fn the_default_branch_is_the_one_that_head_names() {
+        let name = |name: &str| RefName::parse(name.as_bytes()).unwrap();
+        let (main, trunk) = (name("refs/heads/main"), name("refs/heads/trunk"));
+        let refs = Refs::new(["~DEFAULT"]).unwrap();
+        assert!(refs.is_match(&trunk, Some(&trunk)) && !refs.is_match(&main, Some(&trunk)));
+        assert!(!refs.is_match(&main, None), "nothing is the default of a repository without one");
+        let others = Refs::new(["~ALL", "!~DEFAULT"]).unwrap();
+        assert!(others.is_match(&main, Some(&trunk)) && !others.is_match(&trunk, Some(&trunk)));
+        assert!(others.is_match(&name("refs/tags/v1"), Some(&trunk)));
+        assert_eq!(others.sources(), ["~ALL", "!~DEFAULT"]);
     }
 
     #[test]

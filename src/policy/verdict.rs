@@ -1,5 +1,6 @@
 //! What a decision looks like.
 
+use super::bypass::Waived;
 use super::ruleset::Enforcement;
 use crate::domain::{ObjectId, RefName, UpdateKind};
 
@@ -42,14 +43,29 @@ pub struct Violation {
     pub reference: String,
     /// What about it.
     pub subject: Subject,
+    /// The path that it is about, where it is about one, escaped.
+    pub path: Option<String>,
     /// What was seen.
     pub seen: String,
     /// What the rule wants.
     pub wanted: String,
     /// The command or action that helps.
     pub help: String,
+    /// What the administrator says about it, escaped.
+    pub note: Option<String>,
     /// The rulesets that say so.
     pub rulesets: Vec<String>,
+}
+
+/// A violation that a bypass waived (N19).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiver {
+    /// What was waived.
+    pub violation: Violation,
+    /// Whether it would have refused the push: `false` in a ruleset that is only evaluated.
+    pub enforced: bool,
+    /// By whom and why.
+    pub waived: Waived,
 }
 
 /// How a ref came to be judged.
@@ -85,8 +101,13 @@ pub struct RulesetVerdict {
     pub enforcement: Enforcement,
     /// How many commits it judged.
     pub introduced: usize,
-    /// How many violations it found.
+    /// How many violations it found that nobody waived.
     pub violations: usize,
+    /// How many of what it found was waived, in this ref or in those of the push that it stands on: what
+    /// it judged counts for this ref alone then (N8).
+    pub waived: usize,
+    /// It is not for this pusher, so it judged nothing (N18).
+    pub exempt: bool,
 }
 
 /// The verdict on one ref.
@@ -119,6 +140,10 @@ pub struct Verdict {
     pub advisory: Vec<Violation>,
     /// How many of them there are altogether.
     pub advisory_count: usize,
+    /// What was broken and waived: the first [`Verdict::KEPT`].
+    pub waivers: Vec<Waiver>,
+    /// How many of them there are altogether.
+    pub waiver_count: usize,
     /// Per ref, who judged it.
     pub refs: Vec<RefVerdict>,
 }

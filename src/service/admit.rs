@@ -127,6 +127,7 @@ impl Gate {
         let facts = facts::collect(Inputs {
             repository: &located.repository,
             context,
+            pusher: None,
             updates: facts::parse_updates(&request.updates.0),
             present: Present::InRepository,
             shallow_push: request.environment.get("GIT_SHALLOW_FILE").is_some_and(|file| !file.is_empty()),

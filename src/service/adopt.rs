@@ -44,12 +44,13 @@ pub enum AdoptError {
 pub fn adoptions(config: &Config, store: &Store, path: &Path) -> Result<(String, Vec<Adoption>), AdoptError> {
     let located = locate::open(&config.repositories.root, path, None)?;
     let references = located.repository.references().map_err(Fault::from)?;
+    let default_branch = located.repository.default_branch().map_err(Fault::from)?;
     let name = located.reference.name;
     let frontier = store.frontier(&located.reference.id)?;
     let mut out = Vec::new();
     for ruleset in config.policy.rulesets.iter().filter(|set| set.judges_commits()) {
-        let tips: Vec<_> =
-            references.iter().filter(|(reference, _)| ruleset.covers(&name, reference)).cloned().collect();
+        let covered = |name_of: &RefName| ruleset.covers(&name, name_of, default_branch.as_ref());
+        let tips: Vec<_> = references.iter().filter(|(reference, _)| covered(reference)).cloned().collect();
         if !tips.is_empty() {
             let has_record = frontier.has_record(&ruleset.name)?;
             out.push(Adoption { ruleset: ruleset.name.clone(), tips, has_record });

@@ -621,8 +621,9 @@ fn covering(ground: Ground<'_>, repository: &Repository, reference: Option<&RefN
     let Ok(name) = locate::name_below(&config.repositories.root, repository.common_dir()) else {
         return Vec::new();
     };
-    let sets =
-        config.policy.covering(&name, reference).into_iter().map(|index| &config.policy.rulesets[index]);
+    let Ok(default_branch) = repository.default_branch() else { return Vec::new() };
+    let covering = config.policy.covering(&name, reference, default_branch.as_ref());
+    let sets = covering.into_iter().map(|index| &config.policy.rulesets[index]);
     sets.map(|set| Covering { name: set.name.clone(), enforcement: set.enforcement.name() }).collect()
 }
 

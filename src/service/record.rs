@@ -4,7 +4,7 @@ use super::admit::Decided;
 use super::fault::Fault;
 use super::gate::{Gate, Snapshot};
 use crate::audit::{
-    self, Decision, FindingEntry, ObjectEntry, Outcome, Peer, Record, RefEntry, ViolationEntry,
+    self, Decision, FindingEntry, ObjectEntry, Outcome, Peer, Record, RefEntry, ViolationEntry, WaiverEntry,
 };
 use crate::domain::{
     ObjectId, ObjectKind, PushContext, Pusher, RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp,
@@ -12,12 +12,11 @@ use crate::domain::{
 };
 use crate::facts;
 use crate::hook::wire::Request;
-use crate::policy::facts::{CommitFacts, RefFacts, SignatureFacts};
-use crate::policy::{self, Coverage, Enforcement, RefVerdict, Subject, Violation};
+use crate::policy::facts::{CommitFacts, SignatureFacts};
+use crate::policy::{self, Coverage, Enforcement, PushFacts, RefVerdict, Subject, Violation, Waiver};
 use crate::signature::{Finding, SignatureStatus};
 use crate::store::{CountedSignature, DecidedUpdate, Grant, Scope};
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// Most entries of one list that are made ready for a record; the rest is only counted. More than fit into
@@ -105,6 +104,8 @@ pub(super) fn decision(
     record.tags = tags().take(MOST).map(|one| object(&one.id, one.sha256, &one.signature)).collect();
     left_out.violations += over(verdict.violation_count);
     record.violations = verdict.violations.iter().take(MOST).map(violation).collect();
+    left_out.waivers += over(verdict.waiver_count);
+    record.waivers = verdict.waivers.iter().take(MOST).map(waiver).collect();
     left_out.advisory += over(verdict.advisory_count);
     record.advisory = verdict.advisory.iter().take(MOST).map(violation).collect();
     let findings = facts.findings();
@@ -117,7 +118,7 @@ pub(super) fn decision(
             old: reference.old,
             new: reference.new,
         }));
-        granted = grants(&asked.snapshot.config.policy, &facts.refs, &facts.commits);
+        granted = grants(&asked.snapshot.config.policy, facts, &verdict.refs);
     }
     (Record::decision(record), updates, granted)
 }
@@ -134,24 +135,24 @@ pub(super) fn undecided(asked: &Asked<'_>, fault: &Fault, took: Duration) -> Rec
 
 /// What enforcing rulesets with commit rules accepted: only that ever becomes frontier (N7). What stands on
 /// commits of one ref is of that ref (N8).
-fn grants(
-    policy: &policy::Rulesets,
-    refs: &[RefFacts],
-    commits: &HashMap<ObjectId, CommitFacts>,
-) -> Vec<Grant> {
+fn grants(policy: &policy::Rulesets, facts: &PushFacts, verdicts: &[RefVerdict]) -> Vec<Grant> {
     let mut out = Vec::new();
-    for reference in refs {
+    for (reference, verdict) in facts.refs.iter().zip(verdicts) {
         for (index, introduced) in &reference.introduced {
             let ruleset = &policy.rulesets[*index];
+            // What a bypass let through is of its ref alone.
+            let waived = verdict.rulesets.iter().any(|one| one.index == Some(*index) && one.waived > 0);
+            let own_ref = waived || reference.own_ref.contains(index);
+            let signed = |id: &ObjectId| facts.commits.get(id).map(signers).unwrap_or_default();
             if ruleset.enforcement == Enforcement::Enforce {
                 out.push(Grant {
                     reference: reference.name.clone(),
                     new: reference.update.new,
                     ruleset: ruleset.name.clone(),
-                    scope: if reference.own_ref.contains(index) { Scope::OwnRef } else { Scope::Shared },
+                    scope: if own_ref { Scope::OwnRef } else { Scope::Shared },
                     introduced: introduced.clone(),
                     builds_on: reference.builds_on.get(index).cloned().unwrap_or_default(),
-                    signed_by: introduced.iter().filter_map(|id| commits.get(id)).flat_map(signers).collect(),
+                    signed_by: introduced.iter().flat_map(signed).collect(),
                 });
             }
         }
@@ -228,6 +229,7 @@ fn violation(violation: &Violation) -> ViolationEntry {
     if !violation.reference.is_empty() {
         entry.reference = Some(violation.reference.clone());
     }
+    entry.path.clone_from(&violation.path);
     match &violation.subject {
         Subject::Ref => entry,
         Subject::Commit(id) => entry.on_commit(id),
@@ -235,12 +237,25 @@ fn violation(violation: &Violation) -> ViolationEntry {
     }
 }
 
+fn waiver(waiver: &Waiver) -> WaiverEntry {
+    let Waiver { violation: waived, enforced, waived: by } = waiver;
+    WaiverEntry {
+        violation: violation(waived),
+        by: by.by.clone(),
+        proof: Some(by.proof.name().to_owned()),
+        reason: Some(by.reason.clone()),
+        asked: by.asked.clone(),
+        evaluated: !enforced,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::{ObjectKind, RefName, UpdateKind};
+    use crate::policy::facts::RefFacts;
     use crate::policy::{Pattern, Refs, Ruleset, Rulesets, Uncovered, rules};
-    use std::collections::HashSet;
+    use std::collections::{HashMap, HashSet};
 
     #[test]
     fn a_finding_is_recorded_with_its_object() {
@@ -270,18 +285,22 @@ mod tests {
         ];
         let policy = Rulesets { rulesets, uncovered: Uncovered::Refuse };
         let new = ObjectId::from_bytes(&[3; 20]).unwrap();
-        let facts = RefFacts {
-            update: RefUpdate { name: name.clone(), old: None, new: Some(new) },
-            name,
-            current: None,
-            kind: UpdateKind::Create,
-            tip_kind: Some(ObjectKind::Commit),
-            tags: Vec::new(),
+        let update = RefUpdate { name, old: None, new: Some(new) };
+        let reference = RefFacts {
             introduced: HashMap::from([(0, vec![new]), (1, vec![new]), (2, vec![new])]),
-            builds_on: HashMap::new(),
             own_ref: HashSet::from([1]),
+            ..RefFacts::bare(update, UpdateKind::Create)
         };
-        let mut granted = grants(&policy, &[facts], &HashMap::new());
+        let context = PushContext {
+            request_id: RequestId::from_random([1; 16]),
+            repository: RepositoryRef { id: RepositoryId("1".into()), name: "a".into() },
+            pusher: Pusher::Unknown,
+            push_options: Vec::new(),
+            received_at: Timestamp::UNIX_EPOCH,
+        };
+        let facts = PushFacts { refs: vec![reference], ..PushFacts::bare(context) };
+        let verdict = policy::evaluate(&facts, &policy);
+        let mut granted = grants(&policy, &facts, &verdict.refs);
         granted.sort_by(|a, b| a.ruleset.cmp(&b.ruleset));
         let found: Vec<_> = granted.iter().map(|one| (one.ruleset.as_str(), one.scope)).collect();
         assert_eq!(found, [("own", Scope::OwnRef), ("shared", Scope::Shared)]);

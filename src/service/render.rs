@@ -39,6 +39,7 @@ pub(super) fn verdict(
             plural(count, "violation"),
         );
     }
+    waivers(&mut out, verdict);
     findings(&mut out, facts);
     if verdict.decision == Decision::Refuse {
         let count = verdict.violation_count;
@@ -108,8 +109,35 @@ fn block(out: &mut String, violation: &Violation) {
             )
         }
     };
+    if let Some(path) = &violation.path {
+        let _ = writeln!(out, "  path: {path}");
+    }
     let _ = writeln!(out, "  wanted: {}", violation.wanted);
     let _ = writeln!(out, "  help: {}", violation.help);
+    if let Some(note) = &violation.note {
+        let _ = writeln!(out, "  see: {note}");
+    }
+}
+
+/// One line for what a bypass let through: the pusher should know that it is on record.
+fn waivers(out: &mut String, verdict: &Verdict) {
+    let enforced: Vec<_> = verdict.waivers.iter().filter(|one| one.enforced).collect();
+    if enforced.is_empty() {
+        return;
+    }
+    let mut by: Vec<&str> = enforced.iter().map(|one| one.waived.by.as_str()).collect();
+    let mut rules: Vec<&str> = enforced.iter().map(|one| one.violation.rule).collect();
+    for list in [&mut by, &mut rules] {
+        list.sort_unstable();
+        list.dedup();
+    }
+    let _ = writeln!(
+        out,
+        "note: {} waived by the bypass of {} ({}), which is on record",
+        plural(enforced.len(), "violation"),
+        by.join(", "),
+        rules.join(", "),
+    );
 }
 
 fn plural(count: usize, word: &str) -> String {
@@ -125,13 +153,12 @@ fn list(word: &str, names: &[&str]) -> String {
 mod tests {
     use super::*;
     use crate::domain::{
-        ObjectId, ObjectKind, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef,
-        Timestamp, UpdateKind,
+        ObjectId, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, Timestamp, UpdateKind,
     };
     use crate::policy::facts::{CommitFacts, RefFacts, SignatureFacts, TagFacts};
     use crate::policy::{Rulesets, Uncovered, evaluate};
     use crate::signature::{Finding, SignatureStatus};
-    use std::collections::{HashMap, HashSet};
+    use std::collections::HashMap;
 
     fn facts(codes: &[&'static str]) -> PushFacts {
         let signature = || SignatureFacts {
@@ -140,52 +167,26 @@ mod tests {
             judged_at: Timestamp::UNIX_EPOCH,
         };
         let id = |n| ObjectId::from_bytes(&[n; 20]).unwrap();
-        let commit = CommitFacts {
-            id: id(1),
-            sha256: [0; 32],
-            parents: Vec::new(),
-            message: Vec::new(),
-            committed_at: 0,
-            author_email: Vec::new(),
-            committer_email: Vec::new(),
-            signature: signature(),
-            findings: codes.iter().map(|code| Finding::new(code, "odd")).collect(),
-        };
-        let tag = TagFacts {
-            id: id(2),
-            sha256: [0; 32],
-            name: b"v1".to_vec(),
-            target: id(1),
-            tagger_email: None,
-            signature: signature(),
-            findings: codes.iter().take(1).map(|code| Finding::new(code, "odd")).collect(),
-        };
+        let mut commit = CommitFacts::bare(id(1), signature());
+        commit.findings = codes.iter().map(|code| Finding::new(code, "odd")).collect();
+        let mut tag = TagFacts::bare(id(2), id(1), b"v1", signature());
+        tag.findings = codes.iter().take(1).map(|code| Finding::new(code, "odd")).collect();
         let reference = |name: &str| {
             let name = RefName::parse(name.as_bytes()).unwrap();
-            RefFacts {
-                update: RefUpdate { name: name.clone(), old: None, new: Some(id(2)) },
-                name,
-                current: None,
-                kind: UpdateKind::Create,
-                tip_kind: Some(ObjectKind::Tag),
-                tags: vec![tag.clone()],
-                introduced: HashMap::new(),
-                builds_on: HashMap::new(),
-                own_ref: HashSet::new(),
-            }
+            let update = RefUpdate { name, old: None, new: Some(id(2)) };
+            RefFacts { tags: vec![tag.clone()], ..RefFacts::bare(update, UpdateKind::Create) }
+        };
+        let context = PushContext {
+            request_id: RequestId::from_random([1; 16]),
+            repository: RepositoryRef { id: RepositoryId("1".into()), name: "a".into() },
+            pusher: Pusher::Unknown,
+            push_options: Vec::new(),
+            received_at: Timestamp::UNIX_EPOCH,
         };
         PushFacts {
-            context: PushContext {
-                request_id: RequestId::from_random([1; 16]),
-                repository: RepositoryRef { id: RepositoryId("1".into()), name: "a".into() },
-                pusher: Pusher::Unknown,
-                push_options: Vec::new(),
-                received_at: Timestamp::UNIX_EPOCH,
-            },
             refs: vec![reference("refs/tags/v1"), reference("refs/tags/v2")],
             commits: HashMap::from([(commit.id, commit)]),
-            faults: Vec::new(),
-            object_faults: HashMap::new(),
+            ..PushFacts::bare(context)
         }
     }
 

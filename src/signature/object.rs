@@ -85,6 +85,8 @@ pub struct CommitObject<'a> {
     pub author: Identity<'a>,
     /// The committer line.
     pub committer: Identity<'a>,
+    /// The value of the `encoding` header, raw bytes: the first, where there are several.
+    pub encoding: Option<&'a [u8]>,
     /// The message: everything after the first empty line.
     pub message: &'a [u8],
     /// The `mergetag` headers in their order, each the whole header but its name: see
@@ -181,7 +183,7 @@ fn read_commit<'a>(
     let (headers, message) = split_header(raw)?;
     let mut fixed = Fixed::default();
     let mut signature = SignatureScan::new(signature_header(format));
-    let mut merge_tags = Vec::new();
+    let (mut merge_tags, mut encoding) = (Vec::new(), None);
     let mut lines = HeaderLines::new(headers);
     while let Some(header) = lines.next()? {
         if header.name.starts_with(b"gpgsig") {
@@ -193,6 +195,9 @@ fn read_commit<'a>(
             return Err(misplaced(header.name));
         }
         fixed.header(format, &header)?;
+        if header.name == b"encoding" && encoding.is_none() {
+            encoding = Some(&headers[header.range.start + b"encoding ".len()..header.range.end]);
+        }
         if header.name == b"mergetag" {
             merge_tags.push(&headers[header.range.start + b"mergetag ".len()..header.range.end]);
         }
@@ -204,7 +209,18 @@ fn read_commit<'a>(
     let parents = fixed.parents;
     trace.passed("grammar", "G1 to G6, G13", || format!("a commit with {} parents", parents.len()));
     let (signature, payload, findings) = signature.finish(raw, relaxed, trace);
-    Ok(CommitObject { tree, parents, author, committer, message, merge_tags, signature, payload, findings })
+    Ok(CommitObject {
+        tree,
+        parents,
+        author,
+        committer,
+        encoding,
+        message,
+        merge_tags,
+        signature,
+        payload,
+        findings,
+    })
 }
 
 /// Parses an annotated tag strictly.

@@ -72,6 +72,12 @@ impl Diagnostic {
         }
     }
 
+    /// A finding at a place whose text is not at hand any more.
+    pub(crate) fn at(place: Place, message: impl Into<String>) -> Self {
+        let Place { file, line, column } = place;
+        Diagnostic { line, column, ..Diagnostic::whole(&file, message) }
+    }
+
     /// Adds what to do.
     pub(crate) fn suggest(mut self, suggestion: impl Into<String>) -> Self {
         self.suggestion = Some(suggestion.into());

@@ -1,7 +1,7 @@
 //! Walks a parsed TOML document, collecting every fault instead of stopping at the first.
 
 use super::{Diagnostic, Place, Source, nearest};
-use crate::domain::text;
+use crate::domain::{Timestamp, text};
 use std::cell::RefCell;
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
@@ -296,6 +296,40 @@ impl<'r, 'd> Item<'r, 'd> {
             self.error_with(format!("`{}` cannot be \"{shown}\"", self.name), suggestion);
         }
         found
+    }
+
+    /// A point in time: RFC 3339 with `Z` or an offset, as a TOML date-time or in a string.
+    pub(crate) fn time(&self, name: &str) -> Option<Timestamp> {
+        let written = match self.value {
+            DeValue::Datetime(value) => value.to_string(),
+            DeValue::String(text) => text.to_string(),
+            _ => {
+                self.error_with(
+                    format!("`{name}` is not a time"),
+                    format!("write `{name} = 2026-01-31T12:00:00Z`"),
+                );
+                return None;
+            }
+        };
+        if let Ok(time) = written.parse::<Timestamp>() {
+            return Some(time);
+        }
+        let shown = text::escape_short(written.as_bytes(), 60);
+        let zoned = |candidate: String| candidate.parse::<Timestamp>().is_ok().then_some(candidate);
+        let guess = zoned(format!("{written}T00:00:00Z")).or_else(|| zoned(format!("{written}Z")));
+        match guess {
+            Some(guess) => {
+                self.error_with(
+                    format!("`{shown}` has no time zone, so it means another moment on every machine"),
+                    format!("add it: `{name} = {guess}`"),
+                );
+            }
+            None => self.error_with(
+                format!("`{shown}` is not a time"),
+                format!("write `{name} = 2026-01-31T12:00:00Z`"),
+            ),
+        }
+        None
     }
 }
 

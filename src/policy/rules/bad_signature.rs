@@ -1,9 +1,8 @@
 //! `bad-signature`: a signature that is there must be verified, by a key of the keyring that is valid
 //! now. Part of every ruleset with a signature rule (N17).
 
-use super::{Finding, Judges, Kind, Rule, no_options, unsigned_commit, untrusted_signer};
+use super::{Finding, Judges, Kind, Rule, Scope, no_options, unsigned_commit, untrusted_signer};
 use crate::policy::facts::{CommitFacts, RefFacts};
-use crate::policy::ruleset::Ruleset;
 use crate::signature::SignatureStatus;
 
 /// The rule's one word.
@@ -41,16 +40,19 @@ impl Rule for BadSignature {
         true
     }
 
-    fn check_commit(&self, commit: &CommitFacts, reference: &RefFacts, ruleset: &Ruleset) -> Option<Finding> {
+    fn check_commit(&self, commit: &CommitFacts, scope: Scope<'_>) -> Vec<Finding> {
         let status = &commit.signature.status;
         match status {
-            SignatureStatus::Unsigned | SignatureStatus::Verified(_) => None,
-            SignatureStatus::UnknownKey { .. } if ruleset.has_rule(untrusted_signer::NAME) => None,
-            _ => Some(Finding {
+            SignatureStatus::Unsigned | SignatureStatus::Verified(_) => Vec::new(),
+            SignatureStatus::UnknownKey { .. } if scope.ruleset.has_rule(untrusted_signer::NAME) => {
+                Vec::new()
+            }
+            _ => vec![Finding {
+                path: None,
                 seen: status.to_string(),
                 wanted: "a signature that verifies, by a key of the keyring that is valid now".to_owned(),
-                help: help(commit, reference),
-            }),
+                help: help(commit, scope.reference),
+            }],
         }
     }
 }

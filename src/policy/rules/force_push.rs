@@ -1,8 +1,7 @@
 //! `force-push`: a ref may only move forward.
 
-use super::{Finding, Judges, Kind, Rule, no_options};
+use super::{Finding, Judges, Kind, Rule, Scope, no_options};
 use crate::domain::{UpdateKind, text};
-use crate::policy::facts::RefFacts;
 
 /// The registry line.
 pub const KIND: Kind = Kind {
@@ -27,9 +26,10 @@ impl Rule for ForcePush {
         KIND.judges
     }
 
-    fn check_ref(&self, reference: &RefFacts) -> Option<Finding> {
+    fn check_ref(&self, scope: Scope<'_>) -> Vec<Finding> {
+        let reference = scope.reference;
         if reference.kind != UpdateKind::Force {
-            return None;
+            return Vec::new();
         }
         let old = reference.current.map_or_else(String::new, |id| id.short());
         let help = match reference.name.branch() {
@@ -40,11 +40,12 @@ impl Rule for ForcePush {
             ),
             None => "push under a new name; what a protected ref holds stays".to_owned(),
         };
-        Some(Finding {
+        vec![Finding {
+            path: None,
             seen: format!("the new tip does not descend from {old}, which the ref holds now"),
             wanted: "an update that keeps every commit of the ref".to_owned(),
             help,
-        })
+        }]
     }
 }
 

@@ -3,11 +3,10 @@
 //! A signature says which key made it, and the keyring whose that is. The names and addresses inside the
 //! object are text that anybody can write; this rule holds them against the signer's own addresses.
 
-use super::{Finding, Judges, Kind, Rule, options, redo, untrusted_signer};
+use super::{Finding, Judges, Kind, Rule, Scope, options, redo, untrusted_signer};
 use crate::domain::{Principal, PrincipalKind, text};
 use crate::policy::Selector;
-use crate::policy::facts::{CommitFacts, RefFacts, TagFacts};
-use crate::policy::ruleset::Ruleset;
+use crate::policy::facts::{CommitFacts, TagFacts};
 use crate::signature::SignatureStatus;
 use serde::Deserialize;
 
@@ -120,9 +119,9 @@ impl IdentityMismatch {
 
     /// Which claims of a commit count; one of them has to be the signer's.
     fn claims<'a>(&self, commit: &'a CommitFacts) -> Vec<Claim<'a>> {
-        let committer = Claim { role: "committer", email: &commit.committer_email };
+        let committer = Claim { role: "committer", email: &commit.committer.email };
         if self.looks_at(Match::CommitterOrAuthor) {
-            vec![Claim { role: "author", email: &commit.author_email }, committer]
+            vec![Claim { role: "author", email: &commit.author.email }, committer]
         } else if self.looks_at(Match::Committer) {
             vec![committer]
         } else {
@@ -179,7 +178,7 @@ impl IdentityMismatch {
             _ => help,
         };
         let seen = format!("{status}, which is {} `{name}`, and names {}", signer.kind, named.join(" and "));
-        Some(Finding { seen, wanted, help })
+        Some(Finding { path: None, seen, wanted, help })
     }
 }
 
@@ -197,46 +196,47 @@ impl Rule for IdentityMismatch {
     }
 
     /// Commits without a verified signature are other rules' matter (N17).
-    fn check_commit(&self, commit: &CommitFacts, reference: &RefFacts, ruleset: &Ruleset) -> Option<Finding> {
+    fn check_commit(&self, commit: &CommitFacts, scope: Scope<'_>) -> Vec<Finding> {
         let signature = &commit.signature;
         if !matches!(signature.status, SignatureStatus::Verified(_)) {
-            return None;
+            return Vec::new();
         }
         // A signer who is not on the list is refused by the list: who else it claims to be adds nothing.
-        let refused = |rule: &dyn Rule| rule.check_commit(commit, reference, ruleset).is_some();
-        if ruleset.rules().iter().any(|rule| rule.name() == untrusted_signer::NAME && refused(rule.as_ref()))
-        {
-            return None;
+        let refused = |rule: &dyn Rule| !rule.check_commit(commit, scope).is_empty();
+        if scope.ruleset.rule(untrusted_signer::NAME).is_some_and(refused) {
+            return Vec::new();
         }
         let claims = self.claims(commit);
-        match signature.verified_by() {
+        let found = match signature.verified_by() {
             Some(signer) => {
-                let again = redo(commit, reference, "--no-edit -S", "--force-rebase --gpg-sign");
+                let again = redo(commit, scope.reference, "--no-edit -S", "--force-rebase --gpg-sign");
                 self.compare(&signature.status, signer, &claims, &again)
             }
             None => (!claims.is_empty()).then(|| nobodys(&signature.status)),
-        }
+        };
+        found.into_iter().collect()
     }
 
     /// A tag that is signed, and not by somebody known, is refused here, since nothing can be compared. A tag
     /// without a signature claims no signer.
-    fn check_tag(&self, tag: &TagFacts, _: &RefFacts, _: &Ruleset) -> Option<Finding> {
+    fn check_tag(&self, tag: &TagFacts, _: Scope<'_>) -> Vec<Finding> {
         if !self.looks_at(Match::Tagger) {
-            return None;
+            return Vec::new();
         }
         let again = format!("`git tag --force --sign {} {}`", plain(&tag.name, "NAME"), tag.target.short());
         let status = &tag.signature.status;
-        match status {
+        let found = match status {
             SignatureStatus::Unsigned => None,
             SignatureStatus::Verified(_) => match tag.signature.verified_by() {
                 Some(signer) => {
                     // A tag that names no tagger names nobody who could be the signer.
-                    let email = tag.tagger_email.as_deref().unwrap_or_default();
+                    let email = tag.tagger.as_ref().map_or(&[][..], |tagger| &tagger.email);
                     self.compare(status, signer, &[Claim { role: "tagger", email }], &again)
                 }
                 None => Some(nobodys(status)),
             },
             _ => Some(Finding {
+                path: None,
                 seen: status.to_string(),
                 wanted: "a signature that verifies, by a key of the keyring that is valid now, whose owner is the tagger"
                     .to_owned(),
@@ -245,7 +245,8 @@ impl Rule for IdentityMismatch {
                      `countersign keyring add NAME --key FILE`"
                 ),
             }),
-        }
+        };
+        found.into_iter().collect()
     }
 
     fn selectors(&self) -> &[Selector] {
@@ -256,6 +257,7 @@ impl Rule for IdentityMismatch {
 /// A verified key without an owner cannot be: refused all the same.
 fn nobodys(status: &SignatureStatus) -> Finding {
     Finding {
+        path: None,
         seen: format!("{status}, which nobody owns"),
         wanted: "a key whose owner the keyring names".to_owned(),
         help: "ask the keyring's keeper to check the key's entry".to_owned(),

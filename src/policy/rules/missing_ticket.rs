@@ -1,9 +1,8 @@
 //! `missing-ticket`: every commit names a ticket of a known project.
 
-use super::{Finding, Judges, Kind, Rule, options, redo};
+use super::{Finding, Judges, Kind, Rule, Scope, options, redo};
 use crate::domain::{UpdateKind, text};
-use crate::policy::facts::{CommitFacts, RefFacts};
-use crate::policy::ruleset::Ruleset;
+use crate::policy::facts::CommitFacts;
 use serde::Deserialize;
 
 /// The rule's one word.
@@ -133,28 +132,31 @@ impl Rule for MissingTicket {
         if self.is_about_the_branch() { Judges::RefUpdate } else { Judges::Commit }
     }
 
-    fn check_commit(&self, commit: &CommitFacts, reference: &RefFacts, _: &Ruleset) -> Option<Finding> {
+    fn check_commit(&self, commit: &CommitFacts, scope: Scope<'_>) -> Vec<Finding> {
         if self.is_about_the_branch() || self.commit_names_ticket(&commit.message) {
-            return None;
+            return Vec::new();
         }
         let example = format!("{}-123", self.projects.first().map_or("KEY", String::as_str));
-        let reword = redo(commit, reference, "", "-i");
+        let reword = redo(commit, scope.reference, "", "-i");
         let help = format!("reword it with {reword} (for example `{example}: ...`), then push again");
         let shown = text::escape_short(&subject(&commit.message), 60);
-        Some(Finding { seen: format!("no ticket, the subject is \"{shown}\""), wanted: self.wanted(), help })
+        let seen = format!("no ticket, the subject is \"{shown}\"");
+        vec![Finding { path: None, seen, wanted: self.wanted(), help }]
     }
 
-    fn check_ref(&self, reference: &RefFacts) -> Option<Finding> {
+    fn check_ref(&self, scope: Scope<'_>) -> Vec<Finding> {
+        let reference = scope.reference;
         let named = reference.name.branch().is_some_and(|branch| self.names_ticket(branch));
         if !self.is_about_the_branch() || reference.kind == UpdateKind::Delete || named {
-            return None;
+            return Vec::new();
         }
         let example = format!("{}-123", self.projects.first().map_or("KEY", String::as_str));
-        Some(Finding {
+        vec![Finding {
+            path: None,
             seen: "the ref's name holds no ticket".to_owned(),
             wanted: self.wanted(),
             help: format!("push to a branch such as `{example}-what-it-does`"),
-        })
+        }]
     }
 }
 

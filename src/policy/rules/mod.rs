@@ -13,9 +13,9 @@ pub mod ref_deletion;
 pub mod unsigned_commit;
 pub mod untrusted_signer;
 
-use super::facts::{CommitFacts, RefFacts, TagFacts};
-use super::ruleset::Ruleset;
-use crate::domain::text;
+use super::facts::{CommitFacts, Needs, PushFacts, RefFacts, TagFacts};
+use super::ruleset::{Ruleset, Rulesets};
+use crate::domain::{Timestamp, text};
 use std::fmt::Debug;
 
 /// What a rule looks at (N11). Only `Commit` rules are discharged by the frontier; the others see the
@@ -26,6 +26,8 @@ pub enum Judges {
     Commit,
     /// The update as such.
     RefUpdate,
+    /// What the whole update changes, from the old tip to the new one.
+    NetRange,
 }
 
 impl Judges {
@@ -34,19 +36,38 @@ impl Judges {
         match self {
             Judges::Commit => "commit",
             Judges::RefUpdate => "ref-update",
+            Judges::NetRange => "net-range",
         }
     }
 }
 
 /// What a rule found: seen, wanted, help. The caller adds rule, ref, subject and ruleset.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Finding {
+    /// The path that it is about, escaped, where it is about one.
+    pub path: Option<String>,
     /// What was seen, escaped.
     pub seen: String,
     /// What the rule wants.
     pub wanted: String,
     /// The command or action that helps.
     pub help: String,
+}
+
+/// Within what a rule judges: the push, one ref of it, the ruleset that the rule is part of, and all of
+/// the policy.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// The push.
+    pub facts: &'a PushFacts,
+    /// The ref that moves.
+    pub reference: &'a RefFacts,
+    /// The ruleset, and its index in the policy.
+    pub ruleset: &'a Ruleset,
+    /// Where that ruleset stands in the policy: what the facts name it by.
+    pub index: usize,
+    /// All rulesets.
+    pub policy: &'a Rulesets,
 }
 
 /// A configured rule. Its functions are pure and total.
@@ -64,27 +85,68 @@ pub trait Rule: Debug + Send + Sync {
 
     /// Judges one introduced commit. Whether it is a violation must not depend on the ref: a commit that
     /// several refs introduce is judged once, and counts as judged for all refs of the ruleset then.
-    fn check_commit(&self, commit: &CommitFacts, reference: &RefFacts, ruleset: &Ruleset) -> Option<Finding> {
-        let _ = (commit, reference, ruleset);
-        None
+    fn check_commit(&self, commit: &CommitFacts, scope: Scope<'_>) -> Vec<Finding> {
+        let _ = (commit, scope);
+        Vec::new()
     }
 
     /// Judges one of the annotated tags between the new tip and what it finally points at. Tags are judged
     /// with every update that brings them to a ref, whatever the frontier holds.
-    fn check_tag(&self, tag: &TagFacts, reference: &RefFacts, ruleset: &Ruleset) -> Option<Finding> {
-        let _ = (tag, reference, ruleset);
-        None
+    fn check_tag(&self, tag: &TagFacts, scope: Scope<'_>) -> Vec<Finding> {
+        let _ = (tag, scope);
+        Vec::new()
     }
 
-    /// Judges the update as such.
-    fn check_ref(&self, reference: &RefFacts) -> Option<Finding> {
-        let _ = reference;
-        None
+    /// Judges the update as such, or what it changes as a whole. Not asked of rules that judge commits.
+    fn check_ref(&self, scope: Scope<'_>) -> Vec<Finding> {
+        let _ = scope;
+        Vec::new()
+    }
+
+    /// Which facts it needs that are not always there.
+    fn needs(&self) -> Needs {
+        Needs::NONE
+    }
+
+    /// Whether it is meaningless where the server does not say who pushes (N18): such a rule is a load
+    /// error then.
+    fn needs_pusher(&self) -> bool {
+        false
+    }
+
+    /// Whether a bypass of it rests on who pushes, and never on who signed (N19).
+    fn is_about_the_pusher(&self) -> bool {
+        self.judges() != Judges::Commit
+    }
+
+    /// What it wants, options included, in one line for lists: what [`Finding::wanted`] says to a pusher.
+    fn describe(&self) -> String {
+        ALL.iter()
+            .find(|kind| kind.name == self.name())
+            .map_or_else(String::new, |kind| kind.summary.to_owned())
     }
 
     /// Selectors of principals that its options name, for lints.
     fn selectors(&self) -> &[super::Selector] {
         &[]
+    }
+}
+
+/// A rule as a ruleset has it: with what every rule can be given.
+#[derive(Debug)]
+pub struct Configured {
+    /// The rule.
+    pub rule: Box<dyn Rule>,
+    /// What the administrator wants said with each of its refusals: a text or an address (`help`).
+    pub note: Option<String>,
+    /// Commits that the gate's own record has from before this time are not judged by it (`effective-from`,
+    /// N13). No time that a commit claims is compared.
+    pub effective_from: Option<Timestamp>,
+}
+
+impl From<Box<dyn Rule>> for Configured {
+    fn from(rule: Box<dyn Rule>) -> Self {
+        Configured { rule, note: None, effective_from: None }
     }
 }
 
@@ -130,10 +192,10 @@ pub enum BuildError {
 }
 
 /// Builds the rule that `name = value` configures; `false` builds none.
-pub fn build(name: &str, value: &toml::Value) -> Result<Option<Box<dyn Rule>>, BuildError> {
+pub fn build(name: &str, value: &toml::Value) -> Result<Option<Configured>, BuildError> {
     let kind = ALL.iter().find(|kind| kind.name == name);
     let kind = kind.ok_or_else(|| BuildError::Unknown(text::escape(name.as_bytes())))?;
-    let options = match value {
+    let mut options = match value {
         toml::Value::Boolean(false) => return Ok(None),
         toml::Value::Boolean(true) => toml::Table::new(),
         toml::Value::Table(table) => table.clone(),
@@ -142,7 +204,40 @@ pub fn build(name: &str, value: &toml::Value) -> Result<Option<Box<dyn Rule>>, B
             return Err(BuildError::Options { rule: kind.name, why });
         }
     };
-    (kind.build)(options).map(Some).map_err(|why| BuildError::Options { rule: kind.name, why })
+    let error = |why: String| BuildError::Options { rule: kind.name, why };
+    let note = note(options.remove("help")).map_err(error)?;
+    let effective_from = options.remove("effective-from");
+    let effective_from = effective_from.map(|value| time(&value)).transpose().map_err(error)?;
+    let rule = (kind.build)(options).map_err(error)?;
+    if effective_from.is_some() && rule.judges() != Judges::Commit {
+        return Err(error(
+            "`effective-from` is about commits on record, and this rule judges updates".into(),
+        ));
+    }
+    Ok(Some(Configured { rule, note, effective_from }))
+}
+
+/// Longest text of an administrator that goes with a refusal, bytes.
+const MAX_NOTE: usize = 500;
+
+fn note(value: Option<toml::Value>) -> Result<Option<String>, String> {
+    match value {
+        None => Ok(None),
+        Some(toml::Value::String(note)) if !note.trim().is_empty() && note.len() <= MAX_NOTE => {
+            Ok(Some(note))
+        }
+        Some(_) => Err(format!("`help` is a text or an address for the pusher, of at most {MAX_NOTE} bytes")),
+    }
+}
+
+/// A point in time with an offset, as TOML has it.
+fn time(value: &toml::Value) -> Result<Timestamp, String> {
+    let text = match value {
+        toml::Value::Datetime(time) => time.to_string(),
+        toml::Value::String(text) => text.clone(),
+        _ => String::new(),
+    };
+    text.parse().map_err(|_| "`effective-from` is a time with an offset such as 2026-01-31T00:00:00Z".into())
 }
 
 /// The command that makes a commit again: the tip is amended; what lies deeper is rebased, merges kept.

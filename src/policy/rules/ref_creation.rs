@@ -1,8 +1,7 @@
 //! `ref-creation`: nobody makes new refs of these names by pushing.
 
-use super::{Finding, Judges, Kind, Rule, no_options};
+use super::{Finding, Judges, Kind, Rule, Scope, no_options};
 use crate::domain::UpdateKind;
-use crate::policy::facts::RefFacts;
 
 /// The registry line.
 pub const KIND: Kind = Kind {
@@ -27,12 +26,14 @@ impl Rule for RefCreation {
         KIND.judges
     }
 
-    fn check_ref(&self, reference: &RefFacts) -> Option<Finding> {
-        (reference.kind == UpdateKind::Create).then(|| Finding {
+    fn check_ref(&self, scope: Scope<'_>) -> Vec<Finding> {
+        let found = (scope.reference.kind == UpdateKind::Create).then(|| Finding {
+            path: None,
             seen: "the ref does not exist yet".to_owned(),
             wanted: "an update of a ref that exists".to_owned(),
             help: "push to a name outside the protected pattern, or ask an administrator to create the ref"
                 .to_owned(),
-        })
+        });
+        found.into_iter().collect()
     }
 }

@@ -1,8 +1,7 @@
 //! `ref-deletion`: these refs stay.
 
-use super::{Finding, Judges, Kind, Rule, no_options};
+use super::{Finding, Judges, Kind, Rule, Scope, no_options};
 use crate::domain::UpdateKind;
-use crate::policy::facts::RefFacts;
 
 /// The registry line.
 pub const KIND: Kind = Kind {
@@ -27,14 +26,16 @@ impl Rule for RefDeletion {
         KIND.judges
     }
 
-    fn check_ref(&self, reference: &RefFacts) -> Option<Finding> {
-        (reference.kind == UpdateKind::Delete).then(|| Finding {
-            seen: match reference.current {
+    fn check_ref(&self, scope: Scope<'_>) -> Vec<Finding> {
+        let found = (scope.reference.kind == UpdateKind::Delete).then(|| Finding {
+            path: None,
+            seen: match scope.reference.current {
                 Some(id) => format!("the push deletes the ref, which holds {}", id.short()),
                 None => "the push deletes the ref".to_owned(),
             },
             wanted: "the ref stays".to_owned(),
             help: "leave the ref out of the push; an administrator can retire a protected ref".to_owned(),
-        })
+        });
+        found.into_iter().collect()
     }
 }

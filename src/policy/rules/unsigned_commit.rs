@@ -1,9 +1,8 @@
 //! `unsigned-commit`: every commit carries a signature. Absence only; what the signature is worth is
 //! `bad-signature`'s and `untrusted-signer`'s question (N17).
 
-use super::{Finding, Judges, Kind, Rule, no_options, redo};
+use super::{Finding, Judges, Kind, Rule, Scope, no_options, redo};
 use crate::policy::facts::{CommitFacts, RefFacts};
-use crate::policy::ruleset::Ruleset;
 use crate::signature::SignatureStatus;
 
 /// The rule's one word.
@@ -36,10 +35,10 @@ impl Rule for UnsignedCommit {
         true
     }
 
-    fn check_commit(&self, commit: &CommitFacts, reference: &RefFacts, _: &Ruleset) -> Option<Finding> {
+    fn check_commit(&self, commit: &CommitFacts, scope: Scope<'_>) -> Vec<Finding> {
         match commit.signature.status {
-            SignatureStatus::Unsigned => Some(absent(commit, reference)),
-            _ => None,
+            SignatureStatus::Unsigned => vec![absent(commit, scope.reference)],
+            _ => Vec::new(),
         }
     }
 }
@@ -48,6 +47,7 @@ impl Rule for UnsignedCommit {
 pub(super) fn absent(commit: &CommitFacts, reference: &RefFacts) -> Finding {
     let help = format!("sign it with {}, then push again", resign(commit, reference));
     Finding {
+        path: None,
         seen: "no signature".to_owned(),
         wanted: "a signature by a key of the keyring".to_owned(),
         help,

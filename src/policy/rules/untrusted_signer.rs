@@ -1,10 +1,9 @@
 //! `untrusted-signer`: every commit is signed by somebody on this rule's list.
 
-use super::{Finding, Judges, Kind, Rule, bad_signature, options, unsigned_commit};
+use super::{Finding, Judges, Kind, Rule, Scope, bad_signature, options, unsigned_commit};
 use crate::domain::text;
 use crate::policy::Selector;
-use crate::policy::facts::{CommitFacts, RefFacts};
-use crate::policy::ruleset::Ruleset;
+use crate::policy::facts::CommitFacts;
 use crate::signature::SignatureStatus;
 use serde::Deserialize;
 
@@ -71,14 +70,15 @@ impl Rule for UntrustedSigner {
         true
     }
 
-    fn check_commit(&self, commit: &CommitFacts, reference: &RefFacts, ruleset: &Ruleset) -> Option<Finding> {
+    fn check_commit(&self, commit: &CommitFacts, scope: Scope<'_>) -> Vec<Finding> {
         let status = &commit.signature.status;
-        match status {
+        let found = match status {
             SignatureStatus::Verified(_) => match commit.signature.verified_by() {
                 Some(signer) if self.allow.is_empty() || self.allow.iter().any(|one| one.matches(signer)) => {
                     None
                 }
                 Some(signer) => Some(Finding {
+                    path: None,
                     seen: format!(
                         "{status}, which is {} `{}`",
                         signer.kind,
@@ -89,23 +89,26 @@ impl Rule for UntrustedSigner {
                 }),
                 // A verified key without an owner cannot be: refused all the same.
                 None => Some(Finding {
+                    path: None,
                     seen: format!("{status}, which nobody owns"),
                     wanted: self.wanted(),
                     help: "ask the keyring's keeper to check the key's entry".to_owned(),
                 }),
             },
-            SignatureStatus::Unsigned if ruleset.has_rule(unsigned_commit::NAME) => None,
+            SignatureStatus::Unsigned if scope.ruleset.has_rule(unsigned_commit::NAME) => None,
             SignatureStatus::Unsigned => {
-                Some(Finding { wanted: self.wanted(), ..unsigned_commit::absent(commit, reference) })
+                Some(Finding { wanted: self.wanted(), ..unsigned_commit::absent(commit, scope.reference) })
             }
             SignatureStatus::UnknownKey { .. } => Some(Finding {
+                path: None,
                 seen: status.to_string(),
                 wanted: self.wanted(),
-                help: bad_signature::help(commit, reference),
+                help: bad_signature::help(commit, scope.reference),
             }),
             // Everything else is refused by `bad-signature`, which is part of this ruleset.
             _ => None,
-        }
+        };
+        found.into_iter().collect()
     }
 
     fn selectors(&self) -> &[Selector] {
