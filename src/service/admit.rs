@@ -117,6 +117,7 @@ impl Gate {
         let repository = &located.reference.id;
         self.note_seen(repository, &located.repository)?;
         let frontier = Recorded { store: &self.store, repository, reader: self.store.frontier(repository)? };
+        let principal = pusher.principal().cloned();
         let context = PushContext {
             request_id: asked.id.clone(),
             repository: located.reference.clone(),
@@ -127,7 +128,7 @@ impl Gate {
         let facts = facts::collect(Inputs {
             repository: &located.repository,
             context,
-            pusher: None,
+            pusher: principal,
             updates: facts::parse_updates(&request.updates.0),
             present: Present::InRepository,
             shallow_push: request.environment.get("GIT_SHALLOW_FILE").is_some_and(|file| !file.is_empty()),

@@ -385,3 +385,37 @@ fn n18_git_http_backend_says_who_the_web_server_let_in() {
         Clone::at(&gate, &bare, &work.path).over(open.url("alice:secret", "infra/live.git"), "false");
     anybody.push(&["main"]).assert_undecided("REMOTE_USER is not set");
 }
+
+/// Tickets, and from contractors signatures as well.
+const CONTRACTORS: &str = r#"
+[policy]
+uncovered = "accept"
+
+[[ruleset]]
+name = "contractors"
+repositories = ["**"]
+refs = ["refs/heads/main"]
+actors = ["group:contractors"]
+
+[ruleset.refuse]
+missing-ticket = { projects = ["OPS"], where = ["subject"] }
+"#;
+
+#[test]
+fn n18_a_ruleset_for_some_spares_only_whom_the_keyring_knows() {
+    let (gate, _) = gate("gitolite", &["gitolite:alice"]);
+    let bob = Signer::ssh(&gate.sandbox, "bob", &["ed25519"]);
+    let add = ["keyring", "add", "bob", "--group", "contractors", "--account", "gitolite:bob", "--key"];
+    gate.countersign(&[&add[..], &[bob.public.to_str().unwrap()]].concat()).ok();
+    gate.reconfigure(CONTRACTORS);
+    let bare = gate.repository("infra/live");
+    let work = gate.clone_of(&bare);
+    let by = |account: &str| Clone::at(&gate, &bare, &work.path).with_env("GL_USER", account);
+    work.commit(None, "no ticket");
+    by("bob").push(&["main"]).assert_refused(&["missing-ticket"]);
+    // Nobody of the keyring, though called like somebody: a ruleset that is narrowed holds for such.
+    by("carol").push(&["main"]).assert_refused(&["missing-ticket"]);
+    by("Alice").push(&["main"]).assert_refused(&["missing-ticket"]);
+    by("alice").accepted(&["main"]);
+    assert_eq!(pusher(&gate)["principal"], "alice");
+}
