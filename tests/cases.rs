@@ -618,7 +618,13 @@ impl Case {
         let mut context = context();
         context.push_options = self.push_options.iter().map(|option| option.clone().into_bytes()).collect();
         if let Some(name) = self.pusher.as_ref().or(self.account.as_ref()) {
-            context.pusher = Pusher::Known { name: name.clone(), source: "GL_USER" };
+            context.pusher = Pusher::Known {
+                name: name.clone(),
+                source: "GL_USER",
+                principal: self.pusher.as_deref().map(principal),
+                proof: countersign::domain::Proof::Server,
+                details: Default::default(),
+            };
         }
         let blob = |spec: &BlobSpec| {
             let facts = BlobFacts {

@@ -414,7 +414,7 @@ fn values_that_cannot_work_are_errors() {
         ("root = \"repositories\"", "", "`root` is missing in [repositories]"),
         ("path = \"keyring\"", "path = \"keys\"", "help: mkdir -m 755 'DIR/keys'"),
         ("server = \"sshd\"", "server = \"ssh\"", "did you mean \"sshd\"?"),
-        ("server = \"sshd\"", "server = \"svn\"", "one of \"sshd\", \"git-http-backend\""),
+        ("server = \"sshd\"", "server = \"svn\"", "one of \"sshd\", \"sshd-key\", \"git-http-backend\""),
         ("[daemon]", "[limits]\ncommits = 0\n[daemon]", "a limit of zero would refuse every push"),
         ("[daemon]", "[limits]\npush-bytes = \"1 MB\"\n[daemon]", "`1 MB` is not a size"),
         ("[daemon]", "[limits]\npush-bytes = \"99999999999 GiB\"\n[daemon]", "is not a size"),

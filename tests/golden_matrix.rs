@@ -605,6 +605,7 @@ fn ask(world: &World, gate: &Gate, situation: &Situation, number: usize) -> (Out
         updates: Bytes(situation.updates.clone().into_bytes()),
         push_options: Vec::new(),
         environment: situation.environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        ssh_user_auth: None,
     };
     let answer = gate.admit(&request, 0, &AtomicBool::new(false));
     assert_eq!(answer.request_id, request.request_id);

@@ -11,7 +11,7 @@ mod sources;
 
 use countersign::cli::common::Format;
 use countersign::cli::keyring::{self as cli, AddArgs, KeyringArgs, KeyringCommand, ShowArgs};
-use countersign::domain::{ObjectFormat, PrincipalKind, Timestamp};
+use countersign::domain::{ObjectFormat, PrincipalKind, ServerKind, Timestamp};
 use countersign::keyring::{AddRequest, Added, EditError, Keyring, Material, Reason, Standing, add};
 use countersign::signature::object::{SignatureField, parse_commit};
 use countersign::signature::{self, KeyId, Keys, Rules, SignatureStatus, Times};
@@ -78,7 +78,14 @@ fn principal(name: &str, key: &str) -> String {
 }
 
 fn request(name: &str, key: impl Into<Vec<u8>>) -> AddRequest {
-    AddRequest { name: name.into(), kind: None, emails: Vec::new(), groups: Vec::new(), key: key.into() }
+    AddRequest {
+        name: name.into(),
+        kind: None,
+        emails: Vec::new(),
+        groups: Vec::new(),
+        accounts: Vec::new(),
+        key: key.into(),
+    }
 }
 
 fn time(text: &str) -> Timestamp {
@@ -1015,6 +1022,7 @@ fn the_command_line_adds_lists_and_shows() {
             name: name.into(),
             emails: Vec::new(),
             groups: groups.iter().map(|one| (*one).to_owned()).collect(),
+            accounts: Vec::new(),
             kind,
             key: path,
         })
@@ -1061,6 +1069,126 @@ fn the_command_line_adds_lists_and_shows() {
     assert_eq!(error, "there is nobody called `an` in the keyring; did you mean `ann`?");
 }
 
+fn with_accounts(name: &str, key: &str, accounts: &str) -> String {
+    principal(name, key).replacen("\n\n", &format!("\naccounts = {accounts}\n\n"), 1)
+}
+
+#[test]
+fn n18_an_account_is_whose_file_lists_it() {
+    let ring = Ring::new();
+    ring.write(
+        "ann.toml",
+        &with_accounts("ann", ANN, r#"["ann", "gitlab:asmith", "gitea:#17", "ghes:DOM\\ann"]"#),
+    );
+    ring.write("bob.toml", &with_accounts("bob", BOB, r#"["gitolite:asmith", "git-http-backend:a:b"]"#));
+    ring.write(
+        "carol.toml",
+        "name = \"carol\"\naccounts = [\"forgejo:#17\"]\nemails = [\"eve@example.org\"]\n",
+    );
+    let keyring = ring.load();
+    let holder = |server, name| keyring.account_holder(server, name).map(|one| one.name.clone());
+    let is = |name: &str| Some(name.to_owned());
+    for server in ServerKind::ALL.iter().filter(|kind| kind.has_accounts()) {
+        assert_eq!(holder(*server, "ann"), is("ann"), "a plain name is one on any server");
+    }
+    assert_eq!(holder(ServerKind::GitLab, "asmith"), is("ann"));
+    assert_eq!(holder(ServerKind::Gitolite, "asmith"), is("bob"));
+    assert_eq!(holder(ServerKind::Ghes, "asmith"), None);
+    assert_eq!(holder(ServerKind::Gitea, "#17"), is("ann"));
+    assert_eq!(holder(ServerKind::Forgejo, "#17"), is("carol"));
+    assert_eq!(holder(ServerKind::Ghes, "DOM\\ann"), is("ann"));
+    assert_eq!(holder(ServerKind::GitHttpBackend, "a:b"), is("bob"));
+    // Names of principals, addresses and what differs in case prove nothing.
+    for name in ["bob", "carol", "eve@example.org", "Ann", "ANN", "ann ", "", "gitlab:asmith", "17"] {
+        assert_eq!(holder(ServerKind::GitLab, name), None, "{name}");
+    }
+    let accounts: Vec<String> = keyring.accounts_of("ann").map(ToString::to_string).collect();
+    assert_eq!(accounts, ["ann", "gitlab:asmith", "gitea:#17", "ghes:DOM\\ann"]);
+    assert_eq!(keyring.accounts_of("nobody").count(), 0);
+    assert!(ring.warnings().is_empty(), "carol needs no key: {:?}", ring.warnings());
+    let before = keyring.digest().to_owned();
+    ring.write("carol.toml", "name = \"carol\"\naccounts = [\"forgejo:#18\"]\n");
+    assert_ne!(ring.load().digest(), before);
+}
+
+#[test]
+fn n18_an_account_of_two_is_an_error_with_both_places() {
+    let ring = Ring::new();
+    ring.write("ann.toml", &with_accounts("ann", ANN, r#"["asmith", "sshd:x"]"#));
+    ring.write("bob.toml", &with_accounts("bob", BOB, r#"["gitlab:asmith", "gitolite:x"]"#));
+    let wanted = r#"
+error: the account `gitlab:asmith` overlaps with `asmith` of `ann`, at DIR/ann.toml:2:13
+  --> DIR/bob.toml:2:13"#;
+    let seen = ring.errors();
+    assert!(seen.starts_with(wanted.trim_start()), "{seen}");
+    assert_eq!(seen.matches("error:").count(), 1, "other servers, other accounts\n{seen}");
+    // Of one principal, what overlaps is no harm; what is there twice is a slip.
+    let ring = Ring::new();
+    ring.write("ann.toml", &with_accounts("ann", ANN, r#"["asmith", "gitlab:asmith"]"#));
+    assert_eq!(ring.load().accounts_of("ann").count(), 2);
+    ring.write("ann.toml", &with_accounts("ann", ANN, r#"["asmith", "gitlab:x", "asmith"]"#));
+    assert!(ring.errors().contains("`asmith` is listed twice"));
+}
+
+#[test]
+fn n18_what_is_no_account_is_refused() {
+    for (listed, wanted) in [
+        (r#"["gitlub:ann"]"#, "did you mean \"gitlab:ann\"?"),
+        (r#"["ldap:ann"]"#, "before the `:` stands one of sshd, git-http-backend, gitolite"),
+        (r#"["sshd-key:ann"]"#, "put the key into the keyring"),
+        (r#"[""]"#, "names no account"),
+        (r#"["gitlab:"]"#, "names no account"),
+        (r#"[" ann"]"#, "names no account"),
+        (r#"["ann\u001b"]"#, "not visible"),
+        (r#"["ann\u200b"]"#, "not visible"),
+        (r##"["#17"]"##, "which only some servers tell"),
+        (r##"["gitolite:#17"]"##, "which only some servers tell"),
+        (r#""ann""#, "write [\"ann\"]"),
+        ("[7]", "is a whole number"),
+    ] {
+        let ring = Ring::new();
+        ring.write("ann.toml", &with_accounts("ann", ANN, listed));
+        let seen = ring.errors();
+        assert!(seen.contains(wanted), "{listed}: {seen}");
+    }
+    let long = format!("[\"{}\"]", "x".repeat(257));
+    let ring = Ring::new();
+    ring.write("ann.toml", &with_accounts("ann", ANN, &long));
+    assert!(ring.errors().contains("names no account"));
+}
+
+#[test]
+fn n18_accounts_are_added_listed_and_shown() {
+    let ring = Ring::new();
+    let with = |name: &str, key: &str, accounts: &[&str]| AddRequest {
+        accounts: accounts.iter().map(|one| (*one).to_owned()).collect(),
+        ..request(name, key)
+    };
+    ring.add(&with("ann", ANN, &["gitlab:ann"])).unwrap();
+    let added = ring.add(&with("ann", ANN, &["gitlab:ann", "gitea:#17"])).unwrap();
+    assert!(added.changed && !added.key_added);
+    let text = fs::read_to_string(ring.path().join("ann.toml")).unwrap();
+    assert!(text.contains("accounts = [\"gitlab:ann\", \"gitea:#17\"]\n"), "{text}");
+    assert!(!ring.add(&with("ann", ANN, &["gitea:#17"])).unwrap().changed);
+    let error = ring.add(&with("bob", BOB, &["ann"])).unwrap_err().to_string();
+    assert!(error.contains("nothing is written") && error.contains("overlaps with `gitlab:ann`"), "{error}");
+    let error = ring.add(&with("bob", BOB, &["ldap:bob"])).unwrap_err().to_string();
+    assert!(error.contains("begins with no kind of server"), "{error}");
+    assert!(!ring.path().join("bob.toml").exists());
+    ring.add(&request("bob", BOB)).unwrap();
+
+    let (_, out, _) = cli_run(&ring, KeyringCommand::List, Format::Text).unwrap();
+    assert!(out.ends_with("\n\nPRINCIPAL  ACCOUNTS\nann        gitlab:ann, gitea:#17\n"), "{out}");
+    let (_, out, _) = cli_run(&ring, KeyringCommand::List, Format::Json).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["accounts"], serde_json::json!({ "ann": ["gitlab:ann", "gitea:#17"] }));
+    let show =
+        |format| cli_run(&ring, KeyringCommand::Show(ShowArgs { name: "ann".into() }), format).unwrap().1;
+    assert!(show(Format::Text).contains("accounts   gitlab:ann, gitea:#17\n"));
+    let json: serde_json::Value = serde_json::from_str(&show(Format::Json)).unwrap();
+    assert_eq!(json["accounts"], serde_json::json!(["gitlab:ann", "gitea:#17"]));
+}
+
 #[test]
 fn the_documented_file_loads() {
     let docs = include_str!("../docs/keyring.md");
@@ -1074,6 +1202,7 @@ fn the_documented_file_loads() {
         "kind",
         "emails",
         "groups",
+        "accounts",
         "ssh",
         "openpgp",
         "valid-from",

@@ -748,7 +748,13 @@ fn n26_a_pusher_has_one_budget_for_all_repositories() {
     for n in 1..=4 {
         let mut context = context(n);
         context.repository.id = RepositoryId(format!("{n:032x}"));
-        context.pusher = Pusher::Known { name: "mallory".into(), source: "REMOTE_USER" };
+        context.pusher = Pusher::Known {
+            name: "mallory".into(),
+            source: "REMOTE_USER",
+            principal: None,
+            proof: countersign::domain::Proof::Server,
+            details: Default::default(),
+        };
         let refused = Decision::new(&context, Outcome::Refuse, "config", "keyring");
         store.record_decision(Record::decision(refused), vec![], vec![]).unwrap();
     }

@@ -58,12 +58,23 @@ impl From<&RepositoryRef> for RepositoryEntry {
 pub enum PusherEntry {
     /// Nobody vouches for an identity.
     Unknown,
-    /// The server's account.
+    /// The server vouches for somebody.
     Known {
-        /// The account's name, escaped.
+        /// The account's name or the key's fingerprint, escaped.
         name: String,
         /// Which variable said so.
         source: String,
+        /// Who of the keyring that is; absent where it is nobody. Records from before there were accounts in
+        /// the keyring have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        principal: Option<String>,
+        /// What it rests on: `server` for its word, `key` for the key of the login. Absent in older records, which
+        /// rest on the server's word.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        proof: Option<String>,
+        /// What else the server said, by variable, escaped.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        details: BTreeMap<String, String>,
     },
 }
 
@@ -71,10 +82,19 @@ impl From<&Pusher> for PusherEntry {
     fn from(pusher: &Pusher) -> Self {
         match pusher {
             Pusher::Unknown => PusherEntry::Unknown,
-            Pusher::Known { name, source } => PusherEntry::Known {
-                name: text::escape_short(name.as_bytes(), MAX_TEXT),
-                source: (*source).to_owned(),
-            },
+            Pusher::Known { name, source, principal, proof, details } => {
+                let escaped = |text: &str| text::escape_short(text.as_bytes(), MAX_TEXT);
+                PusherEntry::Known {
+                    name: escaped(name),
+                    source: (*source).to_owned(),
+                    principal: principal.as_ref().map(|principal| escaped(&principal.name)),
+                    proof: Some(proof.name().to_owned()),
+                    details: details
+                        .iter()
+                        .map(|(name, value)| ((*name).to_owned(), escaped(value)))
+                        .collect(),
+                }
+            }
         }
     }
 }

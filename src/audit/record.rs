@@ -324,14 +324,23 @@ mod tests {
     use crate::audit::Coverage;
     use crate::audit::chain::{Head, Link, Verifier};
     use crate::domain::{
-        ObjectId, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId, UpdateKind,
+        ObjectId, Principal, PrincipalKind, Proof, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef,
+        RequestId, UpdateKind,
     };
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     fn context() -> PushContext {
         PushContext {
             request_id: RequestId::parse(&"a".repeat(32)).unwrap(),
             repository: RepositoryRef { id: RepositoryId("r1".into()), name: "infra/prod".into() },
-            pusher: Pusher::Known { name: "alice\n".into(), source: "REMOTE_USER" },
+            pusher: Pusher::Known {
+                name: "alice\n".into(),
+                source: "REMOTE_USER",
+                principal: None,
+                proof: Proof::Server,
+                details: Default::default(),
+            },
             push_options: vec![b"ci.skip\x1b".to_vec(); 20],
             received_at: "2026-01-02T03:04:05.678901Z".parse().unwrap(),
         }
@@ -361,7 +370,7 @@ mod tests {
                 r#"{"schema":1,"at":"2026-01-02T03:04:05.678Z","kind":"decision","#,
                 r#""request_id":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","received_at":"2026-01-02T03:04:05.678Z","#,
                 r#""duration_us":0,"repository":{"id":"r1","name":"infra/prod"},"#,
-                r#""pusher":{"identity":"known","name":"alice\\n","source":"REMOTE_USER"},"#,
+                r#""pusher":{"identity":"known","name":"alice\\n","source":"REMOTE_USER","proof":"server"},"#,
                 r#""push_options":["ci.skip\\x1b"],"outcome":"accept","refs":[{"ref":"refs/heads/main","#,
                 r#""old":null,"new":"0000000701010101010101010101010101010101","kind":"create","#,
                 r#""coverage":"ruleset","rulesets":[{"name":"prod","enforcement":"enforce","introduced":1,"violations":0}]}],"#,
@@ -408,6 +417,46 @@ mod tests {
         decision.compact(1);
         assert!(decision.findings.is_empty());
         assert_eq!(decision.truncated.findings, 2, "what is left out is counted");
+    }
+
+    #[test]
+    fn n18_the_pusher_has_keys_more_and_old_lines_stay_what_they_were() {
+        // Lines as builds wrote them that knew an account and nothing else of a pusher.
+        let line = |pusher: &str| {
+            let [head, tail] = [
+                concat!(
+                    r#"{"schema":1,"at":"2026-01-02T03:04:05.678Z","kind":"decision","#,
+                    r#""request_id":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","received_at":"2026-01-02T03:04:05.678Z","#,
+                    r#""duration_us":0,"repository":{"id":"r1","name":"infra/prod"},"pusher":"#
+                ),
+                r#","outcome":"refuse","refs":[],"configuration":"c0","keyring":"k0"}"#,
+            ];
+            format!("{head}{pusher}{tail}")
+        };
+        let old = line(r#"{"identity":"known","name":"alice","source":"REMOTE_USER"}"#);
+        assert_eq!(Record::parse(&old).unwrap().canonical().unwrap(), old);
+        let mut context = context();
+        context.push_options.clear();
+        context.pusher = Pusher::Known {
+            name: "alice".into(),
+            source: "GL_USERNAME",
+            principal: Some(Arc::new(Principal {
+                name: "ann".into(),
+                kind: PrincipalKind::Person,
+                emails: Vec::new(),
+                groups: Vec::new(),
+            })),
+            proof: Proof::Server,
+            details: BTreeMap::from([("GL_ID", "user-2\u{1b}".to_owned())]),
+        };
+        let new = Record::decision(Decision::new(&context, Outcome::Refuse, "c0", "k0"));
+        let json = new.canonical().unwrap();
+        let wanted = concat!(
+            r#"{"identity":"known","name":"alice","source":"GL_USERNAME","principal":"ann","proof":"server","#,
+            r#""details":{"GL_ID":"user-2\\x1b"}}"#
+        );
+        assert_eq!(json, line(wanted));
+        assert_eq!(Record::parse(&json).unwrap(), new);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{CliError, Format};
 use crate::audit::chain::{Hash, Head};
-use crate::audit::{Decision, Event, Outcome, RefEntry};
+use crate::audit::{Decision, Event, Outcome, PusherEntry, RefEntry};
 use crate::config;
 use crate::domain::{RefName, RepositoryId, RequestId, Timestamp, text};
 use crate::store::{Filter, LogEntry, Mode, Store, StoreError};
@@ -250,10 +250,7 @@ fn short(text: &str, length: usize) -> &str {
 }
 
 fn print_decision(out: &mut dyn Write, decision: &Decision) -> std::io::Result<()> {
-    let pusher = match &decision.pusher {
-        crate::audit::PusherEntry::Unknown => "unknown pusher",
-        crate::audit::PusherEntry::Known { name, .. } => name,
-    };
+    let pusher = pusher(&decision.pusher);
     writeln!(
         out,
         "{:<9} {} by {pusher}, {:.1} ms, request {}",
@@ -262,6 +259,12 @@ fn print_decision(out: &mut dyn Write, decision: &Decision) -> std::io::Result<(
         decision.duration_us as f64 / 1000.0,
         decision.request_id
     )?;
+    if let PusherEntry::Known { details, .. } = &decision.pusher
+        && !details.is_empty()
+    {
+        let details: Vec<String> = details.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        writeln!(out, "        pusher {}", details.join(" "))?;
+    }
     decision.refs.iter().try_for_each(|entry| print_ref(out, entry))?;
     for (kind, objects) in [("commit", &decision.commits), ("tag", &decision.tags)] {
         for object in objects {
@@ -286,6 +289,24 @@ fn print_decision(out: &mut dyn Write, decision: &Decision) -> std::io::Result<(
         Some(fault) => writeln!(out, "        cause[{}]: {}", fault.code, fault.message),
         None => Ok(()),
     }
+}
+
+/// The account, who of the keyring that is, and why anybody should believe it.
+fn pusher(entry: &PusherEntry) -> String {
+    let PusherEntry::Known { name, source, principal, proof, .. } = entry else {
+        return "unknown pusher".to_owned();
+    };
+    let whom = match (principal, proof) {
+        (Some(principal), _) => format!("principal {principal}, "),
+        (None, Some(_)) => "nobody of the keyring, ".to_owned(),
+        // Written before the keyring knew accounts.
+        (None, None) => String::new(),
+    };
+    let proof = match proof.as_deref() {
+        Some("key") => "by key",
+        _ => "the server's word",
+    };
+    format!("{name} ({whom}{proof}, {source})")
 }
 
 fn print_ref(out: &mut dyn Write, entry: &RefEntry) -> std::io::Result<()> {

@@ -34,6 +34,7 @@ Examples:
   countersign keyring add alice --email alice@example.org --group sre --key id_ed25519.pub
   gpg --export --armor alice@example.org | countersign keyring add alice --key -
   countersign keyring add renovate --kind bot --key renovate.pub
+  countersign keyring add alice --account gitlab:alice --key id_ed25519.pub
 
 The key is an OpenSSH public key, or an OpenPGP certificate, armored or binary. Adding a key again
 changes nothing; adding a newer copy of an OpenPGP certificate updates it. A running daemon takes the
@@ -75,6 +76,9 @@ pub struct AddArgs {
     /// A group to join, for selectors such as `group:sre`; may be repeated.
     #[arg(long = "group", value_name = "GROUP")]
     pub groups: Vec<String>,
+    /// An account of the principal on the server, such as `alice` or `gitlab:alice`; may be repeated.
+    #[arg(long = "account", value_name = "NAME")]
+    pub accounts: Vec<String>,
     /// What sort of actor this is; `person` unless said otherwise.
     #[arg(long, value_enum)]
     pub kind: Option<Kind>,
@@ -163,15 +167,21 @@ pub fn run(
             let keys: Vec<&Key> = keyring.keys().iter().collect();
             match format {
                 Format::Text => {
-                    list(&keys, keyring.authorities(), now, out)?;
+                    list(&keyring, &keys, now, out)?;
                     list_sources(&sources, &keyring, out)?;
                 }
                 Format::Json => {
                     let keys: Vec<Value> = keys.iter().map(|key| key_json(key, now)).collect();
                     let authorities = keyring.authorities().iter();
                     let authorities: Vec<Value> = authorities.map(|one| authority_json(one, now)).collect();
-                    let all = json!({ "digest": keyring.digest(), "keys": keys, "authorities": authorities,
-                        "sources": sources_json(&sources, &keyring) });
+                    let accounts: BTreeMap<&str, Vec<String>> = with_accounts(&keyring).collect();
+                    let all = json!({
+                        "digest": keyring.digest(),
+                        "keys": keys,
+                        "authorities": authorities,
+                        "accounts": accounts,
+                        "sources": sources_json(&sources, &keyring),
+                    });
                     print_json(&all, out)?;
                 }
             }
@@ -202,6 +212,7 @@ fn run_add(
         kind: args.kind.map(PrincipalKind::from),
         emails: args.emails.clone(),
         groups: args.groups.clone(),
+        accounts: args.accounts.clone(),
         key: read_key(&args.key)?,
     };
     let shown = text::escape(args.key.as_os_str().as_encoded_bytes());
@@ -366,6 +377,7 @@ fn run_show(
     // An authority is nobody's key; it is shown with the file that it stands in.
     let file = sources.dir.join(format!("{}.toml", principal.name));
     let authorities = keyring.authorities().iter().filter(|one| one.place.file == file);
+    let accounts: Vec<String> = keyring.accounts_of(&principal.name).map(ToString::to_string).collect();
     match format {
         Format::Json => {
             let keys: Vec<Value> = keys.iter().map(|key| key_json(key, now)).collect();
@@ -376,6 +388,7 @@ fn run_show(
                     "kind": principal.kind.name(),
                     "emails": principal.emails,
                     "groups": principal.groups,
+                    "accounts": accounts,
                     "keys": keys,
                     "authorities": authorities,
                 }),
@@ -389,6 +402,7 @@ fn run_show(
                 ("kind", principal.kind.to_string()),
                 ("emails", words(&principal.emails)),
                 ("groups", words(&principal.groups)),
+                ("accounts", words(&accounts)),
             ];
             let rows: Vec<Vec<String>> =
                 rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
@@ -549,8 +563,17 @@ fn fido_json(fido: &FidoDemands) -> Value {
     })
 }
 
-fn list(keys: &[&Key], authorities: &[Authority], now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
-    if keys.is_empty() && authorities.is_empty() {
+/// The principals that have accounts, and those.
+fn with_accounts(keyring: &Keyring) -> impl Iterator<Item = (&str, Vec<String>)> {
+    let named = keyring.principals().iter().map(|principal| principal.name.as_str());
+    let listed =
+        named.map(|name| (name, keyring.accounts_of(name).map(ToString::to_string).collect::<Vec<_>>()));
+    listed.filter(|(_, accounts)| !accounts.is_empty())
+}
+
+fn list(keyring: &Keyring, keys: &[&Key], now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+    let authorities = keyring.authorities();
+    if keys.is_empty() && authorities.is_empty() && with_accounts(keyring).next().is_none() {
         return writeln!(
             out,
             "the keyring is empty; add a key with `countersign keyring add NAME --key FILE`"
@@ -582,7 +605,14 @@ fn list(keys: &[&Key], authorities: &[Authority], now: Timestamp, out: &mut dyn 
             standing(&authority.standing(now), now),
         ]);
     }
-    write_table(out, &rows)
+    write_table(out, &rows)?;
+    let mut rows = vec![["PRINCIPAL", "ACCOUNTS"].map(str::to_owned).to_vec()];
+    rows.extend(with_accounts(keyring).map(|(name, accounts)| vec![name.to_owned(), accounts.join(", ")]));
+    if rows.len() > 1 {
+        writeln!(out)?;
+        write_table(out, &rows)?;
+    }
+    Ok(())
 }
 
 fn authority_json(authority: &Authority, now: Timestamp) -> Value {

@@ -12,10 +12,11 @@ mod rulesets;
 mod signatures;
 mod values;
 
+pub use crate::domain::ServerKind;
 pub use crate::keyring::document::{Diagnostic, Place, Warning};
 pub use lint::lint;
 pub use load::{ConfigError, Loaded, load, revocation_sources};
-pub use repositories::{Repositories, ServerKind};
+pub use repositories::Repositories;
 pub use rulesets::RulesetPlaces;
 
 use crate::keyring;

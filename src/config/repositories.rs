@@ -1,7 +1,7 @@
 //! Which repositories may ask, for which refs, and where the pusher's name comes from.
 
 use super::values;
-use crate::domain::{RefName, text};
+use crate::domain::{RefName, ServerKind, text};
 use crate::keyring::document::{Item, Table};
 use std::path::{Path, PathBuf};
 
@@ -24,75 +24,6 @@ impl Repositories {
     /// Hierarchies that change what git shows or keeps, and that nobody may push.
     pub const FORBIDDEN: &'static [&'static str] =
         &["refs/replace/", "refs/original/", "refs/bisect/", "refs/worktree/", "refs/rewritten/"];
-}
-
-/// What serves the repositories, and so which environment variable names the pusher (N18).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ServerKind {
-    /// A bare repository behind sshd. The forced command or `environment=` of `authorized_keys` sets
-    /// `GATE_USER` for each key.
-    Sshd,
-    /// git-http-backend behind a web server that authenticates.
-    GitHttpBackend,
-    /// gitolite.
-    Gitolite,
-    /// Gitea.
-    Gitea,
-    /// Forgejo, which kept Gitea's variables.
-    Forgejo,
-    /// GitLab, by Gitaly's custom hooks.
-    GitLab,
-    /// GitHub Enterprise Server.
-    Ghes,
-    /// soft-serve.
-    SoftServe,
-    /// Bitbucket Data Center, by its hook scripts.
-    BitbucketDc,
-}
-
-impl ServerKind {
-    /// Every kind.
-    pub const ALL: &'static [ServerKind] = &[
-        ServerKind::Sshd,
-        ServerKind::GitHttpBackend,
-        ServerKind::Gitolite,
-        ServerKind::Gitea,
-        ServerKind::Forgejo,
-        ServerKind::GitLab,
-        ServerKind::Ghes,
-        ServerKind::SoftServe,
-        ServerKind::BitbucketDc,
-    ];
-
-    /// The one environment variable that carries the pusher. Never "the first one that is set": whoever
-    /// can set another one could pose as somebody else.
-    pub const fn variable(&self) -> &'static str {
-        match self {
-            ServerKind::Sshd => "GATE_USER",
-            ServerKind::GitHttpBackend => "REMOTE_USER",
-            ServerKind::Gitolite => "GL_USER",
-            ServerKind::Gitea | ServerKind::Forgejo => "GITEA_PUSHER_NAME",
-            ServerKind::GitLab => "GL_USERNAME",
-            ServerKind::Ghes => "GITHUB_USER_LOGIN",
-            ServerKind::SoftServe => "SOFT_SERVE_USERNAME",
-            ServerKind::BitbucketDc => "BB_USER_NAME",
-        }
-    }
-
-    /// The word used in configuration.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            ServerKind::Sshd => "sshd",
-            ServerKind::GitHttpBackend => "git-http-backend",
-            ServerKind::Gitolite => "gitolite",
-            ServerKind::Gitea => "gitea",
-            ServerKind::Forgejo => "forgejo",
-            ServerKind::GitLab => "gitlab",
-            ServerKind::Ghes => "ghes",
-            ServerKind::SoftServe => "soft-serve",
-            ServerKind::BitbucketDc => "bitbucket-dc",
-        }
-    }
 }
 
 /// Reads the table; `None` where the root is unusable.

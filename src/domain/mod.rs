@@ -10,6 +10,7 @@ mod id;
 mod principal;
 mod push;
 mod refname;
+mod server;
 pub mod text;
 
 pub use change::{Change, Entry, FileMode};
@@ -18,9 +19,10 @@ pub use fold::fold_name;
 pub use id::{ObjectFormat, ObjectId, ParseIdError};
 pub use principal::{Principal, PrincipalKind};
 pub use push::{
-    ObjectKind, PushContext, Pusher, RefUpdate, RepositoryId, RepositoryRef, RequestId, UpdateKind,
+    ObjectKind, Proof, PushContext, Pusher, RefUpdate, RepositoryId, RepositoryRef, RequestId, UpdateKind,
 };
 pub use refname::{RefName, RefNameError};
+pub use server::ServerKind;
 
 /// A point in time, in UTC. Read from the clock once per request, at receipt, and passed on from there.
 pub use jiff::Timestamp;

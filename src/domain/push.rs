@@ -1,7 +1,9 @@
 //! One push, as the server reports it.
 
-use super::{ObjectId, RefName, Timestamp};
+use super::{ObjectId, Principal, RefName, Timestamp};
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// Identifies one request, in logs, in the audit record and in what the pusher reads: 32 hexadecimal
 /// digits, made by the hook.
@@ -99,18 +101,56 @@ impl ObjectKind {
     }
 }
 
-/// Who the server says is pushing (N18). Never taken from pushed content.
+/// Who is pushing, as the configured server says (N18). Never taken from pushed content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pusher {
     /// No server kind is configured, so nobody vouches for an identity.
     Unknown,
-    /// The account name that the server's configured variable carried.
+    /// The configured server vouches for somebody.
     Known {
-        /// The account.
+        /// The account; `#` and a number for one without a name, such as a deploy key. Where the key itself is
+        /// the proof, its fingerprint. Not escaped.
         name: String,
         /// The variable that it came from.
         source: &'static str,
+        /// Who of the keyring that is. `None`: nobody of the keyring, whatever the name looks like; such a
+        /// pusher is in no group, and no selector of principals lets it in.
+        principal: Option<Arc<Principal>>,
+        /// What the identity rests on.
+        proof: Proof,
+        /// What else the server says, by variable, and under `key.` what is known of a key. For the record.
+        details: BTreeMap<&'static str, String>,
     },
+}
+
+impl Pusher {
+    /// Who of the keyring pushes, where that is known.
+    pub fn principal(&self) -> Option<&Arc<Principal>> {
+        match self {
+            Pusher::Unknown => None,
+            Pusher::Known { principal, .. } => principal.as_ref(),
+        }
+    }
+}
+
+/// What a pusher's identity rests on. Either way it is the server that is believed: it says under which
+/// account somebody logged in, or with which key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The server's word for an account, which a principal lists as its own.
+    Server,
+    /// The server's word for the key that logged in, which is looked up in the keyring.
+    Key,
+}
+
+impl Proof {
+    /// The word in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Proof::Server => "server",
+            Proof::Key => "key",
+        }
+    }
 }
 
 /// The stable identity of a repository: the id that `install` wrote into it (N3). A rename keeps it.

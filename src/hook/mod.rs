@@ -3,6 +3,7 @@
 //! This module is linked into a small program of its own, because it starts once per push. It depends
 //! on nothing but [`crate::domain`]: no configuration parser, no async runtime, no gix.
 
+pub mod auth_info;
 mod client;
 mod environment;
 mod file;

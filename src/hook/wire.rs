@@ -43,6 +43,19 @@ pub struct Request {
     pub push_options: Vec<Bytes>,
     /// The variables of [`super::ENVIRONMENT`] that were set.
     pub environment: BTreeMap<String, String>,
+    /// What stands in the file that `SSH_USER_AUTH` names, where that is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_user_auth: Option<Exposed>,
+}
+
+/// The file in which sshd says what a client logged in with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exposed {
+    /// Its content, byte for byte.
+    Content(Bytes),
+    /// Why it cannot be believed.
+    Unusable(String),
 }
 
 /// A directory, and the identity that the sender saw there.

@@ -234,6 +234,7 @@ mod tests {
             updates: Bytes(Vec::new()),
             push_options: Vec::new(),
             environment: Default::default(),
+            ssh_user_auth: None,
         }
     }
 

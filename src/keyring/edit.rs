@@ -1,5 +1,6 @@
 //! Changing a keyring on disk, so that no reader ever sees half a change.
 
+use super::accounts::Account;
 use super::document::{Diagnostic, nearest};
 use super::principal_file;
 use super::{Key, Keyring, KeyringError, Material, MaterialError, Sources, Standing};
@@ -28,6 +29,8 @@ pub struct AddRequest {
     pub emails: Vec<String>,
     /// Groups to join.
     pub groups: Vec<String>,
+    /// Accounts to add, as [`Account::parse`] reads them.
+    pub accounts: Vec<String>,
     /// A public key as a file holds it: OpenSSH, or OpenPGP armored or binary.
     pub key: Vec<u8>,
 }
@@ -248,6 +251,11 @@ fn check(request: &AddRequest) -> Result<(), EditError> {
             shown(email)
         )));
     }
+    for account in &request.accounts {
+        if let Err(error) = Account::parse(account) {
+            return Err(EditError::Invalid(format!("{}: {}", error.why, error.help)));
+        }
+    }
     Ok(())
 }
 
@@ -263,7 +271,8 @@ fn edited(
     // The keyring loaded, so this parses; an edit in between is the one way to get here.
     let broken = || EditError::Invalid(format!("`{name}.toml` changed while it was edited"));
     let mut document: DocumentMut = before.parse().map_err(|_| broken())?;
-    for (name, words) in [("emails", &request.emails), ("groups", &request.groups)] {
+    let lists = [("emails", &request.emails), ("groups", &request.groups), ("accounts", &request.accounts)];
+    for (name, words) in lists {
         if words.is_empty() {
             continue;
         }

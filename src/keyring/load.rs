@@ -1,5 +1,6 @@
 //! Reading a keyring directory: whole, or not at all.
 
+use super::accounts;
 use super::authority::Authority;
 use super::document::{Diagnostic, Owner, Place, Reader, Source, Warning};
 use super::document::{check_directory, read_checked, sort};
@@ -105,6 +106,7 @@ impl Keyring {
         }
         let merged = scan.merge_authorities(line_authorities);
         scan.refuse_duplicates(&line_keys, &merged);
+        scan.refuse_shared_accounts();
         if !scan.diagnostics.is_empty() {
             let mut diagnostics = scan.diagnostics;
             sort(&mut diagnostics);
@@ -113,7 +115,7 @@ impl Keyring {
         for file in scan.files.iter().filter(|file| file.keys.is_empty() && file.authorities.is_empty()) {
             let by_line = line_keys.iter().any(|key| key.principal.name == file.principal.name);
             let by_name = !merged.is_empty();
-            if !by_line && !by_name {
+            if !by_line && !by_name && file.accounts.is_empty() {
                 let message = format!("`{}` has no key", file.principal.name);
                 scan.warnings.push(Warning::at(file.place.clone(), message));
             }
@@ -128,9 +130,10 @@ impl Keyring {
         }
         scan.bytes.extend(bytes);
         let digest = digest_of(&scan.bytes);
-        let (mut principals, mut keys) = (Vec::new(), Vec::new());
+        let (mut principals, mut accounts, mut keys) = (Vec::new(), Vec::new(), Vec::new());
         for file in scan.files {
             principals.push(file.principal);
+            accounts.push(file.accounts.into_iter().map(|listed| listed.account).collect());
             keys.extend(file.keys);
         }
         keys.extend(line_keys);
@@ -138,7 +141,7 @@ impl Keyring {
         for listed in &lists {
             listed.mark(&mut keys, &mut authorities);
         }
-        let parts = Parts { principals, named_by_lines: named, keys, authorities, lists, digest };
+        let parts = Parts { principals, accounts, named_by_lines: named, keys, authorities, lists, digest };
         Ok(LoadedKeyring { keyring: Self::build(parts), warnings: scan.warnings })
     }
 
@@ -364,6 +367,33 @@ impl Scan {
                 let owner = text::escape_short(first.principal.name.as_bytes(), 60);
                 let message = format!("{} is held by `{owner}` already, at {}", key.id(), first.place);
                 found.push(at_place(&key.place, message).suggest("keep it in one place"));
+            }
+        }
+        self.diagnostics.extend(found);
+    }
+}
+
+impl Scan {
+    /// An account that two principals list would let one push as the other.
+    fn refuse_shared_accounts(&mut self) {
+        let mut seen: HashMap<&str, Vec<(&PrincipalFile, &accounts::Listed)>> = HashMap::new();
+        let mut found = Vec::new();
+        for file in &self.files {
+            for listed in &file.accounts {
+                let known = seen.entry(listed.account.name.as_str()).or_default();
+                let first = known.iter().find(|(other, one)| {
+                    other.principal.name != file.principal.name && one.account.overlaps(&listed.account)
+                });
+                if let Some((other, one)) = first {
+                    let message = format!(
+                        "the account `{}` overlaps with `{}` of `{}`, at {}",
+                        listed.account, one.account, other.principal.name, one.place
+                    );
+                    let help = "one account belongs to one principal; with its server in front, as in \
+                                \"gitlab:alice\", it is of that server only";
+                    found.push(at_place(&listed.place, message).suggest(help));
+                }
+                known.push((file, listed));
             }
         }
         self.diagnostics.extend(found);

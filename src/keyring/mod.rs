@@ -5,6 +5,7 @@
 //! signature may count: [`Keyring::assess`] applies validity windows and revocations (N14). A keyring
 //! loads whole or not at all; only revocations survive a rejected change (N15).
 
+mod accounts;
 mod authority;
 pub mod document;
 mod edit;
@@ -19,6 +20,7 @@ mod signers;
 mod sources;
 mod windows;
 
+pub use accounts::{Account, AccountError, LoginKey};
 pub use authority::{Authority, Scope};
 pub use edit::{AddRequest, Added, EditError, add};
 pub use fido::FidoDemands;
@@ -31,7 +33,7 @@ pub use revocation::{Reason, Revocation};
 pub use sources::{AllowedSigners, RevocationFile, Sources};
 pub use windows::{Position, Window, Windows};
 
-use crate::domain::{Principal, Timestamp};
+use crate::domain::{Principal, ServerKind, Timestamp};
 use crate::signature::{KeyId, Keys, Rules, Scheme, SignatureStatus, Times, openpgp, ssh};
 use document::Place;
 use std::collections::{BTreeMap, HashMap};
@@ -158,6 +160,8 @@ pub struct Keyring {
     authority_names: HashMap<String, usize>,
     /// Names and addresses of the principals with a file.
     called: HashMap<String, Vec<usize>>,
+    /// Whose account it is, by its name: the kind of server, or any, and the principal with a file.
+    accounts: HashMap<String, Vec<(Option<ServerKind>, usize)>>,
     /// OpenPGP keys, subkeys among them, that their own owners, or those whom they named, revoked as
     /// compromised. Such revocations have always been (O10), so they are looked for once.
     compromised_by_owner: Vec<String>,
@@ -169,6 +173,8 @@ pub struct Keyring {
 struct Parts {
     /// Those with a file, by name.
     principals: Vec<Arc<Principal>>,
+    /// The accounts of each of them, in the same order. No two principals have one that overlaps.
+    accounts: Vec<Vec<Account>>,
     /// Those whom only lines of `allowed_signers` files name.
     named_by_lines: Vec<Arc<Principal>>,
     /// Of the files in the order of their principals, then of the lines.
@@ -217,6 +223,11 @@ impl Keyring {
         // Whom an owner named to revoke is somebody else in the keyring, so that all of it has to be there.
         let certificates = made.parts.keys.iter().filter_map(|key| key.material.certificate());
         made.compromised_by_owner = certificates.flat_map(|one| one.compromised(&made)).collect();
+        for (index, accounts) in made.parts.accounts.iter().enumerate() {
+            for account in accounts {
+                made.accounts.entry(account.name.clone()).or_default().push((account.server, index));
+            }
+        }
         made.principals = made.parts.principals.iter().chain(&made.parts.named_by_lines).cloned().collect();
         made.principals.sort_by(|a, b| a.name.cmp(&b.name));
         made

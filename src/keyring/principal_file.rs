@@ -1,5 +1,6 @@
 //! One principal's file.
 
+use super::accounts::{self, Listed};
 use super::authority::{Authority, Scope};
 use super::document::{Item, Place, Reader, Table};
 use super::fido::application_matches;
@@ -17,6 +18,7 @@ const MAX_NAME: usize = 100;
 #[derive(Debug)]
 pub(super) struct PrincipalFile {
     pub(super) principal: Arc<Principal>,
+    pub(super) accounts: Vec<Listed>,
     pub(super) keys: Vec<Key>,
     pub(super) authorities: Vec<Authority>,
     /// Where the name stands.
@@ -71,11 +73,12 @@ pub(super) fn read(reader: &Reader, stem: &str) -> PrincipalFile {
         }
     }
     let groups = top.get("groups").map(|item| group_names(&item)).unwrap_or_default();
+    let accounts = top.get("accounts").map(|item| accounts::read(&item)).unwrap_or_default();
     let principal = Arc::new(Principal { name: stem.to_owned(), kind, emails, groups });
     let keys = top.tables("key", "[[key]]").into_iter().filter_map(|table| key(table, &principal)).collect();
     let authorities = top.tables("authority", "[[authority]]").into_iter().filter_map(authority).collect();
     top.finish();
-    PrincipalFile { principal, keys, authorities, place }
+    PrincipalFile { principal, accounts, keys, authorities, place }
 }
 
 /// Reads a list of groups.

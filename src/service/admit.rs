@@ -1,11 +1,11 @@
 //! Deciding about a push, and noting what became of it.
 
 use super::fault::Fault;
-use super::gate::{Gate, Snapshot, answer, request_id};
+use super::gate::{Gate, answer, request_id};
 use super::locate::{self, Located};
-use super::{record, render};
+use super::{pusher, record, render};
 use crate::audit::How;
-use crate::domain::{ObjectId, PushContext, Pusher, RefName, RepositoryId, text};
+use crate::domain::{ObjectId, PushContext, RefName, RepositoryId, text};
 use crate::facts::{self, Budget, CollectError, Frontier, Inputs, Present, Standing};
 use crate::git::Repository;
 use crate::hook::wire::{Answer, Outcome, PROTOCOL, Request};
@@ -107,7 +107,9 @@ impl Gate {
         if let Some(namespace) = request.environment.get("GIT_NAMESPACE").filter(|name| !name.is_empty()) {
             return Err(Fault::Namespace(text::escape_short(namespace.as_bytes(), 100)));
         }
-        let pusher = pusher(snapshot, request)?;
+        let server = config.repositories.server;
+        let pusher =
+            pusher::identify(server, request, &snapshot.keyring, &config.signatures, asked.received_at)?;
         asked.pusher.replace(pusher.clone());
         let located = locate::locate(&config.repositories.root, request)?;
         self.identify(&config.repositories.root, &located)?;
@@ -115,6 +117,7 @@ impl Gate {
         let repository = &located.reference.id;
         self.note_seen(repository, &located.repository)?;
         let frontier = Recorded { store: &self.store, repository, reader: self.store.frontier(repository)? };
+        let principal = pusher.principal().cloned();
         let context = PushContext {
             request_id: asked.id.clone(),
             repository: located.reference.clone(),
@@ -125,7 +128,7 @@ impl Gate {
         let facts = facts::collect(Inputs {
             repository: &located.repository,
             context,
-            pusher: None,
+            pusher: principal,
             updates: facts::parse_updates(&request.updates.0),
             present: Present::InRepository,
             shallow_push: request.environment.get("GIT_SHALLOW_FILE").is_some_and(|file| !file.is_empty()),
@@ -236,16 +239,6 @@ impl Gate {
     }
 }
 
-/// Who pushes, from the one variable that the configured server sets (N18).
-fn pusher(snapshot: &Snapshot, request: &Request) -> Result<Pusher, Fault> {
-    let Some(server) = snapshot.config.repositories.server else { return Ok(Pusher::Unknown) };
-    let variable = server.variable();
-    match request.environment.get(variable).filter(|name| !name.is_empty()) {
-        Some(name) => Ok(Pusher::Known { name: name.clone(), source: variable }),
-        None => Err(Fault::NoPusher { server: server.name(), variable }),
-    }
-}
-
 /// The store's record as the frontier.
 struct Recorded<'a> {
     store: &'a Store,
@@ -293,7 +286,7 @@ impl Frontier for Recorded<'_> {
 mod tests {
     use super::*;
     use crate::audit::{self, Record};
-    use crate::domain::{RepositoryRef, RequestId, Timestamp};
+    use crate::domain::{Pusher, RepositoryRef, RequestId, Timestamp};
     use crate::store::{DecidedUpdate, Grant, Mode};
 
     #[test]

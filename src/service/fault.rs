@@ -38,12 +38,24 @@ pub enum Fault {
     #[error("the push uses the namespace `{0}`, and namespaces are not supported")]
     Namespace(String),
     /// The configured server names no pusher (N18).
-    #[error("the server is configured as `{server}`, but {variable} is not set, so nobody knows who pushes")]
+    #[error(
+        "the server is configured as `{server}`, but {variable} is not set, so nobody knows who pushes ({hint})"
+    )]
     NoPusher {
         /// The configured server kind.
         server: &'static str,
         /// The variable that should carry the pusher.
         variable: &'static str,
+        /// Where an operator should look.
+        hint: &'static str,
+    },
+    /// What the configured server says about the pusher cannot be believed (N18).
+    #[error("the server is configured as `{server}`, and {why}")]
+    UnclearPusher {
+        /// The configured server kind.
+        server: &'static str,
+        /// What is wrong, escaped where it came from outside.
+        why: String,
     },
     /// The time is over (N23).
     #[error("no decision within {seconds} s")]
@@ -87,7 +99,7 @@ impl Fault {
             Fault::Collect(CollectError::Git(_)) => "repository-unreadable",
             Fault::Collect(CollectError::Worker(_)) | Fault::Internal => "internal",
             Fault::Namespace(_) => "namespace",
-            Fault::NoPusher { .. } => "unknown-pusher",
+            Fault::NoPusher { .. } | Fault::UnclearPusher { .. } => "unknown-pusher",
             Fault::ShuttingDown => "shutting-down",
             Fault::Stale { .. } => "stale-configuration",
         }

@@ -13,6 +13,7 @@ mod gate;
 mod history;
 mod install;
 mod locate;
+mod pusher;
 mod record;
 mod render;
 mod taint;

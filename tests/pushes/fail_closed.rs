@@ -184,6 +184,7 @@ fn n22_a_quarantine_that_is_not_the_one_the_hook_saw_is_undecided() {
         updates: Bytes(b"x\n".to_vec()),
         push_options: Vec::new(),
         environment: Default::default(),
+        ssh_user_auth: None,
     };
     let answer = post(&scene.gate.socket(), &serde_json::to_vec(&request).unwrap());
     assert!(
@@ -245,6 +246,7 @@ fn n26_a_flood_of_refusals_is_recorded_without_its_lists_in_the_end() {
         updates: Bytes(format!("{main} {zero} refs/heads/main\n{main} {zero} refs/heads/x\n").into_bytes()),
         push_options: Vec::new(),
         environment: Default::default(),
+        ssh_user_auth: None,
     };
     // Two budgets of a minute, since a new minute may begin meanwhile.
     let count = 1300;
@@ -477,6 +479,7 @@ fn sigterm_lets_a_request_in_flight_finish() {
         updates: Bytes(b"x\n".to_vec()),
         push_options: Vec::new(),
         environment: Default::default(),
+        ssh_user_auth: None,
     };
     let body = serde_json::to_vec(&request).unwrap();
     let mut stream = UnixStream::connect(scene.gate.socket()).unwrap();

@@ -12,12 +12,14 @@ mod support;
 
 mod fail_closed;
 mod fido;
+mod gitolite;
 mod history;
 mod install;
 mod laundering;
 mod messages;
 mod policy;
 mod protocol;
+mod pusher;
 mod readme;
 mod sources;
 mod transport;

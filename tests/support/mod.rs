@@ -8,6 +8,7 @@ pub mod bulk;
 pub mod clone;
 pub mod gate;
 pub mod history;
+pub mod http;
 pub mod quarantine;
 pub mod receive_pack;
 pub mod sandbox;

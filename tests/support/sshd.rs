@@ -4,7 +4,7 @@ use super::sandbox::{Sandbox, run};
 use super::wait_for;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -15,6 +15,18 @@ pub struct Sshd {
     port: u16,
     user: String,
     client: String,
+    directory: PathBuf,
+}
+
+/// What an sshd is to do beyond the ordinary.
+#[derive(Default)]
+pub struct Options<'a> {
+    /// What every session gets, in sshd's `SetEnv` form.
+    pub environment: &'a str,
+    /// More lines for its configuration.
+    pub lines: &'a str,
+    /// Who may log in, instead of the one key that [`Sshd::client`] has.
+    pub authorized_keys: Option<&'a Path>,
 }
 
 const PROGRAM: &str = "/usr/sbin/sshd";
@@ -22,8 +34,14 @@ const PROGRAM: &str = "/usr/sbin/sshd";
 impl Sshd {
     /// Starts it. `environment` is what every session gets, in sshd's `SetEnv` form.
     pub fn start(sandbox: &Sandbox, environment: &str) -> Self {
+        Sshd::with(sandbox, &Options { environment, ..Options::default() })
+    }
+
+    /// Starts one that may differ.
+    pub fn with(sandbox: &Sandbox, options: &Options<'_>) -> Self {
         assert!(Path::new(PROGRAM).exists(), "{PROGRAM} is missing: install openssh-server");
-        let directory = sandbox.path("sshd");
+        let free = (0..).map(|n| sandbox.path(format!("sshd-{n}"))).find(|path| !path.exists());
+        let directory = free.unwrap();
         fs::create_dir(&directory).unwrap();
         for key in ["host", "login"] {
             let mut command = sandbox.command("ssh-keygen", &directory);
@@ -32,10 +50,14 @@ impl Sshd {
         }
         let port = free_port();
         let at = directory.display();
+        let own = directory.join("login.pub");
+        let authorized = options.authorized_keys.unwrap_or(&own).display();
+        let Options { environment, lines, .. } = options;
         let config = format!(
-            "ListenAddress 127.0.0.1:{port}\nHostKey {at}/host\nAuthorizedKeysFile {at}/login.pub\nPidFile none\n\
+            "ListenAddress 127.0.0.1:{port}\nHostKey {at}/host\nAuthorizedKeysFile {authorized}\nPidFile none\n\
              StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-             PermitRootLogin yes\nSetEnv GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 LC_ALL=C {environment}\n"
+             PermitRootLogin yes\nSetEnv GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 LC_ALL=C {environment}\n\
+             {lines}\n"
         );
         fs::write(directory.join("config"), config).unwrap();
         if rustix::process::getuid().is_root() {
@@ -61,11 +83,13 @@ impl Sshd {
         let mut id = Command::new("id");
         id.arg("-un");
         let user = run(id, b"").ok().line().to_owned();
-        let client = format!(
-            "ssh -F none -i {at}/login -o IdentitiesOnly=yes -o IdentityAgent=none -o BatchMode=yes \
-             -o StrictHostKeyChecking=no -o UserKnownHostsFile={at}/known_hosts -o LogLevel=ERROR"
-        );
-        Sshd { child, port, user, client }
+        let client = client(&directory, &[&directory.join("login")]);
+        Sshd { child, port, user, client, directory }
+    }
+
+    /// The value of `GIT_SSH_COMMAND` that gets there with these private keys.
+    pub fn client_with(&self, keys: &[&Path]) -> String {
+        client(&self.directory, keys)
     }
 
     /// The address of a repository, for git.
@@ -77,6 +101,16 @@ impl Sshd {
     pub fn client(&self) -> &str {
         &self.client
     }
+}
+
+fn client(directory: &Path, keys: &[&Path]) -> String {
+    let keys: Vec<String> = keys.iter().map(|key| format!("-i {}", key.display())).collect();
+    format!(
+        "ssh -F none {} -o IdentitiesOnly=yes -o IdentityAgent=none -o BatchMode=yes -o StrictHostKeyChecking=no \
+         -o UserKnownHostsFile={}/known_hosts -o LogLevel=ERROR",
+        keys.join(" "),
+        directory.display()
+    )
 }
 
 impl Drop for Sshd {

@@ -13,6 +13,8 @@ use crate::domain::{Timestamp, text};
 const USER: u32 = 1;
 const VERIFY_REQUIRED: &[u8] = b"verify-required";
 const NO_TOUCH_REQUIRED: &[u8] = b"no-touch-required";
+/// Critical options that are about logins, and that sshd has seen to.
+const OF_LOGINS: [&[u8]; 2] = [b"force-command", b"source-address"];
 
 /// What helps against a certificate that does not count.
 const ANOTHER: &str = "using another key, or a certificate without that: its authority makes them";
@@ -91,6 +93,9 @@ impl Judge<'_> {
         });
         for (name, data) in &certificate.critical {
             let shown = text::escape_short(name, 60);
+            if self.login && OF_LOGINS.contains(name) {
+                continue;
+            }
             if *name != VERIFY_REQUIRED {
                 // `force-command` and `source-address` are about logins; what is unknown may be anything.
                 let status = purpose(format!("its certificate has the critical option `{shown}`"));
@@ -133,7 +138,8 @@ impl Judge<'_> {
     ) -> Result<SshCertificate, SignatureStatus> {
         let (id, authority) = (ssh_id(&certificate.key), ssh_id(&certificate.authority));
         let verify_required = certificate.critical.iter().any(|(name, _)| *name == VERIFY_REQUIRED);
-        if verify_required && !fido.is_some_and(|fido| fido.user_verified) {
+        // Of a login, sshd has asked for it.
+        if verify_required && !self.login && !fido.is_some_and(|fido| fido.user_verified) {
             let why =
                 "its certificate demands that the authenticator knows who it was, and it did not say so";
             let remedy = "and let the authenticator ask for your PIN or finger";

@@ -7,6 +7,7 @@ pub mod allowed_signers;
 mod authority;
 mod certificate;
 mod key;
+mod login;
 mod pattern;
 mod raw;
 pub mod revocation;
@@ -14,6 +15,7 @@ mod sshsig;
 mod verify;
 
 pub use key::{MAX_RSA_BITS, MIN_RSA_BITS, PublicKey, SshKeyError, Weakness, parse_public_key};
+pub use login::{Login, login};
 pub use pattern::{PatternError, PatternList};
 pub use revocation::{Revocable, RevocationList, Revoked};
 pub use verify::verify;

@@ -27,7 +27,7 @@ pub fn verify(
     rules: &Rules,
     trace: &mut Trace,
 ) -> SignatureStatus {
-    let mut judge = Judge { keys, times, rules, trace, findings: Vec::new() };
+    let mut judge = Judge { keys, times, rules, trace, findings: Vec::new(), login: false };
     judge.check(armor, payload).unwrap_or_else(|status| status)
 }
 
@@ -38,6 +38,8 @@ pub(super) struct Judge<'a> {
     pub(super) rules: &'a Rules,
     pub(super) trace: &'a mut Trace,
     pub(super) findings: Vec<Finding>,
+    /// Whether this is about a login that sshd let in, and not about a signature on an object.
+    pub(super) login: bool,
 }
 
 pub(super) fn ssh_id(key: &PublicKey) -> KeyId {
@@ -102,7 +104,10 @@ impl Judge<'_> {
     }
 
     /// The certificate in the blob, if it is one and not a plain key.
-    fn certificate_of<'b>(&mut self, blob: &'b [u8]) -> Result<Option<Certificate<'b>>, SignatureStatus> {
+    pub(super) fn certificate_of<'b>(
+        &mut self,
+        blob: &'b [u8],
+    ) -> Result<Option<Certificate<'b>>, SignatureStatus> {
         if !certificate::is_certificate(blob) {
             return Ok(None);
         }
@@ -141,7 +146,7 @@ impl Judge<'_> {
     }
 
     /// The key in the blob.
-    fn key(&mut self, blob: &[u8]) -> Result<PublicKey, SignatureStatus> {
+    pub(super) fn key(&mut self, blob: &[u8]) -> Result<PublicKey, SignatureStatus> {
         PublicKey::from_blob(blob).map_err(|error| {
             let status = match error {
                 SshKeyError::Certificate(name) | SshKeyError::Unsupported(name) => {
