@@ -6,6 +6,7 @@ mod adopt;
 mod beside;
 mod check;
 pub mod differences;
+mod effective;
 mod evidence;
 mod explain;
 mod fault;
@@ -13,6 +14,7 @@ mod gate;
 mod history;
 mod install;
 mod locate;
+mod reasons;
 mod record;
 mod render;
 mod taint;
@@ -20,6 +22,10 @@ mod taint;
 pub use adopt::{AdoptError, Adopter, Adoption, adopt, adoptions};
 pub use beside::{Beside, Said};
 pub use check::{CheckFault, CheckRequest, Checked, check};
+pub use effective::{
+    Covered, CoveredRef, Effective, EffectiveBypass, EffectiveRule, EffectiveRuleset, Spared, bypasses,
+    coverage, effective,
+};
 pub use evidence::{Evidence, EvidenceError};
 pub use explain::{
     Covering, ExplainFault, ExplainRequest, Explanation, Ground, ObjectFault, Person, Receipt, Target,
@@ -29,6 +35,7 @@ pub use fault::Fault;
 pub use gate::{Gate, Health, Snapshot, StartError};
 pub use history::{Anchor, HistoryFault, HistoryRequest, Judged, Scope, history};
 pub use install::{Done, InstallError, Mode as InstallMode, install, uninstall};
+pub use reasons::{Asked, Reason, Reasons, RuleReasons, RulesetReasons, reasons, would_judge};
 pub use taint::{
     Acceptable, TaintError, TaintedKey, TaintedRepository, Which, accept_taint, acceptable, tainted,
 };
