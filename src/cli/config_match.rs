@@ -26,7 +26,7 @@ Examples:
   countersign config match --repo /srv/git/infra/app.git")]
 pub struct MatchArgs {
     /// Patterns for refs, as one list
-    #[arg(value_name = "PATTERN", allow_hyphen_values = true)]
+    #[arg(value_name = "PATTERN")]
     patterns: Vec<String>,
     /// The repository, bare or with a work tree
     #[arg(long, value_name = "DIR")]

@@ -7,7 +7,9 @@ pub mod check;
 pub mod common;
 pub mod config_check;
 pub mod config_match;
+pub mod config_schema;
 pub mod config_show;
+pub mod config_test;
 pub mod explain;
 mod history;
 pub mod hook;
@@ -105,6 +107,10 @@ enum ConfigCommand {
     Check(config_check::CheckArgs),
     /// Show the rules in effect for a ref: options, where each is written, bypasses
     Show(config_show::ShowArgs),
+    /// Hold the configuration against files that describe pushes and what is expected of them
+    Test(config_test::TestArgs),
+    /// Print the JSON schema of the configuration file
+    Schema(config_schema::SchemaArgs),
     /// Show which refs of a repository patterns match, or which rulesets cover which refs
     Match(config_match::MatchArgs),
 }
@@ -146,6 +152,8 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<u8, CliError> {
             config_check::run(args, &config(), cli.format, out, err)
         }
         Command::Config(ConfigCommand::Show(args)) => config_show::run(args, &config(), cli.format, out),
+        Command::Config(ConfigCommand::Test(args)) => config_test::run(args, &config(), cli.format, out),
+        Command::Config(ConfigCommand::Schema(args)) => config_schema::run(args, out),
         Command::Config(ConfigCommand::Match(args)) => config_match::run(args, &config(), cli.format, out),
         Command::Explain(args) => explain::run(args, &config(), cli.format, out),
         Command::Bypass(command) => bypass::run(command, &config(), cli.format, out),

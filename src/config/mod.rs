@@ -9,6 +9,7 @@ mod lint;
 mod load;
 mod repositories;
 mod rulesets;
+mod schema;
 mod signatures;
 mod tenants;
 mod values;
@@ -18,6 +19,7 @@ pub use lint::lint;
 pub use load::{ConfigError, Loaded, load};
 pub use repositories::{Repositories, ServerKind};
 pub use rulesets::RulesetPlaces;
+pub use schema::{included as included_schema, schema};
 pub use tenants::TenantFiles;
 
 use crate::keyring;

@@ -10,6 +10,7 @@ mod effective;
 mod evidence;
 mod explain;
 mod fault;
+mod fixture;
 mod gate;
 mod history;
 mod install;
@@ -32,6 +33,7 @@ pub use explain::{
     explain,
 };
 pub use fault::Fault;
+pub use fixture::{Ran as FixtureRun, fixtures, run_fixture};
 pub use gate::{Gate, Health, Snapshot, StartError};
 pub use history::{Anchor, HistoryFault, HistoryRequest, Judged, Scope, history};
 pub use install::{Done, InstallError, Mode as InstallMode, install, uninstall};

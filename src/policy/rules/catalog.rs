@@ -37,6 +37,8 @@ pub enum Shape {
     AnyTexts,
     /// A list of selectors of principals.
     Selectors,
+    /// A list of selectors that each name one principal, none of them an agent.
+    Named,
     /// A list of patterns for full ref names.
     Refs,
     /// A list of other patterns.
@@ -49,16 +51,17 @@ pub enum Shape {
     WordOrWords(&'static [&'static str]),
 }
 
-const fn option(name: &'static str, shape: Shape, about: &'static str) -> Opt {
+/// An option that may be left out.
+pub(crate) const fn option(name: &'static str, shape: Shape, about: &'static str) -> Opt {
     Opt { name, shape, required: false, default: None, about }
 }
 
 impl Opt {
-    const fn required(self) -> Self {
+    pub(crate) const fn required(self) -> Self {
         Opt { required: true, ..self }
     }
 
-    const fn default(self, default: &'static str) -> Self {
+    pub(crate) const fn default(self, default: &'static str) -> Self {
         Opt { default: Some(default), ..self }
     }
 }
@@ -74,7 +77,7 @@ const OPTIONS: &[(&str, &[Opt])] = &[
                 "whose e-mail has to be one of the signer's",
             )
             .default("[\"committer\", \"tagger\"]"),
-            option("except", Shape::Selectors, "signers who may name others, such as a forge"),
+            option("except", Shape::Named, "signers who may name others, such as a forge"),
         ],
     ),
     (
@@ -150,6 +153,9 @@ mod tests {
             Shape::Time => (text("2026-01-31T00:00:00Z"), vec![flag, number, text("x")]),
             Shape::Texts | Shape::AnyTexts => (list("OPS"), vec![flag, number, text("OPS")]),
             Shape::Selectors => (list("group:sre"), vec![flag, number, text("group:sre"), list("sre")]),
+            Shape::Named => {
+                (list("forge:web"), vec![flag, number, text("forge:web"), list("group:sre"), list("agent:x")])
+            }
             Shape::Refs => (list("refs/heads/*"), vec![flag, number, list("main")]),
             Shape::Patterns => (list("a/**"), vec![flag, number]),
             Shape::Word(words) => (text(words[0]), vec![flag, number, text("zzz"), list(words[0])]),

@@ -21,6 +21,7 @@ pub mod unsigned_commit;
 pub mod untrusted_signer;
 pub mod wrong_object_kind;
 
+pub(crate) use catalog::option;
 pub use catalog::{Opt, Shape, names_of, options_of};
 
 use super::facts::{CommitFacts, Needs, PushFacts, RefFacts, TagFacts};
