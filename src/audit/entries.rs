@@ -537,6 +537,9 @@ pub struct ServiceEntry {
     /// What went wrong; absent where nothing did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Tenants whose files could not be used, so that their repositories are undecided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faulty_tenants: Vec<String>,
 }
 
 impl ServiceEntry {
@@ -547,6 +550,7 @@ impl ServiceEntry {
             configuration: configuration.map(str::to_owned),
             keyring: keyring.map(str::to_owned),
             error: error.map(capped),
+            faulty_tenants: Vec::new(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{CliError, Format};
 use crate::audit::chain::{Hash, Head};
-use crate::audit::{Decision, Event, Outcome, PusherEntry, RefEntry};
+use crate::audit::{Decision, Event, Outcome, PusherEntry, RefEntry, ServiceEntry};
 use crate::config;
 use crate::domain::{RefName, RepositoryId, RequestId, Timestamp, text};
 use crate::store::{Filter, LogEntry, Mode, Store, StoreError};
@@ -234,15 +234,26 @@ fn print(out: &mut dyn Write, entry: &LogEntry) -> std::io::Result<()> {
         ),
         Event::Start(service) => {
             let (version, configuration) = (&service.version, digest(&service.configuration));
-            writeln!(out, "start     version {version}, configuration {configuration}")
+            let tenants = faulty_tenants(service);
+            writeln!(out, "start     version {version}, configuration {configuration}{tenants}")
         }
         Event::Stop(service) => writeln!(out, "stop      version {}", service.version),
         Event::Reload(service) => match &service.error {
-            None => writeln!(out, "reload    configuration {}", digest(&service.configuration)),
+            None => {
+                let (configuration, tenants) = (digest(&service.configuration), faulty_tenants(service));
+                writeln!(out, "reload    configuration {configuration}{tenants}")
+            }
             Some(error) => writeln!(out, "reload    rejected: {error}"),
         },
         Event::Recovered(entry) => writeln!(out, "recovered by {}: {}", entry.who, entry.finding),
     }
+}
+
+fn faulty_tenants(service: &ServiceEntry) -> String {
+    if service.faulty_tenants.is_empty() {
+        return String::new();
+    }
+    format!(", undecided for want of usable files: tenants {}", service.faulty_tenants.join(", "))
 }
 
 fn short(text: &str, length: usize) -> &str {

@@ -73,24 +73,15 @@ pub fn run(
     if args.jobs.is_some() || args.first.is_some() {
         return Err(usage("--jobs and --first go with --history".to_owned()));
     }
-    let range = args.range.as_deref().unwrap_or_default();
-    let (old, new) = range.split_once("..").ok_or_else(|| usage("write the range as OLD..NEW".to_owned()))?;
-    let resolve = |expression: &str| -> Result<Option<ObjectId>, CliError> {
-        if expression.is_empty() || expression.bytes().all(|byte| byte == b'0') {
-            return Ok(None);
-        }
-        git::command::rev_parse(&git_dir, expression).map(Some).map_err(usage)
-    };
+    let (old, new) = range(&git_dir, args.range.as_deref().unwrap_or_default())?;
     let request = CheckRequest {
         git_dir: &git_dir,
         repository: args.repository.as_deref(),
         reference,
-        old: resolve(old)?,
-        new: resolve(new)?,
+        old,
+        new,
+        pusher: None,
     };
-    if request.old.is_none() && request.new.is_none() {
-        return Err(usage("OLD and NEW cannot both be empty".to_owned()));
-    }
     match check(&snapshot, &request) {
         Ok(checked) => {
             let outcome = match checked.verdict.decision {
@@ -113,7 +104,24 @@ pub fn run(
     }
 }
 
-fn undecided(fault: &CheckFault, format: Format, out: &mut dyn Write) -> Result<u8, CliError> {
+/// What `OLD..NEW` names in a repository; one of them may be empty.
+pub(super) fn range(git_dir: &Path, range: &str) -> Result<(Option<ObjectId>, Option<ObjectId>), CliError> {
+    let usage = |text: String| CliError::usage(format!("error: {text}"));
+    let (old, new) = range.split_once("..").ok_or_else(|| usage("write the range as OLD..NEW".to_owned()))?;
+    let resolve = |expression: &str| -> Result<Option<ObjectId>, CliError> {
+        if expression.is_empty() || expression.bytes().all(|byte| byte == b'0') {
+            return Ok(None);
+        }
+        git::command::rev_parse(git_dir, expression).map(Some).map_err(usage)
+    };
+    let (old, new) = (resolve(old)?, resolve(new)?);
+    if old.is_none() && new.is_none() {
+        return Err(usage("OLD and NEW cannot both be empty".to_owned()));
+    }
+    Ok((old, new))
+}
+
+pub(super) fn undecided(fault: &CheckFault, format: Format, out: &mut dyn Write) -> Result<u8, CliError> {
     match format {
         Format::Json => {
             let value = json!({ "outcome": "undecided", "request_id": null, "fault": fault.to_string(), "refs": [], "violations": [] });
@@ -172,7 +180,7 @@ fn verdict_json(outcome: Outcome, request_id: &str, verdict: &Verdict) -> Value 
     })
 }
 
-fn violation_json(violation: &Violation) -> Value {
+pub(super) fn violation_json(violation: &Violation) -> Value {
     let mut value = json!({
         "rule": violation.rule, "ref": violation.reference, "seen": violation.seen,
         "wanted": violation.wanted, "help": violation.help, "rulesets": violation.rulesets,

@@ -43,11 +43,14 @@ pub fn run(
     let mut warnings: Vec<Warning> = Vec::new();
     let mut summary = json!({});
     let mut counts = String::new();
+    let mut faulty_tenants = 0;
     match config::load(config_path) {
         Err(error) => errors.extend_from_slice(error.diagnostics()),
         Ok(loaded) => {
             warnings.extend(loaded.warnings);
             let config = loaded.config;
+            errors.extend(config.tenant_faults().map(|(_, fault)| fault.clone()));
+            faulty_tenants = config.tenants.iter().filter(|one| !one.faults.is_empty()).count();
             match Keyring::load(&config.keyring) {
                 Err(error) => errors.extend_from_slice(error.diagnostics()),
                 Ok(loaded) => {
@@ -103,6 +106,9 @@ pub fn run(
             let place = config::Place::whole(config_path);
             if errors.is_empty() {
                 writeln!(out, "{place}: loads: {counts}{warned}")?;
+            } else if faulty_tenants > 0 && !counts.is_empty() {
+                let (tenants, errors) = (counted(faulty_tenants, "tenant"), counted(errors.len(), "error"));
+                writeln!(out, "{place}: loads without the files of {tenants}: {counts}; {errors}{warned}")?;
             } else {
                 writeln!(out, "{place}: does not load: {}{warned}", counted(errors.len(), "error"))?;
             }
@@ -187,11 +193,15 @@ fn unmatched_refs(config: &config::Config, repositories: &[String]) -> Vec<Warni
     warnings
 }
 
+/// The repository of that name below the root, if it is there and can be read.
+pub(super) fn open_below(root: &Path, name: &str) -> Option<Repository> {
+    let places = [root.join(format!("{name}.git")), root.join(name), root.join(name).join(".git")];
+    places.iter().find_map(|place| Repository::open(place, None).ok())
+}
+
 /// The refs of a repository by its name, and its default branch; none where it cannot be read, since this is for warnings.
 fn references(root: &Path, name: &str) -> (Vec<RefName>, Option<RefName>) {
-    let places = [root.join(format!("{name}.git")), root.join(name), root.join(name).join(".git")];
-    let opened = places.iter().find_map(|place| Repository::open(place, None).ok());
-    let Some(opened) = opened else { return (Vec::new(), None) };
+    let Some(opened) = open_below(root, name) else { return (Vec::new(), None) };
     let found = opened.references().unwrap_or_default();
     let default_branch = opened.default_branch().unwrap_or_default();
     (found.into_iter().map(|(reference, _)| reference).collect(), default_branch)

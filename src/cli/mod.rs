@@ -2,14 +2,21 @@
 
 pub mod adopt;
 pub mod audit;
+pub mod bypass;
 pub mod check;
 pub mod common;
 pub mod config_check;
+pub mod config_match;
+pub mod config_schema;
+pub mod config_show;
+pub mod config_test;
+pub mod explain;
 mod history;
 pub mod hook;
 pub mod init;
 pub mod install;
 pub mod keyring;
+mod policy;
 pub mod serve;
 pub mod shell;
 pub mod taint;
@@ -75,6 +82,11 @@ enum Command {
     Config(ConfigCommand),
     /// Judge a range of commits, or a whole history, here and now; nothing is recorded
     Check(check::CheckArgs),
+    /// Show which rules judge a push to a ref, what each saw, and why it passed or not
+    Explain(explain::ExplainArgs),
+    /// See who may break which rules
+    #[command(subcommand)]
+    Bypass(bypass::BypassCommand),
     /// Print the whole reasoning about one commit or tag, and what git says of it
     Verify(verify::VerifyArgs),
     /// See what compromised keys left behind, and decide about it
@@ -93,6 +105,14 @@ enum Command {
 enum ConfigCommand {
     /// Load configuration and keyring and say what is wrong: 0 with warnings, 2 with errors
     Check(config_check::CheckArgs),
+    /// Show the rules in effect for a ref: options, where each is written, bypasses
+    Show(config_show::ShowArgs),
+    /// Hold the configuration against files that describe pushes and what is expected of them
+    Test(config_test::TestArgs),
+    /// Print the JSON schema of the configuration file
+    Schema(config_schema::SchemaArgs),
+    /// Show which refs of a repository patterns match, or which rulesets cover which refs
+    Match(config_match::MatchArgs),
 }
 
 /// Parses the arguments, runs the command and gives the exit code (N24).
@@ -131,6 +151,12 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<u8, CliError> {
         Command::Config(ConfigCommand::Check(args)) => {
             config_check::run(args, &config(), cli.format, out, err)
         }
+        Command::Config(ConfigCommand::Show(args)) => config_show::run(args, &config(), cli.format, out),
+        Command::Config(ConfigCommand::Test(args)) => config_test::run(args, &config(), cli.format, out),
+        Command::Config(ConfigCommand::Schema(args)) => config_schema::run(args, out),
+        Command::Config(ConfigCommand::Match(args)) => config_match::run(args, &config(), cli.format, out),
+        Command::Explain(args) => explain::run(args, &config(), cli.format, out),
+        Command::Bypass(command) => bypass::run(command, &config(), cli.format, out),
         Command::Check(args) => check::run(args, &config(), cli.format, out, err),
         Command::Verify(args) => verify::run(args, &config(), cli.format, out),
         Command::Taint(command) => taint::run(command, &config(), cli.format, out),

@@ -1,18 +1,21 @@
 //! From file to [`Config`].
 
 use super::rulesets::{self, Collected};
-use super::{Config, Daemon, Place, Warning, keyring_sources, repositories, signatures, values};
+use super::{
+    Config, Daemon, Place, TenantFiles, Warning, keyring_sources, repositories, signatures, tenants, values,
+};
 use crate::domain::text;
 use crate::keyring::Sources;
 use crate::keyring::document::{Diagnostic, Item, Owner, Reader, Source, Table};
 use crate::keyring::document::{check_directory, own_uid, read_checked, sort};
 use crate::policy::rules::Configured;
-use crate::policy::{Limits, Proof, Ruleset, Rulesets, Uncovered};
+use crate::policy::{Limits, Proof, Ruleset, Rulesets, Tenant, Uncovered};
 use data_encoding::HEXLOWER;
 use globset::GlobBuilder;
 use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Largest configuration file, in bytes.
@@ -21,6 +24,8 @@ const MAX_FILE: u64 = 4 << 20;
 const MAX_CONTACT: usize = 200;
 /// Most files that `include` may bring.
 const MAX_INCLUDES: usize = 1000;
+/// Most files of one tenant: it may be no friend of the others, and all of them are held in memory together.
+const MAX_TENANT_FILES: usize = 100;
 
 /// A configuration, and what is odd about it.
 #[derive(Debug)]
@@ -65,6 +70,7 @@ struct Loading {
     collected: Collected,
     /// The rules that come with every configuration, as `[policy.defaults]` leaves them.
     defaults: Vec<Configured>,
+    tenants: Vec<TenantFiles>,
 }
 
 /// Reads and validates a configuration file and what it includes.
@@ -183,7 +189,10 @@ impl Loading {
         let (partial, include) = self.document(&reader, &base);
         self.diagnostics.extend(reader.into_diagnostics());
         for file in include {
-            self.included(&file);
+            self.included(&file, None);
+        }
+        for index in 0..self.tenants.len() {
+            self.tenant(index);
         }
         let mut partial = partial?;
         let collected = std::mem::take(&mut self.collected);
@@ -191,10 +200,15 @@ impl Loading {
         partial.source = path;
         partial.digest = HEXLOWER.encode(&std::mem::take(&mut self.digest).finalize());
         partial.policy.rulesets = collected.rulesets;
-        let defaults = std::mem::take(&mut self.defaults);
-        partial.policy.rulesets.extend(Ruleset::by_default(&partial.policy.rulesets, defaults));
         partial.places = collected.places;
         self.need_pushers(&partial);
+        partial.tenants = std::mem::take(&mut self.tenants);
+        let faulty = |tenant: &Arc<Tenant>| {
+            partial.tenants.iter().any(|one| !one.faults.is_empty() && one.tenant.name == tenant.name)
+        };
+        partial.policy.rulesets.retain(|ruleset| !ruleset.tenant.as_ref().is_some_and(faulty));
+        let defaults = std::mem::take(&mut self.defaults);
+        partial.policy.rulesets.extend(Ruleset::by_default(&partial.policy.rulesets, defaults));
         Some(partial)
     }
 
@@ -217,7 +231,14 @@ impl Loading {
                     ruleset.name
                 );
                 let help = "write `server = \"...\"` in [repositories]";
-                self.diagnostics.push(Diagnostic::at(place, message).suggest(help));
+                let fault = Diagnostic::at(place, message).suggest(help);
+                match &ruleset.tenant {
+                    None => self.diagnostics.push(fault),
+                    Some(tenant) => {
+                        let own = self.tenants.iter_mut().filter(|one| one.tenant.name == tenant.name);
+                        own.for_each(|one| one.faults.push(fault.clone()));
+                    }
+                }
             }
         }
     }
@@ -258,7 +279,7 @@ impl Loading {
         };
         let signatures = top.table("signatures", "[signatures]").map(signatures::read).unwrap_or_default();
         for ruleset in top.tables("ruleset", "[[ruleset]]") {
-            self.collected.read(ruleset);
+            self.collected.read(ruleset, None);
         }
         top.finish();
         let build = || {
@@ -275,6 +296,7 @@ impl Loading {
                 limits,
                 contact,
                 places: super::RulesetPlaces::default(),
+                tenants: Vec::new(),
             })
         };
         (build(), include)
@@ -286,17 +308,33 @@ impl Loading {
         let words = [("accept", Uncovered::Accept), ("refuse", Uncovered::Refuse)];
         let uncovered = table.require("uncovered", help).and_then(|item| item.word(&words));
         let include = match table.get("include") {
-            Some(item) => self.expand(&item, base),
+            Some(item) => {
+                let found = self.expand(&item, base, false);
+                found.faults.into_iter().for_each(|fault| item.reader.push(fault));
+                found.files
+            }
             None => Vec::new(),
         };
-        self.defaults = rulesets::defaults(table.table("defaults", "[policy.defaults]"));
+        let defaults = table.table("defaults", "[policy.defaults]");
+        self.defaults = rulesets::defaults(defaults, &mut self.collected.places);
+        for table in table.tables("tenant", "[[policy.tenant]]") {
+            let Some((mut files, item)) = tenants::read(table, &self.tenants) else { continue };
+            // What is wrong with the tenant's directory is the tenant's own fault.
+            let found = self.expand(&item, base, true);
+            files.files = found.files;
+            files.faults = found.faults;
+            self.tenants.push(files);
+        }
         table.finish();
         (uncovered, include)
     }
 
-    /// The files that an `include` pattern names, sorted: wildcards only in the last part.
-    fn expand(&mut self, item: &Item<'_, '_>, base: &Path) -> Vec<PathBuf> {
-        let Some(pattern) = values::path(item, base) else { return Vec::new() };
+    /// The files that an `include` pattern names, sorted: wildcards only in the last part. What is wrong with the
+    /// pattern is an error of the file that it stands in; what is wrong with the directory is given back.
+    fn expand(&mut self, item: &Item<'_, '_>, base: &Path, tenant: bool) -> Found {
+        let most = if tenant { MAX_TENANT_FILES } else { MAX_INCLUDES };
+        let mut found = Found::default();
+        let Some(pattern) = values::path(item, base) else { return found };
         let wild = |part: &str| part.contains(['*', '?', '[', '{']);
         let name = pattern.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         let dir = pattern.parent().unwrap_or(base).to_owned();
@@ -308,20 +346,21 @@ impl Loading {
                 "only the last part of `include` may have wildcards",
                 "write \"rulesets.d/*.toml\"",
             );
-            return Vec::new();
+            return found;
         }
         let glob = match GlobBuilder::new(&name).literal_separator(true).build() {
             Ok(glob) => glob.compile_matcher(),
             Err(error) => {
                 item.error(format!("`include` is not a valid glob: {}", error.kind()));
-                return Vec::new();
+                return found;
             }
         };
+        let fault = |message: String| item.reader.source.diagnostic(&item.span, message);
         let entries = match std::fs::read_dir(&dir) {
             Ok(entries) => entries,
             Err(error) => {
-                item.error(format!("cannot read `{}`: {error}", shown(&dir)));
-                return Vec::new();
+                found.faults.push(fault(format!("cannot read `{}`: {error}", shown(&dir))));
+                return found;
             }
         };
         let mut files = Vec::new();
@@ -334,29 +373,52 @@ impl Loading {
                     }
                 }
                 // A directory half read could lack the ruleset that protects something.
-                Err(error) => item.error(format!("cannot read `{}`: {error}", shown(&dir))),
+                Err(error) => {
+                    found.faults.push(fault(format!("cannot read `{}`: {error}", shown(&dir))));
+                }
             }
         }
         files.sort();
-        if files.is_empty() {
+        if files.is_empty() && tenant && !wild(&name) {
+            // The file that protects the tenant's repositories is gone, or its name is mistyped.
+            found.faults.push(fault(format!("there is no `{}`", shown(&pattern))));
+        } else if files.is_empty() {
             let place = item.reader.place(&item.span);
             self.warnings.push(Warning::at(place, "`include` matches no file"));
         }
-        if files.len() > MAX_INCLUDES {
-            item.error(format!("`include` matches more than {MAX_INCLUDES} files"));
-        }
-        if files.iter().any(|file| file == item.reader.source.file()) {
-            item.error("`include` matches the file that it stands in");
-        }
-        if item.reader.count() > 0 && files.len() > MAX_INCLUDES {
+        if files.len() > most {
+            found.faults.push(fault(format!("`include` matches more than {most} files")));
             files.clear();
         }
+        if files.iter().any(|file| file == item.reader.source.file()) {
+            found.faults.push(fault("`include` matches the file that it stands in".to_owned()));
+        }
         files.retain(|file| file != item.reader.source.file());
-        files
+        found.files = files;
+        found
+    }
+
+    /// Reads a tenant's files. Whatever is wrong with them is put aside as the tenant's own: it leaves the
+    /// tenant's repositories undecided, and nobody else's.
+    fn tenant(&mut self, index: usize) {
+        let TenantFiles { tenant, files, .. } = self.tenants[index].clone();
+        let (diagnostics, rulesets) = (self.diagnostics.len(), self.collected.rulesets.len());
+        let checked = self.checked.len();
+        for file in &files {
+            self.included(file, Some(&tenant));
+        }
+        let faults = self.diagnostics.split_off(diagnostics);
+        if !faults.is_empty() {
+            self.collected.rulesets.truncate(rulesets);
+            // Another tenant's files may lie in the same directory, and what is wrong with it is said once each.
+            self.checked.truncate(checked);
+        }
+        self.tenants[index].faults.extend(faults);
+        sort(&mut self.tenants[index].faults);
     }
 
     /// Reads an included file, which can only tighten: it holds rulesets and nothing else.
-    fn included(&mut self, path: &Path) {
+    fn included(&mut self, path: &Path, tenant: Option<&Arc<Tenant>>) {
         let Some(source) = self.read(path) else { return };
         let reader = Reader::new(source);
         {
@@ -365,13 +427,20 @@ impl Loading {
                 Table::new(&reader, &document, 0..0, "an included file, which only holds `[[ruleset]]`");
             let before = self.collected.rulesets.len();
             for ruleset in top.tables("ruleset", "[[ruleset]]") {
-                self.collected.read(ruleset);
+                self.collected.read(ruleset, tenant);
             }
             self.collected.rulesets[before..].iter_mut().for_each(|ruleset| ruleset.included = true);
             top.finish();
         }
         self.diagnostics.extend(reader.into_diagnostics());
     }
+}
+
+/// What an `include` pattern names, and what keeps it from being all of it.
+#[derive(Default)]
+struct Found {
+    files: Vec<PathBuf>,
+    faults: Vec<Diagnostic>,
 }
 
 fn read_daemon<'r, 'd>(table: Table<'r, 'd>, base: &Path) -> (Option<Daemon>, Option<Item<'r, 'd>>) {

@@ -9,7 +9,9 @@ mod lint;
 mod load;
 mod repositories;
 mod rulesets;
+mod schema;
 mod signatures;
+mod tenants;
 mod values;
 
 pub use crate::domain::ServerKind;
@@ -18,6 +20,8 @@ pub use lint::lint;
 pub use load::{ConfigError, Loaded, load, revocation_sources};
 pub use repositories::Repositories;
 pub use rulesets::RulesetPlaces;
+pub use schema::{included as included_schema, schema};
+pub use tenants::TenantFiles;
 
 use crate::keyring;
 use crate::policy;
@@ -49,6 +53,21 @@ pub struct Config {
     pub contact: Option<String>,
     /// Where the rulesets stand, for warnings.
     pub places: RulesetPlaces,
+    /// Who has files of rulesets of its own, and what is wrong with them.
+    pub tenants: Vec<TenantFiles>,
+}
+
+impl Config {
+    /// The tenant whose faulty files leave a repository undecided (N15): nobody knows what they would have
+    /// refused.
+    pub fn faulty_tenant(&self, repository: &str) -> Option<&TenantFiles> {
+        self.tenants.iter().find(|one| !one.faults.is_empty() && one.tenant.has(repository))
+    }
+
+    /// What is wrong with the files of tenants.
+    pub fn tenant_faults(&self) -> impl Iterator<Item = (&TenantFiles, &Diagnostic)> {
+        self.tenants.iter().flat_map(|one| one.faults.iter().map(move |fault| (one, fault)))
+    }
 }
 
 /// The daemon's own settings.

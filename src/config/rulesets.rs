@@ -4,9 +4,10 @@ use super::{bypass, values};
 use crate::domain::text;
 use crate::keyring::document::{Item, Place, Table, Warning, nearest};
 use crate::policy::rules::{self, BuildError, Configured, bad_signature};
-use crate::policy::{Bypass, Enforcement, Pattern, PatternError, Refs, Ruleset, SpecError};
+use crate::policy::{Bypass, Enforcement, Pattern, PatternError, Refs, Ruleset, SpecError, Tenant};
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 use toml::de::DeValue;
 
 /// Where rulesets and their parts stand, by ruleset name and key. Only for messages.
@@ -16,7 +17,7 @@ pub struct RulesetPlaces {
 }
 
 impl RulesetPlaces {
-    /// Where a ruleset's key (`name`, `repositories`, the name of a rule) stands.
+    /// Where a ruleset's key (`name`, `repositories`, the name of a rule, `bypass 0`) stands.
     pub fn of(&self, ruleset: &str, key: &str) -> Option<&Place> {
         self.places.get(&(ruleset.to_owned(), key.to_owned()))
     }
@@ -38,17 +39,18 @@ pub(super) struct Collected {
 }
 
 impl Collected {
-    /// Reads one `[[ruleset]]`.
-    pub(super) fn read(&mut self, table: Table<'_, '_>) {
+    /// Reads one `[[ruleset]]`, of a tenant's file where there is one.
+    pub(super) fn read(&mut self, table: Table<'_, '_>, tenant: Option<&Arc<Tenant>>) {
         let reader = table.reader();
         let mut places = Vec::new();
         let mut note = |key: &str, span: &Range<usize>| places.push((key.to_owned(), reader.place(span)));
 
         let name_item = table.require("name", "write `name = \"production\"`; records hang on it");
         let name = name_item.as_ref().and_then(Item::string);
+        let full = |name: &str| tenant.map_or(name.to_owned(), |tenant| format!("{}/{name}", tenant.name));
         if let (Some(item), Some(name)) = (&name_item, name) {
             note("name", &item.span);
-            if let Some(first) = self.names.get(name) {
+            if let Some(first) = self.names.get(&full(name)) {
                 let shown = text::escape_short(name.as_bytes(), 60);
                 item.error_with(
                     format!("a ruleset called `{shown}` is already at {first}"),
@@ -62,6 +64,9 @@ impl Collected {
         }
         let repositories = repositories.map(|item| patterns(&item)).unwrap_or_default();
         let refs = table.require("refs", "write `refs = [\"refs/heads/main\"]`");
+        if let Some(item) = &refs {
+            note("refs", &item.key);
+        }
         let refs = refs.and_then(|item| refs_of(&item));
         let enforcement =
             table.get("enforcement").map_or(Some(Enforcement::Enforce), |e| e.word(ENFORCEMENTS));
@@ -74,6 +79,12 @@ impl Collected {
             bypass::selectors(&item)
         });
         let bypasses = table.tables("bypass", "[[ruleset.bypass]]");
+        for (index, bypass) in bypasses.iter().enumerate() {
+            if index == 0 {
+                note("bypass", bypass.span());
+            }
+            note(&format!("bypass {index}"), bypass.span());
+        }
         let refuse_span = refuse.as_ref().map_or_else(|| table.span().clone(), |table| table.span().clone());
         let mut waived = None;
         let has_refuse = refuse.is_some();
@@ -108,7 +119,10 @@ impl Collected {
                         let message = "`bad-signature` belongs to every ruleset with a signature rule; `false` changes nothing";
                         self.warnings.push(Warning::at(place, message));
                     }
-                    self.rulesets.push(ruleset);
+                    self.rulesets.push(match tenant {
+                        Some(tenant) => ruleset.of_tenant(tenant),
+                        None => ruleset,
+                    });
                 }
                 Err(error @ SpecError::Name(_)) => {
                     let span = name_item.map_or(span, |item| item.span);
@@ -122,19 +136,21 @@ impl Collected {
             }
         }
         if let Some((_, place)) = places.iter().find(|(key, _)| key == "name") {
-            self.names.entry(name.to_owned()).or_insert_with(|| place.clone());
+            self.names.entry(full(name)).or_insert_with(|| place.clone());
         }
-        self.places.places.extend(places.into_iter().map(|(key, place)| ((name.to_owned(), key), place)));
+        self.places.places.extend(places.into_iter().map(|(key, place)| ((full(name), key), place)));
     }
 }
 
 /// The rules of the ruleset that comes with every configuration: all of [`rules::BY_DEFAULT`], as
 /// `[policy.defaults]` changes them.
-pub(super) fn defaults(table: Option<Table<'_, '_>>) -> Vec<Configured> {
+pub(super) fn defaults(table: Option<Table<'_, '_>>, places: &mut RulesetPlaces) -> Vec<Configured> {
     let mut made: HashMap<&str, Option<Configured>> = HashMap::new();
     for (name, item) in table.iter().flat_map(|table| table.entries()) {
         match rules::BY_DEFAULT.iter().find(|one| **one == name) {
             Some(known) => {
+                let key = (Ruleset::DEFAULT.to_owned(), name.to_owned());
+                places.places.insert(key, item.reader.place(&item.key));
                 made.insert(*known, build(name, &item));
             }
             None => {
@@ -161,7 +177,7 @@ fn name_help(error: &SpecError) -> &'static str {
 }
 
 /// Patterns for repository names; at least one.
-fn patterns(item: &Item<'_, '_>) -> Vec<Pattern> {
+pub(super) fn patterns(item: &Item<'_, '_>) -> Vec<Pattern> {
     let before = item.reader.count();
     let mut made = Vec::new();
     for (written, item) in item.strings() {

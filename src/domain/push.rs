@@ -124,6 +124,12 @@ pub enum Pusher {
 }
 
 impl Pusher {
+    /// Somebody who is only supposed to push, where no server was asked: `source` says what supposes it.
+    pub fn supposed(name: &str, source: &'static str, principal: Option<Arc<Principal>>) -> Self {
+        let details = BTreeMap::new();
+        Pusher::Known { name: name.to_owned(), source, principal, proof: Proof::Server, details }
+    }
+
     /// Who of the keyring pushes, where that is known.
     pub fn principal(&self) -> Option<&Arc<Principal>> {
         match self {

@@ -2,7 +2,7 @@
 
 use super::facts::{BuiltinFault, BuiltinRule, PushFacts, RefFacts};
 use super::rules::{Configured, Finding, Judges, Scope};
-use super::ruleset::{Enforcement, Ruleset, Rulesets, Uncovered};
+use super::ruleset::{Enforcement, Ruleset, Rulesets};
 use super::verdict::{Coverage, Decision, RefVerdict, RulesetVerdict, Subject, Verdict, Violation, Waiver};
 use crate::domain::{ObjectId, ObjectKind, text};
 use std::collections::{HashMap, HashSet};
@@ -113,18 +113,10 @@ impl<'a> Judgement<'a> {
             waived: 0,
             exempt: false,
         }];
-        let mut coverage = match policy.uncovered {
-            Uncovered::Accept => Coverage::UncoveredAccept,
-            Uncovered::Refuse => Coverage::UncoveredRefuse,
-        };
         let default_branch = facts.repository.default_branch.as_ref();
+        let coverage = policy.coverage(&facts.context.repository.name, &reference.name, default_branch);
         for index in policy.covering(&facts.context.repository.name, &reference.name, default_branch) {
             let ruleset = &policy.rulesets[index];
-            let enforced = ruleset.enforcement == Enforcement::Enforce;
-            let covers = enforced && !ruleset.by_default;
-            if covers && !(ruleset.included && coverage == Coverage::UncoveredRefuse) {
-                coverage = Coverage::Ruleset;
-            }
             let exempt = ruleset.exempts(facts.pusher.as_deref());
             let found = if exempt { Found::default() } else { self.by(reference, index, ruleset) };
             verdicts.push(RulesetVerdict {

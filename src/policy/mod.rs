@@ -19,6 +19,6 @@ pub use evaluate::{Observer, Step, evaluate, evaluate_with};
 pub use facts::PushFacts;
 pub use limits::Limits;
 pub use pattern::{Pattern, PatternError};
-pub use ruleset::{Enforcement, Refs, Ruleset, Rulesets, SpecError, Uncovered};
+pub use ruleset::{Enforcement, Refs, Ruleset, Rulesets, SpecError, Tenant, Uncovered};
 pub use selector::{Selector, SelectorError};
 pub use verdict::{Coverage, Decision, RefVerdict, RulesetVerdict, Subject, Verdict, Violation, Waiver};

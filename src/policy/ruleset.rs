@@ -5,7 +5,9 @@ use super::facts::Needs;
 use super::pattern::{Pattern, PatternError};
 use super::rules::{self, Configured, Judges, Rule};
 use super::selector::Selector;
+use super::verdict::Coverage;
 use crate::domain::{Principal, RefName};
+use std::sync::Arc;
 
 /// What a ruleset's violations do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -129,10 +131,46 @@ pub struct Ruleset {
     /// It comes from an included file, which can only tighten: where uncovered refs are refused, it does
     /// not open them.
     pub included: bool,
+    /// Whose file it comes from, where a tenant has its own: it is for that tenant's repositories only.
+    pub tenant: Option<Arc<Tenant>>,
+    /// Of the ruleset that comes with every configuration: what the tenants' rulesets protect.
+    of_tenants: Vec<(Arc<Tenant>, Vec<Pattern>)>,
     /// It is the one that comes with every configuration ([`Ruleset::DEFAULT`]): it judges all refs of the
     /// repositories that others protect, and protects none by itself.
     pub by_default: bool,
     rules: Vec<Configured>,
+}
+
+/// Whoever answers for some repositories of the instance, with files of rulesets of its own.
+#[derive(Debug)]
+pub struct Tenant {
+    /// Its name. Its rulesets are called `TENANT/NAME`, so that no tenant's names meet another's.
+    pub name: String,
+    /// Its repositories, by name below the root.
+    pub repositories: Vec<Pattern>,
+}
+
+impl Tenant {
+    /// Whether a repository is this tenant's.
+    pub fn has(&self, repository: &str) -> bool {
+        any(&self.repositories, repository)
+    }
+
+    /// Whether some text can name a tenant: what names a ruleset can.
+    pub fn can_be_called(name: &str) -> bool {
+        is_name(name)
+    }
+}
+
+fn any(patterns: &[Pattern], repository: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.is_match(repository.as_bytes()))
+}
+
+fn is_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    name.len() <= 100
+        && name.bytes().next().is_some_and(fits)
+        && name.bytes().all(|byte| fits(byte) || b"._-".contains(&byte))
 }
 
 /// Why a ruleset cannot be built from its configuration.
@@ -157,11 +195,7 @@ impl Ruleset {
         enforcement: Enforcement,
         mut rules: Vec<Configured>,
     ) -> Result<Self, SpecError> {
-        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let valid = name.len() <= 100
-            && name.bytes().next().is_some_and(fits)
-            && name.bytes().all(|byte| fits(byte) || b"._-".contains(&byte));
-        if !valid || [Ruleset::BUILTIN, Ruleset::DEFAULT].contains(&name) {
+        if !is_name(name) || [Ruleset::BUILTIN, Ruleset::DEFAULT].contains(&name) {
             return Err(SpecError::Name(name.to_owned()));
         }
         if rules.is_empty() {
@@ -181,9 +215,19 @@ impl Ruleset {
             bypass: Vec::new(),
             enforcement,
             included: false,
+            tenant: None,
+            of_tenants: Vec::new(),
             by_default: false,
             rules,
         })
+    }
+
+    /// The same ruleset as part of a tenant's file: for its repositories only, and under its name.
+    pub fn of_tenant(mut self, tenant: &Arc<Tenant>) -> Self {
+        self.name = format!("{}/{}", tenant.name, self.name);
+        self.tenant = Some(Arc::clone(tenant));
+        self.included = true;
+        self
     }
 
     /// The name under which verdicts list the rules that no configuration turns off.
@@ -196,9 +240,15 @@ impl Ruleset {
     /// The ruleset of that name, for the repositories of these rulesets; `None` where there is nothing to
     /// keep, or no rule is left.
     pub fn by_default(of: &[Ruleset], rules: Vec<Configured>) -> Option<Self> {
-        let enforcing = of.iter().filter(|set| set.enforcement == Enforcement::Enforce);
-        let repositories: Vec<Pattern> = enforcing.flat_map(|set| set.repositories.iter().cloned()).collect();
-        if repositories.is_empty() || rules.is_empty() {
+        let mut repositories = Vec::new();
+        let mut of_tenants = Vec::new();
+        for set in of.iter().filter(|set| set.enforcement == Enforcement::Enforce) {
+            match &set.tenant {
+                None => repositories.extend_from_slice(&set.repositories),
+                Some(tenant) => of_tenants.push((Arc::clone(tenant), set.repositories.clone())),
+            }
+        }
+        if (repositories.is_empty() && of_tenants.is_empty()) || rules.is_empty() {
             return None;
         }
         Some(Ruleset {
@@ -209,6 +259,8 @@ impl Ruleset {
             bypass: Vec::new(),
             enforcement: Enforcement::Enforce,
             included: false,
+            tenant: None,
+            of_tenants,
             by_default: true,
             rules,
         })
@@ -227,9 +279,12 @@ impl Ruleset {
             && pusher.is_some_and(|pusher| !self.actors.iter().any(|actor| actor.matches(pusher)))
     }
 
-    /// Whether its repository patterns match.
+    /// Whether its repository patterns match, and the repository is its tenant's where it has one.
     pub fn applies_to_repository(&self, repository: &str) -> bool {
-        self.repositories.iter().any(|pattern| pattern.is_match(repository.as_bytes()))
+        let own = any(&self.repositories, repository);
+        let within = self.tenant.as_ref().is_none_or(|tenant| tenant.has(repository));
+        (own && within)
+            || self.of_tenants.iter().any(|(tenant, own)| tenant.has(repository) && any(own, repository))
     }
 
     /// Its rules, by name.
@@ -282,6 +337,25 @@ impl Rulesets {
         enforcing.any(|set| set.covers(repository, reference, default_branch))
     }
 
+    /// How a ref comes to be judged, as far as rulesets are concerned (N2). An included ruleset does not open
+    /// what is refused without it.
+    pub fn coverage(
+        &self,
+        repository: &str,
+        reference: &RefName,
+        default_branch: Option<&RefName>,
+    ) -> Coverage {
+        let opens = |set: &Ruleset| !(set.included && self.uncovered == Uncovered::Refuse);
+        let enforcing =
+            |set: &&Ruleset| set.enforcement == Enforcement::Enforce && !set.by_default && opens(set);
+        let mut sets = self.rulesets.iter().filter(enforcing);
+        match self.uncovered {
+            _ if sets.any(|set| set.covers(repository, reference, default_branch)) => Coverage::Ruleset,
+            Uncovered::Accept => Coverage::UncoveredAccept,
+            Uncovered::Refuse => Coverage::UncoveredRefuse,
+        }
+    }
+
     /// Indexes of the rulesets that judge a ref.
     pub fn covering(
         &self,
@@ -329,6 +403,33 @@ mod tests {
         assert!(build("unsigned-commit").has_rule("bad-signature"));
         assert!(build("untrusted-signer").has_rule("bad-signature"));
         assert!(!build("force-push").has_rule("bad-signature"));
+    }
+
+    #[test]
+    fn a_tenants_ruleset_reaches_no_repository_but_the_tenants() {
+        let tenant = |name: &str, own: &str| {
+            Arc::new(Tenant { name: name.into(), repositories: vec![Pattern::new(own).unwrap()] })
+        };
+        let set = |repositories: &str| {
+            let rule = rules::build("force-push", &toml::Value::Boolean(true)).unwrap().unwrap();
+            let repositories = vec![Pattern::new(repositories).unwrap()];
+            let refs = Refs::new(["~ALL"]).unwrap();
+            Ruleset::new("x", repositories, refs, Enforcement::Enforce, vec![rule]).unwrap()
+        };
+        let all = set("**").of_tenant(&tenant("acme", "acme/**"));
+        assert_eq!(all.name, "acme/x");
+        assert!(all.included, "it can only tighten");
+        assert!(all.applies_to_repository("acme/app") && !all.applies_to_repository("other/app"));
+        let one = set("acme/app").of_tenant(&tenant("acme", "acme/**"));
+        let rule = || rules::build("ref-name", &toml::Value::Boolean(true)).unwrap().unwrap();
+        let default = Ruleset::by_default(&[one, set("infra/*")], vec![rule()]).unwrap();
+        for (repository, expected) in
+            [("acme/app", true), ("acme/web", false), ("infra/app", true), ("other/app", false)]
+        {
+            assert_eq!(default.applies_to_repository(repository), expected, "{repository}");
+        }
+        let default = Ruleset::by_default(&[all], vec![rule()]).unwrap();
+        assert!(default.applies_to_repository("acme/web") && !default.applies_to_repository("other/app"));
     }
 
     #[test]

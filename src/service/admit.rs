@@ -1,6 +1,6 @@
 //! Deciding about a push, and noting what became of it.
 
-use super::fault::Fault;
+use super::fault::{Fault, all_known};
 use super::gate::{Gate, answer, request_id};
 use super::locate::{self, Located};
 use super::{pusher, record, render};
@@ -114,6 +114,7 @@ impl Gate {
         let located = locate::locate(&config.repositories.root, request)?;
         self.identify(&config.repositories.root, &located)?;
         asked.repository.replace(Some(located.reference.clone()));
+        all_known(config, &located.reference.name)?;
         let repository = &located.reference.id;
         self.note_seen(repository, &located.repository)?;
         let frontier = Recorded { store: &self.store, repository, reader: self.store.frontier(repository)? };

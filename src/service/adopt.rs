@@ -1,7 +1,7 @@
 //! Adopting a trusted base: the history that a repository has now is vouched for, once (N9).
 
 use super::evidence::{Evidence, EvidenceError};
-use super::fault::Fault;
+use super::fault::{Fault, all_known};
 use super::locate;
 use crate::config::Config;
 use crate::domain::{ObjectFormat, ObjectId, ObjectKind, RefName};
@@ -46,6 +46,8 @@ pub fn adoptions(config: &Config, store: &Store, path: &Path) -> Result<(String,
     let references = located.repository.references().map_err(Fault::from)?;
     let default_branch = located.repository.default_branch().map_err(Fault::from)?;
     let name = located.reference.name;
+    // What is adopted without a ruleset has no base for it later.
+    all_known(config, &name)?;
     let frontier = store.frontier(&located.reference.id)?;
     let mut out = Vec::new();
     for ruleset in config.policy.rulesets.iter().filter(|set| set.judges_commits()) {

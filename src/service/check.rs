@@ -1,16 +1,19 @@
 //! Judging a range here and now, with the engine of the gate but without its record.
 
 use super::adopt::History;
+use super::fault::{Fault, all_known};
 use super::gate::Snapshot;
 use super::{locate, render};
 use crate::domain::{
-    ObjectId, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp,
+    ObjectId, Principal, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId,
+    Timestamp,
 };
 use crate::facts::{self, Budget, CollectError, Frontier, Inputs, Present, Standing, Updates};
 use crate::git::{GitError, Repository};
-use crate::policy::{PushFacts, Verdict, evaluate};
+use crate::policy::{Observer, PushFacts, Verdict, evaluate_with};
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -28,6 +31,8 @@ pub struct CheckRequest<'a> {
     pub old: Option<ObjectId>,
     /// What it would hold.
     pub new: Option<ObjectId>,
+    /// Who is taken to push; nobody vouches for it.
+    pub pusher: Option<Arc<Principal>>,
 }
 
 /// The outcome of a check.
@@ -47,6 +52,9 @@ pub enum CheckFault {
     /// The repository cannot be read.
     #[error(transparent)]
     Git(#[from] GitError),
+    /// Not all of the policy is known.
+    #[error(transparent)]
+    Policy(#[from] Fault),
     /// The facts could not be collected.
     #[error(transparent)]
     Collect(#[from] CollectError),
@@ -54,9 +62,23 @@ pub enum CheckFault {
 
 /// Judges one update as if it were pushed now, from `old` as the trusted base.
 pub fn check(snapshot: &Snapshot, request: &CheckRequest<'_>) -> Result<Checked, CheckFault> {
+    check_with(snapshot, request, &mut ())
+}
+
+/// The same, step by step in front of an observer.
+pub(super) fn check_with(
+    snapshot: &Snapshot,
+    request: &CheckRequest<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Checked, CheckFault> {
     let repository = Repository::open(request.git_dir, None)?;
     let config = &snapshot.config;
     let name = name(snapshot, request.repository, &repository);
+    all_known(config, &name)?;
+    let pusher = match &request.pusher {
+        Some(principal) => Pusher::supposed(&principal.name, "--as", Some(Arc::clone(principal))),
+        None => Pusher::Unknown,
+    };
     let mut random = [0_u8; 16];
     // Only a label of this run: nothing hangs on it.
     let _ = getrandom::fill(&mut random);
@@ -69,11 +91,11 @@ pub fn check(snapshot: &Snapshot, request: &CheckRequest<'_>) -> Result<Checked,
         context: PushContext {
             request_id: id.clone(),
             repository: RepositoryRef { id: RepositoryId(String::new()), name },
-            pusher: Pusher::Unknown,
+            pusher,
             push_options: Vec::new(),
             received_at: Timestamp::now(),
         },
-        pusher: None,
+        pusher: request.pusher.clone(),
         updates: Updates { updates: vec![update], faults: Vec::new() },
         present: Present::AsClaimed,
         shallow_push: false,
@@ -90,7 +112,7 @@ pub fn check(snapshot: &Snapshot, request: &CheckRequest<'_>) -> Result<Checked,
             abandoned: &never,
         },
     })?;
-    let verdict = evaluate(&facts, &config.policy);
+    let verdict = evaluate_with(&facts, &config.policy, observer);
     let text = render::verdict(&facts, &verdict, &id, config.contact.as_deref(), config.limits.violations);
     Ok(Checked { facts, verdict, text })
 }

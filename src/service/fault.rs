@@ -1,5 +1,6 @@
 //! Why a push could not be decided.
 
+use crate::config::Config;
 use crate::facts::CollectError;
 use crate::git::GitError;
 use crate::store::StoreError;
@@ -76,6 +77,19 @@ pub enum Fault {
         /// How long ago, seconds.
         seconds: u64,
     },
+    /// The files of the tenant whose repository it is cannot be used (N15).
+    #[error(
+        "the policy of tenant `{tenant}` cannot be used, see {place}{}; `countersign config check` says what is wrong",
+        match others { 0 => String::new(), count => format!(" and {count} more") }
+    )]
+    Tenant {
+        /// Which tenant.
+        tenant: String,
+        /// The first fault: file, line and column. What the file says is not for whoever pushes.
+        place: String,
+        /// How many more there are.
+        others: usize,
+    },
     /// A defect of this program.
     #[error("an internal error; the daemon's log has more")]
     Internal,
@@ -102,8 +116,17 @@ impl Fault {
             Fault::NoPusher { .. } | Fault::UnclearPusher { .. } => "unknown-pusher",
             Fault::ShuttingDown => "shutting-down",
             Fault::Stale { .. } => "stale-configuration",
+            Fault::Tenant { .. } => "faulty-tenant",
         }
     }
+}
+
+/// Whether all of a repository's policy is known: the files of its tenants load (N15).
+pub(super) fn all_known(config: &Config, repository: &str) -> Result<(), Fault> {
+    let Some(faulty) = config.faulty_tenant(repository) else { return Ok(()) };
+    let place = faulty.faults.first().map_or_else(|| faulty.place.clone(), |first| first.place());
+    let others = faulty.faults.len().saturating_sub(1);
+    Err(Fault::Tenant { tenant: faulty.tenant.name.clone(), place: place.to_string(), others })
 }
 
 impl From<CollectError> for Fault {

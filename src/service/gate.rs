@@ -39,9 +39,35 @@ impl Snapshot {
         Ok((snapshot, warnings))
     }
 
+    /// What is wrong with the files of tenants, for people; none where all is well.
+    fn tenant_faults(&self) -> Option<String> {
+        let faults: Vec<String> = self
+            .config
+            .tenant_faults()
+            .map(|(of, fault)| format!("tenant `{}`: {fault}", of.tenant.name))
+            .collect();
+        (!faults.is_empty()).then(|| faults.join("\n\n"))
+    }
+
+    /// Says loudly whose repositories are undecided now.
+    fn report_tenants(&self) {
+        for one in self.config.tenants.iter().filter(|one| !one.faults.is_empty()) {
+            let faults: Vec<String> = one.faults.iter().map(ToString::to_string).collect();
+            tracing::error!(
+                "the files of tenant `{}` cannot be used: every push to its repositories is undecided\n{}",
+                one.tenant.name,
+                faults.join("\n\n")
+            );
+        }
+    }
+
     fn entry(&self, error: Option<&str>) -> ServiceEntry {
         let error = error.map(|error| text::escape_short(error.as_bytes(), 2048));
-        ServiceEntry::new(Some(&self.config.digest), Some(self.keyring.digest()), error.as_deref())
+        let mut entry =
+            ServiceEntry::new(Some(&self.config.digest), Some(self.keyring.digest()), error.as_deref());
+        let faulty = self.config.tenants.iter().filter(|one| !one.faults.is_empty());
+        entry.faulty_tenants = faulty.map(|one| one.tenant.name.clone()).collect();
+        entry
     }
 }
 
@@ -122,6 +148,9 @@ pub struct Health {
     /// Why the last reload was rejected; the last good state is in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reload_error: Option<String>,
+    /// What is wrong with the files of tenants; their repositories are undecided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant_errors: Option<String>,
     /// Why the record cannot be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_error: Option<String>,
@@ -134,6 +163,7 @@ impl Gate {
     pub fn start(path: &Path) -> Result<Self, StartError> {
         let gate = Self::open(path, true)?;
         let snapshot = gate.snapshot.load_full();
+        snapshot.report_tenants();
         gate.note(Event::Start(snapshot.entry(None)));
         if let Some(why) = gate.store.rolled_back() {
             tracing::error!(%why, "the record is older than its own mark: every push is undecided until `countersign adopt`");
@@ -187,7 +217,9 @@ impl Gate {
         let rejected = || self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
         match loaded {
             Ok((snapshot, warnings)) => {
-                let (entry, digest) = (snapshot.entry(None), snapshot.config.digest.clone());
+                let entry = snapshot.entry(None);
+                let digest = snapshot.config.digest.clone();
+                snapshot.report_tenants();
                 self.snapshot.store(Arc::new(snapshot));
                 *rejected() = None;
                 for warning in &warnings {
@@ -280,8 +312,9 @@ impl Gate {
         let counters = self.store.unauthenticated();
         let stale = rejected.as_ref().is_some_and(|rejected| rejected.too_old(&snapshot.config));
         let ready = state_error.is_none() && !stale;
+        let tenant_errors = snapshot.tenant_faults();
         Health {
-            status: if ready && rejected.is_none() { "ok" } else { "degraded" },
+            status: if ready && rejected.is_none() && tenant_errors.is_none() { "ok" } else { "degraded" },
             ready,
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: self.started.elapsed().as_secs(),
@@ -289,6 +322,7 @@ impl Gate {
             keyring: snapshot.keyring.digest().to_owned(),
             principals: snapshot.keyring.principals().len(),
             reload_error: rejected.as_ref().map(|rejected| rejected.error.clone()),
+            tenant_errors,
             state_error,
             turned_away: counters.iter().filter(|one| one.kind == TURNED_AWAY).map(|one| one.count).sum(),
         }

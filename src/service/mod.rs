@@ -6,14 +6,17 @@ mod adopt;
 mod beside;
 mod check;
 pub mod differences;
+mod effective;
 mod evidence;
 mod explain;
 mod fault;
+mod fixture;
 mod gate;
 mod history;
 mod install;
 mod locate;
 mod pusher;
+mod reasons;
 mod record;
 mod render;
 mod taint;
@@ -21,15 +24,21 @@ mod taint;
 pub use adopt::{AdoptError, Adopter, Adoption, adopt, adoptions};
 pub use beside::{Beside, Said};
 pub use check::{CheckFault, CheckRequest, Checked, check};
+pub use effective::{
+    Covered, CoveredRef, Effective, EffectiveBypass, EffectiveRule, EffectiveRuleset, Spared, bypasses,
+    coverage, effective,
+};
 pub use evidence::{Evidence, EvidenceError};
 pub use explain::{
     Covering, ExplainFault, ExplainRequest, Explanation, Ground, ObjectFault, Person, Receipt, Target,
     explain,
 };
 pub use fault::Fault;
+pub use fixture::{Ran as FixtureRun, fixtures, run_fixture};
 pub use gate::{Gate, Health, Snapshot, StartError};
 pub use history::{Anchor, HistoryFault, HistoryRequest, Judged, Scope, history};
 pub use install::{Done, InstallError, Mode as InstallMode, install, uninstall};
+pub use reasons::{Asked, Reason, Reasons, RuleReasons, RulesetReasons, reasons, would_judge};
 pub use taint::{
     Acceptable, TaintError, TaintedKey, TaintedRepository, Which, accept_taint, acceptable, tainted,
 };

@@ -22,4 +22,5 @@ mod protocol;
 mod pusher;
 mod readme;
 mod sources;
+mod tenants;
 mod transport;

@@ -6,6 +6,7 @@
 
 pub mod bad_signature;
 pub mod case_collision;
+mod catalog;
 pub mod force_push;
 pub mod foreign_object;
 pub mod identity_mismatch;
@@ -23,6 +24,9 @@ pub mod unsigned_commit;
 pub mod untrusted_signer;
 pub mod work_in_progress;
 pub mod wrong_object_kind;
+
+pub(crate) use catalog::option;
+pub use catalog::{Opt, Shape, names_of, options_of};
 
 use super::facts::{CommitFacts, Needs, PushFacts, RefFacts, TagFacts};
 use super::ruleset::{Ruleset, Rulesets};
@@ -154,11 +158,14 @@ pub struct Configured {
     /// Commits that the gate's own record has from before this time are not judged by it (`effective-from`,
     /// N13). No time that a commit claims is compared.
     pub effective_from: Option<Timestamp>,
+    /// Its own options as they are written, for those who look at the policy; a rule that came with another
+    /// has none.
+    pub written: toml::Table,
 }
 
 impl From<Box<dyn Rule>> for Configured {
     fn from(rule: Box<dyn Rule>) -> Self {
-        Configured { rule, note: None, effective_from: None }
+        Configured { rule, note: None, effective_from: None, written: toml::Table::new() }
     }
 }
 
@@ -234,13 +241,14 @@ pub fn build(name: &str, value: &toml::Value) -> Result<Option<Configured>, Buil
     let note = note(options.remove("help")).map_err(error)?;
     let effective_from = options.remove("effective-from");
     let effective_from = effective_from.map(|value| time(&value)).transpose().map_err(error)?;
+    let written = options.clone();
     let rule = (kind.build)(options).map_err(error)?;
     if effective_from.is_some() && rule.judges() != Judges::Commit {
         return Err(error(
             "`effective-from` is about commits on record, and this rule judges updates".into(),
         ));
     }
-    Ok(Some(Configured { rule, note, effective_from }))
+    Ok(Some(Configured { rule, note, effective_from, written }))
 }
 
 /// Longest text of an administrator that goes with a refusal, bytes.

@@ -1,0 +1,200 @@
+//! What options rules have, for people and for the schema of the configuration. The rules themselves decide:
+//! a test holds each line against what the rule takes.
+
+/// One option of a rule.
+#[derive(Clone, Copy, Debug)]
+pub struct Opt {
+    /// The key.
+    pub name: &'static str,
+    /// What its value looks like.
+    pub shape: Shape,
+    /// Whether the rule is none without it.
+    pub required: bool,
+    /// What holds where it is left out, as TOML would have it; `None` where no value says the same.
+    pub default: Option<&'static str>,
+    /// What it is for, in one line.
+    pub about: &'static str,
+}
+
+/// What a value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// `true` or `false`.
+    Flag,
+    /// A whole number from this one on.
+    Count(u64),
+    /// A size: a number of bytes, or `"64 KiB"`.
+    Size,
+    /// A span of time: a number of seconds, or `"90s"`, `"5m"`.
+    Span,
+    /// A text.
+    Text,
+    /// A point in time with an offset.
+    Time,
+    /// A list of texts; not an empty one.
+    Texts,
+    /// A list of texts, which may be empty.
+    AnyTexts,
+    /// A list of selectors of principals.
+    Selectors,
+    /// A list of selectors that each name one principal, none of them an agent.
+    Named,
+    /// A list of patterns for full ref names.
+    Refs,
+    /// A list of other patterns.
+    Patterns,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A list of these words.
+    Words(&'static [&'static str]),
+    /// One of these words, or a list of them.
+    WordOrWords(&'static [&'static str]),
+}
+
+/// An option that may be left out.
+pub(crate) const fn option(name: &'static str, shape: Shape, about: &'static str) -> Opt {
+    Opt { name, shape, required: false, default: None, about }
+}
+
+impl Opt {
+    pub(crate) const fn required(self) -> Self {
+        Opt { required: true, ..self }
+    }
+
+    pub(crate) const fn default(self, default: &'static str) -> Self {
+        Opt { default: Some(default), ..self }
+    }
+}
+
+/// Rules that have options, by name.
+const OPTIONS: &[(&str, &[Opt])] = &[
+    (
+        "identity-mismatch",
+        &[
+            option(
+                "match",
+                Shape::WordOrWords(&["committer", "committer-or-author", "tagger"]),
+                "whose e-mail has to be one of the signer's",
+            )
+            .default("[\"committer\", \"tagger\"]"),
+            option("except", Shape::Named, "signers who may name others, such as a forge"),
+        ],
+    ),
+    (
+        "missing-ticket",
+        &[
+            option("projects", Shape::Texts, "the keys of the projects whose tickets count").required(),
+            option(
+                "where",
+                Shape::Words(&["subject", "trailer", "anywhere", "branch"]),
+                "where a ticket counts",
+            )
+            .default("[\"subject\", \"trailer\"]"),
+            option("trailers", Shape::AnyTexts, "the trailers that count, if not all").default("[]"),
+        ],
+    ),
+    ("ref-name", &[option("allow", Shape::Refs, "patterns, one of which a new ref's name has to match")]),
+    (
+        "untrusted-signer",
+        &[option("allow", Shape::Selectors, "who may sign; left out, everybody in the keyring")],
+    ),
+    (
+        "wrong-object-kind",
+        &[option("tags", Shape::Words(&["commit", "tree", "blob"]), "what tags may finally point at")
+            .default("[\"commit\"]")],
+    ),
+];
+
+/// The options of a rule, besides those that every rule has; none for a rule without.
+pub fn options_of(rule: &str) -> &'static [Opt] {
+    OPTIONS.iter().find(|(name, _)| *name == rule).map_or(&[], |(_, options)| options)
+}
+
+/// The names of the options that a rule takes, asked of the rule itself.
+pub fn names_of(kind: &super::Kind) -> Vec<String> {
+    // No rule has an option of this name, and all of them say then which ones they have.
+    let probe = toml::Table::from_iter([("no-such-option".to_owned(), toml::Value::Boolean(true))]);
+    let Err(why) = (kind.build)(probe) else { return Vec::new() };
+    let expected = why.split_once(", expected ").map_or("", |(_, expected)| expected);
+    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::rules::ALL;
+    use toml::Value;
+
+    #[test]
+    fn every_option_of_every_rule_is_listed_and_no_other() {
+        for kind in ALL {
+            let mut listed: Vec<&str> = options_of(kind.name).iter().map(|one| one.name).collect();
+            let mut taken = names_of(kind);
+            listed.sort_unstable();
+            taken.sort_unstable();
+            assert_eq!(listed, taken, "src/policy/rules/catalog.rs, rule {}", kind.name);
+        }
+        for (name, _) in OPTIONS {
+            assert!(ALL.iter().any(|kind| kind.name == *name), "there is no rule {name}");
+        }
+    }
+
+    /// A value of a shape, and values that are none.
+    fn samples(shape: Shape) -> (Value, Vec<Value>) {
+        let text = |text: &str| Value::from(text);
+        let list = |one: &str| Value::Array(vec![Value::from(one)]);
+        let (number, flag) = (Value::Integer(1), Value::Boolean(true));
+        match shape {
+            Shape::Flag => (flag, vec![number, text("x")]),
+            Shape::Count(least) => (Value::Integer(i64::try_from(least).unwrap()), vec![flag, text("x")]),
+            Shape::Size => (text("64 KiB"), vec![flag, list("x"), text("some")]),
+            Shape::Span => (text("5m"), vec![flag, list("x"), text("some")]),
+            Shape::Text => (text("x"), vec![flag, number, list("x")]),
+            Shape::Time => (text("2026-01-31T00:00:00Z"), vec![flag, number, text("x")]),
+            Shape::Texts | Shape::AnyTexts => (list("OPS"), vec![flag, number, text("OPS")]),
+            Shape::Selectors => (list("group:sre"), vec![flag, number, text("group:sre"), list("sre")]),
+            Shape::Named => {
+                (list("forge:web"), vec![flag, number, text("forge:web"), list("group:sre"), list("agent:x")])
+            }
+            Shape::Refs => (list("refs/heads/*"), vec![flag, number, list("main")]),
+            Shape::Patterns => (list("a/**"), vec![flag, number]),
+            Shape::Word(words) => (text(words[0]), vec![flag, number, text("zzz"), list(words[0])]),
+            Shape::Words(words) => (list(words[0]), vec![flag, number, text(words[0]), list("zzz")]),
+            Shape::WordOrWords(words) => (text(words[0]), vec![flag, number, text("zzz"), list("zzz")]),
+        }
+    }
+
+    #[test]
+    fn every_option_takes_what_its_shape_says_and_nothing_else() {
+        for kind in ALL {
+            let options = options_of(kind.name);
+            let required = |but: &str| {
+                let others = options.iter().filter(|one| one.required && one.name != but);
+                others.map(|one| (one.name.to_owned(), samples(one.shape).0)).collect::<toml::Table>()
+            };
+            for one in options {
+                let with = |value: Value| {
+                    let mut table = required(one.name);
+                    table.insert(one.name.to_owned(), value);
+                    (kind.build)(table)
+                };
+                let (good, bad) = samples(one.shape);
+                let what = format!("{} of {}", one.name, kind.name);
+                if let Err(why) = with(good.clone()) {
+                    panic!("{what} does not take {good}: {why}");
+                }
+                for bad in bad {
+                    assert!(with(bad.clone()).is_err(), "{what} takes {bad}");
+                }
+                if let Some(default) = one.default {
+                    let table: toml::Table = format!("value = {default}").parse().unwrap();
+                    // An empty list may be what holds without the option, and yet nothing to write.
+                    let value = table["value"].clone();
+                    let empty = value.as_array().is_some_and(Vec::is_empty);
+                    assert!(empty || with(value).is_ok(), "the default of {what}");
+                }
+                assert_eq!((kind.build)(required(one.name)).is_err(), one.required, "{what} is required");
+            }
+        }
+    }
+}
