@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock or knows a library's types. Parsing is strict, because these
 //! values are built from what a pusher sent.
 
+mod address;
 mod change;
 mod fold;
 mod id;
@@ -11,6 +12,7 @@ mod push;
 mod refname;
 pub mod text;
 
+pub use address::{fold_address, same_address};
 pub use change::{Change, Entry, FileMode};
 pub use fold::fold_name;
 pub use id::{ObjectFormat, ObjectId, ParseIdError};
