@@ -986,6 +986,79 @@ fn n17_each_commit_is_reported_once_by_the_most_specific_rule() {
     }
 }
 
+/// N17 for tags: `U` is `unsigned-tag`, `T` is `untrusted-signer` that allows `group:sre` to tag, `L` the same list
+/// without a word about tags, `C` `unsigned-commit`, `I` `identity-mismatch` where everybody names mallory as the
+/// tagger, `B` `bad-signature` of tags, and lower case `b` without its option.
+#[test]
+fn n17_each_tag_is_reported_once_by_the_most_specific_rule() {
+    #[rustfmt::skip]
+    const TABLE: [(&str, &str, &str, &str, &str, &str); 16] = [
+        // rules  unsigned  by listed  by another  unknown key  anything else
+        ("C",     ".",      ".",       ".",        ".",         "."),
+        ("b",     ".",      ".",       ".",        ".",         "."),
+        ("CL",    ".",      ".",       ".",        ".",         "."),
+        ("B",     ".",      ".",       ".",        "B",         "B"),
+        ("CLB",   ".",      ".",       ".",        "B",         "B"),
+        ("U",     "U",      ".",       ".",        "B",         "B"),
+        ("UB",    "U",      ".",       ".",        "B",         "B"),
+        ("Ub",    "U",      ".",       ".",        "B",         "B"),
+        ("UL",    "U",      ".",       "T",        "T",         "B"),
+        ("T",     "T",      ".",       "T",        "T",         "B"),
+        ("UT",    "U",      ".",       "T",        "T",         "B"),
+        ("CTB",   "T",      ".",       "T",        "T",         "B"),
+        ("I",     ".",      "I",       ".",        "B",         "B"),
+        ("LI",    ".",      "I",       ".",        "B",         "B"),
+        ("TI",    "T",      "I",       "T",        "T",         "B"),
+        ("CULI",  "U",      "I",       "T",        "T",         "B"),
+    ];
+    for (rules, unsigned, listed, another, unknown, other) in TABLE {
+        let lines = rules.chars().map(|letter| match letter {
+            'C' => "unsigned-commit = true\n",
+            'U' => "unsigned-tag = true\n",
+            'B' => "bad-signature = { tags = true }\n",
+            'b' => "bad-signature = true\n",
+            'T' => "untrusted-signer = { allow = [\"group:sre\"], of = \"tag\" }\n",
+            'L' => "untrusted-signer = { allow = [\"group:sre\"] }\n",
+            _ => "identity-mismatch = true\n",
+        });
+        let refuse: String = lines.collect();
+        let check = |word: &str, by: &str, expected: &str| {
+            let by = if by.is_empty() { String::new() } else { format!("by = '{by}'") };
+            let case: Case = toml::from_str(&format!(
+                "about = 'x'\n[refuse]\n{refuse}[[commit]]\nname = 'a'\ncommitter = 'alice@example.org'\n\
+                 [[tag]]\nname = 'v1'\nstatus = '{word}'\ntagger = 'mallory@example.org'\n{by}\n\
+                 [expect]\noutcome = 'accept'\n"
+            ))
+            .unwrap();
+            let policy = case.policy().unwrap();
+            let verdict = evaluate(&case.facts(&policy), &policy);
+            let expected: &[&str] = match expected {
+                "U" => &["unsigned-tag"],
+                "T" => &["untrusted-signer"],
+                "B" => &["bad-signature"],
+                "I" => &["identity-mismatch"],
+                _ => &[],
+            };
+            let found: Vec<&str> = verdict.violations.iter().map(|violation| violation.rule).collect();
+            assert_eq!(found, expected, "rules {rules}, a tag that is {word} {by}");
+        };
+        for word in STATUSES {
+            match word {
+                "unsigned" => check(word, "", unsigned),
+                "verified" => {
+                    check(word, "alice", listed);
+                    check(word, "mallory", another);
+                }
+                "unknown-key" => check(word, "", unknown),
+                _ => {
+                    check(word, "", other);
+                    check(word, "alice", other);
+                }
+            }
+        }
+    }
+}
+
 /// Nothing but a verified signature by a listed principal passes `untrusted-signer`, whoever is said
 /// to own the key.
 #[test]

@@ -6,6 +6,7 @@ use super::signed::retag;
 use super::{Finding, Judges, Kind, Rule, Scope, options, redo};
 use crate::domain::text;
 use crate::policy::facts::{CommitFacts, Person, TagFacts};
+use crate::signature::SignatureStatus;
 use serde::Deserialize;
 
 /// The registry line.
@@ -100,7 +101,8 @@ impl Rule for EmailDomain {
 
     fn check_commit(&self, commit: &CommitFacts, scope: Scope<'_>) -> Vec<Finding> {
         let people = [(Role::Author, &commit.author), (Role::Committer, &commit.committer)];
-        self.check(&people, &again(commit, scope))
+        let author = self.who.contains(&Role::Author) && !self.allows(&commit.author.email);
+        self.check(&people, &again(commit, scope, author))
     }
 
     fn check_tag(&self, tag: &TagFacts, _: Scope<'_>) -> Vec<Finding> {
@@ -110,11 +112,14 @@ impl Rule for EmailDomain {
     }
 }
 
-/// How a commit is made again in one's own name.
-pub(super) fn again(commit: &CommitFacts, scope: Scope<'_>) -> String {
-    let author = "--no-edit --reset-author";
-    let rebase = "--force-rebase --exec 'git commit --amend --no-edit --reset-author'";
-    format!("make it again with {}", redo(commit, scope.reference, author, rebase))
+/// How a commit is made again in one's own name: the author's line only where that is at fault, and signed where
+/// it was.
+pub(super) fn again(commit: &CommitFacts, scope: Scope<'_>, author: bool) -> String {
+    let reset = if author { " --reset-author" } else { "" };
+    let sign = if matches!(commit.signature.status, SignatureStatus::Unsigned) { "" } else { " -S" };
+    let amend = format!("--no-edit{reset}{sign}");
+    let rebase = format!("--force-rebase --exec 'git commit --amend {amend}'");
+    format!("make it again with {}", redo(commit, scope.reference, &amend, &rebase))
 }
 
 #[cfg(test)]

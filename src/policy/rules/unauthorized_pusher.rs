@@ -80,8 +80,8 @@ impl Rule for UnauthorizedPusher {
         }
         let who = pusher.map_or_else(|| nobody(scope), called);
         let wanted = match allowed.is_empty() {
-            true => format!("that nobody does: `{key}` names nobody"),
-            false => format!("that only {} do it", listed(allowed)),
+            true => format!("nobody who {action}: `{key}` names nobody"),
+            false => format!("a pusher among {}, where a push {action}", listed(allowed)),
         };
         let help = match pusher {
             Some(_) => "have somebody push it who may, or ask an administrator for a place on the list",

@@ -1,6 +1,8 @@
 //! `unknown-identity`: whom a commit or tag names is somebody of the keyring, by the address.
 
+use super::email_domain::again;
 use super::people::{Role, Who, accused, roles};
+use super::signed::retag;
 use super::{Finding, Judges, Kind, Rule, Scope, options};
 use crate::policy::facts::{CommitFacts, Needs, Person, TagFacts};
 use serde::Deserialize;
@@ -58,12 +60,13 @@ impl Rule for UnknownIdentity {
 
     fn check_commit(&self, commit: &CommitFacts, scope: Scope<'_>) -> Vec<Finding> {
         let people = [(Role::Author, &commit.author), (Role::Committer, &commit.committer)];
-        self.check(&people, &super::email_domain::again(commit, scope))
+        let author = self.who.contains(&Role::Author) && commit.author.principal.is_none();
+        self.check(&people, &again(commit, scope, author))
     }
 
     fn check_tag(&self, tag: &TagFacts, _: Scope<'_>) -> Vec<Finding> {
         let nobody = Person::default();
         let tagger = tag.tagger.as_ref().unwrap_or(&nobody);
-        self.check(&[(Role::Tagger, tagger)], &format!("make it again with {}", super::signed::retag(tag)))
+        self.check(&[(Role::Tagger, tagger)], &format!("make it again with {}", retag(tag)))
     }
 }
