@@ -561,7 +561,8 @@ impl Case {
             let name = spec.of.as_ref().unwrap_or(&spec.name);
             TagFacts {
                 target_kind: if target == tip { ObjectKind::Commit } else { ObjectKind::Tag },
-                tagger: (tagger != "none").then(|| Person { at: at(spec.at.as_ref()), ..person(&tagger, None) }),
+                tagger: (tagger != "none")
+                    .then(|| Person { at: at(spec.at.as_ref()), ..person(&tagger, None) }),
                 message: spec.message.as_deref().unwrap_or("a release\n").as_bytes().to_vec(),
                 ..TagFacts::bare(self.id(&spec.name), target, name.as_bytes(), signature)
             }

@@ -232,7 +232,7 @@ error: there is no rule `unsigned-comit`
     golden(
         &with("allow = [\"group:sre\"]", "alow = [\"group:sre\"]"),
         r#"
-error: rule `untrusted-signer`: unknown field `alow`, expected `allow`
+error: rule `untrusted-signer`: unknown field `alow`, expected one of `allow`, `deny`, `of`, `refs`
   --> DIR/c.toml:23:22
     |
  23 | untrusted-signer = { alow = ["group:sre"] }

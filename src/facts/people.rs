@@ -66,7 +66,8 @@ mod tests {
         let owner = |email: &str| addresses.owner(email.as_bytes()).map(|one| one.name.clone());
         assert_eq!(owner("alice@Example.Org").as_deref(), Some("alice"), "twice her own is hers");
         assert_eq!(owner("bob@example.org").as_deref(), Some("bob"));
-        for nobodys in ["team@example.org", "Bob@example.org", "no address", "bob", "", "@", "x@example.org"] {
+        for nobodys in ["team@example.org", "Bob@example.org", "no address", "bob", "", "@", "x@example.org"]
+        {
             assert_eq!(owner(nobodys), None, "{nobodys:?}");
         }
     }

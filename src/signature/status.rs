@@ -54,8 +54,7 @@ pub enum KeyFamily {
 
 impl KeyFamily {
     /// All of them.
-    pub const ALL: [KeyFamily; 4] =
-        [KeyFamily::Rsa, KeyFamily::Ecdsa, KeyFamily::Ed25519, KeyFamily::Ed448];
+    pub const ALL: [KeyFamily; 4] = [KeyFamily::Rsa, KeyFamily::Ecdsa, KeyFamily::Ed25519, KeyFamily::Ed448];
 
     /// The word used in configuration.
     pub const fn name(self) -> &'static str {

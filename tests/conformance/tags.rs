@@ -142,7 +142,9 @@ fn t006_several_tags_and_one_of_them_bad() {
     }
     let forged = store(&gate, &work, "tag", &raw.replacen("\n\nv1", "\n\nforged", 1));
     let all = ["v1", "v2", &format!("{forged}:refs/tags/v3")];
-    gate.reconfigure(&tags_covered().replace("unsigned-commit = true", "unsigned-tag = true\nunsigned-commit = true"));
+    gate.reconfigure(
+        &tags_covered().replace("unsigned-commit = true", "unsigned-tag = true\nunsigned-commit = true"),
+    );
     let push = work.push(&all).assert_refused(&["bad-signature"]);
     assert!(push.text().contains("refs/tags/v3") && !push.text().contains("refs/tags/v1"), "{}", push.text());
     gate.reconfigure(&tags_covered());

@@ -34,15 +34,18 @@ fn n17_a_tag_is_what_somebody_who_may_tag_signed_under_its_own_name() {
 
     work.sign(None, &["tag", "v1"]);
     work.push(&["v1"]).assert_refused(&["lightweight-tag"]);
-    for (signer, rule) in [
-        (None, "unsigned-tag"),
-        (Some(&dave), "untrusted-signer"),
-        (Some(&stranger), "untrusted-signer"),
-    ] {
+    for (signer, rule) in
+        [(None, "unsigned-tag"), (Some(&dave), "untrusted-signer"), (Some(&stranger), "untrusted-signer")]
+    {
         let kind = if signer.is_some() { "-s" } else { "-a" };
         work.sign(signer, &["tag", "-f", kind, "-m", "release", "v1"]);
         let push = work.push(&["v1"]).assert_refused(&[rule]);
-        assert_eq!(push.remote.iter().filter(|line| line.starts_with("error[")).count(), 1, "{}", push.text());
+        assert_eq!(
+            push.remote.iter().filter(|line| line.starts_with("error[")).count(),
+            1,
+            "{}",
+            push.text()
+        );
     }
     work.sign(Some(&alice), &["tag", "-f", "-s", "-m", "release", "v1"]);
     let raw = work.git(&["cat-file", "tag", "v1"]).ok().stdout;
@@ -108,8 +111,10 @@ fn n07_a_list_for_some_refs_is_not_passed_by_way_of_others() {
 
 #[test]
 fn what_a_signature_was_made_with_and_when() {
-    let (gate, alice) =
-        Gate::with_alice(&ruleset("\"refs/heads/main\"", "weak-signature = true\nstale-signature = { days = 2 }"));
+    let (gate, alice) = Gate::with_alice(&ruleset(
+        "\"refs/heads/main\"",
+        "weak-signature = true\nstale-signature = { days = 2 }",
+    ));
     let small = Signer::ssh(&gate.sandbox, "small", &["rsa", "-b", "2048"]);
     let large = Signer::ssh(&gate.sandbox, "large", &["rsa", "-b", "3072"]);
     let pgp = Signer::openpgp(&gate.sandbox, "pgp", "rsa2048", "1y", None);
@@ -138,10 +143,7 @@ fn what_a_signature_was_made_with_and_when() {
     work.commit(Some(&alice), "from a file");
     let push = work.push(&["main"]).assert_refused(&["missing-user-presence"]);
     assert!(push.text().contains("which is not a FIDO key"), "{}", push.text());
-    gate.reconfigure(&ruleset(
-        "\"refs/heads/main\"",
-        "missing-user-presence = { other-keys = \"accept\" }",
-    ));
+    gate.reconfigure(&ruleset("\"refs/heads/main\"", "missing-user-presence = { other-keys = \"accept\" }"));
     work.accepted(&["main"]);
     work.commit(None, "by nobody");
     work.push(&["main"]).assert_refused(&["missing-user-presence"]);
@@ -150,7 +152,8 @@ fn what_a_signature_was_made_with_and_when() {
 /// Whose address an address is, comes from the keyring; one that two have is nobody's.
 #[test]
 fn people_are_known_by_their_addresses() {
-    let (gate, alice) = Gate::with_alice(&ruleset("\"refs/heads/main\", \"refs/tags/*\"", "unknown-identity = true"));
+    let (gate, alice) =
+        Gate::with_alice(&ruleset("\"refs/heads/main\", \"refs/tags/*\"", "unknown-identity = true"));
     let bob = Signer::ssh(&gate.sandbox, "bob", &["ed25519"]);
     let key = bob.public.to_str().unwrap();
     let emails = ["--email", "bob@example.com", "--email", "team@example.com"];

@@ -60,7 +60,9 @@ impl EmailDomain {
     /// two domains, so it is of none.
     fn allows(&self, email: &[u8]) -> bool {
         let mut parts = email.split(|byte| *byte == b'@');
-        let (Some(local), Some(host), None) = (parts.next(), parts.next(), parts.next()) else { return false };
+        let (Some(local), Some(host), None) = (parts.next(), parts.next(), parts.next()) else {
+            return false;
+        };
         let of = |domain: &String| {
             let domain = domain.as_bytes();
             let Some(at) = host.len().checked_sub(domain.len()) else { return false };
@@ -68,7 +70,8 @@ impl EmailDomain {
             let labels = below.strip_suffix(b".");
             let below = below.is_empty()
                 || (self.subdomains
-                    && labels.is_some_and(|labels| labels.split(|byte| *byte == b'.').all(|one| !one.is_empty())));
+                    && labels
+                        .is_some_and(|labels| labels.split(|byte| *byte == b'.').all(|one| !one.is_empty())));
             own.eq_ignore_ascii_case(domain) && below
         };
         !local.is_empty() && self.domains.iter().any(of)
@@ -157,12 +160,17 @@ mod tests {
             assert_eq!(rule(true).allows(email.as_bytes()), below, "{email:?} or below");
         }
         assert!(!rule(true).allows(b"a@\xffcorp.example"));
-        assert!(rule(true).allows(b"a@\xff.corp.example"), "labels of any bytes are below the domain all the same");
+        assert!(
+            rule(true).allows(b"a@\xff.corp.example"),
+            "labels of any bytes are below the domain all the same"
+        );
     }
 
     #[test]
     fn domains_are_written_plainly() {
-        for wrong in ["", ".", "@corp.example", "*.corp.example", ".corp.example", "corp.example.", "a b", "a@b"] {
+        for wrong in
+            ["", ".", "@corp.example", "*.corp.example", ".corp.example", "corp.example.", "a b", "a@b"]
+        {
             assert!(!is_domain(wrong), "{wrong:?}");
         }
         assert!(is_domain("corp.example") && is_domain("localhost") && is_domain("b\u{fc}cher.example"));

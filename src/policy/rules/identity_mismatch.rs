@@ -118,7 +118,8 @@ impl IdentityMismatch {
         claims: &[Claim<'_>],
         again: &str,
     ) -> Option<Finding> {
-        let own = |claim: &Claim<'_>| signer.emails.iter().any(|email| same_address(email.as_bytes(), claim.email));
+        let own =
+            |claim: &Claim<'_>| signer.emails.iter().any(|email| same_address(email.as_bytes(), claim.email));
         if claims.is_empty() || claims.iter().any(own) || self.except.iter().any(|one| one.matches(signer)) {
             return None;
         }

@@ -30,7 +30,9 @@ impl Rule for LightweightTag {
     /// Whatever is below `refs/tags/` and no annotated tag: a commit, and a tree or a blob as well.
     fn check_ref(&self, scope: Scope<'_>) -> Vec<Finding> {
         let reference = scope.reference;
-        let (Some(new), Some(short)) = (reference.update.new, reference.name.tag()) else { return Vec::new() };
+        let (Some(new), Some(short)) = (reference.update.new, reference.name.tag()) else {
+            return Vec::new();
+        };
         let kind = match reference.tip_kind {
             Some(ObjectKind::Tag) => return Vec::new(),
             Some(kind) => kind.name(),
@@ -41,7 +43,10 @@ impl Rule for LightweightTag {
             path: None,
             seen: format!("the tag is nothing but a name for the {kind} {}", new.short()),
             wanted: "an annotated tag, which says who made it and can be signed".to_owned(),
-            help: format!("make it again with `git tag --force --sign {name} {}`, then push again", new.short()),
+            help: format!(
+                "make it again with `git tag --force --sign {name} {}`, then push again",
+                new.short()
+            ),
         }]
     }
 }

@@ -53,7 +53,10 @@ pub(super) fn called(principal: &Principal) -> String {
 pub(super) fn nobody(scope: Scope<'_>) -> String {
     match &scope.facts.context.pusher {
         Pusher::Known { name, .. } => {
-            format!("the account `{}`, which is nobody's in the keyring", text::escape_short(name.as_bytes(), SHOWN))
+            format!(
+                "the account `{}`, which is nobody's in the keyring",
+                text::escape_short(name.as_bytes(), SHOWN)
+            )
         }
         _ => "a pusher whom the server did not name".to_owned(),
     }

@@ -18,7 +18,8 @@ pub const KIND: Kind = Kind {
     build: |table| {
         let Options { compare, except } = options(table)?;
         let except = exempt(except)?;
-        let people = |one: &&Selector| matches!(one, Selector::Named(kind, _) if *kind == PrincipalKind::Person);
+        let people =
+            |one: &&Selector| matches!(one, Selector::Named(kind, _) if *kind == PrincipalKind::Person);
         if let Some(person) = except.iter().find(people) {
             let shown = text::escape(person.to_string().as_bytes());
             return Err(format!("`{shown}` cannot be exempt: only forges and bots push for others"));
@@ -61,7 +62,9 @@ impl PusherMismatch {
             (Match::Signer, Object::Commit(_)) => "commits that the pusher signed",
             (Match::Signer, Object::Tag(_)) => "tags that the pusher signed",
             (Match::Committer, Object::Commit(_)) => "commits whose committer is the pusher",
-            (Match::AuthorOrCommitter, Object::Commit(_)) => "commits whose author or committer is the pusher",
+            (Match::AuthorOrCommitter, Object::Commit(_)) => {
+                "commits whose author or committer is the pusher"
+            }
             (_, Object::Tag(_)) => "tags whose tagger is the pusher",
         }
     }
@@ -87,21 +90,30 @@ impl PusherMismatch {
         if people.iter().any(is_pusher) {
             return None;
         }
-        let told = people.iter().map(|(role, person)| {
-            format!("the {role} `{}`", text::escape_short(&email(person), SHOWN))
-        });
+        let told = people
+            .iter()
+            .map(|(role, person)| format!("the {role} `{}`", text::escape_short(&email(person), SHOWN)));
         Some(told.collect::<Vec<_>>().join(" and "))
     }
 
     /// Worthless signatures are `bad-signature`'s; absence is `unsigned-commit`'s and `unsigned-tag`'s where they
     /// are on (N17).
-    fn signed_by_another(&self, object: Object<'_>, pusher: Option<&Principal>, scope: Scope<'_>) -> Option<String> {
+    fn signed_by_another(
+        &self,
+        object: Object<'_>,
+        pusher: Option<&Principal>,
+        scope: Scope<'_>,
+    ) -> Option<String> {
         let status = &object.signature().status;
         match status {
             _ if object.spoken_for(scope) => None,
             SignatureStatus::Unsigned => Some("no signature".to_owned()),
             SignatureStatus::Verified(_) => match object.signature().verified_by() {
-                Some(signer) if pusher.is_some_and(|one| (one.kind, &one.name) == (signer.kind, &signer.name)) => None,
+                Some(signer)
+                    if pusher.is_some_and(|one| (one.kind, &one.name) == (signer.kind, &signer.name)) =>
+                {
+                    None
+                }
                 Some(signer) => Some(format!("{status}, which is {}", called(signer))),
                 None => Some(format!("{status}, which nobody owns")),
             },

@@ -82,7 +82,9 @@ impl<'a> Object<'a> {
     /// The command that signs it anew.
     pub(super) fn resign(self, scope: Scope<'_>) -> String {
         match self {
-            Object::Commit(commit) => redo(commit, scope.reference, "--no-edit -S", "--force-rebase --gpg-sign"),
+            Object::Commit(commit) => {
+                redo(commit, scope.reference, "--no-edit -S", "--force-rebase --gpg-sign")
+            }
             Object::Tag(tag) => retag(tag),
         }
     }

@@ -50,14 +50,18 @@ impl StaleSignature {
         let named = match object {
             Object::Commit(commit) => Some(("the committer", commit.committer.at)),
             // A tag that names no tagger names no time either: it is as old as can be.
-            Object::Tag(tag) => Some(("the tagger", tag.tagger.as_ref().map_or(i64::MIN, |tagger| tagger.at))),
+            Object::Tag(tag) => {
+                Some(("the tagger", tag.tagger.as_ref().map_or(i64::MIN, |tagger| tagger.at)))
+            }
         };
         let received = scope.facts.context.received_at.as_second();
         let oldest = own.into_iter().chain(named).min_by_key(|(_, at)| *at);
-        let Some((whose, at)) = oldest.filter(|(_, at)| received.saturating_sub(*at) > self.days * DAY) else {
+        let Some((whose, at)) = oldest.filter(|(_, at)| received.saturating_sub(*at) > self.days * DAY)
+        else {
             return Vec::new();
         };
-        let when = Timestamp::from_second(at).map_or_else(|_| "no time at all".to_owned(), |at| at.to_string());
+        let when =
+            Timestamp::from_second(at).map_or_else(|_| "no time at all".to_owned(), |at| at.to_string());
         let status = &object.signature().status;
         vec![Finding {
             path: None,

@@ -78,14 +78,16 @@ impl Rule for UnauthorizedPusher {
         if pusher.is_some_and(|pusher| any(allowed, pusher)) {
             return Vec::new();
         }
-        let who = pusher.map_or_else(|| nobody(scope), called);
+        let who = pusher.map_or_else(|| format!("{},", nobody(scope)), called);
         let wanted = match allowed.is_empty() {
             true => format!("nobody who {action}: `{key}` names nobody"),
             false => format!("a pusher among {}, where a push {action}", listed(allowed)),
         };
         let help = match pusher {
             Some(_) => "have somebody push it who may, or ask an administrator for a place on the list",
-            None => "ask the keyring's keeper to add your account to your entry, or push with another account",
+            None => {
+                "ask the keyring's keeper to add your account to your entry, or push with another account"
+            }
         };
         vec![Finding { path: None, seen: format!("{who} {action}"), wanted, help: help.to_owned() }]
     }

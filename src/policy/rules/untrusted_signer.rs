@@ -38,7 +38,8 @@ pub const KIND: Kind = Kind {
             Some(list) => selectors(&list)?,
         };
         let refs = refs.unwrap_or_default();
-        let on_refs: Vec<_> = refs.iter().map(|(pattern, list)| on_ref(pattern, list, of)).collect::<Result<_, _>>()?;
+        let on_refs: Vec<_> =
+            refs.iter().map(|(pattern, list)| on_ref(pattern, list, of)).collect::<Result<_, _>>()?;
         let named = allow.iter().chain(&deny).chain(on_refs.iter().flat_map(|(_, rule)| &rule.allow));
         let named = named.cloned().collect();
         Ok(Box::new(UntrustedSigner { allow, deny, of, on_refs, named }))
@@ -115,7 +116,10 @@ impl UntrustedSigner {
                     path: None,
                     seen: format!("{status}, which is {}", called(signer)),
                     wanted: self.wanted(),
-                    help: format!("have somebody on the list sign the {}, or ask for a place on it", object.word()),
+                    help: format!(
+                        "have somebody on the list sign the {}, or ask for a place on it",
+                        object.word()
+                    ),
                 }),
                 // A verified key without an owner cannot be: refused all the same.
                 None => Some(Finding {

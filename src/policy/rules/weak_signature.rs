@@ -71,7 +71,9 @@ fn words(
 ) -> Result<Vec<&'static str>, String> {
     let Some(written) = written else { return Ok(known.to_vec()) };
     if written.is_empty() {
-        return Err(format!("`{option} = []` would refuse every signature; leave it out to take all of them"));
+        return Err(format!(
+            "`{option} = []` would refuse every signature; leave it out to take all of them"
+        ));
     }
     let word = |one: &String| {
         known.iter().copied().find(|word| word == one).ok_or_else(|| {
