@@ -136,9 +136,9 @@ struct UpdateSpec {
     net: Vec<String>,
     #[serde(default)]
     foreign: bool,
-    /// What kind of object is pushed, where it is neither a commit nor one of the tags: `blob`, `tree`.
+    /// `tree` or `blob`, behind the tags; default: the last commit.
     #[serde(default)]
-    tip: Option<String>,
+    leads_to: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -364,17 +364,27 @@ fn verified_with(kind: &str) -> SignatureStatus {
 fn status(word: &str) -> SignatureStatus {
     let key = || KeyId { scheme: Scheme::Ssh, text: "SHA256:testtesttest".to_owned() };
     let at = Timestamp::from_second(NOW - 86_400).unwrap();
+    // `expired:what` and `malformed:code`, where the message depends on it.
+    let (word, detail) = word.split_once(':').unwrap_or((word, ""));
+    let known = |all: &[&'static str], otherwise: &'static str| match detail {
+        "" => otherwise,
+        detail => all.iter().find(|one| **one == detail).unwrap_or_else(|| panic!("`{detail}`?")),
+    };
     let made = match word {
         "unsigned" => SignatureStatus::Unsigned,
         "verified" => verified_with("ed25519"),
         "unknown-key" => SignatureStatus::UnknownKey { key: key() },
         "bad" => SignatureStatus::Bad { key: key() },
-        "expired" => SignatureStatus::Expired { key: key(), what: "key", at },
+        "expired" => {
+            let what = known(&["signature", "certificate", "keyring entry"], "key");
+            SignatureStatus::Expired { key: key(), what, at }
+        }
         "not-yet-valid" => SignatureStatus::NotYetValid { key: key(), what: "signature", from: at },
         "revoked" => SignatureStatus::Revoked { key: key(), reason: "compromised".to_owned(), hard: true },
         "wrong-purpose" => {
             let why = "it was made for the namespace `file`, not `git`".to_owned();
-            SignatureStatus::WrongPurpose { key: key(), why }
+            let remedy = "with git itself, which signs for the namespace `git`";
+            SignatureStatus::WrongPurpose { key: key(), why, remedy }
         }
         "weak-algorithm" => {
             SignatureStatus::WeakAlgorithm { key: key(), what: "RSA with SHA-1 (ssh-rsa)".to_owned() }
@@ -382,7 +392,8 @@ fn status(word: &str) -> SignatureStatus {
         "unsupported" => SignatureStatus::Unsupported { what: "X.509 (CMS) signature".to_owned() },
         "malformed" => {
             let why = "bytes follow the end of the signature".to_owned();
-            SignatureStatus::Malformed { code: "sig.trailing", why }
+            let code = known(&["time.skew", "mergetag.bad"], "sig.trailing");
+            SignatureStatus::Malformed { code, why }
         }
         other => panic!("there is no status `{other}`"),
     };
@@ -645,16 +656,17 @@ impl Case {
             let builds_on: Vec<ObjectId> = spec.builds_on.iter().map(|name| self.id(name)).collect();
             let net = changes(&spec.net);
             let covering = policy.covering("infra/app", &name, Some(&default_branch));
-            let tip_kind = new.map(|_| match spec.tip.as_deref() {
-                Some("blob") => ObjectKind::Blob,
+            let leads_to = match spec.leads_to.as_deref() {
+                None => ObjectKind::Commit,
                 Some("tree") => ObjectKind::Tree,
-                Some(other) => panic!("tip `{other}`"),
-                None if tags.is_empty() => ObjectKind::Commit,
-                None => ObjectKind::Tag,
-            });
+                Some("blob") => ObjectKind::Blob,
+                Some(other) => panic!("`{other}`?"),
+            };
+            let tip_kind = new.map(|_| if tags.is_empty() { leads_to } else { ObjectKind::Tag });
             let update = RefUpdate { name, old: current, new };
             RefFacts {
                 tip_kind,
+                leads_to: new.map(|_| leads_to),
                 tags: if new.is_some() { tags.clone() } else { Vec::new() },
                 builds_on: each().map(|index| (index, builds_on.clone())).collect(),
                 introduced: introduced.clone(),
@@ -916,6 +928,7 @@ fn judge(
     let update = RefUpdate { name, old: Some(id_of("base")), new: Some(made.id) };
     let reference = RefFacts {
         tip_kind: Some(ObjectKind::Commit),
+        leads_to: Some(ObjectKind::Commit),
         introduced: HashMap::from([(0, vec![made.id])]),
         ..RefFacts::bare(update, UpdateKind::FastForward)
     };

@@ -56,7 +56,7 @@ pub fn run(
                     let repositories = repositories(&config.repositories.root);
                     warnings.extend(config::lint(&config, &keyring, &repositories));
                     warnings.extend(unmatched_refs(&config, &repositories));
-                    let rulesets = config.policy.rulesets.len();
+                    let rulesets = config.policy.configured().count();
                     let (principals, keys) = (keyring.principals().len(), keyring.keys().len());
                     counts = format!(
                         "{}, {}, {}",
@@ -169,7 +169,7 @@ fn repositories(root: &Path) -> Vec<String> {
 /// protected in name only. Repositories without refs prove nothing, so they do not count.
 fn unmatched_refs(config: &config::Config, repositories: &[String]) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    for ruleset in &config.policy.rulesets {
+    for ruleset in config.policy.configured() {
         let mut refs = 0;
         let concerned = repositories.iter().filter(|name| ruleset.applies_to_repository(name));
         let matched = concerned.take(MAX_READ).any(|name| {

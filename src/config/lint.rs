@@ -21,7 +21,7 @@ pub fn lint(config: &Config, keyring: &Keyring, repositories: &[String]) -> Vec<
              keyring add NAME --key FILE`"
         )));
     }
-    for ruleset in config.policy.rulesets.iter().filter(|set| set.part_of.is_none()) {
+    for ruleset in config.policy.configured().filter(|set| set.part_of.is_none()) {
         let warn = |key: &str, message: String| Warning {
             message,
             place: config.places.of(&ruleset.name, key).cloned(),

@@ -116,12 +116,8 @@ impl Collected {
                     reader.error_with(&span, format!("`{shown}` cannot name a ruleset"), name_help(&error));
                 }
                 Err(SpecError::NoRules(_)) => {
-                    let known: Vec<&str> = rules::ALL.iter().map(|kind| kind.name).collect();
-                    reader.error_with(
-                        &refuse_span,
-                        "this ruleset refuses nothing",
-                        format!("add one of: {}", known.join(", ")),
-                    );
+                    let help = "name a rule, such as `unsigned-commit = true`";
+                    reader.error_with(&refuse_span, "this ruleset refuses nothing", help);
                 }
             }
         }

@@ -166,7 +166,7 @@ impl<'a> Judgement<'a> {
         let scope = Scope { facts, reference, ruleset, index, policy };
         let mut found = Found::default();
         let mut let_through = Vec::new();
-        for rule in ruleset.rules().iter().filter(|one| one.rule.judges() != Judges::Commit) {
+        for rule in ruleset.rules() {
             let findings = rule.rule.check_ref(scope);
             self.settle(scope, rule, Subject::Ref, findings, &mut found, &mut let_through);
         }

@@ -119,6 +119,18 @@ impl Needs {
     }
 }
 
+impl RefFacts {
+    /// The kind of what the update leads to, where that is content without a commit: a tree or a blob.
+    pub fn bare_content(&self) -> Option<ObjectKind> {
+        self.leads_to.filter(|kind| matches!(kind, ObjectKind::Tree | ObjectKind::Blob))
+    }
+
+    /// The signature nearest to what the update leads to: that of the last of its annotated tags.
+    pub fn innermost_signature(&self) -> Option<&SignatureFacts> {
+        self.tags.last().map(|tag| &tag.signature)
+    }
+}
+
 impl PushFacts {
     /// A push of which nothing is known but this: what tests and benches start from.
     pub fn bare(context: PushContext) -> Self {
@@ -169,6 +181,9 @@ pub struct RefFacts {
     pub kind: UpdateKind,
     /// What kind of object the new tip is; `None` for deletions.
     pub tip_kind: Option<ObjectKind>,
+    /// What the new tip finally leads to, through annotated tags; `None` for deletions, and where a fault
+    /// keeps it from being known.
+    pub leads_to: Option<ObjectKind>,
     /// The annotated tags between the new tip and what it finally points at, outermost first.
     pub tags: Vec<TagFacts>,
     /// For each covering ruleset (by its index), the commits it has not judged yet, parents before
@@ -198,6 +213,7 @@ impl RefFacts {
             update,
             kind,
             tip_kind: None,
+            leads_to: None,
             tags: Vec::new(),
             introduced: HashMap::new(),
             builds_on: HashMap::new(),

@@ -327,10 +327,15 @@ pub struct Rulesets {
 }
 
 impl Rulesets {
+    /// The rulesets that the configuration names: all but the one that always comes with it.
+    pub fn configured(&self) -> impl Iterator<Item = &Ruleset> {
+        self.rulesets.iter().filter(|set| !set.by_default)
+    }
+
     /// Whether an enforcing ruleset of the configuration covers a ref.
     pub fn protects(&self, repository: &str, reference: &RefName, default_branch: Option<&RefName>) -> bool {
-        let enforcing = self.rulesets.iter().filter(|set| set.enforcement == Enforcement::Enforce);
-        enforcing.filter(|set| !set.by_default).any(|set| set.covers(repository, reference, default_branch))
+        let mut enforcing = self.configured().filter(|set| set.enforcement == Enforcement::Enforce);
+        enforcing.any(|set| set.covers(repository, reference, default_branch))
     }
 
     /// Indexes of the rulesets that judge a ref.

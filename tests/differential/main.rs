@@ -4,9 +4,12 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, unreachable_pub)]
 
+#[path = "../support/crafted.rs"]
+mod crafted;
 #[path = "../support/keys.rs"]
 mod keys;
 
+mod certificates;
 mod judges;
 mod objects;
 mod signers;

@@ -19,4 +19,5 @@ mod policy;
 mod protocol;
 mod readme;
 mod signers;
+mod sources;
 mod transport;

@@ -3,7 +3,7 @@
 
 use super::people::{any, exempt};
 use super::signed::{Object, Of, Written};
-use super::{Finding, Judges, Kind, Rule, Scope, options, unsigned_commit, unsigned_tag};
+use super::{Finding, Judges, Kind, Rule, Scope, options, unsigned_commit, unsigned_tag, untrusted_signer};
 use crate::policy::Selector;
 use crate::policy::facts::{CommitFacts, TagFacts};
 use crate::signature::SignatureStatus;
@@ -148,6 +148,19 @@ impl Rule for MissingUserPresence {
 
     fn check_tag(&self, tag: &TagFacts, scope: Scope<'_>) -> Vec<Finding> {
         if self.of.tags { self.check(Object::Tag(tag), scope) } else { Vec::new() }
+    }
+
+    /// A tree or a blob has no commit that somebody could have signed: then the tag that names it is what shows it.
+    fn check_ref(&self, scope: Scope<'_>) -> Vec<Finding> {
+        let reference = scope.reference;
+        let Some(kind) = reference.bare_content().filter(|_| self.of.commits) else { return Vec::new() };
+        let said =
+            [unsigned_commit::NAME, untrusted_signer::NAME].iter().any(|rule| scope.ruleset.has_rule(rule));
+        match reference.tags.last() {
+            Some(tag) if !self.of.tags => self.check(Object::Tag(tag), scope),
+            None if !said => vec![unsigned_commit::bare(kind, None, self.wanted().to_owned())],
+            _ => Vec::new(),
+        }
     }
 
     fn selectors(&self) -> &[Selector] {

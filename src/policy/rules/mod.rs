@@ -129,7 +129,8 @@ pub trait Rule: Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Judges the update as such, or what it changes as a whole. Not asked of rules that judge commits.
+    /// Judges the update as such, or what it changes as a whole, whatever the frontier holds. A rule about
+    /// commits may have something to say of an update that leads to none.
     fn check_ref(&self, scope: Scope<'_>) -> Vec<Finding> {
         let _ = scope;
         Vec::new()

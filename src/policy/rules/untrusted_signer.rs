@@ -101,6 +101,10 @@ impl UntrustedSigner {
         (self.allow.is_empty() || any(&self.allow, signer)) && !any(&self.deny, signer)
     }
 
+    fn looks_at_tags(&self, scope: Scope<'_>) -> bool {
+        self.of.map_or_else(|| scope.ruleset.has_rule(unsigned_tag::NAME), |of| of.tags)
+    }
+
     fn check(&self, object: Object<'_>, scope: Scope<'_>) -> Option<Finding> {
         let status = &object.signature().status;
         match status {
@@ -180,9 +184,22 @@ impl Rule for UntrustedSigner {
         looked_at.then(|| self.check(Object::Commit(commit), scope)).flatten().into_iter().collect()
     }
 
+    /// A tree or a blob has no commit that could be signed: then the tag that names it is what vouches. Where
+    /// tags are looked at, that is done already.
+    fn check_ref(&self, scope: Scope<'_>) -> Vec<Finding> {
+        let reference = scope.reference;
+        let looked_at = self.of.is_none_or(|of| of.commits);
+        let Some(kind) = reference.bare_content().filter(|_| looked_at) else { return Vec::new() };
+        let signature = reference.innermost_signature();
+        let allowed = signature.and_then(|tag| tag.verified_by()).is_some_and(|signer| self.trusts(signer));
+        if allowed || (signature.is_some() && self.looks_at_tags(scope)) {
+            return Vec::new();
+        }
+        vec![unsigned_commit::bare(kind, signature, self.wanted())]
+    }
+
     fn check_tag(&self, tag: &TagFacts, scope: Scope<'_>) -> Vec<Finding> {
-        let wanted = || scope.ruleset.has_rule(unsigned_tag::NAME);
-        let looked_at = self.of.map_or_else(wanted, |of| of.tags);
+        let looked_at = self.looks_at_tags(scope);
         looked_at.then(|| self.check(Object::Tag(tag), scope)).flatten().into_iter().collect()
     }
 

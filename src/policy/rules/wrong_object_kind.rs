@@ -1,4 +1,4 @@
-//! `wrong-object-kind`: branches hold commits, tags what tags are for (T25).
+//! `wrong-object-kind`: tags are of what tags are for (T25).
 
 use super::{Finding, Judges, Kind, Rule, Scope, options};
 use crate::domain::{ObjectKind, text};
@@ -7,7 +7,7 @@ use serde::Deserialize;
 /// The registry line.
 pub const KIND: Kind = Kind {
     name: "wrong-object-kind",
-    summary: "a ref that holds another kind of object than it should",
+    summary: "a ref that leads to another kind of object than it should",
     judges: Judges::RefUpdate,
     build: |table| {
         let Options { tags } = options(table)?;
@@ -36,7 +36,7 @@ fn kind(word: &str) -> Result<ObjectKind, String> {
     })
 }
 
-/// What tags may finally point at. Branches hold commits, and notes do.
+/// What tags may finally point at. Other refs lead to commits.
 #[derive(Debug)]
 struct WrongObjectKind {
     tags: Vec<ObjectKind>,
@@ -51,27 +51,20 @@ impl Rule for WrongObjectKind {
         KIND.judges
     }
 
+    /// That branches hold commits, the built-in rules see to.
     fn check_ref(&self, scope: Scope<'_>) -> Vec<Finding> {
         let reference = scope.reference;
-        let Some(tip) = reference.tip_kind else { return Vec::new() };
+        let Some(held) = reference.leads_to else { return Vec::new() };
         let is_tag = reference.name.tag().is_some();
-        // What a chain of annotated tags points at in the end.
-        let held = if is_tag { reference.tags.last().map_or(tip, |tag| tag.target_kind) } else { tip };
         let allowed: &[ObjectKind] = if is_tag { &self.tags } else { &[ObjectKind::Commit] };
         if allowed.contains(&held) {
             return Vec::new();
         }
         let words: Vec<&str> = allowed.iter().map(|kind| kind.name()).collect();
-        let (holds, help) = match (is_tag, tip) {
-            (true, _) => ("points at", "tag a commit: `git tag -s NAME COMMIT`"),
-            (false, ObjectKind::Tag) => {
-                ("holds", "push the commit behind the tag: `git push REMOTE TAG^{commit}:REF`")
-            }
-            (false, _) => ("holds", "push a commit"),
-        };
+        let help = if is_tag { "tag a commit: `git tag -s NAME COMMIT`" } else { "push a commit" };
         vec![Finding {
             path: None,
-            seen: format!("the ref {holds} a {}", held.name()),
+            seen: format!("the ref leads to a {}", held.name()),
             wanted: format!("a {}", words.join(" or a ")),
             help: help.to_owned(),
         }]
