@@ -23,6 +23,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+#[path = "support/ssh_craft.rs"]
+mod ssh_craft;
+
 // ---------------------------------------------------------------------------------------------------
 // The format
 
@@ -150,8 +153,14 @@ struct CommitSpec {
     parents: Option<Vec<String>>,
     #[serde(default)]
     status: Option<String>,
+    /// What made a verified signature; see [`verified_with`].
+    #[serde(default)]
+    key: Option<String>,
     #[serde(default)]
     by: Option<String>,
+    /// The committer's time.
+    #[serde(default)]
+    at: Option<toml::value::Datetime>,
     /// E-mails; default: the signer's, which is `NAME@example.org`.
     #[serde(default)]
     author: Option<String>,
@@ -194,8 +203,14 @@ struct TagSpec {
     id: Option<String>,
     #[serde(default)]
     status: Option<String>,
+    /// What made a verified signature.
+    #[serde(default)]
+    key: Option<String>,
     #[serde(default)]
     by: Option<String>,
+    /// The tagger's time.
+    #[serde(default)]
+    at: Option<toml::value::Datetime>,
     /// E-mail; default: the signer's. `none` stands for a tag without that line.
     #[serde(default)]
     tagger: Option<String>,
@@ -282,28 +297,67 @@ fn email(name: &str) -> String {
     format!("{name}@example.org")
 }
 
-/// A status that says `verified`, which nobody can make but by verifying: one commit that git signed
-/// with a test key. Whose it is, is each case's choice.
-fn really_verified() -> SignatureStatus {
-    struct OneKey(ssh::PublicKey);
-    impl Keys for OneKey {
-        fn has_ssh(&self, blob: &[u8]) -> bool {
-            self.0.blob() == blob
-        }
-        fn openpgp_by_fingerprint(&self, _: &[u8]) -> Vec<&openpgp::Certificate> {
-            Vec::new()
-        }
-        fn openpgp_by_key_id(&self, _: [u8; 8]) -> Vec<&openpgp::Certificate> {
-            Vec::new()
-        }
+/// The keys that [`verified_with`] verifies by.
+enum Ring {
+    Ssh(ssh::PublicKey),
+    OpenPgp(Vec<openpgp::Certificate>),
+}
+
+impl Keys for Ring {
+    fn has_ssh(&self, blob: &[u8]) -> bool {
+        matches!(self, Ring::Ssh(key) if key.blob() == blob)
     }
-    let raw = include_bytes!("vectors/cases/ssh-signed.commit");
-    let key = ssh::parse_public_key(include_str!("vectors/cases/ssh-signed.pub")).unwrap();
-    let commit = object::parse_commit(ObjectFormat::Sha1, raw).unwrap();
-    let object::SignatureField::Present(block) = &commit.signature else { panic!("the vector is signed") };
+    fn openpgp_by_fingerprint(&self, fingerprint: &[u8]) -> Vec<&openpgp::Certificate> {
+        let Ring::OpenPgp(all) = self else { return Vec::new() };
+        all.iter().filter(|one| one.component_fingerprints().iter().any(|own| own == fingerprint)).collect()
+    }
+    fn openpgp_by_key_id(&self, _: [u8; 8]) -> Vec<&openpgp::Certificate> {
+        Vec::new()
+    }
+}
+
+/// A commit that a FIDO key, or another one that is made here, has signed.
+fn crafted(key: &ssh_craft::Key) -> (Vec<u8>, Ring) {
+    let head = "tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\n\
+                author Test Key <test@example.org> 1748736000 +0000\n\
+                committer Test Key <test@example.org> 1748736000 +0000\n";
+    let body = "\nsigned with a test key\n";
+    let armor = String::from_utf8(key.sshsig(format!("{head}{body}").as_bytes())).unwrap();
+    let signed = format!("{head}gpgsig {}\n{body}", armor.trim_end().replace('\n', "\n "));
+    (signed.into_bytes(), Ring::Ssh(ssh::parse_public_key(&key.line()).unwrap()))
+}
+
+/// A status that says `verified`, which nobody can make but by verifying: a commit that some kind of test key
+/// has signed. Whose it is, is each case's choice.
+fn verified_with(kind: &str) -> SignatureStatus {
+    let ssh = |raw: &[u8], key: &str| (raw.to_vec(), Ring::Ssh(ssh::parse_public_key(key).unwrap()));
+    let fido = |flags| ssh_craft::Key::ed25519(7).fido("ssh:").with(flags, 1);
+    let (raw, ring) = match kind {
+        "ed25519" => ssh(
+            include_bytes!("vectors/cases/ssh-signed.commit"),
+            include_str!("vectors/cases/ssh-signed.pub"),
+        ),
+        "rsa-2048" => ssh(
+            include_bytes!("vectors/cases/ssh-rsa-2048.commit"),
+            include_str!("vectors/cases/ssh-rsa-2048.pub"),
+        ),
+        "ecdsa-256" => crafted(&ssh_craft::Key::p256(7)),
+        // Signed at 2025-05-01T00:00:00Z.
+        "openpgp" => {
+            let key = include_bytes!("vectors/cases/openpgp-old.asc");
+            let raw = include_bytes!("vectors/cases/openpgp-old.commit").to_vec();
+            (raw, Ring::OpenPgp(openpgp::Certificate::parse_all(key).unwrap()))
+        }
+        "fido-silent" => crafted(&fido(0)),
+        "fido-touch" => crafted(&fido(1)),
+        "fido-verified" => crafted(&fido(5)),
+        other => panic!("there is no key `{other}`"),
+    };
+    let commit = object::parse_commit(ObjectFormat::Sha1, &raw).unwrap();
+    let object::SignatureField::Present(block) = &commit.signature else { panic!("{kind} is signed") };
     let now = Timestamp::from_second(NOW).unwrap();
-    let status = signature::verify_now(block, &commit.payload, &OneKey(key), now, commit.committer.time);
-    assert!(matches!(status, SignatureStatus::Verified(_)), "{status}");
+    let status = signature::verify_now(block, &commit.payload, &ring, now, commit.committer.time);
+    assert!(matches!(status, SignatureStatus::Verified(_)), "{kind}: {status}");
     status
 }
 
@@ -318,7 +372,7 @@ fn status(word: &str) -> SignatureStatus {
     };
     let made = match word {
         "unsigned" => SignatureStatus::Unsigned,
-        "verified" => really_verified(),
+        "verified" => verified_with("ed25519"),
         "unknown-key" => SignatureStatus::UnknownKey { key: key() },
         "bad" => SignatureStatus::Bad { key: key() },
         "expired" => {
@@ -425,6 +479,10 @@ fn time(written: &toml::value::Datetime) -> Timestamp {
     written.to_string().parse().unwrap()
 }
 
+fn at(written: Option<&toml::value::Datetime>) -> i64 {
+    written.map_or(NOW, |written| time(written).as_second())
+}
+
 fn context() -> PushContext {
     PushContext {
         request_id: RequestId::from_random([7; 16]),
@@ -435,6 +493,7 @@ fn context() -> PushContext {
     }
 }
 
+/// A ruleset; its parts are what [`Ruleset::split`] makes of it.
 fn ruleset(
     name: &str,
     refs: &[&str],
@@ -452,7 +511,7 @@ impl Case {
     fn policy(&self) -> Result<Rulesets, String> {
         let mut rulesets = Vec::new();
         if let Some(refuse) = &self.refuse {
-            rulesets.push(ruleset("rules", &["refs/**"], Enforcement::Enforce, refuse)?);
+            rulesets.extend(ruleset("rules", &["refs/**"], Enforcement::Enforce, refuse)?.split());
         }
         for spec in &self.ruleset {
             let refs = spec.refs.clone().unwrap_or_else(|| vec!["refs/**".to_owned()]);
@@ -480,7 +539,7 @@ impl Case {
                 ask: spec.ask,
             };
             made.bypass = spec.bypass.iter().map(bypass).collect();
-            rulesets.push(made);
+            rulesets.extend(made.split());
         }
         let uncovered = match self.uncovered.as_deref() {
             None | Some("accept") => Uncovered::Accept,
@@ -506,14 +565,15 @@ impl Case {
             let by = spec.by.as_deref().or((word == "verified").then_some("alice"));
             let tagger = spec.tagger.clone().unwrap_or_else(|| email(by.unwrap_or("nobody")));
             let signature = SignatureFacts {
-                status: status(word),
+                status: spec.key.as_deref().map_or_else(|| status(word), verified_with),
                 principal: by.map(principal),
                 judged_at: Timestamp::from_second(NOW).unwrap(),
             };
             let name = spec.of.as_ref().unwrap_or(&spec.name);
             TagFacts {
                 target_kind: if target == tip { ObjectKind::Commit } else { ObjectKind::Tag },
-                tagger: (tagger != "none").then(|| person(&tagger, None)),
+                tagger: (tagger != "none")
+                    .then(|| Person { at: at(spec.at.as_ref()), ..person(&tagger, None) }),
                 message: spec.message.as_deref().unwrap_or("a release\n").as_bytes().to_vec(),
                 ..TagFacts::bare(self.id(&spec.name), target, name.as_bytes(), signature)
             }
@@ -536,6 +596,10 @@ impl Case {
             made.author = person(author, spec.author_name.as_deref());
             let committer = spec.committer.as_ref().unwrap_or(&own);
             made.committer = person(committer, spec.committer_name.as_deref());
+            made.committer.at = at(spec.at.as_ref());
+            if let Some(key) = &spec.key {
+                made.signature.status = verified_with(key);
+            }
             made.encoding = spec.encoding.as_ref().map(|encoding| encoding.clone().into_bytes());
             made.received = spec.received.as_ref().map(time);
             let parents = made.parents.iter().copied().map(Some);
@@ -936,6 +1000,79 @@ fn n17_each_commit_is_reported_once_by_the_most_specific_rule() {
                 _ => {
                     check(word, None, other);
                     check(word, Some("alice"), other);
+                }
+            }
+        }
+    }
+}
+
+/// N17 for tags: `U` is `unsigned-tag`, `T` is `untrusted-signer` that allows `group:sre` to tag, `L` the same list
+/// without a word about tags, `C` `unsigned-commit`, `I` `identity-mismatch` where everybody names mallory as the
+/// tagger, `B` `bad-signature` of tags, and lower case `b` without its option.
+#[test]
+fn n17_each_tag_is_reported_once_by_the_most_specific_rule() {
+    #[rustfmt::skip]
+    const TABLE: [(&str, &str, &str, &str, &str, &str); 16] = [
+        // rules  unsigned  by listed  by another  unknown key  anything else
+        ("C",     ".",      ".",       ".",        ".",         "."),
+        ("b",     ".",      ".",       ".",        ".",         "."),
+        ("CL",    ".",      ".",       ".",        ".",         "."),
+        ("B",     ".",      ".",       ".",        "B",         "B"),
+        ("CLB",   ".",      ".",       ".",        "B",         "B"),
+        ("U",     "U",      ".",       ".",        "B",         "B"),
+        ("UB",    "U",      ".",       ".",        "B",         "B"),
+        ("Ub",    "U",      ".",       ".",        "B",         "B"),
+        ("UL",    "U",      ".",       "T",        "T",         "B"),
+        ("T",     "T",      ".",       "T",        "T",         "B"),
+        ("UT",    "U",      ".",       "T",        "T",         "B"),
+        ("CTB",   "T",      ".",       "T",        "T",         "B"),
+        ("I",     ".",      "I",       ".",        "B",         "B"),
+        ("LI",    ".",      "I",       ".",        "B",         "B"),
+        ("TI",    "T",      "I",       "T",        "T",         "B"),
+        ("CULI",  "U",      "I",       "T",        "T",         "B"),
+    ];
+    for (rules, unsigned, listed, another, unknown, other) in TABLE {
+        let lines = rules.chars().map(|letter| match letter {
+            'C' => "unsigned-commit = true\n",
+            'U' => "unsigned-tag = true\n",
+            'B' => "bad-signature = { tags = true }\n",
+            'b' => "bad-signature = true\n",
+            'T' => "untrusted-signer = { allow = [\"group:sre\"], of = \"tag\" }\n",
+            'L' => "untrusted-signer = { allow = [\"group:sre\"] }\n",
+            _ => "identity-mismatch = true\n",
+        });
+        let refuse: String = lines.collect();
+        let check = |word: &str, by: &str, expected: &str| {
+            let by = if by.is_empty() { String::new() } else { format!("by = '{by}'") };
+            let case: Case = toml::from_str(&format!(
+                "about = 'x'\n[refuse]\n{refuse}[[commit]]\nname = 'a'\ncommitter = 'alice@example.org'\n\
+                 [[tag]]\nname = 'v1'\nstatus = '{word}'\ntagger = 'mallory@example.org'\n{by}\n\
+                 [expect]\noutcome = 'accept'\n"
+            ))
+            .unwrap();
+            let policy = case.policy().unwrap();
+            let verdict = evaluate(&case.facts(&policy), &policy);
+            let expected: &[&str] = match expected {
+                "U" => &["unsigned-tag"],
+                "T" => &["untrusted-signer"],
+                "B" => &["bad-signature"],
+                "I" => &["identity-mismatch"],
+                _ => &[],
+            };
+            let found: Vec<&str> = verdict.violations.iter().map(|violation| violation.rule).collect();
+            assert_eq!(found, expected, "rules {rules}, a tag that is {word} {by}");
+        };
+        for word in STATUSES {
+            match word {
+                "unsigned" => check(word, "", unsigned),
+                "verified" => {
+                    check(word, "alice", listed);
+                    check(word, "mallory", another);
+                }
+                "unknown-key" => check(word, "", unknown),
+                _ => {
+                    check(word, "", other);
+                    check(word, "alice", other);
                 }
             }
         }

@@ -232,7 +232,7 @@ error: there is no rule `unsigned-comit`
     golden(
         &with("allow = [\"group:sre\"]", "alow = [\"group:sre\"]"),
         r#"
-error: rule `untrusted-signer`: unknown field `alow`, expected `allow`
+error: rule `untrusted-signer`: unknown field `alow`, expected one of `allow`, `deny`, `of`, `refs`
   --> DIR/c.toml:23:22
     |
  23 | untrusted-signer = { alow = ["group:sre"] }
@@ -952,4 +952,11 @@ fn bypasses_and_actors_are_checked_like_everything_else() {
     assert!(nobody(bypass(full)).contains("`bypass` of ruleset `production` needs to know who pushes"));
     let actors = with("enforcement = \"enforce\"", "actors = [\"group:sre\"]");
     assert!(nobody(actors).contains("`actors` of ruleset `production` needs to know who pushes"));
+    for rule in ["pusher-mismatch = true", "unauthorized-pusher = { update = [\"group:sre\"] }"] {
+        let text = with("untrusted-signer = { allow = [\"group:sre\"] }", rule);
+        Place::new().ok(&text);
+        let name = rule.split(' ').next().unwrap();
+        let wanted = format!("`{name}` of ruleset `production` needs to know who pushes");
+        assert!(nobody(text).contains(&wanted), "{rule}");
+    }
 }

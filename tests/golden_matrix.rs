@@ -49,18 +49,27 @@ fn columns() -> Vec<(String, String)> {
         "missing-ticket" => "missing-ticket = { projects = [\"OPS\"] }\n".to_owned(),
         "message-format" => "message-format = { subject-max = 20 }\n".to_owned(),
         "untrusted-signer" => "untrusted-signer = { allow = [\"group:sre\"] }\n".to_owned(),
+        "email-domain" => "email-domain = { domains = [\"example.org\"] }\n".to_owned(),
+        "stale-signature" => "stale-signature = { days = 30 }\n".to_owned(),
+        "unauthorized-pusher" => "unauthorized-pusher = { update = [\"group:sre\"] }\n".to_owned(),
         other => format!("{other} = true\n"),
     };
     let mut out = vec![
         ("builtin".to_owned(), "[policy]\nuncovered = \"accept\"\n".to_owned()),
         (UNCOVERED.to_owned(), "[policy]\nuncovered = \"refuse\"\n".to_owned()),
     ];
-    out.extend(rules::ALL.iter().map(|kind| (kind.name.to_owned(), set("enforce", &line(kind.name)))));
+    // Where these stand, somebody says who pushes. The policy comes behind the keys of `[repositories]`.
+    let asks = |name: &str| ["pusher-mismatch", "unauthorized-pusher"].contains(&name);
+    let told = |policy: String| format!("server = \"gitolite\"\n{policy}");
+    out.extend(rules::ALL.iter().map(|kind| {
+        let policy = set("enforce", &line(kind.name));
+        (kind.name.to_owned(), if asks(kind.name) { told(policy) } else { policy })
+    }));
     let branch = "missing-ticket = { projects = [\"OPS\"], where = [\"branch\"] }\n";
     out.push((BRANCH.to_owned(), set("enforce", branch)));
     let all: String = rules::ALL.iter().map(|kind| line(kind.name)).collect();
-    out.push(("all".to_owned(), set("enforce", &all)));
-    out.push((EVALUATE.to_owned(), set("evaluate", &all)));
+    out.push(("all".to_owned(), told(set("enforce", &all))));
+    out.push((EVALUATE.to_owned(), told(set("evaluate", &all))));
     out
 }
 
@@ -596,6 +605,7 @@ fn ask(world: &World, gate: &Gate, situation: &Situation, number: usize) -> (Out
     };
     let git_dir = world.repository(situation.repository);
     let quarantine = git_dir.join(QUARANTINE);
+    let environment = situation.environment.iter().chain(&[("GL_USER", "alice")]);
     let request = Request {
         protocol: situation.protocol,
         version: "0".to_owned(),
@@ -604,7 +614,7 @@ fn ask(world: &World, gate: &Gate, situation: &Situation, number: usize) -> (Out
         git_dir: place(&git_dir, git_dir.display().to_string()),
         updates: Bytes(situation.updates.clone().into_bytes()),
         push_options: Vec::new(),
-        environment: situation.environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        environment: environment.map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         ssh_user_auth: None,
     };
     let answer = gate.admit(&request, 0, &AtomicBool::new(false));

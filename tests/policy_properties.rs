@@ -120,6 +120,10 @@ fn refuse() -> impl Strategy<Value = toml::Table> {
         Just("{ allow = [\"group:sre\"] }"),
         Just("{ allow = [\"kind:person\", \"forge:web-flow\"] }"),
         Just("{ allow = [\"person:bob\"] }"),
+        Just("{ deny = [\"person:bob\", \"kind:bot\"] }"),
+        Just("{ of = \"tag\", allow = [\"group:sre\"] }"),
+        Just("{ of = [\"commit\", \"tag\"], allow = [\"kind:person\"], deny = [\"person:bob\"] }"),
+        Just("{ refs = { \"refs/heads/*\" = [\"group:sre\"] } }"),
     ];
     let identity = prop_oneof![
         Just("true"),
@@ -128,8 +132,12 @@ fn refuse() -> impl Strategy<Value = toml::Table> {
         Just("{ match = \"tagger\", except = [\"forge:web-flow\"] }"),
         Just("{ except = [\"forge:web-flow\", \"bot:renovate\"] }"),
     ];
-    (any::<bool>(), any::<bool>(), proptest::option::of(allow), proptest::option::of(identity)).prop_map(
-        |(unsigned, bad, allow, identity)| {
+    let bad = prop_oneof![Just("true"), Just("{ tags = true }")];
+    let tag = prop_oneof![Just("true"), Just("{ nested = \"skip\" }")];
+    let bad = proptest::option::of(bad);
+    let (allow, identity) = (proptest::option::of(allow), proptest::option::of(identity));
+    (any::<bool>(), bad, allow, identity, proptest::option::weighted(0.3, tag)).prop_map(
+        |(unsigned, bad, allow, identity, tag)| {
             let mut text = String::new();
             let mut line = |name: &str, value: Option<&str>| {
                 text.extend(value.map(|value| format!("{name} = {value}\n")));
@@ -137,8 +145,10 @@ fn refuse() -> impl Strategy<Value = toml::Table> {
             line("unsigned-commit", unsigned.then_some("true"));
             line("untrusted-signer", allow);
             line("identity-mismatch", identity);
-            let none = !unsigned && allow.is_none() && identity.is_none();
-            line("bad-signature", (bad || none).then_some("true"));
+            line("unsigned-tag", tag);
+            // What is left to a rule about commits has one of those.
+            let none = !unsigned && identity.is_none();
+            line("bad-signature", bad.or(none.then_some("true")));
             toml::from_str(&text).unwrap()
         },
     )
@@ -275,7 +285,8 @@ fn rulesets(spec: &[(toml::Table, bool)]) -> Rulesets {
         let (repositories, refs) = (vec![Pattern::new("**").unwrap()], Refs::new(["refs/**"]).unwrap());
         Ruleset::new(&format!("set-{n}"), repositories, refs, enforcement, rules).unwrap()
     };
-    Rulesets { rulesets: spec.iter().enumerate().map(build).collect(), uncovered: Uncovered::Accept }
+    let rulesets = spec.iter().enumerate().map(build).flat_map(Ruleset::split).collect();
+    Rulesets { rulesets, uncovered: Uncovered::Accept }
 }
 
 /// What is refused, whatever the rule that says so.
@@ -325,7 +336,8 @@ proptest! {
         let policy = rulesets(&spec[..1]);
         let with: BTreeSet<usize> = (0..OWNERS.len()).collect();
         let verdict = evaluate(&facts(&push, &policy, &with), &policy);
-        let found = verdict.violations.len() + verdict.advisory.len();
+        let all = verdict.violations.iter().chain(&verdict.advisory);
+        let found: usize = all.map(|one| one.rulesets.len()).sum();
         prop_assert_eq!(refused(&verdict).len(), found, "{:?}", verdict.violations);
     }
 }

@@ -21,7 +21,7 @@ pub fn lint(config: &Config, keyring: &Keyring, repositories: &[String]) -> Vec<
              keyring add NAME --key FILE`"
         )));
     }
-    for ruleset in config.policy.configured() {
+    for ruleset in config.policy.configured().filter(|set| set.part_of.is_none()) {
         let warn = |key: &str, message: String| Warning {
             message,
             place: config.places.of(&ruleset.name, key).cloned(),
@@ -48,9 +48,8 @@ const NAMED: usize = 5;
 
 /// Who may sign by this ruleset, and cannot match because the keyring has no address of theirs.
 fn without_emails(ruleset: &Ruleset, keyring: &Keyring) -> Option<String> {
-    let selectors_of = |name: &str| ruleset.rule(name).map(|rule| rule.selectors());
-    let exempt = selectors_of(identity_mismatch::NAME)?;
-    let allowed = selectors_of(untrusted_signer::NAME).unwrap_or_default();
+    let exempt = ruleset.rule(identity_mismatch::NAME)?.selectors();
+    let allowed = ruleset.rule(untrusted_signer::NAME).map(|rule| rule.allowed()).unwrap_or_default();
     let any =
         |selectors: &[Selector], principal: &Principal| selectors.iter().any(|one| one.matches(principal));
     let concerned = |principal: &&Principal| {

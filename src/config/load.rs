@@ -218,7 +218,7 @@ impl Loading {
         if config.repositories.server.is_some() {
             return;
         }
-        for ruleset in &config.policy.rulesets {
+        for ruleset in config.policy.rulesets.iter().filter(|set| set.part_of.is_none()) {
             let rules =
                 ruleset.rules().iter().filter(|one| one.rule.needs_pusher()).map(|one| one.rule.name());
             let actors = (!ruleset.actors.is_empty()).then_some("actors");

@@ -119,10 +119,11 @@ impl Collected {
                         let message = "`bad-signature` belongs to every ruleset with a signature rule; `false` changes nothing";
                         self.warnings.push(Warning::at(place, message));
                     }
-                    self.rulesets.push(match tenant {
+                    let ruleset = match tenant {
                         Some(tenant) => ruleset.of_tenant(tenant),
                         None => ruleset,
-                    });
+                    };
+                    self.rulesets.extend(ruleset.split());
                 }
                 Err(error @ SpecError::Name(_)) => {
                     let span = name_item.map_or(span, |item| item.span);

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock or knows a library's types. Parsing is strict, because these
 //! values are built from what a pusher sent.
 
+mod address;
 mod change;
 mod content;
 mod fold;
@@ -13,6 +14,7 @@ mod refname;
 mod server;
 pub mod text;
 
+pub use address::{fold_address, same_address};
 pub use change::{Change, Entry, FileMode};
 pub use content::{BlobFacts, HEAD_BYTES, LfsPointer, Program};
 pub use fold::fold_name;

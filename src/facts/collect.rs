@@ -3,6 +3,7 @@
 use super::counters;
 use super::introduced::{self, Introduced, ParentCache, Standing, Stop};
 use super::judge::{self, Judge};
+use super::people;
 use super::taint::{Counts, RefTaint, Taint};
 use super::updates::malformed;
 use super::{Budget, CollectError, Frontier, Updates};
@@ -93,8 +94,11 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
     };
     let mut refs = collector.refs()?;
     let repository = collector.repository(&refs)?;
-    let Collector { judge, mut faults, .. } = collector;
+    let Collector { judge, mut faults, needs, .. } = collector;
     let (mut commits, object_faults) = judge.finish()?;
+    if needs.has(Needs::PEOPLE) {
+        people::name(&mut refs, &mut commits, inputs.keyring.principals());
+    }
     counters::check(&mut refs, &mut commits, inputs.frontier, inputs.signatures)?;
     inputs.budget.check()?;
     let mut all = inputs.updates.faults;

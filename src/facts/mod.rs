@@ -5,6 +5,7 @@ mod collect;
 mod counters;
 mod introduced;
 mod judge;
+mod people;
 mod taint;
 mod updates;
 

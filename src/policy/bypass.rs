@@ -99,7 +99,8 @@ impl Bypass {
 
 /// Who verifiably signed the very object that is at fault, where the rule is about that object at all.
 fn signer<'a>(rule: &dyn Rule, subject: Subject, scope: Scope<'a>) -> Option<&'a Principal> {
-    if rule.is_about_the_pusher() && !matches!(subject, Subject::Tag(_)) {
+    // Rules about updates look at tags as objects, too; those that ask who pushes do not.
+    if rule.is_about_the_pusher() && (rule.needs_pusher() || !matches!(subject, Subject::Tag(_))) {
         return None;
     }
     match subject {

@@ -6,7 +6,7 @@ use super::pattern::{Pattern, PatternError};
 use super::rules::{self, Configured, Judges, Rule};
 use super::selector::Selector;
 use super::verdict::Coverage;
-use crate::domain::{Principal, RefName};
+use crate::domain::{Principal, RefName, text};
 use std::sync::Arc;
 
 /// What a ruleset's violations do.
@@ -45,6 +45,8 @@ pub enum Uncovered {
 pub struct Refs {
     include: Vec<RefPattern>,
     exclude: Vec<RefPattern>,
+    /// Nothing but what these hold, too.
+    within: Option<Box<Refs>>,
 }
 
 /// One pattern for refs.
@@ -101,13 +103,25 @@ impl Refs {
     /// `HEAD` of the repository names.
     pub fn is_match(&self, name: &RefName, default_branch: Option<&RefName>) -> bool {
         let any = |list: &[RefPattern]| list.iter().any(|one| one.is_match(name, default_branch));
-        any(&self.include) && !any(&self.exclude)
+        let within = self.within.as_ref().is_none_or(|refs| refs.is_match(name, default_branch));
+        any(&self.include) && !any(&self.exclude) && within
     }
 
-    /// The patterns as written, exclusions with their `!`.
+    /// Those of them that the others hold as well.
+    fn and(&self, others: &Refs) -> Refs {
+        let within = match &self.within {
+            Some(within) => within.and(others),
+            None => others.clone(),
+        };
+        Refs { within: Some(Box::new(within)), ..self.clone() }
+    }
+
+    /// The patterns as written, exclusions with their `!`, those that must match besides with an `&`.
     pub fn sources(&self) -> Vec<String> {
         let include = self.include.iter().map(|one| one.source().to_owned());
-        include.chain(self.exclude.iter().map(|one| format!("!{}", one.source()))).collect()
+        let exclude = self.exclude.iter().map(|one| format!("!{}", one.source()));
+        let within = self.within.iter().flat_map(|refs| refs.sources());
+        include.chain(exclude).chain(within.map(|one| format!("&{one}"))).collect()
     }
 }
 
@@ -138,6 +152,8 @@ pub struct Ruleset {
     /// It is the one that comes with every configuration ([`Ruleset::DEFAULT`]): it judges all refs of the
     /// repositories that others protect, and protects none by itself.
     pub by_default: bool,
+    /// It was made of a part of the ruleset of this name ([`Ruleset::split`]).
+    pub part_of: Option<String>,
     rules: Vec<Configured>,
 }
 
@@ -204,7 +220,7 @@ impl Ruleset {
         let has = |rules: &[Configured], name: &str| rules.iter().any(|one| one.rule.name() == name);
         let signatures = rules.iter().any(|one| one.rule.is_about_signatures());
         if signatures && !has(&rules, rules::bad_signature::NAME) {
-            rules.push(rules::bad_signature::implied().into());
+            rules.push(rules::bad_signature::implied(&rules).into());
         }
         rules.sort_by_key(|one| one.rule.name());
         Ok(Ruleset {
@@ -218,6 +234,7 @@ impl Ruleset {
             tenant: None,
             of_tenants: Vec::new(),
             by_default: false,
+            part_of: None,
             rules,
         })
     }
@@ -254,7 +271,7 @@ impl Ruleset {
         Some(Ruleset {
             name: Ruleset::DEFAULT.to_owned(),
             repositories,
-            refs: Refs { include: vec![RefPattern::All], exclude: Vec::new() },
+            refs: Refs { include: vec![RefPattern::All], ..Refs::default() },
             actors: Vec::new(),
             bypass: Vec::new(),
             enforcement: Enforcement::Enforce,
@@ -262,8 +279,49 @@ impl Ruleset {
             tenant: None,
             of_tenants,
             by_default: true,
+            part_of: None,
             rules,
         })
+    }
+
+    /// This ruleset, and one more for each entry of a rule that wants something else of some of its refs.
+    ///
+    /// What a ruleset has accepted on one ref it does not judge again on another (N7), so what is wanted of some
+    /// refs only must not share a record with the rest: a commit let in on a side branch would be let in on a
+    /// release by being there already. The rule of an entry therefore stands in a ruleset of its own, called
+    /// `NAME[PATTERN]`, for those of the refs that the pattern matches.
+    pub fn split(self) -> Vec<Ruleset> {
+        let mut parts = Vec::new();
+        for one in &self.rules {
+            for (refs, rule) in one.rule.on_refs() {
+                let beside = |name: &str| rules::untrusted_signer::BESIDE.contains(&name);
+                let mut own: Vec<Configured> =
+                    self.rules.iter().filter(|one| beside(one.rule.name())).cloned().collect();
+                own.push(Configured { rule, ..one.clone() });
+                own.sort_by_key(|one| one.rule.name());
+                let pattern = refs.sources().join(" ");
+                parts.push(Ruleset {
+                    name: format!("{}[{}]", self.name, text::escape(pattern.as_bytes())),
+                    repositories: self.repositories.clone(),
+                    refs: self.refs.and(refs),
+                    actors: self.actors.clone(),
+                    bypass: self.bypass.clone(),
+                    enforcement: self.enforcement,
+                    included: self.included,
+                    tenant: self.tenant.clone(),
+                    of_tenants: self.of_tenants.clone(),
+                    by_default: self.by_default,
+                    part_of: Some(self.name.clone()),
+                    rules: own,
+                });
+            }
+        }
+        std::iter::once(self).chain(parts).collect()
+    }
+
+    /// Whether a rule of it wants something of the signatures of tags.
+    pub fn judges_tag_signatures(&self) -> bool {
+        self.rules.iter().any(|one| one.rule.is_about_tag_signatures())
     }
 
     /// Whether this ruleset judges that ref of that repository, in whatever enforcement but `off`.

@@ -18,7 +18,9 @@ mod testing;
 mod wire;
 
 pub use rules::{Check, CheckResult, Demand, Finding, MergeTags, Rules, Strictness, Times, Trace};
-pub use status::{Fido, KeyId, Scheme, SignatureStatus, SshCertificate, VerifiedSignature};
+pub use status::{
+    Fido, KeyFamily, KeyId, Scheme, SignatureStatus, SshCertificate, Strength, VerifiedSignature,
+};
 
 use crate::domain::Timestamp;
 

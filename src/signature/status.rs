@@ -39,6 +39,46 @@ impl fmt::Display for KeyId {
     }
 }
 
+/// The families of algorithms whose signatures count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum KeyFamily {
+    /// RSA; its size is that of the modulus.
+    Rsa,
+    /// ECDSA on a curve of NIST's, whose size it has.
+    Ecdsa,
+    /// Ed25519.
+    Ed25519,
+    /// Ed448.
+    Ed448,
+}
+
+impl KeyFamily {
+    /// All of them.
+    pub const ALL: [KeyFamily; 4] = [KeyFamily::Rsa, KeyFamily::Ecdsa, KeyFamily::Ed25519, KeyFamily::Ed448];
+
+    /// The word used in configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            KeyFamily::Rsa => "rsa",
+            KeyFamily::Ecdsa => "ecdsa",
+            KeyFamily::Ed25519 => "ed25519",
+            KeyFamily::Ed448 => "ed448",
+        }
+    }
+}
+
+/// What a signature's strength rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Strength {
+    /// The algorithm of the key that signed.
+    pub family: KeyFamily,
+    /// The size of that key, bits.
+    pub bits: u32,
+    /// The digests that the object was put through, such as `sha512`: for SSH that of the message, and for
+    /// RSA that of the signature algorithm besides.
+    pub hashes: Vec<String>,
+}
+
 /// What a FIDO authenticator said about its signature (S5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fido {
@@ -92,6 +132,7 @@ pub struct VerifiedSignature {
 struct More {
     fido: Option<Fido>,
     ssh_certificate: Option<SshCertificate>,
+    strength: Option<Strength>,
     findings: Vec<Finding>,
 }
 
@@ -113,6 +154,11 @@ impl VerifiedSignature {
 
     pub(in crate::signature) fn with_ssh_certificate(mut self, certificate: Option<SshCertificate>) -> Self {
         self.more.ssh_certificate = certificate;
+        self
+    }
+
+    pub(in crate::signature) fn with_strength(mut self, strength: Option<Strength>) -> Self {
+        self.more.strength = strength;
         self
     }
 
@@ -164,6 +210,11 @@ impl VerifiedSignature {
     /// The OpenSSH certificate, where one vouched for the key.
     pub fn ssh_certificate(&self) -> Option<&SshCertificate> {
         self.more.ssh_certificate.as_ref()
+    }
+
+    /// What its strength rests on, where that is known of the algorithm.
+    pub fn strength(&self) -> Option<&Strength> {
+        self.more.strength.as_ref()
     }
 
     /// What is odd about it.

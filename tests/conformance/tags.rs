@@ -1,8 +1,7 @@
 //! Conformance cases T: Tags.
 //!
-//! Rules about tags themselves (unsigned and lightweight ones, a tag under another name, tag updates) are
-//! not there yet, and no rule refuses a tag for its own signature, which is verified and recorded. Such a
-//! case asserts that a configuration which asks for the rule does not load, and what holds without it.
+//! A tag's own signature is always verified and recorded. It is judged where a rule of the ruleset is about the
+//! signatures of tags; a ruleset about commits alone judges what a tag brings in, and the tag by its form.
 
 use crate::crafted::*;
 use crate::keys::*;
@@ -69,22 +68,28 @@ fn t001_a_signed_tag_of_a_commit() {
     }
 }
 
-/// The rules about signatures are about commits. What an unsigned tag brings in is judged all the same.
+/// What an unsigned tag brings in is judged by the rules about commits, with those about tags or without.
 #[test]
 fn t002_t003_unsigned_and_lightweight_tags_on_a_protected_pattern() {
     let scene = Scene::new();
     assert_eq!(scene.tag_word(&plain_tag(), Git::Bad), "unsigned");
-    for rule in ["unsigned-tag = true", "lightweight-tag = true"] {
-        let text = does_not_load(&policy("refs/tags/v*", rule));
-        assert!(text.contains(rule.split(' ').next().unwrap()), "{text}");
-    }
     let (gate, alice) = Gate::with_alice(&tags_covered());
     let work = gate.clone_of(&gate.repository("app"));
     work.commit(Some(&alice), "signed");
     work.accepted(&["main"]);
-    work.commit(None, "unsigned");
+    work.sign(None, &["tag", "-a", "-m", "release", "v0"]);
+    work.accepted(&["v0"]);
+    let strict = "unsigned-tag = true\nlightweight-tag = true\nunsigned-commit = true";
+    gate.reconfigure(&tags_covered().replace("unsigned-commit = true", strict));
     work.sign(None, &["tag", "v1"]);
-    work.push(&["v1"]).assert_refused(&["unsigned-commit"]);
+    work.push(&["v1"]).assert_refused(&["lightweight-tag"]);
+    work.sign(None, &["tag", "-a", "-m", "release", "v2"]);
+    work.push(&["v2"]).assert_refused(&["unsigned-tag"]);
+    work.sign(Some(&alice), &["tag", "-s", "-m", "release", "v3"]);
+    work.accepted(&["v3"]);
+    work.commit(None, "unsigned");
+    work.sign(Some(&alice), &["tag", "-s", "-m", "release", "v4"]);
+    work.push(&["v4"]).assert_refused(&["unsigned-commit"]);
 }
 
 #[test]
@@ -97,8 +102,7 @@ fn t004_a_fudged_tag() {
     }
 }
 
-/// The signature is good, git takes it, and no rule compares the names yet. The name that the tag was made
-/// for is a fact, byte for byte.
+/// The signature is good and git takes it. The name that the tag was made for is compared byte for byte.
 #[test]
 fn t005_a_tag_under_another_name() {
     let scene = Scene::new();
@@ -109,11 +113,16 @@ fn t005_a_tag_under_another_name() {
     let raw = scene.cat("tag", "refs/tags/v9");
     assert_eq!(scene.tag_verdict(&raw).word, "verified");
     assert_eq!(parse_tag(ObjectFormat::Sha1, &raw).unwrap().name, b"v1");
-    let text = does_not_load(&policy("refs/tags/v*", "tag-name-mismatch = true"));
-    assert!(text.contains("tag-name-mismatch"), "{text}");
+    let (gate, alice) = Gate::with_alice(&policy("refs/tags/v*", "tag-name-mismatch = true"));
+    let work = gate.clone_of(&gate.repository("app"));
+    work.commit(None, "base");
+    work.sign(Some(&alice), &["tag", "-s", "-m", "release", "v1"]);
+    work.push(&["v1:refs/tags/v9"]).assert_refused(&["tag-name-mismatch"]);
+    work.accepted(&["v1"]);
 }
 
-/// One that nobody can read unambiguously refuses all. One whose signature does not verify is recorded so.
+/// One that nobody can read unambiguously refuses all. One whose signature does not verify is recorded so, and
+/// refuses all where a rule is about the signatures of tags.
 #[test]
 fn t006_several_tags_and_one_of_them_bad() {
     let (gate, alice) = Gate::with_alice(&tags_covered());
@@ -134,7 +143,14 @@ fn t006_several_tags_and_one_of_them_bad() {
         assert_eq!(work.server("refs/tags/v1"), None);
     }
     let forged = store(&gate, &work, "tag", &raw.replacen("\n\nv1", "\n\nforged", 1));
-    work.accepted(&["v1", "v2", &format!("{forged}:refs/tags/v3")]);
+    let all = ["v1", "v2", &format!("{forged}:refs/tags/v3")];
+    gate.reconfigure(
+        &tags_covered().replace("unsigned-commit = true", "unsigned-tag = true\nunsigned-commit = true"),
+    );
+    let push = work.push(&all).assert_refused(&["bad-signature"]);
+    assert!(push.text().contains("refs/tags/v3") && !push.text().contains("refs/tags/v1"), "{}", push.text());
+    gate.reconfigure(&tags_covered());
+    work.accepted(&all);
     let mut statuses = recorded(&gate);
     statuses.sort();
     assert_eq!(statuses, ["bad", "verified", "verified"]);

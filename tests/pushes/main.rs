@@ -21,6 +21,7 @@ mod policy;
 mod protocol;
 mod pusher;
 mod readme;
+mod signers;
 mod sources;
 mod tenants;
 mod transport;

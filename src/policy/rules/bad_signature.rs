@@ -1,9 +1,11 @@
 //! `bad-signature`: a signature that is there must be verified, by a key of the keyring that is valid
 //! now. Part of every ruleset with a signature rule (N17).
 
-use super::{Finding, Judges, Kind, Rule, Scope, no_options, unsigned_commit, untrusted_signer};
-use crate::policy::facts::{CommitFacts, RefFacts};
+use super::signed::Object;
+use super::{Configured, Finding, Judges, Kind, Rule, Scope, options};
+use crate::policy::facts::{CommitFacts, TagFacts};
 use crate::signature::SignatureStatus;
+use serde::Deserialize;
 
 /// The rule's one word.
 pub const NAME: &str = "bad-signature";
@@ -13,19 +15,47 @@ pub const KIND: Kind = Kind {
     name: NAME,
     summary: "a signature that does not verify, or not by a key that is valid now",
     judges: Judges::Commit,
-    build: |options| {
-        no_options(&options)?;
-        Ok(implied())
+    build: |table| {
+        let Options { tags } = options(table)?;
+        Ok(Box::new(BadSignature { commits: true, tags }))
     },
 };
 
-/// The rule as other signature rules bring it along.
-pub(crate) fn implied() -> Box<dyn Rule> {
-    Box::new(BadSignature)
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    #[serde(default)]
+    tags: bool,
 }
 
+/// The rule as other signature rules bring it along: about commits only where one of them is.
+pub(crate) fn implied(by: &[Configured]) -> Box<dyn Rule> {
+    let commits = by.iter().any(|one| one.rule.is_about_signatures() && one.rule.judges() == Judges::Commit);
+    Box::new(BadSignature { commits, tags: false })
+}
+
+/// Tags are judged as well wherever another rule of the ruleset is about their signatures.
 #[derive(Debug)]
-struct BadSignature;
+struct BadSignature {
+    commits: bool,
+    tags: bool,
+}
+
+impl BadSignature {
+    fn check(&self, object: Object<'_>, scope: Scope<'_>) -> Vec<Finding> {
+        let status = &object.signature().status;
+        match status {
+            SignatureStatus::Unsigned | SignatureStatus::Verified(_) => Vec::new(),
+            SignatureStatus::UnknownKey { .. } if object.is_untrusted(scope) => Vec::new(),
+            _ => vec![Finding {
+                path: None,
+                seen: status.to_string(),
+                wanted: "a signature that verifies, by a key of the keyring that is valid now".to_owned(),
+                help: help(object, scope),
+            }],
+        }
+    }
+}
 
 impl Rule for BadSignature {
     fn name(&self) -> &'static str {
@@ -33,34 +63,30 @@ impl Rule for BadSignature {
     }
 
     fn judges(&self) -> Judges {
-        KIND.judges
+        if self.commits { Judges::Commit } else { Judges::RefUpdate }
     }
 
     fn is_about_signatures(&self) -> bool {
         true
     }
 
+    fn is_about_tag_signatures(&self) -> bool {
+        self.tags
+    }
+
     fn check_commit(&self, commit: &CommitFacts, scope: Scope<'_>) -> Vec<Finding> {
-        let status = &commit.signature.status;
-        match status {
-            SignatureStatus::Unsigned | SignatureStatus::Verified(_) => Vec::new(),
-            SignatureStatus::UnknownKey { .. } if scope.ruleset.has_rule(untrusted_signer::NAME) => {
-                Vec::new()
-            }
-            _ => vec![Finding {
-                path: None,
-                seen: status.to_string(),
-                wanted: "a signature that verifies, by a key of the keyring that is valid now".to_owned(),
-                help: help(commit, scope.reference),
-            }],
-        }
+        if self.commits { self.check(Object::Commit(commit), scope) } else { Vec::new() }
+    }
+
+    fn check_tag(&self, tag: &TagFacts, scope: Scope<'_>) -> Vec<Finding> {
+        if scope.ruleset.judges_tag_signatures() { self.check(Object::Tag(tag), scope) } else { Vec::new() }
     }
 }
 
 /// What helps against each way a signature can be worthless.
-pub(super) fn help(commit: &CommitFacts, reference: &RefFacts) -> String {
-    let resign = format!("sign again with {}", unsigned_commit::resign(commit, reference));
-    match &commit.signature.status {
+pub(super) fn help(object: Object<'_>, scope: Scope<'_>) -> String {
+    let resign = format!("sign again with {}", object.resign(scope));
+    match &object.signature().status {
         SignatureStatus::Unsigned | SignatureStatus::Verified(_) => format!("{resign}, then push again"),
         SignatureStatus::UnknownKey { .. } => {
             "sign with a key that is in the keyring, or ask its keeper to add yours: \
@@ -77,8 +103,9 @@ pub(super) fn help(commit: &CommitFacts, reference: &RefFacts) -> String {
                 .to_owned()
         }
         SignatureStatus::Bad { .. } | SignatureStatus::Malformed { .. } => {
+            let word = object.word();
             format!(
-                "the commit was changed after it was signed, or by a tool that damages signatures; {resign}"
+                "the {word} was changed after it was signed, or by a tool that damages signatures; {resign}"
             )
         }
         SignatureStatus::Expired { what, .. } if what.contains("entry") => {

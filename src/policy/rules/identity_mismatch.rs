@@ -3,8 +3,10 @@
 //! A signature says which key made it, and the keyring whose that is. The names and addresses inside the
 //! object are text that anybody can write; this rule holds them against the signer's own addresses.
 
-use super::{Finding, Judges, Kind, Rule, Scope, options, redo, untrusted_signer};
-use crate::domain::{Principal, PrincipalKind, text};
+use super::people::exempt;
+use super::signed::{Object, SHOWN, plain, retag};
+use super::{Finding, Judges, Kind, Rule, Scope, options, redo};
+use crate::domain::{Principal, PrincipalKind, same_address, text};
 use crate::policy::Selector;
 use crate::policy::facts::{CommitFacts, TagFacts};
 use crate::signature::SignatureStatus;
@@ -78,31 +80,10 @@ fn parse(word: &str) -> Result<Match, String> {
     }
 }
 
-/// Whoever is exempt may sign in anybody's name, so each one is named: a group or a kind would exempt whoever
-/// joins it later (N20). An agent's word is never taken for somebody else's (N19).
-fn exempt(written: Option<Vec<String>>) -> Result<Vec<Selector>, String> {
-    let Some(written) = written else { return Ok(Vec::new()) };
-    if written.is_empty() {
-        return Err("`except = []` exempts nobody; leave it out".into());
-    }
-    let one = |written: &String| match Selector::parse(written).map_err(|error| error.to_string())? {
-        Selector::Named(PrincipalKind::Agent, _) => Err(format!(
-            "`{}` cannot be exempt: an agent signs in its own name only",
-            text::escape(written.as_bytes())
-        )),
-        named @ Selector::Named(..) => Ok(named),
-        Selector::Group(_) | Selector::Kind(_) => Err(format!(
-            "`{}` would exempt whoever joins it later; name each one, such as `forge:web-flow`",
-            text::escape(written.as_bytes())
-        )),
-    };
-    written.iter().map(one).collect()
-}
-
 #[derive(Debug)]
 struct IdentityMismatch {
     compare: Vec<Match>,
-    /// Single principals, who sign for others.
+    /// Single principals, who sign for others: whoever is exempt may sign in anybody's name.
     except: Vec<Selector>,
 }
 
@@ -137,7 +118,8 @@ impl IdentityMismatch {
         claims: &[Claim<'_>],
         again: &str,
     ) -> Option<Finding> {
-        let own = |claim: &Claim<'_>| signer.emails.iter().any(|email| same(email.as_bytes(), claim.email));
+        let own =
+            |claim: &Claim<'_>| signer.emails.iter().any(|email| same_address(email.as_bytes(), claim.email));
         if claims.is_empty() || claims.iter().any(own) || self.except.iter().any(|one| one.matches(signer)) {
             return None;
         }
@@ -203,8 +185,7 @@ impl Rule for IdentityMismatch {
             return Vec::new();
         }
         // A signer who is not on the list is refused by the list: who else it claims to be adds nothing.
-        let refused = |rule: &dyn Rule| !rule.check_commit(commit, scope).is_empty();
-        if scope.ruleset.rule(untrusted_signer::NAME).is_some_and(refused) {
+        if Object::Commit(commit).is_untrusted(scope) {
             return Vec::new();
         }
         let claims = self.claims(commit);
@@ -218,34 +199,24 @@ impl Rule for IdentityMismatch {
         found.into_iter().collect()
     }
 
-    /// A tag that is signed, and not by somebody known, is refused here, since nothing can be compared. A tag
-    /// without a signature claims no signer.
-    fn check_tag(&self, tag: &TagFacts, _: Scope<'_>) -> Vec<Finding> {
-        if !self.looks_at(Match::Tagger) {
+    fn is_about_tag_signatures(&self) -> bool {
+        self.looks_at(Match::Tagger)
+    }
+
+    /// A tag whose signature is worthless is `bad-signature`'s (N17). One without a signature claims no signer.
+    fn check_tag(&self, tag: &TagFacts, scope: Scope<'_>) -> Vec<Finding> {
+        let status = &tag.signature.status;
+        let verified = matches!(status, SignatureStatus::Verified(_));
+        if !self.looks_at(Match::Tagger) || !verified || Object::Tag(tag).is_untrusted(scope) {
             return Vec::new();
         }
-        let again = format!("`git tag --force --sign {} {}`", plain(&tag.name, "NAME"), tag.target.short());
-        let status = &tag.signature.status;
-        let found = match status {
-            SignatureStatus::Unsigned => None,
-            SignatureStatus::Verified(_) => match tag.signature.verified_by() {
-                Some(signer) => {
-                    // A tag that names no tagger names nobody who could be the signer.
-                    let email = tag.tagger.as_ref().map_or(&[][..], |tagger| &tagger.email);
-                    self.compare(status, signer, &[Claim { role: "tagger", email }], &again)
-                }
-                None => Some(nobodys(status)),
-            },
-            _ => Some(Finding {
-                path: None,
-                seen: status.to_string(),
-                wanted: "a signature that verifies, by a key of the keyring that is valid now, whose owner is the tagger"
-                    .to_owned(),
-                help: format!(
-                    "sign it with a key of the keyring that is valid: {again}; the keyring's keeper adds keys with \
-                     `countersign keyring add NAME --key FILE`"
-                ),
-            }),
+        let found = match tag.signature.verified_by() {
+            Some(signer) => {
+                // A tag that names no tagger names nobody who could be the signer.
+                let email = tag.tagger.as_ref().map_or(&[][..], |tagger| &tagger.email);
+                self.compare(status, signer, &[Claim { role: "tagger", email }], &retag(tag))
+            }
+            None => Some(nobodys(status)),
         };
         found.into_iter().collect()
     }
@@ -265,20 +236,8 @@ fn nobodys(status: &SignatureStatus) -> Finding {
     }
 }
 
-/// Most characters of an address that are shown.
-const SHOWN: usize = 100;
 /// Most addresses that are shown.
 const LISTED: usize = 5;
-
-/// Whether two addresses are one. What stands before the `@` is its host's to interpret, so it counts byte by
-/// byte; the host's name has no case in ASCII. No mailmap, ever.
-fn same(own: &[u8], claimed: &[u8]) -> bool {
-    let split = |email: &[u8]| email.iter().rposition(|byte| *byte == b'@');
-    match (split(own), split(claimed)) {
-        (Some(a), Some(b)) => own[..a] == claimed[..b] && own[a..].eq_ignore_ascii_case(&claimed[b..]),
-        _ => false,
-    }
-}
 
 fn article(words: &str) -> &'static str {
     if words.starts_with('a') { "an" } else { "a" }
@@ -291,61 +250,4 @@ fn listed(emails: &[String]) -> String {
         out.push_str(&format!(" and {} more", emails.len() - LISTED));
     }
     out
-}
-
-/// A word for a command line that somebody may copy: `otherwise` where a shell could read it differently.
-pub(super) fn plain<'a>(word: &'a [u8], otherwise: &'a str) -> &'a str {
-    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"@._+/-".contains(byte);
-    match std::str::from_utf8(word) {
-        Ok(text)
-            if !text.is_empty() && !text.starts_with('-') && text.len() <= SHOWN && word.iter().all(fits) =>
-        {
-            text
-        }
-        _ => otherwise,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_one_byte_by_byte_but_for_the_case_of_the_host() {
-        for (own, claimed, one) in [
-            ("alice@example.org", "alice@example.org", true),
-            ("alice@example.org", "alice@EXAMPLE.Org", true),
-            ("alice@Example.ORG", "alice@example.org", true),
-            ("alice@example.org", "Alice@example.org", false),
-            ("alice@example.org", "alice@example.org ", false),
-            ("alice@example.org", " alice@example.org", false),
-            ("alice@example.org", "alice@example.org.", false),
-            ("alice@example.org", "alice+x@example.org", false),
-            ("alice@example.org", "alice@mail.example.org", false),
-            ("alice@example.org", "x@alice@example.org", false),
-            ("alice@example.org", "alice", false),
-            ("alice@example.org", "", false),
-            ("alice@example.org", "@example.org", false),
-            // Letters that only look alike, and such as fold to ASCII by wider rules (the Kelvin sign).
-            ("alice@example.org", "\u{430}lice@example.org", false),
-            ("alice@kernel.org", "alice@\u{212a}ernel.org", false),
-            ("\u{e9}@b\u{fc}cher.example", "\u{e9}@b\u{fc}cher.example", true),
-            ("\u{e9}@b\u{fc}cher.example", "\u{e9}@b\u{dc}cher.example", false),
-            ("", "", false),
-        ] {
-            assert_eq!(same(own.as_bytes(), claimed.as_bytes()), one, "{own:?} {claimed:?}");
-            assert_eq!(same(claimed.as_bytes(), own.as_bytes()), one, "{claimed:?} {own:?}");
-        }
-        assert!(!same(b"alice@example.org", b"alice@example.org\0"));
-        assert!(!same(b"alice@example.org", b"alice@example.\xf2rg"));
-    }
-
-    #[test]
-    fn commands_that_are_shown_hold_nothing_for_a_shell() {
-        for word in ["", "-x", "a b", "$(id)", "`id`", "a;b", "a'b", "a\"b", "a|b", "\u{e9}", "a\nb", "a*"] {
-            assert_eq!(plain(word.as_bytes(), "NAME"), "NAME", "{word:?}");
-        }
-        assert_eq!(plain(b"release/v1.0", "NAME"), "release/v1.0");
-        assert_eq!(plain(&[b'x'; 101], "NAME"), "NAME");
-    }
 }

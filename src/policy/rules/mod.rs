@@ -7,31 +7,45 @@
 pub mod bad_signature;
 pub mod case_collision;
 mod catalog;
+pub mod email_domain;
 pub mod force_push;
 pub mod foreign_object;
 pub mod identity_mismatch;
+pub mod lightweight_tag;
 pub mod locked_ref;
 pub mod message_format;
 pub mod missing_signoff;
 pub mod missing_ticket;
+pub mod missing_user_presence;
+pub mod pusher_mismatch;
 pub mod ref_creation;
 pub mod ref_deletion;
 pub mod ref_name;
 pub mod ref_shadowing;
+pub mod stale_signature;
+pub mod tag_name_mismatch;
 pub mod tag_update;
+pub mod unauthorized_pusher;
+pub mod unknown_identity;
 pub mod unsafe_message;
 pub mod unsigned_commit;
+pub mod unsigned_tag;
 pub mod untrusted_signer;
+pub mod weak_signature;
 pub mod work_in_progress;
 pub mod wrong_object_kind;
+
+mod people;
+mod signed;
 
 pub(crate) use catalog::option;
 pub use catalog::{Opt, Shape, names_of, options_of};
 
 use super::facts::{CommitFacts, Needs, PushFacts, RefFacts, TagFacts};
-use super::ruleset::{Ruleset, Rulesets};
+use super::ruleset::{Refs, Ruleset, Rulesets};
 use crate::domain::{Timestamp, text};
 use std::fmt::Debug;
+use std::sync::Arc;
 
 /// What a rule looks at (N11). Only `Commit` rules are discharged by the frontier; the others see the
 /// whole update, always.
@@ -98,6 +112,17 @@ pub trait Rule: Debug + Send + Sync {
         false
     }
 
+    /// Whether it wants something of the signatures of tags. Where a ruleset has such a rule, its `bad-signature`
+    /// judges tags as well (N17).
+    fn is_about_tag_signatures(&self) -> bool {
+        false
+    }
+
+    /// What it wants beyond that of some refs: a ruleset of its own for each, see [`Ruleset::split`].
+    fn on_refs(&self) -> Vec<(&Refs, Arc<dyn Rule>)> {
+        Vec::new()
+    }
+
     /// Judges one introduced commit. Whether it is a violation must not depend on the ref: a commit that
     /// several refs introduce is judged once, and counts as judged for all refs of the ruleset then.
     fn check_commit(&self, commit: &CommitFacts, scope: Scope<'_>) -> Vec<Finding> {
@@ -146,13 +171,18 @@ pub trait Rule: Debug + Send + Sync {
     fn selectors(&self) -> &[super::Selector] {
         &[]
     }
+
+    /// Those of them who alone may sign; empty where it does not say.
+    fn allowed(&self) -> &[super::Selector] {
+        &[]
+    }
 }
 
 /// A rule as a ruleset has it: with what every rule can be given.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Configured {
     /// The rule.
-    pub rule: Box<dyn Rule>,
+    pub rule: Arc<dyn Rule>,
     /// What the administrator wants said with each of its refusals: a text or an address (`help`).
     pub note: Option<String>,
     /// Commits that the gate's own record has from before this time are not judged by it (`effective-from`,
@@ -165,7 +195,7 @@ pub struct Configured {
 
 impl From<Box<dyn Rule>> for Configured {
     fn from(rule: Box<dyn Rule>) -> Self {
-        Configured { rule, note: None, effective_from: None, written: toml::Table::new() }
+        Configured { rule: rule.into(), note: None, effective_from: None, written: toml::Table::new() }
     }
 }
 
@@ -186,21 +216,31 @@ pub struct Kind {
 pub const ALL: &[&Kind] = &[
     &bad_signature::KIND,
     &case_collision::KIND,
+    &email_domain::KIND,
     &force_push::KIND,
     &foreign_object::KIND,
     &identity_mismatch::KIND,
+    &lightweight_tag::KIND,
     &locked_ref::KIND,
     &message_format::KIND,
     &missing_signoff::KIND,
     &missing_ticket::KIND,
+    &missing_user_presence::KIND,
+    &pusher_mismatch::KIND,
     &ref_creation::KIND,
     &ref_deletion::KIND,
     &ref_name::KIND,
     &ref_shadowing::KIND,
+    &stale_signature::KIND,
+    &tag_name_mismatch::KIND,
     &tag_update::KIND,
+    &unauthorized_pusher::KIND,
+    &unknown_identity::KIND,
     &unsafe_message::KIND,
     &unsigned_commit::KIND,
+    &unsigned_tag::KIND,
     &untrusted_signer::KIND,
+    &weak_signature::KIND,
     &work_in_progress::KIND,
     &wrong_object_kind::KIND,
 ];
@@ -248,7 +288,7 @@ pub fn build(name: &str, value: &toml::Value) -> Result<Option<Configured>, Buil
             "`effective-from` is about commits on record, and this rule judges updates".into(),
         ));
     }
-    Ok(Some(Configured { rule, note, effective_from, written }))
+    Ok(Some(Configured { rule: rule.into(), note, effective_from, written }))
 }
 
 /// Longest text of an administrator that goes with a refusal, bytes.
@@ -285,7 +325,7 @@ fn redo(commit: &CommitFacts, reference: &RefFacts, amend: &str, rebase: &str) -
 
 /// The command that makes an annotated tag again.
 fn retag(tag: &TagFacts) -> String {
-    let name = identity_mismatch::plain(&tag.name, "NAME");
+    let name = signed::plain(&tag.name, "NAME");
     format!("`git tag --force --annotate {name} {}`", tag.target.short())
 }
 

@@ -9,7 +9,8 @@ use super::signature::{Issuer, RawSignature, SignatureError, kind};
 use super::validity::{Component, Moments, Refusal, timestamp};
 use crate::signature::object::{Payload, SignatureFormat};
 use crate::signature::{
-    Finding, KeyId, Keys, Rules, Scheme, SignatureStatus, Times, Trace, VerifiedSignature, armor,
+    Finding, KeyFamily, KeyId, Keys, Rules, Scheme, SignatureStatus, Strength, Times, Trace,
+    VerifiedSignature, armor,
 };
 use std::borrow::Cow;
 
@@ -330,7 +331,20 @@ fn judge(
     let signed_at = Some(timestamp(created));
     let certificate = certificate.fingerprint();
     let proof = VerifiedSignature::new(Scheme::OpenPgp, by.text, certificate, algorithm, signed_at);
-    SignatureStatus::Verified(proof.with_findings(findings))
+    let strength = strength_of(&key.algorithm, hash_name(signature.hash));
+    SignatureStatus::Verified(proof.with_strength(strength).with_findings(findings))
+}
+
+/// What the strength of a signature rests on; `None` for a kind of key that no signature counts of.
+fn strength_of(algorithm: &KeyAlgorithm, hash: String) -> Option<Strength> {
+    let (family, bits) = match algorithm {
+        KeyAlgorithm::Rsa(bits) => (KeyFamily::Rsa, *bits),
+        KeyAlgorithm::Ecdsa(bits) => (KeyFamily::Ecdsa, u32::from(*bits)),
+        KeyAlgorithm::Ed25519 | KeyAlgorithm::Ed25519Legacy => (KeyFamily::Ed25519, 256),
+        KeyAlgorithm::Ed448 => (KeyFamily::Ed448, 448),
+        KeyAlgorithm::Dsa | KeyAlgorithm::EncryptionOnly(_) | KeyAlgorithm::Other(_) => return None,
+    };
+    Some(Strength { family, bits, hashes: vec![hash] })
 }
 
 fn refused(refusal: Refusal, key: KeyId) -> SignatureStatus {

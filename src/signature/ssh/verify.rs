@@ -1,11 +1,12 @@
 //! From an armor to a verdict (S1 to S5).
 
 use super::super::{
-    Fido, Finding, KeyId, Keys, Rules, Scheme, SignatureStatus, Times, Trace, VerifiedSignature,
+    Fido, Finding, KeyFamily, KeyId, Keys, Rules, Scheme, SignatureStatus, Strength, Times, Trace,
+    VerifiedSignature,
 };
 use super::super::{armor, object::Payload, object::SignatureFormat};
 use super::certificate::{self, Certificate, CertificateError};
-use super::key::{PublicKey, SshKeyError};
+use super::key::{Kind, PublicKey, SshKeyError};
 use super::raw::{FOREIGN_FLAGS, RawFault, RawSignature, USER_PRESENT, USER_VERIFIED};
 use super::revocation::{Revocable, Revoked};
 use super::sshsig::{SshSig, broken};
@@ -54,6 +55,24 @@ fn unsupported(name: &[u8]) -> SignatureStatus {
     SignatureStatus::Unsupported { what: format!("SSH signature of type {}", text::escape_short(name, 60)) }
 }
 
+/// What the strength of a signature rests on; `None` for a kind of key that no signature counts of.
+fn strength_of(key: &PublicKey, algorithm: &[u8], hash: &[u8]) -> Option<Strength> {
+    let family = match key.kind() {
+        Kind::Rsa { .. } => KeyFamily::Rsa,
+        Kind::Ecdsa(_) | Kind::SkEcdsa => KeyFamily::Ecdsa,
+        Kind::Ed25519 | Kind::SkEd25519 => KeyFamily::Ed25519,
+        Kind::Dsa => return None,
+    };
+    let own: Option<&[u8]> = match algorithm {
+        b"rsa-sha2-256" => Some(b"sha256"),
+        b"rsa-sha2-512" => Some(b"sha512"),
+        _ => None,
+    };
+    let mut hashes: Vec<String> = [Some(hash), own].into_iter().flatten().map(text::escape).collect();
+    hashes.dedup();
+    Some(Strength { family, bits: u32::try_from(key.bits()).ok()?, hashes })
+}
+
 impl Judge<'_> {
     /// Ends a step: writes it down as failed, and gives the status that ends everything.
     pub(super) fn refuse(
@@ -100,6 +119,7 @@ impl Judge<'_> {
         let proof = VerifiedSignature::new(Scheme::Ssh, id.text, entry, text::escape(&words), None);
         let findings = std::mem::take(&mut self.findings);
         let proof = proof.with_fido(fido).with_ssh_certificate(vouched).with_findings(findings);
+        let proof = proof.with_strength(strength_of(&key, raw.algorithm, sig.hash));
         Ok(SignatureStatus::Verified(proof))
     }
 

@@ -1,0 +1,103 @@
+//! `stale-signature`: what comes in was signed lately.
+
+use super::signed::{Object, Of, Written};
+use super::{Finding, Judges, Kind, Rule, Scope, options};
+use crate::domain::Timestamp;
+use crate::policy::facts::{CommitFacts, TagFacts};
+use serde::Deserialize;
+
+/// The registry line.
+pub const KIND: Kind = Kind {
+    name: "stale-signature",
+    summary: "a commit or tag that was signed long before it comes in",
+    judges: Judges::Commit,
+    build: |table| {
+        if !table.contains_key("days") {
+            return Err("it needs `days = N`: how old a signature may be when it comes in".into());
+        }
+        let Options { days, of } = options(table)?;
+        if !(1..=MOST_DAYS).contains(&days) {
+            return Err(format!("`days` is a number from 1 to {MOST_DAYS}"));
+        }
+        let of = Of::parse(of)?.unwrap_or(Of::BOTH);
+        Ok(Box::new(StaleSignature { days, of }))
+    },
+};
+
+const MOST_DAYS: i64 = 36_500;
+/// Seconds.
+const DAY: i64 = 86_400;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    days: i64,
+    of: Option<Written>,
+}
+
+#[derive(Debug)]
+struct StaleSignature {
+    days: i64,
+    of: Of,
+}
+
+impl StaleSignature {
+    /// Both times count where there are two: neither excuses the other (N13). Signatures that do not verify are
+    /// `bad-signature`'s, signers who are not on the list `untrusted-signer`'s (N17).
+    fn check(&self, object: Object<'_>, scope: Scope<'_>) -> Vec<Finding> {
+        let Some(proof) = object.proof().filter(|_| !object.spoken_for(scope)) else { return Vec::new() };
+        let own = proof.signed_at().map(|at| ("the signature", at.as_second()));
+        let named = match object {
+            Object::Commit(commit) => Some(("the committer", commit.committer.at)),
+            // A tag that names no tagger names no time either: it is as old as can be.
+            Object::Tag(tag) => {
+                Some(("the tagger", tag.tagger.as_ref().map_or(i64::MIN, |tagger| tagger.at)))
+            }
+        };
+        let received = scope.facts.context.received_at.as_second();
+        let oldest = own.into_iter().chain(named).min_by_key(|(_, at)| *at);
+        let Some((whose, at)) = oldest.filter(|(_, at)| received.saturating_sub(*at) > self.days * DAY)
+        else {
+            return Vec::new();
+        };
+        let when =
+            Timestamp::from_second(at).map_or_else(|_| "no time at all".to_owned(), |at| at.to_string());
+        let status = &object.signature().status;
+        vec![Finding {
+            path: None,
+            seen: format!("{status}, and {whose} says {when}"),
+            wanted: format!("a signature that is at most {} when it comes in", days(self.days)),
+            help: format!("make it again with {}, then push again", object.resign(scope)),
+        }]
+    }
+}
+
+fn days(count: i64) -> String {
+    if count == 1 { "one day old".to_owned() } else { format!("{count} days old") }
+}
+
+impl Rule for StaleSignature {
+    fn name(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn judges(&self) -> Judges {
+        if self.of.commits { Judges::Commit } else { Judges::RefUpdate }
+    }
+
+    fn is_about_signatures(&self) -> bool {
+        true
+    }
+
+    fn is_about_tag_signatures(&self) -> bool {
+        self.of.tags
+    }
+
+    fn check_commit(&self, commit: &CommitFacts, scope: Scope<'_>) -> Vec<Finding> {
+        if self.of.commits { self.check(Object::Commit(commit), scope) } else { Vec::new() }
+    }
+
+    fn check_tag(&self, tag: &TagFacts, scope: Scope<'_>) -> Vec<Finding> {
+        if self.of.tags { self.check(Object::Tag(tag), scope) } else { Vec::new() }
+    }
+}
