@@ -189,9 +189,6 @@ struct CommitSpec {
     /// For merges: `clean`, `unclean`, `fake` (one parent an ancestor of the other).
     #[serde(default)]
     merge: Option<String>,
-    /// For unclean merges: what differs from the merge as computed again.
-    #[serde(default)]
-    differs: Vec<String>,
 }
 
 /// An annotated tag between what every update pushes and the last commit, outermost first.
@@ -617,7 +614,6 @@ impl Case {
             made.merge = (made.parents.len() > 1).then(|| MergeFacts {
                 real: spec.merge.as_deref() != Some("fake"),
                 clean: matches!(spec.merge.as_deref(), None | Some("clean")),
-                differs: changes(&spec.differs),
             });
             commits.insert(made.id, made);
             before.clone_from(&spec.name);

@@ -3,6 +3,7 @@
 use super::counters;
 use super::introduced::{self, Introduced, ParentCache, Standing, Stop};
 use super::judge::{self, Judge};
+use super::merges;
 use super::people;
 use super::taint::{Counts, RefTaint, Taint};
 use super::updates::malformed;
@@ -98,6 +99,14 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
     let (mut commits, object_faults) = judge.finish()?;
     if needs.has(Needs::PEOPLE) {
         people::name(&mut refs, &mut commits, inputs.keyring.principals());
+    }
+    if needs.has(Needs::MERGES) {
+        merges::recompute(&mut commits, inputs.repository.objects(), &inputs.budget)?;
+    }
+    if needs.has(Needs::RECEIVED) {
+        for commit in commits.values_mut() {
+            commit.received = inputs.frontier.received(&commit.id)?;
+        }
     }
     counters::check(&mut refs, &mut commits, inputs.frontier, inputs.signatures)?;
     inputs.budget.check()?;

@@ -1,7 +1,7 @@
 //! Which commits a ruleset has not judged yet (N7).
 
 use super::{Budget, CollectError};
-use crate::domain::{ObjectId, RefName};
+use crate::domain::{ObjectId, RefName, Timestamp};
 use std::collections::{HashMap, HashSet};
 
 /// What is on record: the commits that a ruleset accepted in enforce mode, for refs that it covered
@@ -22,6 +22,12 @@ pub trait Frontier {
     fn tainted(&self, ruleset: &str, keys: &[(String, i64)]) -> Result<Vec<ObjectId>, CollectError>;
     /// What the ref held when the gate last saw one of its own decisions applied to it.
     fn judged_tip(&self, reference: &RefName) -> Result<Option<ObjectId>, CollectError>;
+    /// When the gate first let a commit with a verified signature into this repository, in a push that was
+    /// applied (N13).
+    fn received(&self, commit: &ObjectId) -> Result<Option<Timestamp>, CollectError> {
+        let _ = commit;
+        Ok(None)
+    }
     /// The highest counter on record of a FIDO key, by fingerprint and application (S6). Where nothing is
     /// recorded, nothing is known.
     fn fido_counter(&self, key: &str, application: &str) -> Result<Option<u32>, CollectError> {

@@ -5,6 +5,7 @@ mod collect;
 mod counters;
 mod introduced;
 mod judge;
+mod merges;
 mod people;
 mod taint;
 mod updates;
@@ -15,7 +16,7 @@ pub use introduced::{Frontier, Standing};
 pub use updates::{Updates, parse_updates};
 
 use crate::domain::ObjectId;
-use crate::git::GitError;
+use crate::git::{self, GitError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -50,6 +51,9 @@ pub enum CollectError {
         /// Where it lies.
         path: String,
     },
+    /// A merge could not be computed again.
+    #[error(transparent)]
+    Merge(#[from] git::MergeError),
     /// A worker thread died.
     #[error("a worker failed while judging commit {0}")]
     Worker(ObjectId),

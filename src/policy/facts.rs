@@ -310,9 +310,6 @@ pub struct MergeFacts {
     pub real: bool,
     /// Whether the tree is the one that a three-way merge of two parents gives without a conflict.
     pub clean: bool,
-    /// The paths that differ from what the merge gives; all that differ from the first parent where
-    /// there is no such merge to compare with (a conflict, more than two parents).
-    pub differs: Arc<[Change]>,
 }
 
 /// What is known of a blob.

@@ -5,7 +5,7 @@ use super::gate::{Gate, answer, request_id};
 use super::locate::{self, Located};
 use super::{pusher, record, render};
 use crate::audit::How;
-use crate::domain::{ObjectId, PushContext, RefName, RepositoryId, text};
+use crate::domain::{ObjectId, PushContext, RefName, RepositoryId, Timestamp, text};
 use crate::facts::{self, Budget, CollectError, Frontier, Inputs, Present, Standing};
 use crate::git::Repository;
 use crate::hook::wire::{Answer, Outcome, PROTOCOL, Request};
@@ -272,6 +272,10 @@ impl Frontier for Recorded<'_> {
     fn judged_tip(&self, reference: &RefName) -> Result<Option<ObjectId>, CollectError> {
         let tip = self.store.judged_tip(self.repository, reference);
         tip.map(Option::flatten).map_err(|e| CollectError::Record(e.to_string()))
+    }
+
+    fn received(&self, commit: &ObjectId) -> Result<Option<Timestamp>, CollectError> {
+        self.reader.received(commit).map_err(|e| CollectError::Record(e.to_string()))
     }
 
     fn fido_counter(&self, key: &str, application: &str) -> Result<Option<u32>, CollectError> {

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::facts::CollectError;
-use crate::git::GitError;
+use crate::git::{GitError, MergeError};
 use crate::store::StoreError;
 use std::path::PathBuf;
 
@@ -110,7 +110,11 @@ impl Fault {
             Fault::Collect(CollectError::Abandoned) => "client-gone",
             Fault::Collect(CollectError::Deadline { .. }) | Fault::Deadline { .. } => "deadline",
             Fault::Collect(CollectError::Record(_)) | Fault::Store(_) => "audit-unavailable",
-            Fault::Collect(CollectError::Git(_)) => "repository-unreadable",
+            Fault::Collect(CollectError::Merge(MergeError::Time)) => "deadline",
+            Fault::Collect(CollectError::Merge(MergeError::Program(_))) => "merge-unavailable",
+            Fault::Collect(CollectError::Git(_) | CollectError::Merge(MergeError::Git(_))) => {
+                "repository-unreadable"
+            }
             Fault::Collect(CollectError::Worker(_)) | Fault::Internal => "internal",
             Fault::Namespace(_) => "namespace",
             Fault::NoPusher { .. } | Fault::UnclearPusher { .. } => "unknown-pusher",

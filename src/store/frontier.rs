@@ -3,7 +3,7 @@
 use super::error::{StoreError, sql};
 use super::sql as q;
 use super::{Reader, Store};
-use crate::domain::{ObjectId, RefName, RepositoryId};
+use crate::domain::{ObjectId, RefName, RepositoryId, Timestamp};
 use rusqlite::OptionalExtension;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -109,6 +109,12 @@ impl FrontierReader {
             })
             .map_err(sql("look up an accepted commit"))?;
         Ok(scope.map(Scope::from_column))
+    }
+
+    /// When a commit with a verified signature was first received that an applied update let in here (N13).
+    pub fn received(&self, commit: &ObjectId) -> Result<Option<Timestamp>, StoreError> {
+        self.repository
+            .map_or(Ok(None), |repository| super::receipts::received(&self.reader, repository, commit))
     }
 
     /// The accepted commits that one of these keys signed and that were received from the given time on,
