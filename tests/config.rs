@@ -677,7 +677,7 @@ fn the_shipped_example_loads_and_names_every_rule() {
     let text = example.replace("/srv/git", "repositories");
     assert!(place.warnings(&text).is_empty());
     let config = place.ok(&text);
-    assert_eq!(config.policy.rulesets.len(), 2);
+    assert_eq!(config.policy.configured().count(), 2);
     // With every comment that is an option switched on it loads as well, so that none of them is wrong.
     let mut all = String::new();
     for line in text.lines() {

@@ -51,6 +51,12 @@ const SIGNATURES: &[Opt] = &[
     option("fido-counter", Shape::Word(&["report", "refuse"]), "a FIDO counter that did not rise")
         .default("\"report\""),
     option(
+        "endless-certificates",
+        Shape::Word(&["report", "refuse"]),
+        "an OpenSSH certificate without an end",
+    )
+    .default("\"report\""),
+    option(
         "merge-tags",
         Shape::Word(&["ignore", "report", "refuse"]),
         "a merged tag whose signature does not verify",
@@ -250,6 +256,7 @@ fn shape(shape: Shape) -> Value {
     let number_or = |pattern: &str| json!({ "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "string", "pattern": pattern }] });
     match shape {
         Shape::Flag => json!({ "type": "boolean" }),
+        Shape::Special => json!({}),
         Shape::Count(least) => json!({ "type": "integer", "minimum": least }),
         Shape::Size => number_or("^[0-9]+ *(B|KiB|MiB|GiB)$"),
         Shape::Span => number_or("^[0-9]+ *(ms|s|m|min|h|d)$"),

@@ -158,7 +158,9 @@ impl<'a> Judgement<'a> {
         let scope = Scope { facts, reference, ruleset, index, policy };
         let mut found = Found::default();
         let mut let_through = Vec::new();
-        for rule in ruleset.rules() {
+        // A deletion leads to nothing that a rule about commits could have something to say of.
+        let deleted = reference.update.new.is_none();
+        for rule in ruleset.rules().iter().filter(|one| !(deleted && one.rule.judges() == Judges::Commit)) {
             let findings = rule.rule.check_ref(scope);
             self.settle(scope, rule, Subject::Ref, findings, &mut found, &mut let_through);
         }

@@ -70,7 +70,7 @@ fn r002_replacements_are_neither_taken_in_nor_looked_at() {
     drop_one(&work);
     let unsigned = work.commit(None, "OPS-2: unsigned");
     let name = format!("refs/replace/{unsigned}");
-    work.push(&[&format!("{signed}:{name}")]).assert_refused(&["unknown-namespace"]);
+    work.push(&[&format!("{signed}:{name}")]).assert_refused(&["ref-name", "unknown-namespace"]);
 
     // One that an administrator made. Git takes the signed commit for the unsigned one.
     work.accepted(&[&format!("{unsigned}:refs/heads/wip"), &format!("{signed}:refs/heads/wip2")]);
@@ -317,7 +317,6 @@ fn r012_head_and_other_symbolic_refs_do_not_move_by_a_push() {
 /// covered, and `uncovered = "refuse"` is what keeps it out.
 #[test]
 fn r013_names_that_differ_by_case_or_by_composition() {
-    assert_does_not_load("case-collision = true", "there is no rule `case-collision`");
     let (gate, alice, bare) = scene(&PRODUCTION.replace("uncovered = \"accept\"", "uncovered = \"refuse\""));
     let work = gate.clone_at(&bare, "main");
     work.commit(Some(&alice), "OPS-2: signed");
@@ -329,6 +328,13 @@ fn r013_names_that_differ_by_case_or_by_composition() {
     work.accepted(&["main:refs/heads/release/\u{e9}"]);
     work.commit(None, "OPS-3: unsigned");
     work.push(&["main:refs/heads/release/e\u{301}"]).assert_refused(&["unsigned-commit"]);
+    // Where the rule is on, it is not.
+    let strict = PRODUCTION.replace("[ruleset.refuse]", "[ruleset.refuse]\ncase-collision = true");
+    gate.reconfigure(&strict);
+    work.git(&["reset", "--quiet", "--hard", "HEAD~1"]).ok();
+    for name in ["refs/heads/release/e\u{301}", "refs/heads/release/\u{c9}"] {
+        work.push(&[&format!("main:{name}")]).assert_refused(&["case-collision"]);
+    }
 }
 
 #[test]

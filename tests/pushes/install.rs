@@ -188,7 +188,7 @@ fn check_judges_a_range_without_a_daemon_and_records_nothing() {
     let judges = reference["rulesets"].as_array().unwrap();
     let names: Vec<&str> =
         judges.iter().map(|judge| judge["name"].as_str().or(judge.as_str()).unwrap()).collect();
-    assert_eq!(names, ["builtin", "production"], "N1: {verdict}");
+    assert_eq!(names, ["builtin", "production", "default"], "N1: {verdict}");
     let violations = verdict["violations"].as_array().unwrap();
     assert_eq!(violations.len(), 2, "{verdict}");
     for violation in violations {

@@ -250,6 +250,11 @@ fn a_fork_that_borrows_from_a_pool_by_relative_alternates() {
     origin.git(&to_pool).ok();
 
     let work = origin_as_clone(&gate, &origin.path, &bare);
+    // What the pool alone has is not the fork's to show (N12), unless its keeper says so.
+    work.push(&["HEAD~1:refs/heads/main"]).assert_refused(&["foreign-object"]);
+    gate.reconfigure(
+        &PRODUCTION.replace("[[ruleset]]", "[policy.defaults]\nforeign-object = false\n[[ruleset]]"),
+    );
     let push = work.push(&["HEAD~1:refs/heads/main"]).assert_accepted();
     assert!(push.rules().is_empty());
     // What the pool has is not known to the fork's record.

@@ -49,6 +49,8 @@ pub enum Shape {
     Words(&'static [&'static str]),
     /// One of these words, or a list of them.
     WordOrWords(&'static [&'static str]),
+    /// A form of the rule's own, which only the rule can check.
+    Special,
 }
 
 /// An option that may be left out.
@@ -69,6 +71,18 @@ impl Opt {
 /// Rules that have options, by name.
 const OPTIONS: &[(&str, &[Opt])] = &[
     (
+        "bad-signature",
+        &[option("tags", Shape::Flag, "whether the signatures of tags are judged as well").default("false")],
+    ),
+    (
+        "email-domain",
+        &[
+            option("domains", Shape::Texts, "the domains that addresses may have").required(),
+            option("subdomains", Shape::Flag, "whether what lies below them counts").default("false"),
+            option("who", Shape::Special, "whose addresses: `author`, `committer`, `tagger`"),
+        ],
+    ),
+    (
         "identity-mismatch",
         &[
             option(
@@ -81,23 +95,134 @@ const OPTIONS: &[(&str, &[Opt])] = &[
         ],
     ),
     (
+        "message-format",
+        &[
+            option("subject-min", Shape::Special, "fewest characters of a subject"),
+            option("subject-max", Shape::Special, "most characters of a subject"),
+            option("blank-second-line", Shape::Special, "whether the line after the subject is empty"),
+            option("body-required", Shape::Special, "whether there is more than a subject"),
+            option("line-max", Shape::Special, "most characters of a line"),
+            option("required", Shape::Special, "patterns that have to be found"),
+            option("forbidden", Shape::Special, "patterns that may not be found"),
+            option("merges", Shape::Special, "`check` or `skip`"),
+            option("reverts", Shape::Special, "`check` or `skip-by-message`"),
+            option("except", Shape::Special, "signers who are exempt"),
+            option("tags", Shape::Special, "whether the messages of tags are judged as well"),
+        ],
+    ),
+    (
+        "missing-signoff",
+        &[
+            option("also", Shape::Special, "who else: `committer`, `co-authors`"),
+            option("merges", Shape::Word(&["check", "skip"]), "what becomes of real, clean merges")
+                .default("\"check\""),
+            option("except", Shape::Special, "signers who are exempt"),
+        ],
+    ),
+    (
         "missing-ticket",
         &[
             option("projects", Shape::Texts, "the keys of the projects whose tickets count").required(),
             option(
                 "where",
-                Shape::Words(&["subject", "trailer", "anywhere", "branch"]),
+                Shape::Words(&["subject", "subject-prefix", "trailer", "anywhere", "branch"]),
                 "where a ticket counts",
             )
             .default("[\"subject\", \"trailer\"]"),
             option("trailers", Shape::AnyTexts, "the trailers that count, if not all").default("[]"),
+            option("minimum", Shape::Count(1), "how many different tickets").default("1"),
+            option("ignore", Shape::Special, "words that look like tickets and are none"),
+            option("merges", Shape::Word(&["check", "skip"]), "what becomes of real, clean merges")
+                .default("\"check\""),
+            option("reverts", Shape::Word(&["check", "skip-by-message"]), "what becomes of reverts")
+                .default("\"check\""),
+            option("except", Shape::Special, "signers who are exempt"),
+            option("tags", Shape::Flag, "whether the messages of tags are judged as well").default("false"),
+        ],
+    ),
+    (
+        "missing-user-presence",
+        &[
+            option("require", Shape::Word(&["touch", "verification"]), "what the security key has to say")
+                .default("\"touch\""),
+            option("other-keys", Shape::Word(&["refuse", "accept"]), "what becomes of keys that are none")
+                .default("\"refuse\""),
+            option("except", Shape::Special, "signers who are exempt"),
+            option("of", Shape::Special, "`commits`, `tags`"),
+        ],
+    ),
+    (
+        "pusher-mismatch",
+        &[
+            option(
+                "match",
+                Shape::Word(&["committer", "signer", "author-or-committer"]),
+                "who has to be the pusher",
+            )
+            .default("\"committer\""),
+            option("except", Shape::Special, "pushers who may push the work of others"),
         ],
     ),
     ("ref-name", &[option("allow", Shape::Refs, "patterns, one of which a new ref's name has to match")]),
     (
-        "untrusted-signer",
-        &[option("allow", Shape::Selectors, "who may sign; left out, everybody in the keyring")],
+        "stale-signature",
+        &[
+            option("days", Shape::Count(1), "how old a signature may be at the receipt").required(),
+            option("of", Shape::Special, "`commits`, `tags`"),
+        ],
     ),
+    (
+        "tag-name-mismatch",
+        &[option("nested", Shape::Word(&["skip", "refuse"]), "what becomes of tags behind tags")
+            .default("\"skip\"")],
+    ),
+    (
+        "unauthorized-pusher",
+        &[
+            option("create", Shape::Special, "who may create the refs"),
+            option("update", Shape::Special, "who may update them"),
+            option("force", Shape::Special, "who may rewrite them"),
+            option("delete", Shape::Special, "who may delete them"),
+        ],
+    ),
+    (
+        "unknown-identity",
+        &[option("who", Shape::Special, "whose addresses: `author`, `committer`, `tagger`")],
+    ),
+    (
+        "unsafe-message",
+        &[
+            option("allow", Shape::Special, "characters that are allowed, such as `U+00AD`"),
+            option("encodings", Shape::Special, "encodings besides UTF-8 that a header may name"),
+            option("crlf", Shape::Flag, "whether lines may end with a carriage return").default("false"),
+            option("tags", Shape::Flag, "whether the messages of tags are judged as well").default("true"),
+        ],
+    ),
+    (
+        "unsigned-tag",
+        &[option("nested", Shape::Word(&["check", "skip"]), "what becomes of tags behind tags")
+            .default("\"check\"")],
+    ),
+    (
+        "untrusted-signer",
+        &[
+            option("allow", Shape::Selectors, "who may sign; left out, everybody in the keyring"),
+            option("deny", Shape::Selectors, "who may not, whoever else allows it"),
+            option("of", Shape::Special, "`commits`, `tags`"),
+            option("refs", Shape::Special, "a table of patterns, with who may sign for each"),
+        ],
+    ),
+    (
+        "weak-signature",
+        &[
+            option("formats", Shape::Special, "the formats that are allowed"),
+            option("algorithms", Shape::Special, "the key algorithms that are allowed"),
+            option("hashes", Shape::Special, "the hashes that are allowed"),
+            option("min-bits", Shape::Special, "the least sizes of keys"),
+            option("of", Shape::Special, "`commits`, `tags`"),
+        ],
+    ),
+    ("work-in-progress", &[option("markers", Shape::Special, "what a subject may not begin with")]),
     (
         "wrong-object-kind",
         &[option("tags", Shape::Words(&["commit", "tree", "blob"]), "what tags may finally point at")
@@ -161,6 +286,7 @@ mod tests {
             Shape::Word(words) => (text(words[0]), vec![flag, number, text("zzz"), list(words[0])]),
             Shape::Words(words) => (list(words[0]), vec![flag, number, text(words[0]), list("zzz")]),
             Shape::WordOrWords(words) => (text(words[0]), vec![flag, number, text("zzz"), list("zzz")]),
+            Shape::Special => unreachable!("it has no sample"),
         }
     }
 
@@ -172,7 +298,7 @@ mod tests {
                 let others = options.iter().filter(|one| one.required && one.name != but);
                 others.map(|one| (one.name.to_owned(), samples(one.shape).0)).collect::<toml::Table>()
             };
-            for one in options {
+            for one in options.iter().filter(|one| one.shape != Shape::Special) {
                 let with = |value: Value| {
                     let mut table = required(one.name);
                     table.insert(one.name.to_owned(), value);

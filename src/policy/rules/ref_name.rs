@@ -98,10 +98,7 @@ fn misleads(name: &RefName) -> Option<&'static str> {
     if short == b"refs" || short.starts_with(b"refs/") {
         return Some("holds `refs/` again, as a full name does");
     }
-    if std::str::from_utf8(short).is_err() {
-        return Some("is not UTF-8");
-    }
-    if text::escape(short) != String::from_utf8_lossy(short) {
+    if std::str::from_utf8(short).is_ok_and(|shown| text::escape(short) != shown) {
         return Some("has characters that are not seen");
     }
     None

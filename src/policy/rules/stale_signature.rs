@@ -12,10 +12,8 @@ pub const KIND: Kind = Kind {
     summary: "a commit or tag that was signed long before it comes in",
     judges: Judges::Commit,
     build: |table| {
-        if !table.contains_key("days") {
-            return Err("it needs `days = N`: how old a signature may be when it comes in".into());
-        }
         let Options { days, of } = options(table)?;
+        let days = days.ok_or("it needs `days = N`: how old a signature may be when it comes in")?;
         if !(1..=MOST_DAYS).contains(&days) {
             return Err(format!("`days` is a number from 1 to {MOST_DAYS}"));
         }
@@ -31,7 +29,7 @@ const DAY: i64 = 86_400;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Options {
-    days: i64,
+    days: Option<i64>,
     of: Option<Written>,
 }
 
