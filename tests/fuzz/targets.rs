@@ -262,7 +262,9 @@ pub fn armor(data: &[u8]) {
         }
         SignatureField::Malformed { code, .. } => (*code).to_owned(),
     };
-    if tag.payload.before == TAG && data.starts_with(b"-----BEGIN ") {
+    // A header has a last line feed in any case, which counts.
+    let at_the_cap = data.len() == 16 * 1024 && !data.ends_with(b"\n");
+    if tag.payload.before == TAG && data.starts_with(b"-----BEGIN ") && !at_the_cap {
         assert_eq!(word(&tag.signature), word(&commit.signature));
     }
     if let SignatureField::Present(block) = &commit.signature {
