@@ -1269,7 +1269,8 @@ fn a_database_of_the_first_version_is_migrated() {
     simple(&open(dir.path()), 1).unwrap();
     behind(dir.path())
         .execute_batch(
-            "drop table fido_signatures; drop table pending_fido_signatures; pragma user_version = 1",
+            "drop table fido_signatures; drop table pending_fido_signatures; drop table accepted_taints;
+             drop index signed_by_commit; delete from meta where name = 'clock'; pragma user_version = 1",
         )
         .unwrap();
     assert!(Store::open(dir.path(), Mode::ReadOnly).is_err(), "a reader changes nothing");
