@@ -372,6 +372,71 @@ fn one_flipped_bit_is_seen() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// The packets of a certificate behind its primary key, self-signatures that contradict each other and
+    /// are of the same second among them: in two orders they say the same.
+    #[test]
+    fn the_order_of_packets_changes_no_verdict(
+        chosen in prop::collection::vec((0..12_usize, 0..3_i64), 1..7),
+        seed in any::<u64>(),
+        reason in prop::option::of(0..4_u8),
+    ) {
+        let (primary, subkey) = (CraftedKey::of(EDDSA_LEGACY, 1, 4, BORN), CraftedKey::new(2, BORN));
+        let mut packets = vec![
+            crafted::user_id(),
+            crafted::certify(&primary, BORN, 3, vec![]),
+            subkey.subkey(),
+            crafted::bind(&primary, &subkey, BORN, 2, vec![]),
+        ];
+        for (which, week) in chosen {
+            let when = BORN + week * 7 * DAY;
+            let direct = |more: Vec<u8>| {
+                let signature = CraftedSignature::new(0x1f, when).with(more);
+                signature.packet(&primary, &[&primary.framed()])
+            };
+            let ended = || crafted::number(9, 30 * DAY);
+            packets.push(match which {
+                0 => crafted::certify(&primary, when, 3, vec![]),
+                1 => crafted::certify(&primary, when, 1, vec![]),
+                2 => crafted::certify(&primary, when, 3, ended()),
+                3 => crafted::certify(&primary, when, 3, crafted::number(3, 30 * DAY)),
+                4 => crafted::bind(&primary, &subkey, when, 2, vec![]),
+                5 => crafted::bind(&primary, &subkey, when, 0x0c, vec![]),
+                6 => crafted::bind(&primary, &subkey, when, 2, ended()),
+                7 => crafted::bind(&primary, &subkey, when, 2, crafted::number(3, 30 * DAY)),
+                8 => crafted::subkey_revoked(&primary, &subkey, NOW - 20 * DAY, 1),
+                9 => direct(crafted::flags(1)),
+                10 => direct(ended()),
+                _ => direct(Vec::new()),
+            });
+        }
+        packets.extend(reason.map(|reason| crafted::revoked(&primary, NOW - 20 * DAY, Some(reason))));
+        let mut shuffled = packets.clone();
+        let mut state = seed;
+        for at in (1..shuffled.len()).rev() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            shuffled.swap(at, usize::try_from(state >> 33).unwrap() % (at + 1));
+        }
+        let said = |packets: &[Vec<u8>]| -> Vec<String> {
+            let certificate = [primary.primary(), packets.concat()].concat();
+            let keys = keys::KeyBox::openpgp(&crafted::key_armor(&certificate));
+            let mut all = Vec::new();
+            for signer in [&primary, &subkey] {
+                let payload = commit(SIGNED, "an order\n");
+                let raw = signed(&payload, &CraftedSignature::new(0, SIGNED).over(signer, &payload));
+                let parsed = object::parse_commit(ObjectFormat::Sha1, &raw).unwrap();
+                for received in [Some(at(SIGNED)), Some(at(NOW)), None] {
+                    let times = Times { object: SIGNED, received, now: at(NOW) };
+                    let (field, payload) = (&parsed.signature, &parsed.payload);
+                    let status =
+                        judge(field, payload, &keys, times, &Rules::default(), &mut Trace::off());
+                    all.push(format!("{} {status}", status.name()));
+                }
+            }
+            all
+        };
+        prop_assert_eq!(said(&packets), said(&shuffled));
+    }
+
     /// And any keys less, at any times.
     #[test]
     fn any_keys_less_let_nothing_more_in(
