@@ -68,6 +68,9 @@ struct UpdateSpec {
     /// The same for single rulesets.
     #[serde(default)]
     introduced_by: HashMap<String, Vec<String>>,
+    /// `tree` or `blob`, behind the tags; default: the last commit.
+    #[serde(default)]
+    leads_to: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -202,17 +205,27 @@ fn really_verified() -> SignatureStatus {
 fn status(word: &str) -> SignatureStatus {
     let key = || KeyId { scheme: Scheme::Ssh, text: "SHA256:testtesttest".to_owned() };
     let at = Timestamp::from_second(NOW - 86_400).unwrap();
+    // `expired:what` and `malformed:code`, where the message depends on it.
+    let (word, detail) = word.split_once(':').unwrap_or((word, ""));
+    let known = |all: &[&'static str], otherwise: &'static str| match detail {
+        "" => otherwise,
+        detail => all.iter().find(|one| **one == detail).unwrap_or_else(|| panic!("`{detail}`?")),
+    };
     let made = match word {
         "unsigned" => SignatureStatus::Unsigned,
         "verified" => really_verified(),
         "unknown-key" => SignatureStatus::UnknownKey { key: key() },
         "bad" => SignatureStatus::Bad { key: key() },
-        "expired" => SignatureStatus::Expired { key: key(), what: "key", at },
+        "expired" => {
+            let what = known(&["signature", "certificate", "keyring entry"], "key");
+            SignatureStatus::Expired { key: key(), what, at }
+        }
         "not-yet-valid" => SignatureStatus::NotYetValid { key: key(), what: "signature", from: at },
         "revoked" => SignatureStatus::Revoked { key: key(), reason: "compromised".to_owned(), hard: true },
         "wrong-purpose" => {
             let why = "it was made for the namespace `file`, not `git`".to_owned();
-            SignatureStatus::WrongPurpose { key: key(), why }
+            let remedy = "with git itself, which signs for the namespace `git`";
+            SignatureStatus::WrongPurpose { key: key(), why, remedy }
         }
         "weak-algorithm" => {
             SignatureStatus::WeakAlgorithm { key: key(), what: "RSA with SHA-1 (ssh-rsa)".to_owned() }
@@ -220,7 +233,8 @@ fn status(word: &str) -> SignatureStatus {
         "unsupported" => SignatureStatus::Unsupported { what: "X.509 (CMS) signature".to_owned() },
         "malformed" => {
             let why = "bytes follow the end of the signature".to_owned();
-            SignatureStatus::Malformed { code: "sig.trailing", why }
+            let code = known(&["time.skew", "mergetag.bad"], "sig.trailing");
+            SignatureStatus::Malformed { code, why }
         }
         other => panic!("there is no status `{other}`"),
     };
@@ -371,8 +385,13 @@ impl Case {
         let tags = self.tags(tip);
         let pushed = tags.first().map_or(tip, |tag| tag.id);
         let all: Vec<String> = self.commit.iter().map(|spec| spec.name.clone()).collect();
-        let default =
-            [UpdateSpec { reference: None, kind: None, introduced: None, introduced_by: HashMap::new() }];
+        let default = [UpdateSpec {
+            reference: None,
+            kind: None,
+            introduced: None,
+            introduced_by: HashMap::new(),
+            leads_to: None,
+        }];
         let updates = if self.update.is_empty() { &default[..] } else { &self.update };
         let refs = updates.iter().map(|spec| {
             let name = RefName::parse(spec.reference.as_deref().unwrap_or(MAIN).as_bytes()).unwrap();
@@ -396,12 +415,19 @@ impl Case {
                     }
                 }
             }
+            let leads_to = match spec.leads_to.as_deref() {
+                None => ObjectKind::Commit,
+                Some("tree") => ObjectKind::Tree,
+                Some("blob") => ObjectKind::Blob,
+                Some(other) => panic!("`{other}`?"),
+            };
             RefFacts {
                 update: RefUpdate { name: name.clone(), old: current, new },
                 name,
                 current,
                 kind,
-                tip_kind: new.map(|_| if tags.is_empty() { ObjectKind::Commit } else { ObjectKind::Tag }),
+                tip_kind: new.map(|_| if tags.is_empty() { leads_to } else { ObjectKind::Tag }),
+                leads_to: new.map(|_| leads_to),
                 tags: if new.is_some() { tags.clone() } else { Vec::new() },
                 introduced,
                 builds_on: HashMap::new(),
@@ -623,6 +649,7 @@ fn judge(
         current: Some(id_of("base")),
         kind: UpdateKind::FastForward,
         tip_kind: Some(ObjectKind::Commit),
+        leads_to: Some(ObjectKind::Commit),
         tags: Vec::new(),
         introduced: HashMap::from([(0, vec![made.id])]),
         builds_on: HashMap::new(),

@@ -487,7 +487,7 @@ fn bytes_that_are_no_text_and_files_that_are_no_files() {
     let place = Place::new();
     fs::write(place.path(), b"a = 1\n\xff").unwrap();
     let seen = config::load(&place.path()).unwrap_err().to_string();
-    assert!(seen.contains("the file is not UTF-8 text (line 2)"), "{seen}");
+    assert!(seen.contains("the file is not UTF-8 text"), "{seen}");
     fs::remove_file(place.path()).unwrap();
     let seen = config::load(&place.path()).unwrap_err();
     assert_eq!(seen.diagnostics().len(), 1);

@@ -586,6 +586,93 @@ fn a_damaged_object_is_an_error_and_not_an_absence() {
     }
 }
 
+/// A stream of zlib that compresses nothing.
+fn stored(data: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x78, 0x01];
+    let count = data.chunks(0xffff).count();
+    for (index, block) in data.chunks(0xffff).enumerate() {
+        let length = u16::try_from(block.len()).unwrap();
+        out.push(u8::from(index + 1 == count));
+        out.extend([length.to_le_bytes(), (!length).to_le_bytes()].concat());
+        out.extend(block);
+    }
+    let (a, b) = data.iter().fold((1_u32, 0_u32), |(a, b), byte| {
+        let a = (a + u32::from(*byte)) % 65_521;
+        (a, (b + a) % 65_521)
+    });
+    out.extend((b << 16 | a).to_be_bytes());
+    out
+}
+
+/// A size as entries of packs begin with it: four bits beside the type, then seven each.
+fn entry_head(kind: u8, size: usize) -> Vec<u8> {
+    let mut out = vec![kind << 4 | (size & 0xf) as u8];
+    out.extend(little(size >> 4));
+    if size >> 4 == 0 {
+        out.pop();
+    } else {
+        out[0] |= 0x80;
+    }
+    out
+}
+
+/// A number in groups of seven bits, the lowest first.
+fn little(mut number: usize) -> Vec<u8> {
+    let mut out = vec![(number & 0x7f) as u8];
+    while number >= 0x80 {
+        *out.last_mut().unwrap() |= 0x80;
+        number >>= 7;
+        out.push((number & 0x7f) as u8);
+    }
+    out
+}
+
+/// A pack whose second object is small and a difference to the first one, which has `size` bytes.
+fn pack_on_a_base_of(size: usize, small: &[u8]) -> Vec<u8> {
+    let base = [small, &vec![b'x'; size - small.len()]].concat();
+    let mut pack = [&b"PACK\0\0\0\x02\0\0\0\x02"[..], &entry_head(1, size), &stored(&base)].concat();
+    let mut back = pack.len() - 12;
+    let count = u16::try_from(small.len()).unwrap().to_le_bytes();
+    let delta = [little(size), little(small.len()), vec![0xb0, count[0], count[1]]].concat();
+    pack.extend(entry_head(6, delta.len()));
+    let mut distance = vec![(back & 0x7f) as u8];
+    while back >= 0x80 {
+        back = (back >> 7) - 1;
+        distance.insert(0, (back & 0x7f) as u8 | 0x80);
+    }
+    pack.extend([distance, stored(&delta)].concat());
+    let mut hasher = gix::hash::hasher(gix::hash::Kind::Sha1);
+    hasher.update(&pack);
+    pack.extend(hasher.try_finalize().unwrap().as_slice());
+    pack
+}
+
+/// Commits of a few hundred bytes cost a pusher nothing that are stored as differences to a commit of
+/// hundreds of megabytes, which compresses to nothing itself. Reading each means to unpack the other.
+#[test]
+fn n23_what_stands_on_a_huge_object_is_not_read() {
+    let sandbox = Sandbox::new();
+    let who = "A <a@example.org> 1748736000 +0000";
+    let tree = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+    let small = format!("tree {tree}\nauthor {who}\ncommitter {who}\n\nsmall {}\n", "y".repeat(300));
+    for (size, readable) in [(1 << 20, true), ((64 << 20) + 1, false)] {
+        let bare = sandbox.bare(&format!("{size}.git"), &[]);
+        let path = bare.join("objects/pack/pack-crafted.pack");
+        fs::write(&path, pack_on_a_base_of(size, small.as_bytes())).unwrap();
+        sandbox.git(&bare, &["index-pack", path.to_str().unwrap()]).ok();
+        let hash = ["hash-object", "-t", "commit", "--stdin"];
+        let hex = sandbox.git_with_input(&bare, &hash, small.as_bytes()).ok().line().to_owned();
+        assert_eq!(sandbox.git(&bare, &["cat-file", "commit", &hex]).ok().stdout, small);
+        let repository = open(&bare);
+        let found = repository.objects().find(&id(&hex)).unwrap().unwrap();
+        assert_eq!((found.kind, found.size), (ObjectKind::Commit, small.len() as u64));
+        let mut buffer = Vec::new();
+        let read = repository.objects().read(&id(&hex), &mut buffer);
+        assert_eq!(read.is_ok(), readable, "{read:?}");
+        assert_eq!(buffer == small.as_bytes(), readable);
+    }
+}
+
 #[test]
 fn n22_a_quarantine_lies_in_the_object_directory_or_is_refused() {
     let sandbox = Sandbox::new();

@@ -887,6 +887,87 @@ fn a_newer_copy_of_a_certificate_takes_its_place_and_an_older_one_never_revives_
     assert!(error.contains("is revoked in the keyring and not in this copy"), "{error}");
 }
 
+/// The same of one subkey, where the rest of the certificate stays good.
+#[test]
+fn n15_a_revoked_subkey_is_not_revived_and_outlives_a_rejected_change() {
+    let Some(gpg) = Gpg::new() else { return };
+    gpg.generate("Ann <ann@example.org>", "never");
+    let ring = Ring::new();
+    let export = || gpg.run(&["--armor", "--export", "ann@example.org"]);
+    let primary = ring.add(&request("ann", export())).unwrap().fingerprint;
+    for _ in 0..2 {
+        gpg.run(&["--quick-add-key", &primary, "ed25519", "sign", "never"]);
+    }
+    let old = export();
+    ring.add(&request("ann", old.as_slice())).unwrap();
+    let first = ring.load();
+    let now = Timestamp::now();
+    assert!(first.compromised(now).is_empty());
+    let listed = gpg.run(&["--with-colons", "--with-subkey-fingerprint", "--list-keys"]);
+    let listed = String::from_utf8(listed).unwrap();
+    let subkeys: Vec<String> = listed
+        .lines()
+        .filter_map(|line| line.strip_prefix("fpr:"))
+        .skip(1)
+        .map(|line| line.trim_matches(':').to_owned())
+        .collect();
+    assert_eq!(subkeys.len(), 2);
+
+    // One after the other is revoked as compromised. Each time the newer copy is in a keyring that does not
+    // load.
+    let mut digests = vec![first.digest().to_owned()];
+    let mut known = first.clone();
+    for (number, subkey) in subkeys.iter().enumerate() {
+        let answers = format!("key {}\nrevkey\ny\n1\n\ny\nsave\n", number + 1);
+        let dialogue = ["--no-tty", "--quiet", "--command-fd", "0", "--pinentry-mode", "loopback"];
+        let dialogue = [&dialogue[..], &["--passphrase", "", "--edit-key", &primary]].concat();
+        run("gpg", &dialogue, gpg.home.path(), answers.as_bytes());
+        let text = String::from_utf8(export()).unwrap();
+        let broken = Ring::new();
+        broken.write("bad.toml", "= x");
+        broken.write("ann.toml", &format!("name = \"ann\"\n[[key]]\nopenpgp = \"\"\"\n{text}\"\"\"\n"));
+        assert!(Keyring::load(broken.path()).is_err());
+        let (kept, news) = known.with_revocations_from(broken.path());
+        assert_eq!(news, 1);
+        assert!(kept.compromised(now).contains(&(subkey.clone(), i64::MIN)), "{:?}", kept.compromised(now));
+        assert_eq!(kept.compromised(now).len(), number + 1, "nothing but the subkeys");
+        assert!(matches!(kept.keys()[0].standing(now), Standing::Valid { .. }), "the primary key signs");
+        assert_eq!(kept.with_revocations_from(broken.path()).1, 0);
+        assert!(!digests.contains(&kept.digest().to_owned()), "another state has another digest");
+        digests.push(kept.digest().to_owned());
+        known = kept;
+    }
+
+    let updated = ring.add(&request("ann", export())).unwrap();
+    assert!(updated.key_updated, "{updated:?}");
+    let error = ring.add(&request("ann", old)).unwrap_err().to_string();
+    assert!(error.contains("has a revocation in the keyring that this copy lacks"), "{error}");
+    assert_eq!(ring.load().compromised(now).len(), 2);
+}
+
+/// N14, O12: who is named by a key's owner to revoke it may taint what it signed as well as the owner.
+#[test]
+fn n14_a_named_revoker_taints_what_the_key_signed() {
+    let Some(gpg) = Gpg::new() else { return };
+    gpg.generate("Ann <ann@example.org>", "never");
+    gpg.generate("Bob <bob@example.org>", "never");
+    let converse = |arguments: &[&str], answers: &str| {
+        let dialogue = ["--no-tty", "--quiet", "--command-fd", "0", "--pinentry-mode", "loopback"];
+        let dialogue = [&dialogue[..], &["--passphrase", ""], arguments].concat();
+        run("gpg", &dialogue, gpg.home.path(), answers.as_bytes())
+    };
+    converse(&["--edit-key", "ann@example.org"], "addrevoker\nbob@example.org\ny\nsave\n");
+    let (ring, now) = (Ring::new(), Timestamp::now());
+    let ann = gpg.run(&["--armor", "--export", "ann@example.org"]);
+    let ann = ring.add(&request("ann", ann)).unwrap().fingerprint;
+    let block = converse(&["--armor", "--desig-revoke", "ann@example.org"], "y\ny\n1\n\ny\n");
+    run("gpg", &["--batch", "--no-tty", "--quiet", "--import"], gpg.home.path(), &block);
+    ring.add(&request("ann", gpg.run(&["--armor", "--export", "ann@example.org"]))).unwrap();
+    assert!(ring.load().compromised(now).is_empty(), "nobody knows the revoker's key");
+    ring.add(&request("bob", gpg.run(&["--armor", "--export", "bob@example.org"]))).unwrap();
+    assert_eq!(ring.load().compromised(now), [(ann, i64::MIN)]);
+}
+
 /// A key that is nothing but its number: any odd number of 2048 bits is an RSA key as far as a file is
 /// concerned.
 fn numbered_key(number: usize) -> String {

@@ -197,7 +197,9 @@ fn signature(signed: &Signed, keyring: &BTreeSet<usize>) -> SignatureFacts {
                 Worth::Expired => SignatureStatus::Expired { key, what: "key", at },
                 Worth::NotYetValid => SignatureStatus::NotYetValid { key, what: "key", from: at },
                 Worth::Revoked => SignatureStatus::Revoked { key, reason: "retired".to_owned(), hard: false },
-                Worth::WrongPurpose => SignatureStatus::WrongPurpose { key, why: "x".to_owned() },
+                Worth::WrongPurpose => {
+                    SignatureStatus::WrongPurpose { key, why: "x".to_owned(), remedy: "y" }
+                }
                 Worth::Weak => SignatureStatus::WeakAlgorithm { key, what: "x".to_owned() },
             }
         }
@@ -256,6 +258,7 @@ fn facts(push: &Push, policy: &Rulesets, keyring: &BTreeSet<usize>) -> PushFacts
             current: None,
             kind: UpdateKind::Create,
             tip_kind: Some(ObjectKind::Commit),
+            leads_to: Some(ObjectKind::Commit),
             tags: if at == 0 { tags.clone() } else { Vec::new() },
             introduced: covering.into_iter().map(|index| (index, introduced.clone())).collect(),
             builds_on: HashMap::new(),

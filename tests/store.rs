@@ -1263,18 +1263,75 @@ fn s6_counters_are_on_record_once_their_push_is_applied() {
     assert_eq!(highest(&open(dir.path())), Some(u32::MAX), "durable");
 }
 
+/// Takes away what the later versions of the schema have added.
+fn as_of_version(dir: &Path, version: i64) {
+    let added: [&[&str]; 2] = [
+        &[
+            "drop index signed_by_commit",
+            "drop table accepted_taints",
+            "delete from meta where name = 'clock'",
+        ],
+        &["drop index fido_by_counter", "drop table fido_signatures", "drop table pending_fido_signatures"],
+    ];
+    let database = behind(dir);
+    for statement in added[usize::try_from(version - 1).unwrap()..].iter().copied().flatten() {
+        database.execute_batch(statement).unwrap();
+    }
+    database.pragma_update(None, "user_version", version).unwrap();
+}
+
 #[test]
-fn a_database_of_the_first_version_is_migrated() {
-    let dir = state();
-    simple(&open(dir.path()), 1).unwrap();
-    behind(dir.path())
-        .execute_batch(
-            "drop table fido_signatures; drop table pending_fido_signatures; drop table accepted_taints;
-             drop index signed_by_commit; delete from meta where name = 'clock'; pragma user_version = 1",
-        )
-        .unwrap();
-    assert!(Store::open(dir.path(), Mode::ReadOnly).is_err(), "a reader changes nothing");
-    let store = open(dir.path());
-    assert_eq!(store.frontier(&repository()).unwrap().fido_counter("k", "ssh:").unwrap(), None);
-    assert_eq!(store.pending(&repository()).unwrap().len(), 1, "what was there is there");
+fn a_database_of_an_earlier_version_is_migrated() {
+    for version in [1, 2] {
+        let dir = state();
+        let store = open(dir.path());
+        let signed = Grant {
+            signed_by: vec![(id(1), "key".to_owned())],
+            ..grant("main", "p", Scope::Shared, 1, &[1])
+        };
+        accept(&store, 1, &[update("main", 1)], &[signed]).unwrap();
+        store.mark_applied(&repository(), &[(request(1), reference("main"))], How::PostReceive).unwrap();
+        simple(&store, 2).unwrap();
+        let head = store.head().unwrap();
+        drop(store);
+        as_of_version(dir.path(), version);
+        let error = Store::open(dir.path(), Mode::ReadOnly).unwrap_err();
+        assert!(matches!(error, StoreError::OlderSchema { .. }), "a reader changes nothing: {error}");
+
+        let store = open(dir.path());
+        let expected = {
+            let fresh = state();
+            open(fresh.path());
+            schema(fresh.path())
+        };
+        assert_eq!(schema(dir.path()), expected, "version {version}");
+        assert_eq!(store.head().unwrap(), head);
+        assert_eq!(store.rolled_back(), None);
+        assert_eq!(store.frontier(&repository()).unwrap().fido_counter("k", "ssh:").unwrap(), None);
+        assert_eq!(store.pending(&repository()).unwrap().len(), 1, "what was there is there");
+        let receipts = store.receipts(&repository()).unwrap().unwrap();
+        assert_eq!(receipts.received(&id(1)).unwrap(), Some(context(1).received_at));
+        assert_eq!(receipts.taint_accepted(&id(1)).unwrap(), None);
+        drop(receipts);
+        // The clock of the log is that of its newest record.
+        let clock = "select value from meta where name = 'clock'";
+        let clock: String = behind(dir.path()).query_row(clock, [], |row| row.get(0)).unwrap();
+        let newest = "select max(at_ms) from audit_log";
+        let newest: i64 = behind(dir.path()).query_row(newest, [], |row| row.get(0)).unwrap();
+        assert!(clock.parse::<i64>().unwrap() >= newest, "{clock} {newest}");
+        simple(&store, 3).unwrap();
+        drop(store);
+        open(dir.path());
+        Store::open(dir.path(), Mode::ReadOnly).unwrap();
+    }
+}
+
+/// What a database is made of, apart from what is in it.
+fn schema(dir: &Path) -> (i64, Vec<String>) {
+    let database = behind(dir);
+    let mut statement = database.prepare("select sql from sqlite_master order by name").unwrap();
+    let rows = statement.query_map([], |row| row.get::<_, Option<String>>(0)).unwrap();
+    let tables = rows.filter_map(Result::unwrap).collect();
+    let version = database.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    (version, tables)
 }

@@ -4,10 +4,10 @@ use super::common::{CliError, Format, write_table};
 use crate::config;
 use crate::domain::{PrincipalKind, Timestamp, text};
 use crate::keyring::{
-    self, AddRequest, AllowedSigners, Authority, ImportRequest, ImportedFile, Key, Keyring,
+    self, AddRequest, AllowedSigners, Authority, FidoDemands, ImportRequest, ImportedFile, Key, Keyring,
 };
-use crate::keyring::{LoadedKeyring, Material, Sources, Standing};
-use crate::signature::ssh;
+use crate::keyring::{LoadedKeyring, Material, Revocation, Scope, Sources, Standing};
+use crate::signature::{Demand, ssh};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -162,18 +162,22 @@ pub fn run(
             let keyring = load(&sources, err)?;
             let keys: Vec<&Key> = keyring.keys().iter().collect();
             match format {
-                Format::Text => list(&keys, keyring.authorities(), now, out)?,
+                Format::Text => {
+                    list(&keys, keyring.authorities(), now, out)?;
+                    list_sources(&sources, &keyring, out)?;
+                }
                 Format::Json => {
                     let keys: Vec<Value> = keys.iter().map(|key| key_json(key, now)).collect();
                     let authorities = keyring.authorities().iter();
                     let authorities: Vec<Value> = authorities.map(|one| authority_json(one, now)).collect();
-                    let all = json!({ "digest": keyring.digest(), "keys": keys, "authorities": authorities });
+                    let all = json!({ "digest": keyring.digest(), "keys": keys, "authorities": authorities,
+                        "sources": sources_json(&sources, &keyring) });
                     print_json(&all, out)?;
                 }
             }
             Ok(0)
         }
-        KeyringCommand::Show(show) => run_show(show, &load(&sources, err)?, now, format, out),
+        KeyringCommand::Show(show) => run_show(show, &sources, &load(&sources, err)?, now, format, out),
     }
 }
 
@@ -347,6 +351,7 @@ fn run_import(
 
 fn run_show(
     args: &ShowArgs,
+    sources: &Sources,
     keyring: &Keyring,
     now: Timestamp,
     format: Format,
@@ -358,9 +363,13 @@ fn run_show(
         CliError { message: format!("there is nobody called `{shown}` in the keyring{hint}"), code: 1 }
     })?;
     let keys: Vec<&Key> = keyring.keys().iter().filter(|key| key.principal.name == principal.name).collect();
+    // An authority is nobody's key; it is shown with the file that it stands in.
+    let file = sources.dir.join(format!("{}.toml", principal.name));
+    let authorities = keyring.authorities().iter().filter(|one| one.place.file == file);
     match format {
         Format::Json => {
             let keys: Vec<Value> = keys.iter().map(|key| key_json(key, now)).collect();
+            let authorities: Vec<Value> = authorities.map(|one| authority_json(one, now)).collect();
             print_json(
                 &json!({
                     "principal": principal.name,
@@ -368,6 +377,7 @@ fn run_show(
                     "emails": principal.emails,
                     "groups": principal.groups,
                     "keys": keys,
+                    "authorities": authorities,
                 }),
                 out,
             )?;
@@ -398,17 +408,145 @@ fn run_show(
                 };
                 row("valid from", key.windows.begins().map(|at| at.to_string()));
                 row("valid until", key.windows.ends().map(|at| at.to_string()));
-                if let Some(revoked) = &key.revoked {
-                    let from = revoked.refused_from();
-                    let from = from.map_or_else(|| "always".to_owned(), |from| format!("from {from}"));
-                    row("revoked", Some(format!("{}, refused {from}", revoked.reason)));
-                }
+                row("revoked", key.revoked.as_ref().map(revoked_text));
+                fido_rows(&key.fido, &mut row);
                 row("place", Some(key.place.to_string()));
                 write_table(out, &rows)?;
+            }
+            for authority in authorities {
+                writeln!(out)?;
+                show_authority(authority, now, out)?;
             }
         }
     }
     Ok(0)
+}
+
+fn revoked_text(revoked: &Revocation) -> String {
+    let from = revoked.refused_from();
+    let from = from.map_or_else(|| "always".to_owned(), |from| format!("from {from}"));
+    format!("{}, refused {from}", revoked.reason)
+}
+
+/// What an entry asks of FIDO signatures, where it says anything.
+fn fido_rows(fido: &FidoDemands, row: &mut dyn FnMut(&str, Option<String>)) {
+    row("touch", fido.touch.map(|demand| demand.name().to_owned()));
+    row("user verification", fido.user_verification.map(|demand| demand.name().to_owned()));
+    row("applications", fido.applications.as_ref().map(|names| text::escape(names.join(", ").as_bytes())));
+}
+
+fn show_authority(authority: &Authority, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+    let mut rows = Vec::new();
+    let mut row = |name: &str, value: Option<String>| {
+        rows.extend(value.map(|value| vec![name.to_owned(), value]));
+    };
+    row("authority", Some(authority.key.fingerprint()));
+    row("format", Some(format!("ssh ({})", authority.key.algorithm())));
+    row("standing", Some(standing(&authority.standing(now), now)));
+    row("revoked", authority.revoked.as_ref().map(revoked_text));
+    for scope in &authority.scopes {
+        row("certifies", Some(text::escape(scope.patterns.join(", ").as_bytes())));
+        row("serials", (!scope.serials.is_empty()).then(|| serials(scope).join(", ")));
+        row("groups", (!scope.groups.is_empty()).then(|| scope.groups.join(", ")));
+        row("valid from", scope.windows.begins().map(|at| at.to_string()));
+        row("valid until", scope.windows.ends().map(|at| at.to_string()));
+        fido_rows(&scope.fido, &mut row);
+        row("place", Some(scope.place.to_string()));
+    }
+    write_table(out, &rows)
+}
+
+fn serials(scope: &Scope) -> Vec<String> {
+    let one = |range: &std::ops::RangeInclusive<u64>| match (range.start(), range.end()) {
+        (from, to) if from == to => from.to_string(),
+        (from, to) => format!("{from}-{to}"),
+    };
+    scope.serials.iter().map(one).collect()
+}
+
+/// How many keys and authorities a file of lines gives.
+fn given_by(file: &Path, keyring: &Keyring) -> (usize, usize) {
+    let keys = keyring.keys().iter().filter(|key| key.place.file == file);
+    (keys.count(), keyring.authorities().iter().filter(|one| one.place.file == file).count())
+}
+
+/// The files beside the directory, and what each is worth.
+fn list_sources(sources: &Sources, keyring: &Keyring, out: &mut dyn Write) -> io::Result<()> {
+    if sources.allowed_signers.is_empty() && sources.revocations.is_empty() {
+        return Ok(());
+    }
+    let shown = |path: &Path| text::escape(path.as_os_str().as_encoded_bytes());
+    let count = |number: usize, one: &str, many: &str| match number {
+        1 => format!("1 {one}"),
+        number => format!("{number} {many}"),
+    };
+    let mut rows = vec![["SOURCE", "KIND", "GIVES"].map(str::to_owned).to_vec()];
+    for file in &sources.allowed_signers {
+        let (keys, authorities) = given_by(&file.path, keyring);
+        let groups = if file.groups.is_empty() {
+            String::new()
+        } else {
+            format!("; groups {}", file.groups.join(","))
+        };
+        let gives = format!(
+            "{}, {}{groups}",
+            count(keys, "key", "keys"),
+            count(authorities, "authority", "authorities")
+        );
+        rows.push(vec![shown(&file.path), "allowed signers".to_owned(), gives]);
+    }
+    for (path, revocation, list) in keyring.revocation_lists() {
+        let gives = format!("{}: {}", count(list.len(), "entry", "entries"), revoked_text(revocation));
+        rows.push(vec![shown(path), "revocation list".to_owned(), gives]);
+    }
+    writeln!(out)?;
+    write_table(out, &rows)
+}
+
+fn sources_json(sources: &Sources, keyring: &Keyring) -> Value {
+    let lines = sources.allowed_signers.iter().map(|file| {
+        let (keys, authorities) = given_by(&file.path, keyring);
+        json!({
+            "path": file.path.to_string_lossy(),
+            "groups": file.groups,
+            "timezone": file.zone.as_ref().and_then(|zone| zone.iana_name()),
+            "keys": keys,
+            "authorities": authorities,
+        })
+    });
+    let lists = keyring.revocation_lists().map(|(path, revocation, list)| {
+        let header = list.header();
+        json!({
+            "path": path.to_string_lossy(),
+            "revocation": revocation_json(revocation),
+            "entries": list.len(),
+            "version": header.version,
+            "generated": header.generated,
+            "comment": header.comment,
+            "signed_by": header.signed_by,
+        })
+    });
+    json!({
+        "directory": sources.dir.to_string_lossy(),
+        "allowed_signers": lines.collect::<Vec<_>>(),
+        "revocation_lists": lists.collect::<Vec<_>>(),
+    })
+}
+
+fn revocation_json(revoked: &Revocation) -> Value {
+    json!({
+        "at": revoked.at.map(|at| at.to_string()),
+        "effective_from": revoked.effective_from.map(|at| at.to_string()),
+        "reason": revoked.reason.name(),
+    })
+}
+
+fn fido_json(fido: &FidoDemands) -> Value {
+    json!({
+        "touch": fido.touch.map(Demand::name),
+        "user_verification": fido.user_verification.map(Demand::name),
+        "applications": fido.applications,
+    })
 }
 
 fn list(keys: &[&Key], authorities: &[Authority], now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
@@ -453,9 +591,10 @@ fn authority_json(authority: &Authority, now: Timestamp) -> Value {
         json!({
             "principals": scope.patterns,
             "groups": scope.groups,
-            "serials": scope.serials.iter().map(|range| format!("{}-{}", range.start(), range.end())).collect::<Vec<_>>(),
+            "serials": serials(scope),
             "valid_from": scope.windows.begins().map(|at| at.to_string()),
             "valid_until": scope.windows.ends().map(|at| at.to_string()),
+            "fido": fido_json(&scope.fido),
             "file": scope.place.file.to_string_lossy(),
             "line": scope.place.line,
         })
@@ -498,11 +637,8 @@ fn key_json(key: &Key, now: Timestamp) -> Value {
         "expires": until,
         "valid_from": key.windows.begins().map(|at| at.to_string()),
         "valid_until": key.windows.ends().map(|at| at.to_string()),
-        "revoked": key.revoked.as_ref().map(|revoked| json!({
-            "at": revoked.at.map(|at| at.to_string()),
-            "effective_from": revoked.effective_from.map(|at| at.to_string()),
-            "reason": revoked.reason.name(),
-        })),
+        "revoked": key.revoked.as_ref().map(revocation_json),
+        "fido": fido_json(&key.fido),
         "file": key.place.file.to_string_lossy(),
         "line": key.place.line,
     })

@@ -137,7 +137,7 @@ fn print(out: &mut dyn Write, found: &TaintedRepository) -> std::io::Result<()> 
     for key in &found.keys {
         let since = key.since.map_or_else(|| "always".to_owned(), |at| format!("{at}"));
         let learned = key.learned.map_or_else(String::new, |at| format!(", learned {at}"));
-        writeln!(out, "  key {} of {}, compromised since {since}{learned}", key.key, key.principal)?;
+        writeln!(out, "  key {} of {}, compromised since {since}{learned}", key.key, key.owner)?;
         match key.refs.as_deref() {
             None => {}
             Some([]) => writeln!(out, "    no ref reaches them now")?,

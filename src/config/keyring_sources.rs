@@ -10,13 +10,9 @@ use std::path::Path;
 /// Reads the table. Whether the files beside the directory are there and good is asked when the keyring is
 /// read.
 pub(super) fn read(table: Table<'_, '_>, base: &Path) -> Option<Sources> {
-    let path = table.require("path", "write `path = \"keyring\"`, a directory with one file per principal");
-    let signers = table.tables("allowed-signers", "[[keyring.allowed-signers]]");
-    let allowed_signers: Vec<_> = signers.into_iter().map(|table| allowed_signers(table, base)).collect();
-    let lists = table.tables("revocation", "[[keyring.revocation]]");
-    let revocations: Vec<_> = lists.into_iter().map(|table| revocation(table, base)).collect();
+    let found = parts(&table, base);
     table.finish();
-    let item = path?;
+    let item = found.path?;
     let dir = values::path_outside(&item, base)?;
     if !dir.is_dir() {
         let shown = text::escape(dir.as_os_str().as_encoded_bytes());
@@ -24,9 +20,34 @@ pub(super) fn read(table: Table<'_, '_>, base: &Path) -> Option<Sources> {
         return None;
     }
     // What has a fault has none to show for it, and the fault refuses the configuration.
-    let allowed_signers = allowed_signers.into_iter().collect::<Option<_>>()?;
-    let revocations = revocations.into_iter().collect::<Option<_>>()?;
+    let allowed_signers = found.allowed_signers.into_iter().collect::<Option<_>>()?;
+    let revocations = found.revocations.into_iter().collect::<Option<_>>()?;
     Some(Sources { dir, allowed_signers, revocations })
+}
+
+/// Where a table that may have faults would have revocations read from (N15): everything that can be read
+/// of it.
+pub(super) fn read_revocations(table: &Table<'_, '_>, base: &Path) -> Sources {
+    let found = parts(table, base);
+    let dir = found.path.and_then(|item| values::path_outside(&item, base)).unwrap_or_default();
+    let revocations = found.revocations.into_iter().flatten().collect();
+    Sources { dir, allowed_signers: Vec::new(), revocations }
+}
+
+/// What the table holds; `None` is something with a fault.
+struct Parts<'r, 'd> {
+    path: Option<Item<'r, 'd>>,
+    allowed_signers: Vec<Option<AllowedSigners>>,
+    revocations: Vec<Option<RevocationFile>>,
+}
+
+fn parts<'r, 'd>(table: &Table<'r, 'd>, base: &Path) -> Parts<'r, 'd> {
+    let path = table.require("path", "write `path = \"keyring\"`, a directory with one file per principal");
+    let signers = table.tables("allowed-signers", "[[keyring.allowed-signers]]");
+    let allowed_signers = signers.into_iter().map(|table| allowed_signers(table, base)).collect();
+    let lists = table.tables("revocation", "[[keyring.revocation]]");
+    let revocations = lists.into_iter().map(|table| revocation(table, base)).collect();
+    Parts { path, allowed_signers, revocations }
 }
 
 fn allowed_signers(table: Table<'_, '_>, base: &Path) -> Option<AllowedSigners> {

@@ -3,6 +3,7 @@
 use super::rulesets::Collected;
 use super::{Config, Daemon, Place, Warning, keyring_sources, repositories, signatures, values};
 use crate::domain::text;
+use crate::keyring::Sources;
 use crate::keyring::document::{Diagnostic, Item, Owner, Reader, Source, Table};
 use crate::keyring::document::{check_directory, own_uid, read_checked, sort};
 use crate::policy::{Limits, Rulesets, Uncovered};
@@ -97,6 +98,19 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     }
 }
 
+/// Where a configuration that is rejected as a whole would have revocations read from: they count all the
+/// same (N15), whoever could have written the file. `None` where nothing in it can be understood.
+pub fn revocation_sources(path: &Path) -> Option<Sources> {
+    let path = std::path::absolute(path).ok()?;
+    let base = path.parent().unwrap_or(Path::new("/"));
+    let bytes = read_checked(&path, Owner::Unchecked, MAX_FILE).ok()?.bytes;
+    let reader = Reader::new(Source::new(&path, &String::from_utf8_lossy(&bytes)));
+    let document = reader.parse();
+    let top = Table::new(&reader, &document, 0..0, "the configuration");
+    let table = top.table("keyring", "[keyring]")?;
+    Some(keyring_sources::read_revocations(&table, base))
+}
+
 impl Loading {
     /// Reads a file and checks who else could have written it. `None` after recording an error.
     fn read(&mut self, path: &Path) -> Option<Source> {
@@ -144,10 +158,8 @@ impl Loading {
         match String::from_utf8(checked.bytes) {
             Ok(text) => Some(Source::new(path, &text)),
             Err(error) => {
-                let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-                let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
-                let message = format!("the file is not UTF-8 text (line {line})");
-                self.diagnostics.push(Diagnostic::whole(path, message));
+                let valid = error.utf8_error().valid_up_to();
+                self.diagnostics.push(Diagnostic::not_utf8(path, error.as_bytes(), valid));
                 None
             }
         }

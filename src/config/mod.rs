@@ -13,7 +13,7 @@ mod values;
 
 pub use crate::keyring::document::{Diagnostic, Place, Warning};
 pub use lint::lint;
-pub use load::{ConfigError, Loaded, load};
+pub use load::{ConfigError, Loaded, load, revocation_sources};
 pub use repositories::{Repositories, ServerKind};
 pub use rulesets::RulesetPlaces;
 

@@ -41,9 +41,13 @@ pub(super) fn read(table: Table<'_, '_>) -> Rules {
     if let Some(item) = table.get("fido-applications") {
         rules.fido_applications = applications(&item);
     }
-    if let Some(value) = table.get("fido-counter").and_then(|item| item.word(STRICTNESS)) {
-        rules.fido_counter = value;
-    }
+    let strictness = |name: &'static str, field: &mut Strictness| {
+        if let Some(value) = table.get(name).and_then(|item| item.word(STRICTNESS)) {
+            *field = value;
+        }
+    };
+    strictness("fido-counter", &mut rules.fido_counter);
+    strictness("endless-certificates", &mut rules.endless_certificates);
     if let Some(value) = table.get("merge-tags").and_then(|item| item.word(MERGE_TAGS)) {
         rules.merge_tags = value;
     }

@@ -3,7 +3,7 @@
 use super::counters;
 use super::introduced::{self, Introduced, ParentCache, Standing, Stop};
 use super::judge::{self, Judge};
-use super::taint::Taint;
+use super::taint::{Counts, RefTaint, Taint};
 use super::updates::malformed;
 use super::{Budget, CollectError, Frontier, Updates};
 use crate::domain::{ObjectId, ObjectKind, PushContext, RefName, RefUpdate, UpdateKind};
@@ -12,7 +12,9 @@ use crate::keyring::Keyring;
 use crate::policy::facts::{BuiltinFault, BuiltinRule, PushFacts, RefFacts};
 use crate::policy::{Enforcement, Limits, Ruleset, Rulesets};
 use crate::signature::Rules;
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 /// Everything that [`collect`] works from.
 pub struct Inputs<'a> {
@@ -66,9 +68,11 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
             inputs.limits,
             inputs.signatures,
             &inputs.context,
+            &inputs.budget,
         ),
         parents: ParentCache::new(),
         walked: HashMap::new(),
+        taints: HashMap::new(),
         inputs: &inputs,
         faults: Vec::new(),
         present: None,
@@ -90,6 +94,8 @@ struct Collector<'a> {
     /// For each ruleset, the commits that it judges for earlier refs of this push. A history that many
     /// refs share is walked and judged once.
     walked: HashMap<usize, HashSet<ObjectId>>,
+    /// For each ruleset, what compromised keys did to its commits on record, if they did anything.
+    taints: HashMap<usize, Option<Rc<Taint>>>,
     faults: Vec<BuiltinFault>,
     /// The repository's refs, read at most once.
     present: Option<Vec<(RefName, ObjectId)>>,
@@ -139,6 +145,7 @@ impl Collector<'_> {
             current: state.value,
             kind: UpdateKind::Delete,
             tip_kind: None,
+            leads_to: None,
             tags: Vec::new(),
             introduced: HashMap::new(),
             builds_on: HashMap::new(),
@@ -151,6 +158,9 @@ impl Collector<'_> {
             return Ok(facts);
         };
         facts.tip_kind = Some(found.kind);
+        if facts.name.branch().is_some() && found.kind != ObjectKind::Commit {
+            self.faults.push(no_branch(&shown, new, found.kind));
+        }
         let covering = inputs.policy.covering(&inputs.context.repository.name, &facts.name);
         let enforced =
             covering.iter().any(|index| inputs.policy.rulesets[*index].enforcement == Enforcement::Enforce);
@@ -237,9 +247,11 @@ impl Collector<'_> {
         let (mut id, mut found) = (new, found);
         loop {
             match found.kind {
-                ObjectKind::Commit => return Ok(Some(id)),
-                ObjectKind::Tree | ObjectKind::Blob => return Ok(None),
                 ObjectKind::Tag => {}
+                kind => {
+                    facts.leads_to = Some(kind);
+                    return Ok((kind == ObjectKind::Commit).then_some(id));
+                }
             }
             if facts.tags.len() >= self.inputs.limits.tag_depth {
                 self.faults.push(too_large(
@@ -304,7 +316,10 @@ impl Collector<'_> {
                 path: inputs.repository.common_dir().display().to_string(),
             });
         }
-        let taint = self.taint(ruleset, name, has_record)?;
+        let taint = self.taint(index, has_record)?;
+        let taint = taint.as_deref().map(|taint| self.seen_from(taint, name)).transpose()?;
+        // Something was met that counts for this ref only because the ref had it before it was tainted.
+        let on_taint = Cell::new(false);
         let in_this_push = self.walked.get(&index);
         let left = inputs.limits.commits.saturating_sub(in_this_push.map_or(0, HashSet::len));
         let stop = |id: &ObjectId| {
@@ -315,9 +330,10 @@ impl Collector<'_> {
                 // History that holds a tainted commit is of the refs that had it already (N8).
                 let counts = match &taint {
                     Some(taint) => taint.counts(inputs.repository.objects(), id, &inputs.budget)?,
-                    None => true,
+                    None => Counts::Shared,
                 };
-                if counts {
+                if counts != Counts::No {
+                    on_taint.set(on_taint.get() || counts == Counts::OwnRef);
                     return Ok(Some(Stop::Judged(standing)));
                 }
             }
@@ -362,8 +378,10 @@ impl Collector<'_> {
         }
         // What is nowhere is no commit to judge; the fault above refuses the push for it.
         walked.commits.retain(|id| !absent.contains(id));
-        // What counts for one ref only cannot stand in for another one's history (N8).
-        if !walked.own_ref {
+        // What counts for one ref only cannot stand in for another one's history (N8). On record what stands on
+        // tainted commits is shared all the same: whether it counts is asked anew at each push, because
+        // somebody may let them stand.
+        if !(walked.own_ref || on_taint.get()) {
             self.walked.entry(index).or_default().extend(&walked.commits);
         }
         if walked.cut && enforced {
@@ -378,24 +396,29 @@ impl Collector<'_> {
         Ok(walked)
     }
 
-    /// What a compromised key did to the commits on record, if there is such a key and it did anything.
-    fn taint(
-        &self,
-        ruleset: &Ruleset,
-        name: &RefName,
-        has_record: bool,
-    ) -> Result<Option<Taint>, CollectError> {
+    /// What compromised keys did to the commits that a ruleset has on record, if they did anything.
+    fn taint(&mut self, index: usize, has_record: bool) -> Result<Option<Rc<Taint>>, CollectError> {
+        if let Some(known) = self.taints.get(&index) {
+            return Ok(known.clone());
+        }
         let inputs = self.inputs;
+        if !has_record {
+            return Ok(None);
+        }
         let keys = inputs.keyring.compromised(inputs.context.received_at);
-        if keys.is_empty() || !has_record {
-            return Ok(None);
-        }
-        let tainted: HashSet<_> = inputs.frontier.tainted(&ruleset.name, &keys)?.into_iter().collect();
-        if tainted.is_empty() {
-            return Ok(None);
-        }
-        let tip = inputs.frontier.judged_tip(name)?;
-        Taint::new(inputs.repository.objects(), tainted, tip, &inputs.budget).map(Some)
+        let tainted = if keys.is_empty() || !has_record {
+            Vec::new()
+        } else {
+            inputs.frontier.tainted(&inputs.policy.rulesets[index].name, &keys)?
+        };
+        let taint = (!tainted.is_empty()).then(|| Rc::new(Taint::new(tainted.into_iter().collect())));
+        self.taints.insert(index, taint.clone());
+        Ok(taint)
+    }
+
+    fn seen_from<'t>(&self, taint: &'t Taint, name: &RefName) -> Result<RefTaint<'t>, CollectError> {
+        let alone = self.inputs.updates.updates.len() == 1;
+        Ok(taint.of(self.inputs.frontier.judged_tip(name)?, alone))
     }
 
     /// Whether the repository has a ref that a ruleset covers, and so history that nobody vouched for.
@@ -483,6 +506,15 @@ impl Collector<'_> {
         }
         Ok(None)
     }
+}
+
+/// A `malformed-update` fault for a branch that would hold something else than a commit. Git refuses it as
+/// well, after the hook.
+fn no_branch(reference: &str, new: ObjectId, kind: ObjectKind) -> BuiltinFault {
+    let seen = format!("the branch would hold {}, which is a {}", new.short(), kind.name());
+    let wanted = "a commit on a branch".to_owned();
+    let help = "push the commit itself, such as `git push REMOTE 'TAG^{commit}:BRANCH'`".to_owned();
+    BuiltinFault { wanted, help, ..malformed(reference, seen) }
 }
 
 /// A `shallow-graft` fault for a commit whose parent is nowhere.

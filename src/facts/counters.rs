@@ -100,13 +100,24 @@ fn judge(highest: Option<u32>, objects: &[(ObjectId, u32)]) -> Vec<(ObjectId, Fi
             }
             _ => continue,
         };
-        let text = format!(
-            "{seen}: there may be a copy of the key, or the signature is an old one; sign again with the \
-             authenticator, and if that does not help, have the key replaced"
-        );
+        let text = format!("{seen}: there may be a copy of the key, or the signature is an old one");
         odd.push((*id, Finding::new("fido.counter_regress", text)));
     }
     odd
+}
+
+/// What a signature is worth whose object came in alone, now; `highest` is the record's. Also what is odd.
+pub fn judge_counter(
+    status: SignatureStatus,
+    id: ObjectId,
+    highest: Option<u32>,
+    rules: &Rules,
+) -> (SignatureStatus, Option<Finding>) {
+    let Some(counter) = counted(&status).map(|(_, fido)| fido.counter) else { return (status, None) };
+    match judge(highest, &[(id, counter)]).pop() {
+        Some((_, finding)) => (apply(status, &finding, rules.fido_counter), Some(finding)),
+        None => (status, None),
+    }
 }
 
 fn apply(status: SignatureStatus, finding: &Finding, strictness: Strictness) -> SignatureStatus {
@@ -115,7 +126,8 @@ fn apply(status: SignatureStatus, finding: &Finding, strictness: Strictness) -> 
             if finding.code == "fido.counter_regress" =>
         {
             let key = KeyId { scheme: Scheme::Ssh, text: signature.fingerprint().to_owned() };
-            SignatureStatus::WrongPurpose { key, why: finding.text.clone() }
+            let remedy = "with the authenticator itself; if that does not help, have the key replaced";
+            SignatureStatus::WrongPurpose { key, why: finding.text.clone(), remedy }
         }
         (SignatureStatus::Verified(signature), _) => {
             SignatureStatus::Verified(signature.noting(finding.clone()))

@@ -119,9 +119,8 @@ pub(super) fn walk(
                     out.cut = true;
                     return Ok(out);
                 }
-                if seen.len().is_multiple_of(256) {
-                    budget.check()?;
-                }
+                // Each time: one object can take seconds to read.
+                budget.check()?;
                 let next = parents(Some(&id), &parent)?.into_iter();
                 stack.push((parent, next));
             }
@@ -184,6 +183,22 @@ mod tests {
         assert_eq!(run(4, 100, &[1], history).0, [2, 3, 4]);
         assert_eq!(run(4, 100, &[2, 1], history).0, [3, 4]);
         assert_eq!(run(4, 100, &[4], history).0, [0_u8; 0]);
+    }
+
+    #[test]
+    fn n23_no_commit_is_read_once_the_time_is_over() {
+        let abandoned = AtomicBool::new(false);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let budget = Budget { deadline, seconds: 60, abandoned: &abandoned };
+        let mut read = 0;
+        let mut parents = |_: Option<&ObjectId>, commit: &ObjectId| {
+            read += 1;
+            abandoned.store(read == 3, std::sync::atomic::Ordering::Relaxed);
+            Ok(vec![id(commit.as_bytes()[0] + 1)])
+        };
+        let walked = walk(id(1), 200, &budget, &|_| Ok(None), &mut parents);
+        assert!(matches!(walked, Err(CollectError::Abandoned)));
+        assert_eq!(read, 3);
     }
 
     #[test]

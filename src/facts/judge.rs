@@ -1,7 +1,7 @@
 //! Reading commits and tags and verifying their signatures, on all cores.
 
-use super::CollectError;
 use super::collect::too_large;
+use super::{Budget, CollectError};
 use crate::domain::{ObjectFormat, ObjectId, ObjectKind, PushContext, Timestamp};
 use crate::git::{self, Found, Objects, Repository};
 use crate::keyring::Keyring;
@@ -42,6 +42,7 @@ struct Verifier<'a> {
     limits: &'a Limits,
     rules: &'a Rules,
     received_at: Timestamp,
+    budget: &'a Budget<'a>,
 }
 
 /// A tag's facts, and the kind that it claims for its target.
@@ -57,6 +58,7 @@ impl<'a> Judge<'a> {
         limits: &'a Limits,
         rules: &'a Rules,
         context: &PushContext,
+        budget: &'a Budget<'a>,
     ) -> Self {
         Judge {
             objects: repository.objects(),
@@ -66,6 +68,7 @@ impl<'a> Judge<'a> {
                 limits,
                 rules,
                 received_at: context.received_at,
+                budget,
             },
             commits: HashMap::new(),
             faults: HashMap::new(),
@@ -250,6 +253,8 @@ impl<'a> Judge<'a> {
 
 impl Verifier<'_> {
     fn judge(&self, id: &ObjectId, raw: &[u8]) -> Result<Outcome, CollectError> {
+        // Whole batches are judged between two steps of the walk, which asks as well (N23).
+        self.budget.check()?;
         git::verify_commit_id(id, raw)?;
         let commit = match object::parse_commit_by(self.format, raw, self.rules, &mut Trace::off()) {
             Ok(commit) => commit,

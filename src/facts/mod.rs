@@ -9,7 +9,7 @@ mod taint;
 mod updates;
 
 pub use collect::{Inputs, Present, collect};
-pub use counters::{FidoSignature, fido_signatures};
+pub use counters::{FidoSignature, fido_signatures, judge_counter};
 pub use introduced::{Frontier, Standing};
 pub use updates::{Updates, parse_updates};
 

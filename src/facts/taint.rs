@@ -4,78 +4,132 @@ use super::{Budget, CollectError};
 use crate::domain::{ObjectId, ObjectKind};
 use crate::git::Objects;
 use crate::signature::object::parents_lenient;
-use std::cell::RefCell;
-use std::collections::HashSet;
+use std::cell::{OnceCell, RefCell};
+use std::collections::{HashMap, HashSet};
 
-/// The tainted commits of one ruleset, seen from one ref.
+/// The tainted commits of one ruleset. What is found out about a history is kept for all refs of a push, so
+/// that it is looked through once.
 pub(super) struct Taint {
     tainted: HashSet<ObjectId>,
+    /// Whether a commit's history, itself included, holds a tainted one.
+    known: RefCell<HashMap<ObjectId, bool>>,
+}
+
+/// The same, seen from one ref.
+pub(super) struct RefTaint<'a> {
+    taint: &'a Taint,
+    /// What the ref held when the gate last judged it.
+    tip: Option<ObjectId>,
+    /// No other ref of the push could build on what is found out for this one.
+    alone: bool,
     /// What the ref reached already: there it stands, until somebody decides.
-    own: HashSet<ObjectId>,
-    /// Commits whose whole history was looked through and holds nothing tainted.
-    clean: RefCell<HashSet<ObjectId>>,
+    own: OnceCell<HashSet<ObjectId>>,
+}
+
+/// For whom an accepted commit still counts as judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counts {
+    /// For everybody: nothing in its history is tainted.
+    Shared,
+    /// For this ref, which had it already, and for no other: not in this very push, either.
+    OwnRef,
+    /// Not for this ref: it is judged again.
+    No,
 }
 
 impl Taint {
-    /// `tip` is what the ref held when the gate last judged it.
-    pub(super) fn new(
-        objects: &Objects,
-        tainted: HashSet<ObjectId>,
-        tip: Option<ObjectId>,
-        budget: &Budget<'_>,
-    ) -> Result<Self, CollectError> {
-        let mut own = HashSet::new();
-        if let Some(tip) = tip {
-            reach(objects, tip, &mut own, budget, &|_| false)?;
-        }
-        Ok(Taint { tainted, own, clean: RefCell::default() })
+    pub(super) fn new(tainted: HashSet<ObjectId>) -> Self {
+        Taint { tainted, known: RefCell::default() }
     }
 
-    /// Whether an accepted commit still counts as judged for the ref.
+    /// `tip` is what the ref held when the gate last judged it; `alone` is whether the push has no other ref.
+    pub(super) fn of(&self, tip: Option<ObjectId>, alone: bool) -> RefTaint<'_> {
+        RefTaint { taint: self, tip, alone, own: OnceCell::new() }
+    }
+
+    /// Whether a commit's history holds a tainted commit.
+    fn is_below(&self, objects: &Objects, id: ObjectId, budget: &Budget<'_>) -> Result<bool, CollectError> {
+        let mut known = self.known.borrow_mut();
+        let mut buffer = Vec::new();
+        // Depth first with an explicit stack: a commit is clean once all its parents are.
+        let mut stack: Vec<(ObjectId, std::vec::IntoIter<ObjectId>)> = Vec::new();
+        let mut next = Some(id);
+        loop {
+            if let Some(id) = next.take() {
+                let found = self.tainted.contains(&id) || known.get(&id) == Some(&true);
+                if found {
+                    // So is everything that led here.
+                    known.extend(stack.iter().map(|(child, _)| (*child, true)).chain([(id, true)]));
+                    return Ok(true);
+                }
+                if !known.contains_key(&id) {
+                    if known.len().is_multiple_of(1024) {
+                        budget.check()?;
+                    }
+                    // Ancestry has no cycles, so it is not met again before it is finished.
+                    known.insert(id, false);
+                    stack.push((id, parents(objects, &id, &mut buffer)?.into_iter()));
+                }
+            }
+            match stack.last_mut() {
+                None => return Ok(false),
+                Some((_, rest)) => match rest.next() {
+                    Some(parent) => next = Some(parent),
+                    None => drop(stack.pop()),
+                },
+            }
+        }
+    }
+}
+
+impl RefTaint<'_> {
+    /// For whom an accepted commit still counts.
     pub(super) fn counts(
         &self,
         objects: &Objects,
         id: &ObjectId,
         budget: &Budget<'_>,
-    ) -> Result<bool, CollectError> {
-        if self.own.contains(id) {
-            return Ok(true);
+    ) -> Result<Counts, CollectError> {
+        // Most pushes put something on top of what the ref holds. Whether that is tainted is of interest
+        // only to other refs of the push.
+        if self.alone && self.tip == Some(*id) {
+            return Ok(Counts::OwnRef);
         }
-        let mut clean = self.clean.borrow_mut();
-        let mut seen = clean.clone();
-        let found = reach(objects, *id, &mut seen, budget, &|id| self.tainted.contains(id))?;
-        if !found {
-            *clean = seen;
+        if !self.taint.is_below(objects, *id, budget)? {
+            return Ok(Counts::Shared);
         }
-        Ok(!found)
+        Ok(if self.own(objects, budget)?.contains(id) { Counts::OwnRef } else { Counts::No })
+    }
+
+    fn own(&self, objects: &Objects, budget: &Budget<'_>) -> Result<&HashSet<ObjectId>, CollectError> {
+        if let Some(known) = self.own.get() {
+            return Ok(known);
+        }
+        let mut own = HashSet::new();
+        let mut buffer = Vec::new();
+        let mut waiting: Vec<_> = self.tip.into_iter().collect();
+        while let Some(id) = waiting.pop() {
+            if own.insert(id) {
+                if own.len().is_multiple_of(1024) {
+                    budget.check()?;
+                }
+                waiting.extend(parents(objects, &id, &mut buffer)?);
+            }
+        }
+        Ok(self.own.get_or_init(|| own))
     }
 }
 
-/// Adds what a commit reaches to `seen`, and stops early, with `true`, at a commit that is looked for. What
-/// is in `seen` already is not looked at again.
-fn reach(
-    objects: &Objects,
-    from: ObjectId,
-    seen: &mut HashSet<ObjectId>,
-    budget: &Budget<'_>,
-    wanted: &dyn Fn(&ObjectId) -> bool,
-) -> Result<bool, CollectError> {
-    let mut buffer = Vec::new();
-    let mut waiting = vec![from];
-    while let Some(id) = waiting.pop() {
-        if !seen.insert(id) {
-            continue;
+/// What cannot be followed was on record, so it is history: it holds nothing that is known. Of an annotated
+/// tag, which only a ref's value can be, it is what the tag points at.
+fn parents(objects: &Objects, id: &ObjectId, buffer: &mut Vec<u8>) -> Result<Vec<ObjectId>, CollectError> {
+    Ok(match objects.read_unchecked(id, buffer)? {
+        Some(ObjectKind::Commit) => parents_lenient(objects.format(), buffer).unwrap_or_default(),
+        Some(ObjectKind::Tag) => {
+            let line = buffer.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let target = line.strip_prefix(b"object ").and_then(|hex| ObjectId::parse(hex).ok());
+            target.into_iter().collect()
         }
-        if wanted(&id) {
-            return Ok(true);
-        }
-        if seen.len().is_multiple_of(1024) {
-            budget.check()?;
-        }
-        // What cannot be followed was on record, so it is history: it holds nothing that is known.
-        if objects.read_unchecked(&id, &mut buffer)? == Some(ObjectKind::Commit) {
-            waiting.extend(parents_lenient(objects.format(), &buffer).unwrap_or_default());
-        }
-    }
-    Ok(false)
+        _ => Vec::new(),
+    })
 }

@@ -20,6 +20,11 @@ pub struct Objects {
 
 type Handle = gix::odb::HandleArc;
 
+/// Largest object that is read, and largest one that an object which is read may be stored as a difference
+/// to, in bytes. Commits and tags are the only objects that are read. In a pack, a small one may stand on a
+/// huge one that costs a pusher next to nothing.
+const MAX_READ: usize = 64 << 20;
+
 /// Where and as what an object was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -124,7 +129,7 @@ fn handle(format: ObjectFormat, directory: &Path) -> Result<Handle, GitError> {
     };
     let options = gix::odb::store::init::Options {
         current_dir: Some(directory.to_owned()),
-        alloc_limit_bytes: Some(1 << 30),
+        alloc_limit_bytes: Some(MAX_READ),
         ..Default::default()
     };
     let store = gix::odb::Store::at_opts(directory.to_owned(), kind, &mut None.into_iter(), options)
@@ -146,8 +151,17 @@ fn verify_id(id: &ObjectId, found: ObjectKind, bytes: &[u8]) -> Result<(), GitEr
         ObjectKind::Tree => gix::objs::Kind::Tree,
         ObjectKind::Blob => gix::objs::Kind::Blob,
     };
+    let head = gix::objs::encode::loose_header(object_kind, bytes.len() as u64);
+    prove(id, hash, &[&head, bytes])
+}
+
+/// Proves that these parts together are what an id names, with detection of collision attacks for SHA-1: then
+/// two contents have the id, and nobody can say which of them is meant.
+fn prove(id: &ObjectId, hash: gix::hash::Kind, parts: &[&[u8]]) -> Result<(), GitError> {
     let corrupt = |why: String| GitError::Corrupt { id: *id, why };
-    let computed = gix::objs::compute_hash(hash, object_kind, bytes).map_err(|e| corrupt(e.to_string()))?;
+    let mut hasher = gix::hash::hasher(hash);
+    parts.iter().for_each(|part| hasher.update(part));
+    let computed = hasher.try_finalize().map_err(|e| corrupt(e.to_string()))?;
     if computed.as_slice() == id.as_bytes() {
         Ok(())
     } else {
@@ -165,5 +179,42 @@ fn kind(kind: gix::objs::Kind) -> ObjectKind {
         gix::objs::Kind::Tag => ObjectKind::Tag,
         gix::objs::Kind::Tree => ObjectKind::Tree,
         gix::objs::Kind::Blob => ObjectKind::Blob,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No collision of two commits is known. What proves an object's id refuses those that are known,
+    /// although the digest is right.
+    #[test]
+    fn g045_a_collision_is_found_although_the_digest_is_right() {
+        let strings = [
+            include_str!("../../tests/vectors/sha1/collision-one.hex"),
+            include_str!("../../tests/vectors/sha1/collision-two.hex"),
+        ];
+        let id = ObjectId::parse(b"f92d74e3874587aaf443d1db961d4e26dde13e9c").unwrap();
+        for text in strings {
+            let bytes = data_encoding::HEXLOWER.decode(text.replace('\n', "").as_bytes()).unwrap();
+            for parts in [vec![&bytes[..]], vec![&bytes[..100], &bytes[100..]]] {
+                let error = prove(&id, gix::hash::Kind::Sha1, &parts).unwrap_err().to_string();
+                assert!(error.contains("collision") && !error.contains("hashes to"), "{error}");
+            }
+            let error = prove(&id, gix::hash::Kind::Sha1, &[&bytes[..256]]).unwrap_err().to_string();
+            assert!(error.contains("hashes to"), "{error}");
+        }
+    }
+
+    #[test]
+    fn g044_the_kind_and_the_length_are_part_of_the_id() {
+        // The empty tree's id.
+        let id = ObjectId::parse(b"4b825dc642cb6eb9a060e54bf8d69288fbee4904").unwrap();
+        verify_id(&id, ObjectKind::Tree, b"").unwrap();
+        for (kind, bytes) in
+            [(ObjectKind::Blob, &b""[..]), (ObjectKind::Commit, b""), (ObjectKind::Tree, b"\0")]
+        {
+            assert!(matches!(verify_id(&id, kind, bytes), Err(GitError::Corrupt { .. })));
+        }
     }
 }

@@ -24,7 +24,7 @@ const STALE: u8 = 4;
 /// order: a wrong one costs time, never the answer, because the walk goes on until every commit that
 /// is still waiting has been reached from both sides.
 ///
-/// `stop` is asked now and then, so that a deadline can end a long walk; it returns an error then.
+/// `stop` is asked again and again, so that a deadline can end a long walk; it returns an error then.
 pub fn relate<E: From<GitError>>(
     objects: &Objects,
     old: ObjectId,
@@ -38,7 +38,6 @@ pub fn relate<E: From<GitError>>(
     let mut queue: BinaryHeap<(i64, ObjectId)> = BinaryHeap::new();
     // How many entries of the queue have been reached from one side only.
     let mut waiting = 0_usize;
-    let mut steps = 0_usize;
     let mut child = None;
     let mut reach = vec![(new, FROM_NEW), (old, FROM_OLD)];
     loop {
@@ -63,10 +62,8 @@ pub fn relate<E: From<GitError>>(
             return Ok(Relation::Diverges);
         }
         let Some((_, id)) = queue.pop() else { return Ok(Relation::Diverges) };
-        steps += 1;
-        if steps.is_multiple_of(1024) {
-            stop()?;
-        }
+        // Each time: one object can take seconds to read.
+        stop()?;
         let commit = history.commit(&id, None)?;
         commit.queued = false;
         waiting -= usize::from(commit.flags & STALE == 0);

@@ -1,7 +1,7 @@
 //! SSH certification authorities, and for whom their certificates speak (S10, S12).
 
 use super::document::Place;
-use super::fido::FidoDemands;
+use super::fido::{FidoDemands, Lack};
 use super::windows::{Position, Windows};
 use super::{Keyring, Revocation, Standing, principal_file};
 use crate::domain::{Principal, PrincipalKind, Timestamp, text};
@@ -89,7 +89,10 @@ impl Keyring {
         rules: &Rules,
     ) -> (Result<(), SignatureStatus>, Option<Arc<Principal>>) {
         let id = KeyId { scheme: Scheme::Ssh, text: signature.fingerprint().to_owned() };
-        let refuse = |why: String| SignatureStatus::WrongPurpose { key: id.clone(), why };
+        let refuse = |why: String| {
+            let remedy = "using a certificate for you alone, by an authority that may speak for you";
+            SignatureStatus::WrongPurpose { key: id.clone(), why, remedy }
+        };
         let Some(authority) = self.authority(&certificate.authority) else {
             return (Err(SignatureStatus::UnknownKey { key: id }), None);
         };
@@ -165,7 +168,7 @@ impl Keyring {
             .fido()
             .and_then(|fido| scope.fido.lacks(fido, Some(certificate.no_touch_required), rules));
         match lack {
-            Some(why) => Err(SignatureStatus::WrongPurpose { key: id.clone(), why }),
+            Some(Lack { why, remedy }) => Err(SignatureStatus::WrongPurpose { key: id.clone(), why, remedy }),
             None => Ok(()),
         }
     }

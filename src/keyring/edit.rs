@@ -1,10 +1,10 @@
 //! Changing a keyring on disk, so that no reader ever sees half a change.
 
-use super::document::{Diagnostic, Place, nearest};
+use super::document::{Diagnostic, nearest};
 use super::principal_file;
-use super::{FidoDemands, Key, Keyring, KeyringError, Material, MaterialError, Sources, Standing, Windows};
+use super::{Key, Keyring, KeyringError, Material, MaterialError, Sources, Standing};
 use crate::domain::{Principal, PrincipalKind, Timestamp, text};
-use crate::signature::Scheme;
+use crate::signature::{KeyId, Scheme};
 use rustix::fs::{FlockOperation, Gid, OFlags, Uid};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -125,6 +125,7 @@ pub fn add(sources: impl Into<Sources>, request: &AddRequest, now: Timestamp) ->
     let dir = sources.dir.as_path();
     check(request)?;
     let (material, written) = Material::from_file(&request.key)?;
+    let id = KeyId { scheme: material.scheme(), text: material.fingerprint() };
     let _lock = lock(dir)?;
     let keyring = Keyring::load(&sources).map_err(EditError::Keyring)?.keyring;
     let known = keyring.parts.principals.iter().find(|principal| principal.name == request.name);
@@ -161,6 +162,16 @@ pub fn add(sources: impl Into<Sources>, request: &AddRequest, now: Timestamp) ->
         let message = format!("{} is revoked in the keyring and not in this copy", key.id());
         return Err(EditError::Invalid(message));
     }
+    if let Some(key) = holder
+        && material.lacks_revocations_of(&key.material)
+    {
+        let message = format!(
+            "{} has a revocation in the keyring that this copy lacks; import both into one GnuPG home and \
+             export it again",
+            key.id()
+        );
+        return Err(EditError::Invalid(message));
+    }
 
     let file_name = format!("{}.toml", request.name);
     let path = dir.join(&file_name);
@@ -170,33 +181,21 @@ pub fn add(sources: impl Into<Sources>, request: &AddRequest, now: Timestamp) ->
     };
     let (after, key_updated) = edited(&before, request, change, material.scheme(), &written)?;
     let changed = known.is_none() || after != before;
+    let mut result = None;
     if changed {
         if path.is_symlink() {
             return Err(EditError::Link(path));
         }
-        Keyring::load_with(&sources, &[(file_name, after.clone())]).map_err(EditError::Result)?;
+        let checked = Keyring::load_with(&sources, &[(file_name, after.clone())]);
+        result = Some(checked.map_err(EditError::Result)?.keyring);
         replace(dir, &path, &after)?;
     }
     let mut warnings: Vec<String> =
         material.remarks().into_iter().map(|remark| format!("the key: {remark}")).collect();
-    let entry = match holder {
-        Some(key) => Key { material: material.clone(), ..key.clone() },
-        None => Key {
-            principal: Arc::new(Principal {
-                name: request.name.clone(),
-                kind: PrincipalKind::default(),
-                emails: Vec::new(),
-                groups: Vec::new(),
-            }),
-            material: material.clone(),
-            windows: Windows::one(None, None),
-            fido: FidoDemands::default(),
-            revoked: None,
-            place: Place::whole(&path),
-        },
-    };
-    let standing = entry.standing(now);
-    if !matches!(standing, Standing::Valid { .. }) {
+    // As the keyring has it now: revocation lists have their say about a new key as well.
+    let entry = result.as_ref().unwrap_or(&keyring).find(&id);
+    let standing = entry.map(|key| key.standing(now));
+    if let Some(standing) = standing.filter(|standing| !matches!(standing, Standing::Valid { .. })) {
         warnings.push(format!("the key is {standing}: no signature by it is accepted"));
     }
     Ok(Added {

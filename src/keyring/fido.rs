@@ -19,17 +19,18 @@ impl FidoDemands {
         *self == FidoDemands::default()
     }
 
-    /// What a signature lacks, and what to do about it. `excused` is whether a certificate says that no
+    /// What a signature lacks. `excused` is whether a certificate says that no
     /// touch is needed, for a key that a certificate vouches for; it counts only where the demand is
     /// `any`, and without it such a key has to be touched, as OpenSSH has it.
-    pub(super) fn lacks(&self, seen: &Fido, excused: Option<bool>, rules: &Rules) -> Option<String> {
+    pub(super) fn lacks(&self, seen: &Fido, excused: Option<bool>, rules: &Rules) -> Option<Lack> {
         let allowed = self.applications.as_ref().unwrap_or(&rules.fido_applications);
         if !allowed.iter().any(|name| application_matches(name, &seen.application)) {
             let application = crate::domain::text::escape_short(seen.application.as_bytes(), 60);
-            return Some(format!(
-                "the key was made for the application `{application}`, which is not among those allowed; make one \
-                 with `ssh-keygen -t ed25519-sk`"
-            ));
+            let why = format!(
+                "the key was made for the application `{application}`, which is not among those allowed"
+            );
+            let remedy = "using a key for one that is: `ssh-keygen -t ed25519-sk` makes one for `ssh:`";
+            return Some(Lack { why, remedy });
         }
         let word = |set: bool| if set { "yes" } else { "no" };
         let flags = format!(
@@ -39,20 +40,27 @@ impl FidoDemands {
         );
         let touch = self.touch.unwrap_or(rules.touch) == Demand::Required || excused == Some(false);
         if touch && !seen.user_present {
-            return Some(format!(
-                "{flags}, and a touch is required; sign again and touch the authenticator, with a key that was not \
-                 made with `no-touch-required`"
-            ));
+            let why = format!("{flags}, and a touch is required");
+            let remedy = "and touch the authenticator; it does not ask for that with a key made with `no-touch-required`";
+            return Some(Lack { why, remedy });
         }
         let verification = self.user_verification.unwrap_or(rules.user_verification) == Demand::Required;
         if verification && !(seen.user_verified && seen.user_present) {
-            return Some(format!(
-                "{flags}, and a PIN or a finger is required; sign again with a key made by `ssh-keygen -O \
-                 verify-required`"
-            ));
+            let why = format!("{flags}, and a PIN or a finger is required");
+            let remedy = "using a key made with `ssh-keygen -O verify-required`, which asks for one";
+            return Some(Lack { why, remedy });
         }
         None
     }
+}
+
+/// What a FIDO signature lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lack {
+    /// What was seen, and what is asked.
+    pub(super) why: String,
+    /// How to sign so that it counts, behind "sign again, ".
+    pub(super) remedy: &'static str,
 }
 
 /// Whether a name is the pattern, or begins with what stands before its final `*`.
@@ -81,8 +89,8 @@ mod tests {
         let lax = Rules { touch: Demand::Any, ..Rules::default() };
         let (any, required) = (Some(Demand::Any), Some(Demand::Required));
         let lacks = |demands: FidoDemands, seen: Fido, rules: &Rules| demands.lacks(&seen, None, rules);
-        let text = lacks(demands(None, None), seen(false, false), &strict).unwrap();
-        assert!(text.contains("user present: no") && text.contains("touch the authenticator"), "{text}");
+        let lack = lacks(demands(None, None), seen(false, false), &strict).unwrap();
+        assert!(lack.why.contains("user present: no") && lack.remedy.contains("touch the authenticator"));
         assert_eq!(lacks(demands(None, None), seen(true, false), &strict), None);
         assert_eq!(lacks(demands(None, None), seen(false, false), &lax), None);
         assert_eq!(lacks(demands(any, None), seen(false, false), &strict), None);

@@ -5,15 +5,17 @@ use super::sources::RevocationFile;
 use super::{Authority, Key, Material, Reason, Revocation, load};
 use crate::signature::ssh::{self, RevocationList};
 use crate::signature::{Times, ssh::revocation};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A list in force.
 #[derive(Clone, Debug)]
 pub(super) struct Listed {
     path: PathBuf,
-    revocation: Revocation,
+    pub(super) revocation: Revocation,
     list: Arc<RevocationList>,
+    /// Of the keys that it names by themselves or by their SHA-256, as people see them.
+    fingerprints: Arc<Vec<String>>,
     /// Of its bytes and of what the configuration says about it.
     pub(super) digest: String,
 }
@@ -27,26 +29,40 @@ impl Listed {
             Err(revocation::RevocationError::Empty) if file.allow_empty => RevocationList::empty(),
             Err(error) => return Err(fault(file, &checked, &error)),
         };
+        // A KRL that was cut off behind its header is a well-formed list of nothing (S043).
+        if list.is_empty() && !file.allow_empty {
+            return Err(fault(file, &checked, &revocation::RevocationError::Empty));
+        }
         Ok((Listed::of(file, list, &checked), checked))
     }
 
-    /// What can be read of a list that may be broken: of a text, every line that is a key (N15).
+    /// What can be read of a list that may be broken (N15). `None` where that is nothing.
     pub(super) fn salvage(file: &RevocationFile) -> Option<Listed> {
         let bytes = load::read_trusted(&file.path, Owner::Unchecked, revocation::MAX_FILE as u64).ok()?;
-        if let Ok(list) = RevocationList::parse(&bytes) {
-            return Some(Listed::of(file, list, &bytes));
-        }
-        let lines = bytes.split_inclusive(|byte| *byte == b'\n');
-        let good: Vec<u8> =
-            lines.filter(|line| RevocationList::parse(line).is_ok()).flatten().copied().collect();
-        let list = RevocationList::parse(&good).ok()?;
-        Some(Listed::of(file, list, &good))
+        let list = RevocationList::salvage(&bytes);
+        (!list.is_empty()).then(|| Listed::of(file, list, &bytes))
+    }
+
+    /// A key that a principal's file revokes and that the keyring does not hold: it may be certified.
+    pub(super) fn of_key(path: &Path, revocation: &Revocation, blob: &[u8]) -> Listed {
+        let digest = load::digest_of(&[(format!("{revocation:?}"), blob.to_vec())]);
+        Listed::new(path, revocation, RevocationList::of_key(blob), digest)
     }
 
     fn of(file: &RevocationFile, list: RevocationList, bytes: &[u8]) -> Listed {
         let said = format!("{:?}", file.revocation);
         let digest = load::digest_of(&[(said, bytes.to_vec())]);
-        Listed { path: file.path.clone(), revocation: file.revocation.clone(), list: Arc::new(list), digest }
+        Listed::new(&file.path, &file.revocation, list, digest)
+    }
+
+    fn new(path: &Path, revocation: &Revocation, list: RevocationList, digest: String) -> Listed {
+        Listed {
+            path: path.to_owned(),
+            revocation: revocation.clone(),
+            fingerprints: Arc::new(list.fingerprints().collect()),
+            list: Arc::new(list),
+            digest,
+        }
     }
 
     /// Whether the list refuses something for what is judged at these times.
@@ -74,9 +90,21 @@ impl Listed {
         changed
     }
 
+    /// The keys that it calls compromised, whether the keyring holds them or not.
+    pub(super) fn compromised(&self) -> impl Iterator<Item = (String, &Revocation)> + '_ {
+        let hard = self.revocation.reason == Reason::Compromised;
+        let keys = hard.then(|| self.fingerprints.iter()).into_iter().flatten();
+        keys.map(|fingerprint| (fingerprint.clone(), &self.revocation))
+    }
+
     /// Whether it lists nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// For people who ask what is in force.
+    pub(super) fn shown(&self) -> (&Path, &Revocation, &RevocationList) {
+        (&self.path, &self.revocation, &self.list)
     }
 
     /// Where it stands, for people.

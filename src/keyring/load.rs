@@ -6,8 +6,8 @@ use super::document::{check_directory, read_checked, sort};
 use super::lists::{Listed, join};
 use super::principal_file::{self, PrincipalFile};
 use super::signers::{Known, Signers};
-use super::{Key, Keyring, Parts, Sources};
-use crate::domain::{Timestamp, text};
+use super::{Key, Keyring, Material, Parts, Revocation, Sources};
+use crate::domain::text;
 use crate::signature::Scheme;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
@@ -86,7 +86,7 @@ impl Keyring {
         }
         let mut bytes = Vec::new();
         for file in &sources.allowed_signers {
-            if let Some(read) = signers.read(file, &known, &mut scan.diagnostics) {
+            if let Some(read) = signers.read(file, &known, &mut scan.diagnostics, &mut scan.warnings) {
                 let zone = file.zone.as_ref().and_then(|zone| zone.iana_name());
                 let said = format!("allowed-signers {:?} {:?} {zone:?}", file.path, file.groups);
                 bytes.push((said, read));
@@ -146,14 +146,12 @@ impl Keyring {
     /// how many of them are news (N15).
     ///
     /// Revocations only make things stricter, so they count whoever could have written the file and
-    /// whatever else is wrong with it; one that is itself illegible counts as a compromise, and so does
-    /// one by which the owner of an OpenPGP certificate left nothing usable in it. Of a revocation list
-    /// that is broken, the lines count that are keys. Nothing else is taken.
+    /// whatever else is wrong with it; one that is itself illegible counts as a compromise. Those that the
+    /// owner of an OpenPGP certificate put into a copy of it, of subkeys too, are added to the certificate
+    /// that is known, and mean there what they mean in any. Of a revocation list that is broken, what can be
+    /// read counts. Nothing else is taken.
     pub fn with_revocations_from(&self, sources: impl Into<Sources>) -> (Keyring, usize) {
-        self.with_revocations_at(&sources.into(), Timestamp::now())
-    }
-
-    fn with_revocations_at(&self, sources: &Sources, now: Timestamp) -> (Keyring, usize) {
+        let sources = sources.into();
         let scan = Scan::of(&sources.dir, Owner::Unchecked, &[]);
         let mut parts = self.parts.clone();
         let mut news = Vec::new();
@@ -161,12 +159,9 @@ impl Keyring {
             let id = (found.material.scheme(), found.material.fingerprint());
             if let Some(index) = self.names.get(&id) {
                 let key = &mut parts.keys[*index];
-                let own =
-                    found.material.own_revocation(now).filter(|_| key.material.own_revocation(now).is_none());
-                for revocation in [found.revoked.clone(), own].into_iter().flatten() {
-                    if join(&mut key.revoked, &revocation) {
-                        news.push(key.material.fingerprint());
-                    }
+                let by_keeper = found.revoked.as_ref().is_some_and(|found| join(&mut key.revoked, found));
+                if key.material.take_revocations_of(&found.material) || by_keeper {
+                    news.push(key.material.fingerprint());
                 }
             }
         }
@@ -189,7 +184,15 @@ impl Keyring {
                 }
             }
         }
-        for listed in sources.revocations.iter().filter_map(Listed::salvage) {
+        // A key that no entry of the last good keyring is for may still be a certified one.
+        let unheld = scan.files.iter().flat_map(|file| &file.keys).filter_map(|found| {
+            let (Material::Ssh(public), Some(revoked)) = (&found.material, &found.revoked) else {
+                return None;
+            };
+            let held = self.ssh.contains_key(public.blob());
+            (!held).then(|| Listed::of_key(&found.place.file, revoked, public.blob()))
+        });
+        for listed in sources.revocations.iter().filter_map(Listed::salvage).chain(unheld) {
             if parts.lists.iter().any(|known| known.digest == listed.digest) {
                 continue;
             }
@@ -204,13 +207,18 @@ impl Keyring {
             return (self.clone(), 0);
         }
         // Another state needs another digest: records name the keyring by it.
-        let keys = parts.keys.iter().map(|key| (key.material.fingerprint(), &key.revoked));
-        let authorities = parts.authorities.iter().map(|one| (one.key.fingerprint(), &one.revoked));
+        let said = |revoked: &Option<Revocation>, inside: String| format!("{revoked:?}{inside}");
+        let keys = parts
+            .keys
+            .iter()
+            .map(|key| (key.material.fingerprint(), said(&key.revoked, key.material.revocations())));
+        let authorities = parts.authorities.iter();
+        let authorities = authorities.map(|one| (one.key.fingerprint(), said(&one.revoked, String::new())));
         let states: Vec<(String, Vec<u8>)> = std::iter::once((parts.digest.clone(), Vec::new()))
             .chain(
                 keys.chain(authorities)
                     .filter(|(fingerprint, _)| news.contains(fingerprint))
-                    .map(|(fingerprint, revoked)| (fingerprint, format!("{revoked:?}").into_bytes())),
+                    .map(|(fingerprint, said)| (fingerprint, said.into_bytes())),
             )
             .chain(news.iter().map(|one| (one.clone(), Vec::new())))
             .collect();
@@ -288,9 +296,7 @@ impl Scan {
         }
         let readable = String::from_utf8_lossy(&bytes);
         if let Err(error) = std::str::from_utf8(&bytes) {
-            let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-            let message = format!("the file is not UTF-8 text (line {line})");
-            self.diagnostics.push(Diagnostic::whole(path, message));
+            self.diagnostics.push(Diagnostic::not_utf8(path, &bytes, error.valid_up_to()));
         }
         let reader = Reader::new(Source::new(path, &readable));
         let file = principal_file::read(&reader, stem);

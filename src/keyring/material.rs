@@ -200,6 +200,25 @@ impl Material {
         Some(Revocation { at: None, effective_from: None, reason: soft.unwrap_or(Reason::Compromised) })
     }
 
+    /// Whether another copy of the certificate has a revocation, of a subkey too, that this one lacks.
+    pub(super) fn lacks_revocations_of(&self, other: &Material) -> bool {
+        let pair = self.certificate().zip(other.certificate());
+        pair.is_some_and(|(own, other)| own.lacks_revocations_of(other))
+    }
+
+    /// Takes over the revocations that another copy of the certificate has besides; whether there are any.
+    pub(super) fn take_revocations_of(&mut self, other: &Material) -> bool {
+        let (Material::OpenPgp(own), Material::OpenPgp(other)) = (self, other) else { return false };
+        let Some(merged) = own.with_revocations_of(other) else { return false };
+        **own = merged;
+        true
+    }
+
+    /// What the revocations inside say, to tell states of the keyring apart.
+    pub(super) fn revocations(&self) -> String {
+        self.certificate().map_or_else(String::new, openpgp::Certificate::revocations)
+    }
+
     /// What an operator should ask the key's owner about.
     pub(super) fn remarks(&self) -> Vec<&'static str> {
         let Some(findings) = self.certificate().map(openpgp::Certificate::findings) else {

@@ -34,8 +34,9 @@ pub use windows::{Position, Window, Windows};
 use crate::domain::{Principal, Timestamp};
 use crate::signature::{KeyId, Keys, Rules, Scheme, SignatureStatus, Times, openpgp, ssh};
 use document::Place;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A key of the keyring, with what its owner's file says about it.
@@ -157,8 +158,8 @@ pub struct Keyring {
     authority_names: HashMap<String, usize>,
     /// Names and addresses of the principals with a file.
     called: HashMap<String, Vec<usize>>,
-    /// OpenPGP keys, subkeys among them, that their own owners revoked as compromised. Such revocations
-    /// have always been (O10), so they are looked for once.
+    /// OpenPGP keys, subkeys among them, that their own owners, or those whom they named, revoked as
+    /// compromised. Such revocations have always been (O10), so they are looked for once.
     compromised_by_owner: Vec<String>,
 }
 
@@ -192,8 +193,7 @@ impl Keyring {
                 Material::Ssh(public) => {
                     made.ssh.insert(public.blob().to_vec(), index);
                 }
-                Material::OpenPgp(certificate) => {
-                    made.compromised_by_owner.extend(certificate.compromised());
+                Material::OpenPgp(_) => {
                     for (fingerprint, key_id) in key.material.components() {
                         made.names.insert((scheme, material::hex(&fingerprint)), index);
                         made.openpgp.entry(fingerprint).or_default().push(index);
@@ -214,6 +214,9 @@ impl Keyring {
                 }
             }
         }
+        // Whom an owner named to revoke is somebody else in the keyring, so that all of it has to be there.
+        let certificates = made.parts.keys.iter().filter_map(|key| key.material.certificate());
+        made.compromised_by_owner = certificates.flat_map(|one| one.compromised(&made)).collect();
         made.principals = made.parts.principals.iter().chain(&made.parts.named_by_lines).cloned().collect();
         made.principals.sort_by(|a, b| a.name.cmp(&b.name));
         made
@@ -229,20 +232,27 @@ impl Keyring {
         &self.principals
     }
 
-    /// Fingerprints of the keys and authorities that are compromised at `now`, each with the time from
-    /// which what it signed is tainted, milliseconds since the epoch (N14). An OpenPGP key that its own
-    /// owner revoked as compromised, or without a reason, is one from the beginning.
+    /// Fingerprints of the keys and authorities that are compromised at `now`, each once, in their order,
+    /// with the time from which what it signed is tainted, milliseconds since the epoch (N14). An OpenPGP
+    /// key, or a subkey alone, that its own owner revoked as compromised, or without a reason, is one from
+    /// the beginning. A key that only a revocation list names is one as well: what it signed under a
+    /// certificate stands somewhere.
     pub fn compromised(&self, now: Timestamp) -> Vec<(String, i64)> {
-        let from = |revoked: Option<&Revocation>| {
-            let revoked = revoked?;
+        let from = |revoked: &Revocation| {
             (revoked.reason == Reason::Compromised && revoked.applies(now))
                 .then(|| revoked.effective_from.map_or(i64::MIN, |from| from.as_millisecond()))
         };
-        let revoked = |id: KeyId, by: Option<&Revocation>| Some((id.text, from(by)?));
+        let revoked = |id: KeyId, by: Option<&Revocation>| Some((id.text, from(by?)?));
         let keys = self.keys().iter().filter_map(|key| revoked(key.id(), key.revoked.as_ref()));
         let authorities = self.authorities().iter().filter_map(|one| revoked(one.id(), one.revoked.as_ref()));
         let by_owner = self.compromised_by_owner.iter().map(|text| (text.clone(), i64::MIN));
-        keys.chain(authorities).chain(by_owner).collect()
+        let listed = self.parts.lists.iter().flat_map(lists::Listed::compromised);
+        let listed = listed.filter_map(|(text, by)| Some((text, from(by)?)));
+        let mut out: BTreeMap<String, i64> = BTreeMap::new();
+        for (text, from) in keys.chain(authorities).chain(by_owner).chain(listed) {
+            out.entry(text).and_modify(|known| *known = from.min(*known)).or_insert(from);
+        }
+        out.into_iter().collect()
     }
 
     /// Every key: those of the principals' files by name, then those of `allowed_signers` lines.
@@ -253,6 +263,12 @@ impl Keyring {
     /// Every SSH certification authority.
     pub fn authorities(&self) -> &[Authority] {
         &self.parts.authorities
+    }
+
+    /// The revocation lists in force: where each was read, what the configuration says about what it lists,
+    /// and the list. After a rejected change there may be two of one file (N15).
+    pub fn revocation_lists(&self) -> impl Iterator<Item = (&Path, &Revocation, &ssh::RevocationList)> {
+        self.parts.lists.iter().map(lists::Listed::shown)
     }
 
     /// The authority, by its fingerprint.
@@ -321,8 +337,10 @@ impl Keyring {
             }
             Position::After { at } => return (SignatureStatus::Expired { key: id, what, at }, owner),
         }
-        if let Some(why) = signature.fido().and_then(|fido| key.fido.lacks(fido, None, rules)) {
-            return (SignatureStatus::WrongPurpose { key: id, why }, owner);
+        if let Some(fido::Lack { why, remedy }) =
+            signature.fido().and_then(|fido| key.fido.lacks(fido, None, rules))
+        {
+            return (SignatureStatus::WrongPurpose { key: id, why, remedy }, owner);
         }
         (status, owner)
     }

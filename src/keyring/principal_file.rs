@@ -166,7 +166,17 @@ fn fido(table: &Table<'_, '_>) -> FidoDemands {
     let (touch, user_verification) = (demand("touch"), demand("user-verification"));
     let applications = table.get("applications").map(|item| {
         let before = item.reader.count();
-        let names: Vec<String> = item.strings().into_iter().map(|(name, _)| name.to_owned()).collect();
+        let mut names = Vec::new();
+        for (name, place) in item.strings() {
+            let stem = name.strip_suffix('*').unwrap_or(name);
+            if name.is_empty() || stem.contains('*') || text::escape(stem.as_bytes()) != stem {
+                let shown = text::escape_short(name.as_bytes(), 60);
+                let message = format!("`{shown}` cannot be the name of a FIDO application");
+                place.error_with(message, "write \"ssh:\" for example; a final `*` stands for any rest");
+            } else {
+                names.push(name.to_owned());
+            }
+        }
         if names.is_empty() && item.reader.count() == before {
             item.error_with("without an application the key never counts", "write [\"ssh:\"]");
         }

@@ -4,7 +4,7 @@
 //! files, never on other lines.
 
 use super::authority::{Authority, Scope};
-use super::document::{Diagnostic, Owner, Place, Source};
+use super::document::{Diagnostic, Owner, Place, Source, Warning};
 use super::fido::FidoDemands;
 use super::sources::AllowedSigners;
 use super::windows::Windows;
@@ -41,6 +41,7 @@ impl Signers {
         file: &AllowedSigners,
         known: &Known<'_>,
         diagnostics: &mut Vec<Diagnostic>,
+        warnings: &mut Vec<Warning>,
     ) -> Option<Vec<u8>> {
         let limit = allowed_signers::MAX_FILE as u64;
         let bytes = match load::read_trusted(&file.path, Owner::RootOrSelf, limit) {
@@ -53,6 +54,10 @@ impl Signers {
         let source = Source::new(&file.path, &String::from_utf8_lossy(&bytes));
         match parse(&bytes, file, &source) {
             Ok(lines) => {
+                if !lines.iter().any(|line| line.signs_in(NAMESPACE)) {
+                    let message = "no line of the file is for signatures by git, so it gives no key";
+                    warnings.push(Warning::at(Place::whole(&file.path), message));
+                }
                 for line in lines {
                     if let Err(diagnostic) = self.line(line, file, known, &source) {
                         diagnostics.push(diagnostic);

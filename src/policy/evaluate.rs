@@ -118,7 +118,7 @@ fn judge_by(
         help,
         rulesets: vec![ruleset.name.clone()],
     };
-    for rule in ruleset.rules().iter().filter(|rule| rule.judges() == Judges::RefUpdate) {
+    for rule in ruleset.rules() {
         if let Some(finding) = rule.check_ref(reference) {
             add(violation(rule.name(), Subject::Ref, finding));
         }

@@ -24,6 +24,18 @@ pub struct PushFacts {
     pub object_faults: HashMap<ObjectId, Vec<BuiltinFault>>,
 }
 
+impl RefFacts {
+    /// The kind of what the update leads to, where that is content without a commit: a tree or a blob.
+    pub fn bare_content(&self) -> Option<ObjectKind> {
+        self.leads_to.filter(|kind| matches!(kind, ObjectKind::Tree | ObjectKind::Blob))
+    }
+
+    /// The signature nearest to what the update leads to: that of the last of its annotated tags.
+    pub fn innermost_signature(&self) -> Option<&SignatureFacts> {
+        self.tags.last().map(|tag| &tag.signature)
+    }
+}
+
 impl PushFacts {
     /// What is odd about the commits and tags that were looked at, and refuses nothing: commits by id, then
     /// tags, each object once.
@@ -60,6 +72,9 @@ pub struct RefFacts {
     pub kind: UpdateKind,
     /// What kind of object the new tip is; `None` for deletions.
     pub tip_kind: Option<ObjectKind>,
+    /// What the new tip finally leads to, through annotated tags; `None` for deletions, and where a fault
+    /// keeps it from being known.
+    pub leads_to: Option<ObjectKind>,
     /// The annotated tags between the new tip and what it finally points at, outermost first.
     pub tags: Vec<TagFacts>,
     /// For each covering ruleset (by its index), the commits it has not judged yet, parents before

@@ -97,14 +97,14 @@ pub fn adopt<'a>(
         located.device,
         located.inode,
     )?;
+    for (reference, id) in listed.iter().flat_map(|adoption| &adoption.tips) {
+        let now = located.repository.resolve(reference).map_err(Fault::from)?.value;
+        if now != Some(*id) {
+            return Err(AdoptError::Moved(reference.clone()));
+        }
+    }
     let mut total = 0;
     for adoption in listed {
-        for (reference, id) in &adoption.tips {
-            let now = located.repository.resolve(reference).map_err(Fault::from)?.value;
-            if now != Some(*id) {
-                return Err(AdoptError::Moved(reference.clone()));
-            }
-        }
         let about = by
             .evidence
             .iter()

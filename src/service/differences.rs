@@ -397,11 +397,12 @@ mod tests {
         let expired = SignatureStatus::Expired { key: key(), what: "keyring entry", at: Timestamp::MIN };
         assert_eq!(code(&expired, Scheme::Ssh, &good), Some("git-judges-at-claimed-time"));
         assert_eq!(code(&expired, Scheme::OpenPgp, &good), Some("git-does-not-know-the-keyring"));
-        let touch = SignatureStatus::WrongPurpose { key: key(), why: "no touch".to_owned() };
+        let touch = SignatureStatus::WrongPurpose { key: key(), why: "no touch".to_owned(), remedy: "" };
         assert_eq!(code(&touch, Scheme::Ssh, &good), Some("git-ignores-fido-flags"));
         let host = SignatureStatus::WrongPurpose {
             key: key(),
             why: "it has a host's certificate, not a user's".to_owned(),
+            remedy: "",
         };
         assert_eq!(code(&host, Scheme::Ssh, &good), Some("git-ignores-certificate-limits"));
         let unsigned = SignatureStatus::Unsigned;

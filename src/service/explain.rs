@@ -7,6 +7,7 @@ use super::gate::Snapshot;
 use super::locate;
 use crate::audit::Event;
 use crate::domain::{ObjectId, ObjectKind, Principal, RefName, RepositoryId, Timestamp, text};
+use crate::facts;
 use crate::git::{GitError, Repository};
 use crate::keyring::document::Place;
 use crate::keyring::{Keyring, Position, Reason, Revocation, Window, Windows};
@@ -293,18 +294,25 @@ pub fn explain(ground: Ground<'_>, request: &ExplainRequest<'_>) -> Result<Expla
     }
     let detail = format!("{} bytes, and its content is what its id names", raw.len());
     made.step("object", "R4", CheckResult::Passed, detail);
-    if request.at.is_none()
-        && let Ground::Gate(snapshot) = ground
-    {
-        match receipt(snapshot, &repository, &id, found.kind, &mut made.findings) {
-            Ok(Some(at)) => (made.received, made.receipt) = (at, Receipt::Recorded),
-            Ok(None) => {}
-            Err(why) => made.unrecorded = Some(why),
-        }
+    let record = match ground {
+        Ground::Gate(snapshot) if request.at.is_none() => Recorded::open(snapshot, &repository),
+        _ => Ok(None),
+    };
+    let record = record.unwrap_or_else(|why| {
+        made.unrecorded = Some(why);
+        None
+    });
+    match record.as_ref().map(|record| record.receipt(&id, found.kind, &mut made.findings)) {
+        Some(Ok(Some(at))) => (made.received, made.receipt) = (at, Receipt::Recorded),
+        Some(Err(error)) => made.unrecorded = Some(unusable(&error)),
+        Some(Ok(None)) | None => {}
     }
     match found.kind {
         ObjectKind::Tag => made.tag(ground, &repository, &raw, request.reference),
         _ => made.commit(ground, &repository, &raw),
+    }
+    if let Some(Err(error)) = record.as_ref().map(|record| made.counter(record, &ground.rules())) {
+        made.unrecorded = Some(unusable(&error));
     }
     if request.with_git {
         made.ask_git(ground.keyring(), &raw);
@@ -337,8 +345,50 @@ impl Explanation {
         self.people = vec![person("author", &commit.author), person("committer", &commit.committer)];
         self.subject = subject(commit.message);
         self.findings.extend_from_slice(&commit.findings);
+        self.limits(ground, commit.message, commit.parents.len());
         self.signature(ground, &commit.signature, &commit.payload, commit.committer.time);
         self.merged_tags(ground, repository, &commit);
+    }
+
+    /// What a push of it would be refused for, whoever signed it.
+    fn limits(&mut self, ground: Ground<'_>, message: &[u8], parents: usize) {
+        let limits = ground.limits();
+        for (count, most, what) in
+            [(message.len(), limits.message_bytes, "bytes of message"), (parents, limits.parents, "parents")]
+        {
+            if count > most {
+                let detail = format!("{count} {what}: a push of it is refused as too large, beyond {most}");
+                self.step("limits", "N23", CheckResult::Noted, detail);
+            }
+        }
+    }
+
+    /// Holds an authenticator's counter against the record, as the gate does with what comes in (S6).
+    fn counter(&mut self, record: &Recorded, rules: &Rules) -> Result<(), StoreError> {
+        let Some(SignatureStatus::Verified(signature)) = &self.status else { return Ok(()) };
+        let Some(fido) = signature.fido() else { return Ok(()) };
+        let (key, application, counter) = (signature.fingerprint(), &fido.application, fido.counter);
+        let frontier = record.store.frontier(&record.repository)?;
+        if frontier.fido_known(key, application, &self.object)? {
+            let detail = format!("{counter}, as it was when it was let in");
+            self.step("counter", "S6", CheckResult::Passed, detail);
+            return Ok(());
+        }
+        let highest = frontier.fido_counter(key, application)?;
+        let Some(status) = self.status.take() else { return Ok(()) };
+        let (status, odd) = facts::judge_counter(status, self.object, highest, rules);
+        let (result, detail) = match (&status, &odd) {
+            (SignatureStatus::Verified(_), None) => (CheckResult::Passed, format!("{counter}")),
+            (SignatureStatus::Verified(_), Some(odd)) => (CheckResult::Noted, odd.text.clone()),
+            (other, _) => (CheckResult::Failed, other.to_string()),
+        };
+        self.step("counter", "S6", result, detail);
+        match &status {
+            SignatureStatus::Verified(_) => self.findings.extend(odd),
+            _ => self.key = status.key(),
+        }
+        self.status = Some(status);
+        Ok(())
     }
 
     /// The tags that a merge carries, judged as the gate does (1.3).
@@ -368,6 +418,7 @@ impl Explanation {
         self.people = tag.tagger.iter().map(|tagger| person("tagger", tagger)).collect();
         self.subject = subject(tag.message);
         self.findings.extend_from_slice(&tag.findings);
+        self.limits(ground, tag.message, 0);
         if let Some(reference) = reference
             && let Some(held) = reference.as_bytes().strip_prefix(b"refs/tags/")
         {
@@ -626,38 +677,53 @@ fn covering(ground: Ground<'_>, repository: &Repository, reference: Option<&RefN
     sets.map(|set| Covering { name: set.name.clone(), enforcement: set.enforcement.name() }).collect()
 }
 
-/// When the gate received the object, by its record; `Err` says why that is not known. A record that
-/// cannot be used leaves the object to be judged as if it came in now, which is the stricter question.
-fn receipt(
-    snapshot: &Snapshot,
-    repository: &Repository,
-    id: &ObjectId,
-    kind: ObjectKind,
-    findings: &mut Vec<Finding>,
-) -> Result<Option<Timestamp>, String> {
-    let state = &snapshot.config.daemon.state;
-    if !Store::exists(state) {
-        return Ok(None);
+fn unusable(error: &StoreError) -> String {
+    format!("the record cannot be read: {error}")
+}
+
+/// The gate's record about a repository.
+struct Recorded {
+    store: Store,
+    repository: RepositoryId,
+}
+
+impl Recorded {
+    /// Opens it, where there is one; `Err` says why it cannot be used. The object is judged as if it came in
+    /// now then, which is the stricter question.
+    fn open(snapshot: &Snapshot, repository: &Repository) -> Result<Option<Recorded>, String> {
+        let state = &snapshot.config.daemon.state;
+        if !Store::exists(state) {
+            return Ok(None);
+        }
+        let common = repository.common_dir();
+        if locate::name_below(&snapshot.config.repositories.root, common).is_err() {
+            return Err("the repository is not below the configured root".to_owned());
+        }
+        let repository = locate::read_id(common).map_err(|e| e.to_string())?;
+        let store = Store::open(state, Mode::ReadOnly).map_err(|error| unusable(&error))?;
+        match store.rolled_back() {
+            Some(why) => Err(why),
+            None => Ok(Some(Recorded { store, repository })),
+        }
     }
-    let common = repository.common_dir();
-    if locate::name_below(&snapshot.config.repositories.root, common).is_err() {
-        return Err("the repository is not below the configured root".to_owned());
+
+    /// When the gate received the object.
+    fn receipt(
+        &self,
+        id: &ObjectId,
+        kind: ObjectKind,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        if kind == ObjectKind::Tag {
+            return tag_receipt(&self.store, &self.repository, id);
+        }
+        let Some(receipts) = self.store.receipts(&self.repository)? else { return Ok(None) };
+        if let Some(seq) = receipts.taint_accepted(id)? {
+            let why = format!("somebody decided to let this tainted commit stand: audit record {seq}");
+            findings.push(Finding::new("taint.accepted", why));
+        }
+        receipts.received(id)
     }
-    let identity = locate::read_id(common).map_err(|e| e.to_string())?;
-    let unusable = |error: StoreError| format!("the record cannot be read: {error}");
-    let store = Store::open(state, Mode::ReadOnly).map_err(unusable)?;
-    if let Some(why) = store.rolled_back() {
-        return Err(why);
-    }
-    if kind == ObjectKind::Tag {
-        return tag_receipt(&store, &identity, id).map_err(unusable);
-    }
-    let Some(receipts) = store.receipts(&identity).map_err(unusable)? else { return Ok(None) };
-    if let Some(seq) = receipts.taint_accepted(id).map_err(unusable)? {
-        let why = format!("somebody decided to let this tainted commit stand: audit record {seq}");
-        findings.push(Finding::new("taint.accepted", why));
-    }
-    receipts.received(id).map_err(unusable)
 }
 
 /// Tags are in the log only: the first push that set a ref to the tag and was applied.

@@ -209,9 +209,15 @@ impl Gate {
         }
     }
 
-    /// The rejected state may revoke keys: that part outranks (N15).
+    /// The rejected state may revoke keys: that part outranks (N15). Both count, the sources of the
+    /// configuration in force and those that the rejected one names.
     fn keep_revocations(&self, current: &Snapshot) {
-        let (keyring, count) = current.keyring.with_revocations_from(&current.config.keyring);
+        let (mut keyring, mut count) = current.keyring.with_revocations_from(&current.config.keyring);
+        let named = config::revocation_sources(&self.source).filter(|named| *named != current.config.keyring);
+        if let Some(named) = named {
+            let (stricter, more) = keyring.with_revocations_from(named);
+            (keyring, count) = (stricter, count + more);
+        }
         if count == 0 {
             return;
         }

@@ -12,6 +12,7 @@ use crate::signature::object::{self, Payload, SignatureField};
 use crate::signature::{self, Rules, SignatureStatus, Times, Trace, mergetag};
 use crate::store::{Mode, Receipts, Store, StoreError};
 use std::collections::{HashSet, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Mutex, PoisonError};
@@ -232,6 +233,9 @@ impl Record {
     fn open(snapshot: &Snapshot, common_dir: &Path) -> Result<Record, String> {
         let repository = locate::read_id(common_dir).map_err(|fault| fault.to_string())?;
         let store = Store::open(&snapshot.config.daemon.state, Mode::ReadOnly).map_err(|e| e.to_string())?;
+        if let Some(why) = store.rolled_back() {
+            return Err(why);
+        }
         match store.receipts(&repository) {
             Ok(Some(_)) => Ok(Record { store, repository }),
             Ok(None) => Err("the record does not know this repository".to_owned()),
@@ -317,21 +321,25 @@ fn hand_out(
 fn work(judge: &Judge<'_>, record: Option<&Record>, queue: &Mutex<Receiver<Job>>) {
     let receipts = record.map(|record| record.store.receipts(&record.repository)).transpose();
     let receipts = receipts.map(Option::flatten);
+    answer_all(queue, &|batch| {
+        let receipts = receipts.as_ref().map_err(|error| HistoryFault::Store(error.clone()))?.as_ref();
+        let one = |read: &Read| match read {
+            Read::Whole(id, raw) => judge.judge(*id, raw, receipts),
+            Read::TooLarge(id, size) => Ok(judge.too_large(*id, *size)),
+        };
+        batch.iter().map(one).collect()
+    });
+}
+
+/// Works until nothing comes any more. A panic is a fault of the batch: a worker that died of it would leave
+/// the walker waiting for somebody to take the next one.
+fn answer_all(queue: &Mutex<Receiver<Job>>, verdicts: &dyn Fn(&Batch) -> Verdicts) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((batch, answer)) = next else { return };
-        let verdicts = match &receipts {
-            Ok(receipts) => {
-                let one = |read: &Read| match read {
-                    Read::Whole(id, raw) => judge.judge(*id, raw, receipts.as_ref()),
-                    Read::TooLarge(id, size) => Ok(judge.too_large(*id, *size)),
-                };
-                batch.iter().map(one).collect()
-            }
-            Err(error) => Err(HistoryFault::Store(error.clone())),
-        };
+        let found = std::panic::catch_unwind(AssertUnwindSafe(|| verdicts(&batch)));
         // Nobody waits for it once something failed before.
-        let _ = answer.send(verdicts);
+        let _ = answer.send(found.unwrap_or(Err(HistoryFault::Worker)));
     }
 }
 
@@ -408,4 +416,34 @@ fn peel(objects: &Objects, reference: &RefName, tip: ObjectId) -> Result<ObjectI
     }
     let text = format!("{reference} holds more than {TAG_DEPTH} annotated tags that point at each other");
     Err(HistoryFault::Reference(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn z006_a_panic_is_a_fault_and_leaves_nobody_waiting() {
+        let (jobs, queue) = mpsc::sync_channel::<Job>(1);
+        let queue = Mutex::new(queue);
+        let id = ObjectId::from_bytes(&[1; 20]).unwrap();
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                answer_all(&queue, &|batch| match batch.as_slice() {
+                    [] => Ok(Vec::new()),
+                    _ => panic!("by a commit that nobody thought of"),
+                });
+            });
+            let ask = |batch: Batch| {
+                let (answer, verdicts) = mpsc::sync_channel(1);
+                jobs.send((batch, answer)).unwrap();
+                verdicts.recv().unwrap()
+            };
+            for _ in 0..3 {
+                assert!(matches!(ask(vec![Read::TooLarge(id, 1)]), Err(HistoryFault::Worker)));
+                assert!(ask(Vec::new()).is_ok());
+            }
+            drop(jobs);
+        });
+    }
 }

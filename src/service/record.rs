@@ -276,6 +276,7 @@ mod tests {
             current: None,
             kind: UpdateKind::Create,
             tip_kind: Some(ObjectKind::Commit),
+            leads_to: Some(ObjectKind::Commit),
             tags: Vec::new(),
             introduced: HashMap::from([(0, vec![new]), (1, vec![new]), (2, vec![new])]),
             builds_on: HashMap::new(),

@@ -168,6 +168,7 @@ mod tests {
                 current: None,
                 kind: UpdateKind::Create,
                 tip_kind: Some(ObjectKind::Tag),
+                leads_to: Some(ObjectKind::Commit),
                 tags: vec![tag.clone()],
                 introduced: HashMap::new(),
                 builds_on: HashMap::new(),

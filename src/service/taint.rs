@@ -4,9 +4,10 @@ use super::fault::Fault;
 use super::gate::Snapshot;
 use super::history::{HistoryFault, Judge};
 use super::locate;
-use crate::domain::{ObjectId, ObjectKind, RefName, RepositoryId, Timestamp};
+use crate::domain::{ObjectId, ObjectKind, RefName, RepositoryId, Timestamp, text};
 use crate::git::{GitError, Repository};
 use crate::signature::object::parents_lenient;
+use crate::signature::{KeyId, Scheme};
 use crate::store::{KnownRepository, Store, StoreError, Tainted};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -14,10 +15,13 @@ use std::path::Path;
 /// What one compromised key left in one repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaintedKey {
-    /// The key's fingerprint, as the keyring names it.
+    /// The key's fingerprint, as the keyring names it: an OpenPGP subkey's own where it alone is
+    /// compromised.
     pub key: String,
-    /// Whose it is.
-    pub principal: String,
+    /// Whose it is, where it is somebody's of the keyring.
+    pub principal: Option<String>,
+    /// The same for people, escaped.
+    pub owner: String,
     /// From when on it is refused; `None` is always.
     pub since: Option<Timestamp>,
     /// When that was learned.
@@ -69,7 +73,7 @@ pub fn tainted(
     store: &Store,
     only: Option<&str>,
 ) -> Result<Vec<TaintedRepository>, TaintError> {
-    let keys = snapshot.keyring.compromised(Timestamp::now());
+    let keys = compromised(snapshot, store)?;
     let mut out = Vec::new();
     for known in known(store, only)? {
         let mut found = TaintedRepository {
@@ -91,7 +95,11 @@ pub fn tainted(
             Ok(repository) => {
                 for key in &mut found.keys {
                     let commits = key.commits.iter().map(|one| one.commit).collect();
-                    key.refs = Some(reaching(&repository, &commits)?);
+                    match reaching(&repository, &commits) {
+                        Ok(refs) => key.refs = Some(refs),
+                        // What is on record is told all the same, and so are the other repositories.
+                        Err(error) => found.unreadable = Some(error.to_string()),
+                    }
                 }
             }
             Err(fault) => found.unreadable = Some(fault.to_string()),
@@ -101,13 +109,31 @@ pub fn tainted(
     Ok(out)
 }
 
+/// The compromised keys that signed something on record: revocation lists may have any number of others.
+fn compromised(snapshot: &Snapshot, store: &Store) -> Result<Vec<(String, i64)>, TaintError> {
+    Ok(store.signers(&snapshot.keyring.compromised(Timestamp::now()))?)
+}
+
 fn describe(snapshot: &Snapshot, key: &str, from: i64, commits: Vec<Tainted>) -> TaintedKey {
-    let entry = snapshot.keyring.keys().iter().find(|entry| entry.material.fingerprint() == key);
+    let keyring = &snapshot.keyring;
+    // A subkey goes by the entry that holds it; an authority has no owner, and neither has a key that only a
+    // revocation list names.
+    let by = |scheme| keyring.find(&KeyId { scheme, text: key.to_owned() });
+    let entry = by(Scheme::Ssh).or_else(|| by(Scheme::OpenPgp));
+    let authority = keyring.authority(key);
+    let owner = match (entry, authority) {
+        (Some(entry), _) => text::escape(entry.principal.name.as_bytes()),
+        (None, Some(_)) => "an authority".to_owned(),
+        (None, None) => "nobody of the keyring".to_owned(),
+    };
+    let revoked = entry.and_then(|one| one.revoked.as_ref());
+    let revoked = revoked.or_else(|| authority.and_then(|one| one.revoked.as_ref()));
     TaintedKey {
         key: key.to_owned(),
-        principal: entry.map_or_else(String::new, |entry| entry.principal.name.clone()),
+        principal: entry.map(|entry| entry.principal.name.clone()),
+        owner,
         since: (from > i64::MIN).then(|| Timestamp::from_millisecond(from).ok()).flatten(),
-        learned: entry.and_then(|entry| entry.revoked.as_ref()?.at),
+        learned: revoked.and_then(|revoked| revoked.at),
         commits,
         refs: None,
     }
@@ -223,13 +249,13 @@ pub fn acceptable(
         let text = format!("the record knows several repositories `{repository}`; name one by its identity");
         return Err(TaintError::Repository(text));
     };
-    let keys = snapshot.keyring.compromised(Timestamp::now());
+    let keys = compromised(snapshot, store)?;
     let mut out =
         Acceptable { name: one.name.clone(), id: one.id.clone(), commits: Vec::new(), keys: Vec::new() };
     match which {
         Which::Key(wanted) => {
             let Some((key, from)) = keys.iter().find(|(key, _)| key == wanted) else {
-                let text = format!("the keyring has no compromised key `{wanted}`");
+                let text = format!("no compromised key `{wanted}` signed anything on record");
                 return Err(TaintError::NotTainted(text));
             };
             out.commits = store.tainted_by(&one.id, key, *from)?.iter().map(|one| one.commit).collect();
@@ -241,6 +267,7 @@ pub fn acceptable(
         }
         Which::Commits(wanted) => {
             let mut listed: HashMap<ObjectId, &str> = HashMap::new();
+            let keys = store.signers(&keys)?;
             for (key, from) in &keys {
                 listed
                     .extend(store.tainted_by(&one.id, key, *from)?.iter().map(|t| (t.commit, key.as_str())));

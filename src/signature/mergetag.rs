@@ -9,8 +9,9 @@ use super::object::{CommitObject, TagObject, parse_tag_by};
 use super::{Finding, MergeTags, Rules, SignatureStatus, Trace};
 use crate::domain::{ObjectFormat, ObjectKind, text};
 
-/// Most merged tags of one commit that are looked at. More count as bad: each can cost a verification.
-pub const MAX_MERGE_TAGS: usize = 16;
+/// Most merged tags of one commit that are looked at. More count as bad: each can cost a verification, which
+/// takes several milliseconds with the largest keys.
+pub const MAX_MERGE_TAGS: usize = 6;
 
 /// What one `mergetag` header turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -43,6 +43,8 @@ pub struct Rules {
     pub max_skew: i64,
     /// How long after its end an SSH user certificate may still be received, in seconds (S10).
     pub certificate_grace: i64,
+    /// What an SSH certificate without an end does (X016).
+    pub endless_certificates: Strictness,
     /// Whether OpenPGP text signatures count, over payloads without a carriage return (O3).
     pub text_signatures: bool,
     /// Whether self-signatures made with SHA-1 count (O4). Revocations always do (O11).
@@ -71,6 +73,7 @@ impl Default for Rules {
             max_future: 300,
             max_skew: 3_600,
             certificate_grace: 86_400,
+            endless_certificates: Strictness::Report,
             text_signatures: false,
             sha1_bindings: false,
             trailing_timestamps: false,
@@ -91,6 +94,16 @@ pub enum Demand {
     Required,
     /// With or without.
     Any,
+}
+
+impl Demand {
+    /// The word used in configuration and output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Demand::Required => "required",
+            Demand::Any => "any",
+        }
+    }
 }
 
 /// What becomes of a merged tag's signature.

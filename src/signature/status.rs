@@ -218,12 +218,15 @@ pub enum SignatureStatus {
         /// repositories is tainted (N14, O10). Otherwise it only stopped being used.
         hard: bool,
     },
-    /// The key may not sign commits or tags: no signing flag, no back signature, wrong namespace.
+    /// The key may not sign commits or tags, or not like this: no signing flag, no back signature, wrong
+    /// namespace, no touch, a certificate that does not say enough.
     WrongPurpose {
         /// Which key.
         key: KeyId,
         /// What is missing.
         why: String,
+        /// How to sign so that it counts, behind "sign again, ".
+        remedy: &'static str,
     },
     /// A hash, algorithm or key size that is not accepted.
     WeakAlgorithm {
@@ -305,7 +308,7 @@ impl fmt::Display for SignatureStatus {
             SignatureStatus::Revoked { key, reason, .. } => {
                 write!(f, "a signature by {key}, which is revoked ({reason})")
             }
-            SignatureStatus::WrongPurpose { key, why } => {
+            SignatureStatus::WrongPurpose { key, why, .. } => {
                 write!(f, "a signature by {key}, which may not sign this: {why}")
             }
             SignatureStatus::WeakAlgorithm { key, what } => {

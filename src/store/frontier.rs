@@ -118,7 +118,7 @@ impl FrontierReader {
         let Some((ruleset, _)) = self.ruleset(ruleset)? else { return Ok(Vec::new()) };
         let step = "look up what a key signed";
         let mut out = Vec::new();
-        for (key, from) in keys {
+        for (key, from) in super::taint::signers(&self.reader, keys)? {
             let mut statement = self.reader.prepare_cached(q::TAINTED).map_err(sql(step))?;
             let mut rows = statement.query(rusqlite::params![ruleset, key, from]).map_err(sql(step))?;
             while let Some(row) = rows.next().map_err(sql(step))? {

@@ -221,6 +221,10 @@ pub(super) const ADD_GRANT: &str =
     "insert into pending_grants (seq, ref, ruleset, scope, list, builds_on) values (?1, ?2, ?3, ?4, ?5, ?6)";
 pub(super) const ADD_SIGNED: &str = "insert into signed_commits (key, commit_id, at_ms) values (?1, ?2, ?3) \
     on conflict do nothing";
+/// Every key that signed something on record, by jumps through the index: there are few keys.
+pub(super) const SIGNERS: &str = "with recursive each (key) as (select min(key) from signed_commits union all \
+    select (select min(s.key) from signed_commits s where s.key > each.key) from each where each.key is not null) \
+    select key from each where key is not null";
 pub(super) const TAINTED: &str = "select a.commit_id from signed_commits s \
     join accepted_commits a on a.ruleset = ?1 and a.commit_id = s.commit_id where s.key = ?2 and s.at_ms >= ?3 \
     and not exists (select 1 from accepted_taints t join rulesets r on r.repository = t.repository \

@@ -6,8 +6,9 @@ use super::repositories::{object_id, ref_name};
 use super::sql as q;
 use crate::audit::{Event, Record, RepositoryEntry, TaintEntry};
 use crate::domain::{ObjectId, RefName, RepositoryId, Timestamp, text};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 
 /// A commit on record that a compromised key signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +21,32 @@ pub struct Tainted {
     pub refs: Vec<RefName>,
 }
 
+/// From how many keys on it is cheaper to ask the record first which of them it knows.
+const MANY: usize = 64;
+
+/// Those of the keys that signed anything on record. A revocation list may name more keys than anybody has,
+/// and each costs a question.
+pub(super) fn signers<'k>(
+    connection: &Connection,
+    keys: &'k [(String, i64)],
+) -> Result<Vec<&'k (String, i64)>, StoreError> {
+    if keys.len() < MANY {
+        return Ok(keys.iter().collect());
+    }
+    let step = "list who signed";
+    let mut statement = connection.prepare_cached(q::SIGNERS).map_err(sql(step))?;
+    let known = statement.query_map([], |row| row.get(0)).map_err(sql(step))?;
+    let known: HashSet<String> = known.collect::<Result<_, _>>().map_err(sql(step))?;
+    Ok(keys.iter().filter(|(key, _)| known.contains(key)).collect())
+}
+
 impl Store {
+    /// Those of the keys that signed anything on record, in whatever repository.
+    pub fn signers(&self, keys: &[(String, i64)]) -> Result<Vec<(String, i64)>, StoreError> {
+        let reader = self.reader()?;
+        Ok(signers(&reader, keys)?.into_iter().cloned().collect())
+    }
+
     /// The commits on record in `repository` that the key signed and that were received from `from` on,
     /// milliseconds since the epoch, without those that somebody decided to let stand; oldest first. What
     /// a base brought was not judged, so it is not known here who signed it.

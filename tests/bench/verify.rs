@@ -1,6 +1,9 @@
 //! What a verification costs above its arithmetic: from a commit's raw bytes to the assessed status, with a
 //! keyring as it is loaded, beside the same library call on prepared inputs in the same run. Only the
 //! ratios mean anything elsewhere: `scripts/bench` prints them.
+//!
+//! And what the most expensive objects and trust files at the caps of their size cost, in milliseconds: group
+//! `worst`.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
@@ -10,6 +13,8 @@ mod crafted;
 mod keys;
 #[path = "../support/ssh_craft.rs"]
 mod ssh_craft;
+#[path = "../support/worst.rs"]
+mod worst;
 
 use countersign::domain::ObjectFormat;
 use countersign::keyring::Keyring;
@@ -240,6 +245,8 @@ fn whole(raw: &[u8], keyring: &Keyring, rules: &Rules) -> bool {
     matches!(keyring.assess(status, &times, rules).0, SignatureStatus::Verified(_))
 }
 
+/// The group of what costs most.
+const WORST: &str = "worst";
 const FEW: usize = 12;
 const MANY: usize = 10_000;
 
@@ -264,6 +271,13 @@ fn main() {
             .bench_function("many", |bencher| bencher.iter(|| whole(black_box(&case.commit), &many, &rules)));
         group.finish();
     }
+    let all: Vec<_> = worst::of_objects().into_iter().chain(worst::of_files()).collect();
+    let mut group = criterion.benchmark_group(WORST);
+    group.sample_size(10);
+    for worst in &all {
+        group.bench_function(worst.name, |bencher| bencher.iter(&worst.run));
+    }
+    group.finish();
     criterion.final_summary();
     println!("\n{:<22} {:>16} {:>16} {:>12}", "", "whole / bare,", "whole / bare,", "10,000 keys");
     println!("{:<22} {:>16} {:>16} {:>12}", "", "a dozen keys", "10,000 keys", "/ a dozen");
@@ -271,6 +285,16 @@ fn main() {
         let of = |what: &str| median(case.name, what);
         let (Some(bare), Some(few), Some(many)) = (of("bare"), of("few"), of("many")) else { continue };
         println!("{:<22} {:>16.2} {:>16.2} {:>12.2}", case.name, few / bare, many / bare, many / few);
+    }
+    for (what, title) in [
+        (worst::What::Object, "an object at the caps, from bytes to status, ms (at most 50)"),
+        (worst::What::File, "a trust file at the caps, once when it is loaded, ms"),
+    ] {
+        println!("\n{title}");
+        for worst in all.iter().filter(|worst| worst.what == what) {
+            let Some(nanoseconds) = median(WORST, worst.name) else { continue };
+            println!("{:<50} {:>8.1}", worst.name, nanoseconds / 1e6);
+        }
     }
 }
 

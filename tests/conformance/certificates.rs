@@ -5,7 +5,7 @@ use crate::ssh::craft::{self, Cert, Key, strings};
 use crate::ssh::{Git, Ring, blob_of, judged, keygen_verify, krl, payload, proof, status, with, word};
 use countersign::signature::ssh::allowed_signers;
 use countersign::signature::ssh::revocation::RevocationList;
-use countersign::signature::{CheckResult, Rules, SignatureStatus, Times, VerifiedSignature};
+use countersign::signature::{CheckResult, Rules, SignatureStatus, Strictness, Times, VerifiedSignature};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -384,7 +384,20 @@ fn x016_for_ever() {
     assert_eq!(codes, ["ssh.certificate_forever"]);
     assert_eq!(proof.ssh_certificate().unwrap().valid_before, u64::MAX);
     let long = Cert { before: u64::MAX - 1, ..cert() };
-    assert_eq!(self::proof(under(&long, &ring())).findings(), [], "an end is an end");
+    assert_eq!(self::proof(under(&long, &ring())).findings().len(), 1, "an end that no clock reaches");
+    let year_9998 = Cert { before: 253_370_764_800, ..cert() };
+    assert_eq!(self::proof(under(&year_9998, &ring())).findings(), [], "an end is an end");
+    // Whoever wants certificates to end says so.
+    let strict = Rules { endless_certificates: Strictness::Refuse, ..Rules::default() };
+    let times = Times::introduced(NOW, at(NOW));
+    for before in [u64::MAX, u64::MAX - 1] {
+        let status = under_at(&Cert { before, ..cert() }, times, &strict);
+        assert!(
+            matches!(&status, SignatureStatus::WrongPurpose { why, .. } if why.contains("for ever")),
+            "{status}"
+        );
+    }
+    assert_eq!(word(&under_at(&year_9998, times, &strict)), "verified");
 }
 
 #[test]

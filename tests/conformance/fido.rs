@@ -146,9 +146,12 @@ fn f007_an_authenticator_that_does_not_count() {
     let gate = counting(&key);
     let work = gate.clone_of(&gate.repository("infra/live"));
     let first = counted(&work, &key, 0, None);
+    let told = || gate.last_decision().to_string().matches("fido.no_counter").count();
     work.accepted(&[&format!("{first}:refs/heads/main")]);
+    assert_eq!(told(), 1, "{}", gate.last_decision());
     let second = counted(&work, &key, 0, Some(&first));
     work.accepted(&[&format!("{second}:refs/heads/main")]);
+    assert_eq!(told(), 0, "once: {}", gate.last_decision());
     // One that began to count does not stop to.
     let third = counted(&work, &key, 5, Some(&second));
     work.accepted(&[&format!("{third}:refs/heads/main")]);

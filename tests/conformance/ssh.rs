@@ -608,6 +608,44 @@ fn s042_every_kind_of_entry() {
     assert_eq!(list.revokes_certificate(&ca, 1, b"x", &key), Some(Why::Authority));
 }
 
+/// Whatever form `ssh-keygen` finds shortest for serial numbers, lists, ranges or bitmaps: what went in is what
+/// comes out, and nothing else.
+#[test]
+fn s042_serial_numbers_come_out_as_they_went_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ca, key) = (Key::ed25519(9), Key::ed25519(1));
+    let authority = dir.path().join("ca.pub");
+    std::fs::write(&authority, ca.line() + "\n").unwrap();
+    let mut state: u64 = 42;
+    let mut random = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    for _ in 0..12 {
+        let base = 1 + random(5) * (u64::MAX / 5 - 2_000);
+        let mut listed = std::collections::BTreeSet::new();
+        let mut source = String::new();
+        for _ in 0..=random(120) {
+            let from = base + random(600);
+            let to = from + if random(4) == 0 { random(40) } else { 0 };
+            listed.extend(from..=to);
+            let last = if to > from { format!("-{to}") } else { String::new() };
+            source += &format!("serial: {from}{last}\n");
+        }
+        let list = RevocationList::parse(&krl(dir.path(), &source, Some(&authority))).unwrap();
+        for serial in base.saturating_sub(70)..base + 720 {
+            let found = list.revokes_certificate(&ca.blob(), serial, b"x", &key.blob());
+            assert_eq!(found.is_some(), listed.contains(&serial), "{serial} of {source}");
+        }
+        for far in [0, base / 2, u64::MAX] {
+            assert_eq!(
+                list.revokes_certificate(&ca.blob(), far, b"x", &key.blob()).is_some(),
+                listed.contains(&far)
+            );
+        }
+    }
+}
+
 #[test]
 fn s043_s044_lists_that_are_not_whole_or_not_understood() {
     let made = made();

@@ -4,6 +4,7 @@
 //! not there yet, and no rule refuses a tag for its own signature, which is verified and recorded. Such a
 //! case asserts that a configuration which asks for the rule does not load, and what holds without it.
 
+use crate::crafted::*;
 use crate::keys::*;
 use crate::objects::*;
 use crate::support::clone::Clone;
@@ -11,6 +12,7 @@ use crate::support::gate::{Gate, PRODUCTION};
 use countersign::domain::{ObjectFormat, ObjectKind};
 use countersign::signature::object::parse_tag;
 use countersign::signature::{self, Rules, SignatureStatus, Times, Trace};
+use pgp::crypto::hash::HashAlgorithm;
 
 const OBJECT: &str = "object 00112233445566778899aabbccddeeff00112233\n";
 const TAGGER: &str = "tagger Test Key <test@example.org> 1748736000 +0000\n";
@@ -164,6 +166,21 @@ fn t007_tags_of_trees_blobs_and_tags() {
     work.sign(Some(&alice), &["tag", "-s", "-m", "outer", "v-other", &forged]);
     work.accepted(&["v-other"]);
     assert_eq!(recorded(&gate), ["verified", "bad"]);
+
+    // What is no commit has no signature of its own: the tag that names it has to have one.
+    let blob = store(&gate, &work, "blob", "content\n");
+    for (name, object) in [("v-tree", "HEAD^{tree}"), ("v-blob", &blob[..])] {
+        work.sign(None, &["tag", name, object]);
+        let push = work.push(&[name]).assert_refused(&["unsigned-commit", "untrusted-signer"]);
+        assert!(push.text().contains("and not to a commit, without a tag"), "{}", push.text());
+        work.sign(None, &["tag", "-f", "-a", "-m", "unsigned", name, object]);
+        work.push(&[name]).assert_refused(&["unsigned-commit", "untrusted-signer"]);
+        work.sign(Some(&alice), &["tag", "-f", "-s", "-m", "signed", name, object]);
+        work.accepted(&[name]);
+    }
+    let mallory = crate::support::signers::Signer::ssh(&gate.sandbox, "mallory", &["ed25519"]);
+    work.sign(Some(&mallory), &["tag", "-s", "-m", "signed", "v-more", "HEAD^{tree}"]);
+    work.push(&["v-more"]).assert_refused(&["unsigned-commit", "untrusted-signer"]);
 }
 
 #[test]
@@ -330,10 +347,14 @@ fn t019_t020_t021_t022_what_a_tag_says_and_what_is_there() {
     work.accepted(&["v-level4"]);
     work.push(&["v-level5"]).assert_refused(&["push-too-large"]);
 
-    // A tag object on a branch: git refuses it by itself, and it is not there afterwards.
-    let push = work.push(&["v-level1:refs/heads/release/1"]);
-    assert!(!push.ran.status.success(), "{}", push.ran.stderr);
-    assert_eq!(work.server("refs/heads/release/1"), None);
+    // A tag object on a branch, covered or not: git refuses it as well, once the hook has had its say.
+    for branch in ["refs/heads/main", "refs/heads/topic"] {
+        let before = work.server(branch);
+        let push = work.push(&["--force", &format!("v-level1:{branch}")]);
+        assert!(push.rules().contains("malformed-update"), "{}", push.text());
+        assert!(push.text().contains("which is a tag"), "{}", push.text());
+        assert_eq!(work.server(branch), before);
+    }
 }
 
 #[test]
@@ -365,21 +386,49 @@ fn t023_a_tag_without_a_tagger() {
     assert!(matches!(status, SignatureStatus::Verified(_)), "{status}");
 }
 
-/// A signature of version 3, by hand: GnuPG makes none any more.
+/// Signatures of version 3, by hand: GnuPG makes none any more. In a push they do not count; in history that
+/// predates the gate they are judged by every other rule there is, and told (O2, T8).
 #[test]
 fn t024_a_signature_of_version_3() {
-    let scene = Scene::new();
-    let (_, key) = scene.gpg();
-    let id = data_encoding::HEXUPPER.decode(&key.as_bytes()[24..]).unwrap();
-    let time = u32::try_from(NOW).unwrap().to_be_bytes();
-    let body = [&[3, 5, 0][..], &time, &id, &[22, 8, 0, 0, 0, 8, 0xff, 0, 8, 0xff]].concat();
-    let packet = [&[0x88, u8::try_from(body.len()).unwrap()][..], &body].concat();
-    let text = data_encoding::BASE64.encode(&packet);
-    let armor = format!("-----BEGIN PGP SIGNATURE-----\n\n{text}\n-----END PGP SIGNATURE-----\n");
-    let raw = [&plain_tag()[..], armor.as_bytes()].concat();
-    assert_eq!(scene.tag_verdict(&raw).word, "unsupported");
-    // And in history it has to be right, like any other.
-    assert_ne!(scene.tag_verdict_by(&raw, &import()).word, "verified");
+    use ed25519_dalek::Signer;
+    let (scene, payload) = (Scene::new(), plain_tag());
+    let key = CraftedKey::new(24, BORN);
+    let mut keys = scene.keys();
+    keys.openpgp.extend(KeyBox::openpgp(&simple(&key, BORN)).openpgp);
+    let Secret::Ed25519(secret) = &key.secret else { panic!("an Ed25519 key") };
+    // Type and time are all of it that is signed.
+    let tag = |kind: u8, time: i64, hash: HashAlgorithm, data: &[u8]| {
+        let fields = [&[kind][..], &u32::try_from(time).unwrap().to_be_bytes()].concat();
+        let digest = hash.digest(&[data, &fields].concat()).unwrap();
+        let head = [&[3, 5][..], &fields, &key.key_id(), &[ED25519, hash.into()], &digest[..2]].concat();
+        let body = [&head[..], &secret.sign(&digest).to_bytes()].concat();
+        [&payload[..], &signature_armor(&packet(2, &body))].concat()
+    };
+    let word = |raw: &[u8], rules: &Rules| tag_verdict(scene.format, raw, &keys, rules).word;
+    let raw = tag(0, NOW, HashAlgorithm::Sha256, &payload);
+    assert_eq!(word(&raw, &Rules::default()), "unsupported");
+    let old = tag_verdict(scene.format, &raw, &keys, &import());
+    let proof = old.proof.expect("it counts in history");
+    assert_eq!(proof.findings().iter().map(|one| one.code).collect::<Vec<_>>(), ["import.version_3"]);
+    assert_eq!((proof.fingerprint(), proof.signed_at()), (&key.hex()[..], Some(at(NOW))));
+    let text = Rules { text_signatures: true, ..import() };
+    for (raw, rules, wanted) in [
+        (replaced(&raw, "release", "rebased"), import(), "bad"),
+        (tag(0, NOW, HashAlgorithm::Sha256, b"another object"), import(), "bad"),
+        (tag(0, NOW, HashAlgorithm::Sha1, &payload), import(), "weak-algorithm"),
+        (tag(0, NOW, HashAlgorithm::Md5, &payload), import(), "weak-algorithm"),
+        (tag(0, NOW + DAY, HashAlgorithm::Sha256, &payload), import(), "not-yet-valid"),
+        (tag(0, NOW - 2 * DAY, HashAlgorithm::Sha256, &payload), import(), "time.skew"),
+        (tag(0, BORN - DAY, HashAlgorithm::Sha256, &payload), import(), "not-yet-valid"),
+        (tag(0x10, NOW, HashAlgorithm::Sha256, &payload), text.clone(), "pgp.type"),
+        (tag(1, NOW, HashAlgorithm::Sha256, &payload), import(), "unsupported"),
+    ] {
+        assert_eq!(word(&raw, &rules), wanted);
+    }
+    // Nobody's key, and a key that is revoked.
+    assert_eq!(tag_verdict(scene.format, &raw, &scene.keys(), &import()).word, "unknown-key");
+    let revoked = KeyBox::openpgp(&[simple(&key, BORN), revoked(&key, NOW - DAY, None)].concat());
+    assert_eq!(tag_verdict(scene.format, &raw, &revoked, &import()).word, "revoked");
 }
 
 /// No rule is about movements of tags alone: a tag that stays on its commit moves freely. One that does not

@@ -184,6 +184,17 @@ fn d004_an_old_signed_commit_that_comes_in_after_its_key_expired_is_refused() {
     edit_key(&gate, "alice", &format!("valid-until = {}", now()));
     // {git: Y, and G with a key in allowed_signers whose validity it asks for at the claimed time}
     work.push(&["main"]).assert_refused(&["bad-signature"]);
+    // Nor does one that is made afterwards and dated back, by whichever clock.
+    let paul = Signer::openpgp(&gate.sandbox, "paul", "ed25519", "30d", Some("20200101T120000!"));
+    gate.trust(&paul, "sre");
+    gate.reload();
+    for (signer, date) in [(&alice, "2026-01-01T12:00:00Z"), (&paul, "2020-01-01T12:00:00Z")] {
+        let back = gate.clone_at(&bare, "main");
+        back.sign_at(Some(signer), date, &["commit", "-q", "--allow-empty", "-m", "OPS-3: dated back"]);
+        let push = back.push(&["main"]);
+        assert!(push.text().contains("expired"), "{}", push.text());
+        push.assert_refused(&["bad-signature"]);
+    }
     // Where there is no gate it is history: by what it claims it was in time, and that is said.
     let copied = copy(&gate, &bare);
     gate.sandbox.git(&work.path, &["push", "--quiet", copied.to_str().unwrap(), "main:late"]).ok();

@@ -5,15 +5,16 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, unreachable_pub)]
 
 #[path = "../support/crafted.rs"]
-mod craft;
+mod crafted;
 #[path = "../support/keys.rs"]
 mod keys;
 #[path = "../support/ssh_craft.rs"]
 mod ssh_craft;
 
-mod crafted;
+mod certificates;
 mod judges;
 mod objects;
+mod odd_keys;
 mod signers;
 
 use countersign::domain::text;

@@ -6,6 +6,8 @@ use crate::{Ring, chmod, run, time};
 use countersign::domain::{ObjectFormat, Timestamp};
 use countersign::keyring::{AllowedSigners, Keyring, Reason, Revocation, RevocationFile, Sources};
 use countersign::signature::object::{SignatureField, parse_commit};
+use countersign::signature::ssh::RevocationList;
+use countersign::signature::ssh::parse_public_key;
 use countersign::signature::{self, Demand, Rules, SignatureStatus, Times, Trace};
 use std::fs;
 use std::path::PathBuf;
@@ -447,6 +449,21 @@ fn s037_s038_a_flat_list_revokes_what_it_lists() {
     let now = Timestamp::from_second(NOW).unwrap();
     assert_eq!(keyring.compromised(now), [(keyring.keys()[0].id().text, i64::MIN)]);
     assert_eq!(keyring.keys()[0].standing(now).name(), "revoked");
+    // A key that only a certificate vouches for is as compromised as one of the keyring, however it is listed.
+    let laptop = Key::ed25519(5);
+    let print = parse_public_key(&laptop.line()).unwrap().fingerprint();
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("spec"), format!("sha256: {}\n", laptop.line())).unwrap();
+    run("ssh-keygen", &["-q", "-k", "-f", "krl", "spec"], dir.path(), b"");
+    let by_hash = fs::read(dir.path().join("krl")).unwrap();
+    for list in [(laptop.line() + "\n").into_bytes(), by_hash] {
+        world.revoked("list", list, Reason::Compromised);
+        let keyring = world.load();
+        assert_eq!(judge(&certified(&laptop, &cert(&["carol@x"]), &ca), &keyring), "revoked");
+        assert_eq!(keyring.compromised(now), [(print.clone(), i64::MIN)]);
+    }
+    world.revoked("list", format!("{}\n", ann.line()), Reason::Compromised);
+    let keyring = world.load();
     // Under a certificate of somebody else the key is no better.
     let raw = certified(&ann, &cert(&["carol@x"]), &ca);
     assert_eq!(judge(&raw, &keyring), "revoked");
@@ -623,4 +640,242 @@ proptest::proptest! {
             }
         }
     }
+}
+
+// ---- lists that are cut off or emptied, and changes that are rejected
+
+/// What `ssh-keygen -k` makes of `source`.
+fn krl(dir: &std::path::Path, source: &str) -> Vec<u8> {
+    fs::write(dir.join("spec"), source).unwrap();
+    run("ssh-keygen", &["-q", "-k", "-f", "krl", "spec"], dir, b"");
+    fs::read(dir.join("krl")).unwrap()
+}
+
+#[test]
+fn s041_s043_a_krl_without_an_entry_is_as_empty_as_an_empty_file() {
+    let ann = Key::ed25519(1);
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, nothing) = (krl(dir.path(), &format!("key: {}\n", ann.line())), krl(dir.path(), ""));
+    assert_eq!(RevocationList::parse(&nothing).unwrap().len(), 0);
+    let mut world = World::new();
+    world.signers("signers", &format!("ann {}\n", ann.line()), &[]);
+    // Cut off behind its header, a list is a well-formed list of nothing.
+    for bytes in [&nothing, &whole[..nothing.len()].to_vec()] {
+        world.revoked("list", bytes, Reason::Compromised);
+        let errors = world.errors();
+        assert!(errors.contains("is empty") && errors.contains("allow-empty = true"), "{errors}");
+    }
+    world.sources.revocations[0].allow_empty = true;
+    assert_eq!(judge(&plain(&ann), &world.load()), "verified by ann");
+}
+
+#[test]
+fn n15_a_rejected_file_revokes_a_certified_key_that_no_entry_holds() {
+    let (ca, stolen, laptop) = (Key::ed25519(9), Key::ed25519(3), Key::ed25519(4));
+    let mut world = World::new();
+    world.signers("signers", &format!("* cert-authority {}\n", ca.line()), &[]);
+    let good = world.load();
+    let raw = certified(&stolen, &cert(&["carol"]), &ca);
+    assert_eq!(judge(&raw, &good), "verified by carol");
+    let gone = "revoked = { at = 2026-01-01T00:00:00Z, reason = \"compromised\" }";
+    world.ring.write(
+        "carol.toml",
+        &format!("name = \"carol\"\nsurprise = 1\n[[key]]\nssh = \"{}\"\n{gone}\n", stolen.line()),
+    );
+    world.errors();
+    let (kept, news) = good.with_revocations_from(&world.sources);
+    assert_eq!((judge(&raw, &kept), news), ("revoked".to_owned(), 1));
+    assert_ne!(kept.digest(), good.digest());
+    assert_eq!(judge(&certified(&laptop, &cert(&["carol"]), &ca), &kept), "verified by carol");
+    let now = Timestamp::from_second(NOW).unwrap();
+    assert_eq!(kept.compromised(now), [(fingerprint(&stolen), i64::MIN)]);
+    assert_eq!(kept.with_revocations_from(&world.sources).1, 0, "the second time it is no news");
+}
+
+#[test]
+fn n15_of_a_krl_that_breaks_off_what_can_be_read_counts() {
+    let (ann, bob) = (Key::ed25519(1), Key::ed25519(2));
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new();
+    world.signers("signers", &format!("ann {}\nbob {}\n", ann.line(), bob.line()), &[]);
+    let good = world.load();
+    let mut list = krl(dir.path(), &format!("key: {}\n", ann.line()));
+    list.extend(b"\x05\0\0\0\x24\0\0\0\x20half a fing");
+    world.revoked("list", &list, Reason::Compromised);
+    world.errors();
+    let (kept, news) = good.with_revocations_from(&world.sources);
+    assert_eq!((judge(&plain(&ann), &kept), news), ("revoked".to_owned(), 1));
+    assert_eq!(judge(&plain(&bob), &kept), "verified by bob");
+    // Of nothing readable there is no news.
+    world.revoked("list", &list[..10], Reason::Compromised);
+    assert_eq!(kept.with_revocations_from(&world.sources).1, 0);
+    let nothing = krl(dir.path(), "");
+    world.revoked("list", nothing, Reason::Compromised);
+    assert_eq!(kept.with_revocations_from(&world.sources).1, 0);
+}
+
+fn fingerprint(key: &Key) -> String {
+    countersign::signature::ssh::parse_public_key(&key.line()).unwrap().fingerprint()
+}
+
+#[test]
+fn n14_a_key_that_only_a_list_names_is_compromised_as_well() {
+    let (ann, ca, inner) = (Key::ed25519(1), Key::ed25519(9), Key::ed25519(3));
+    let dir = tempfile::tempdir().unwrap();
+    let now = Timestamp::from_second(NOW).unwrap();
+    let mut world = World::new();
+    world.signers("signers", &format!("ann {}\n* cert-authority {}\n", ann.line(), ca.line()), &[]);
+    for source in [
+        format!("key: {}\n", inner.line()),
+        format!("sha256: {}\n", inner.line()),
+        format!("hash: {}\n", fingerprint(&inner)),
+    ] {
+        let source = format!("{source}key: {}\n", ann.line());
+        world.revoked("list", krl(dir.path(), &source), Reason::Compromised);
+        let mut found = world.load().compromised(now);
+        found.sort();
+        let mut wanted = vec![(fingerprint(&inner), i64::MIN), (fingerprint(&ann), i64::MIN)];
+        wanted.sort();
+        assert_eq!(found, wanted, "each once: {source}");
+    }
+    world.sources.revocations[0].revocation.effective_from = Some(now);
+    let from = now.as_millisecond();
+    assert!(world.load().compromised(now).contains(&(fingerprint(&inner), from)));
+    world.revoked("list", format!("{}\n", inner.line()), Reason::Retired);
+    assert_eq!(world.load().compromised(now), [], "retired is not compromised");
+}
+
+#[test]
+fn every_fault_of_a_text_has_a_line_and_a_column() {
+    let (ann, bob) = (Key::ed25519(1), Key::ed25519(2));
+    let mut world = World::new();
+    world.signers("signers", &format!("ann {}\n", ann.line()), &[]);
+    let name = bob.line().split(' ').next().unwrap().to_owned();
+    let encoded = bob.line().split(' ').nth(1).unwrap().to_owned();
+    for (line, column) in [
+        (format!("{name} {}", &encoded[..encoded.len() - 4]), 13),
+        (format!("  {name}   A!{encoded} bob"), 17),
+        (format!("ssh-rsa {encoded}"), 9),
+        (format!("cert-authority {name} {encoded}"), 16),
+        (name.clone(), 1),
+        (format!("bob {name} {encoded}"), 1),
+        ("serial: 5".to_owned(), 1),
+        (format!("\u{feff}{name} {encoded}"), 1),
+    ] {
+        world.revoked("list", format!("# one\n{}\n{line}\n", ann.line()), Reason::Compromised);
+        let errors = world.errors();
+        assert!(errors.contains(&format!("BESIDE/list:3:{column}\n")), "{line}: {errors}");
+    }
+    world.sources.revocations.clear();
+    let path = world.ring.write("bob.toml", "");
+    fs::write(&path, b"name = \"bob\"\n# b\xfc cher\n").unwrap();
+    let errors = world.errors();
+    assert!(errors.contains("not UTF-8") && errors.contains("bob.toml:2:4"), "{errors}");
+    // A byte order mark in front of a file is told as what it is.
+    fs::remove_file(path).unwrap();
+    world.signers("signers", &format!("\u{feff}ann {}\n", ann.line()), &[]);
+    assert!(world.errors().contains("invisible character"));
+}
+
+#[test]
+fn f005_applications_that_no_key_can_have_are_a_fault() {
+    let (ca, token) = (Key::ed25519(9), Key::ed25519(2).fido("ssh:"));
+    for names in ["\"\"", "\"s*h:\"", "\"ssh:\\u200b\"", "\"ssh:\", \"**\""] {
+        let mut world = World::new();
+        let more = format!("principals = [\"*\"]\napplications = [{names}]");
+        let text = format!("name = \"x\"\n{}", authority_table(&ca, &more));
+        world.ring.write("x.toml", &text);
+        assert!(world.errors().contains("cannot be the name of a FIDO application"), "{names}");
+        let text = format!("name = \"x\"\n[[key]]\nssh = \"{}\"\napplications = [{names}]\n", token.line());
+        world.ring.write("x.toml", &text);
+        assert!(world.errors().contains("cannot be the name of a FIDO application"), "{names}");
+        world.sources.revocations.clear();
+    }
+}
+
+#[test]
+fn a_file_that_gives_no_key_is_a_warning() {
+    let ann = Key::ed25519(1);
+    let mut world = World::new();
+    for text in [String::new(), "# nothing\n".to_owned(), format!("ann namespaces=\"file\" {}\n", ann.line())]
+    {
+        world.signers("signers", &text, &[]);
+        let warnings = Keyring::load(&world.sources).unwrap().warnings;
+        assert!(warnings.iter().any(|one| one.message.contains("it gives no key")), "{text}");
+    }
+    world.signers("signers", &format!("ann {}\n", ann.line()), &[]);
+    assert!(
+        Keyring::load(&world.sources).unwrap().warnings.iter().all(|one| !one.message.contains("no key"))
+    );
+}
+
+#[test]
+fn adding_a_key_that_a_list_revokes_is_told() {
+    let ann = Key::ed25519(1);
+    let mut world = World::new();
+    world.revoked("list", ann.line() + "\n", Reason::Compromised);
+    let request = crate::request("ann", ann.line());
+    let added =
+        countersign::keyring::add(&world.sources, &request, Timestamp::from_second(NOW).unwrap()).unwrap();
+    assert!(
+        added.key_added && added.warnings.iter().any(|one| one.contains("revoked (compromised)")),
+        "{added:?}"
+    );
+}
+
+#[test]
+fn the_command_line_shows_authorities_and_sources() {
+    let (ann, ca, token) = (Key::ed25519(1), Key::ed25519(9), Key::ed25519(2).fido("ssh:git"));
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        chmod(path.parent().unwrap(), 0o755);
+        fs::write(&path, text).unwrap();
+        chmod(&path, 0o644);
+    };
+    fs::create_dir(dir.path().join("root")).unwrap();
+    write(
+        "ring/ca.toml",
+        format!(
+            "name = \"ca\"\n[[authority]]\nssh = \"{}\"\nprincipals = [\"*@example.org\"]\ngroups = [\"staff\"]\nserials = [\"7\", \"9-12\"]\n",
+            ca.line()
+        ),
+    );
+    write(
+        "ring/tom.toml",
+        format!(
+            "name = \"tom\"\n[[key]]\nssh = \"{}\"\ntouch = \"any\"\napplications = [\"ssh:git\"]\n",
+            token.line()
+        ),
+    );
+    write("signers", format!("ann {}\n", ann.line()));
+    write("revoked", ann.line() + "\n");
+    write("c.toml", "[daemon]\nsocket = \"s\"\nstate = \"state\"\n[keyring]\npath = \"ring\"\n\
+        [[keyring.allowed-signers]]\npath = \"signers\"\ngroups = [\"sre\"]\n[[keyring.revocation]]\npath = \"revoked\"\n\
+        reason = \"retired\"\n[repositories]\nroot = \"root\"\n[policy]\nuncovered = \"accept\"\n".to_owned());
+    let ran = |more: &[&str]| {
+        let mut args = vec!["--config", "c.toml", "keyring"];
+        args.extend(more);
+        String::from_utf8(run(env!("CARGO_BIN_EXE_countersign"), &args, dir.path(), b"")).unwrap()
+    };
+    let listed = ran(&["list"]);
+    for wanted in [
+        "*@example.org  authority",
+        "allowed signers  1 key, 0 authorities; groups sre",
+        "revocation list  1 entry: retired, refused always",
+    ] {
+        assert!(listed.contains(wanted), "no `{wanted}` in {listed}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&ran(&["list", "--format", "json"])).unwrap();
+    assert_eq!(json["sources"]["allowed_signers"][0]["keys"], 1);
+    assert_eq!(json["sources"]["revocation_lists"][0]["revocation"]["reason"], "retired");
+    let shown = ran(&["show", "ca"]);
+    for wanted in ["certifies  *@example.org", "serials    7, 9-12", "groups     staff"] {
+        assert!(shown.contains(wanted), "no `{wanted}` in {shown}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&ran(&["show", "ca", "--format", "json"])).unwrap();
+    assert_eq!(json["authorities"][0]["scopes"][0]["serials"], serde_json::json!(["7", "9-12"]));
+    let shown = ran(&["show", "tom"]);
+    assert!(shown.contains("touch         any") && shown.contains("applications  ssh:git"), "{shown}");
 }

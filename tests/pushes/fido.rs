@@ -72,3 +72,30 @@ fn f006_a_counter_that_did_not_rise_is_let_in_where_it_is_only_told() {
     commit(&work, 3, "lower");
     work.accepted(&["main"]);
 }
+
+/// What `countersign verify` says of an object that no ruleset has judged is what the gate would say of it.
+#[test]
+fn f006_the_explanation_knows_the_counters_on_record() {
+    for (strictness, status, code) in [("refuse", "wrong-purpose", 1), ("report", "verified", 0)] {
+        let (gate, bare) = scene(strictness);
+        let work = gate.clone_of(&bare);
+        commit(&work, 14, "first");
+        work.accepted(&["main"]);
+        let first = work.id("HEAD");
+        commit(&work, 3, "lower");
+        work.accepted(&["main:topic"]);
+        let explain = |id: &str| {
+            let ran =
+                gate.countersign(&["verify", bare.to_str().unwrap(), id, "--no-git", "--format", "json"]);
+            let value: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+            (value["status"].as_str().unwrap().to_owned(), ran.code().unwrap(), ran.stdout)
+        };
+        let (known, ended, text) = explain(&first);
+        assert_eq!((known.as_str(), ended), ("verified", 0), "{text}");
+        let (told, ended, text) = explain(&work.id("HEAD"));
+        assert_eq!((told.as_str(), ended), (status, code), "{text}");
+        assert!(text.contains("its counter is 3, and 14 was let in before"), "{text}");
+        let push = work.push(&["main"]);
+        assert_eq!(push.ran.status.success(), code == 0, "the gate says the same: {}", push.text());
+    }
+}

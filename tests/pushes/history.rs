@@ -2,7 +2,7 @@
 //! behind (reference 1.9; N8, N9, N13, N14).
 
 use crate::support::clone::Clone;
-use crate::support::gate::Gate;
+use crate::support::gate::{Gate, PRODUCTION};
 use crate::support::sandbox::Ran;
 use crate::support::signers::Signer;
 use serde_json::Value;
@@ -86,7 +86,7 @@ pub(crate) fn edit_key(gate: &Gate, name: &str, line: &str) {
     fs::write(&file, text.replacen("[[key]]\n", &format!("[[key]]\n{line}\n"), 1)).unwrap();
 }
 
-const STOLEN: &str = "revoked = { at = 2026-01-01T00:00:00Z, reason = \"compromised\" }";
+pub(crate) const STOLEN: &str = "revoked = { at = 2026-01-01T00:00:00Z, reason = \"compromised\" }";
 
 #[test]
 fn history_before_the_gate_is_judged_by_what_it_claims_and_called_unanchored() {
@@ -535,19 +535,7 @@ fn n14_a_key_that_its_owner_revoked_as_stolen_taints_what_it_left() {
     let work = gate.clone_of(&bare);
     let stolen = work.commit(Some(&paul), "OPS-1: by a key that is stolen");
     work.accepted(&["main"]);
-    let gpg = |arguments: &[&str], answers: &str| {
-        let mut command = gate.sandbox.command("gpg", gate.sandbox.root());
-        command.args(["--no-tty", "--quiet", "--command-fd", "0", "--pinentry-mode", "loopback"]);
-        crate::support::sandbox::run(
-            {
-                command.args(arguments);
-                command
-            },
-            answers.as_bytes(),
-        )
-        .ok()
-        .stdout
-    };
+    let gpg = |arguments: &[&str], answers: &str| gpg(&gate, arguments, answers);
     // Reason 1 of the dialogue: the key has been compromised.
     let user = "paul@example.com";
     let revocation = gpg(&["--passphrase", "", "--armor", "--gen-revoke", user], "y\n1\n\ny\n");
@@ -568,4 +556,170 @@ fn n14_a_key_that_its_owner_revoked_as_stolen_taints_what_it_left() {
     work.commit(Some(&alice), "OPS-2: on top");
     work.push(&["main:release/1"]).assert_refused(&["bad-signature"]);
     work.accepted(&["main"]);
+}
+
+/// What GnuPG says in the sandbox's home; `answers` are what a person would type.
+fn gpg(gate: &Gate, arguments: &[&str], answers: &str) -> String {
+    let mut command = gate.sandbox.command("gpg", gate.sandbox.root());
+    command.args(["--no-tty", "--quiet", "--command-fd", "0", "--pinentry-mode", "loopback"]);
+    command.args(["--passphrase", ""]).args(arguments);
+    crate::support::sandbox::run(command, answers.as_bytes()).ok().stdout
+}
+
+/// Fingerprints of somebody's primary key and subkeys, in their order.
+fn fingerprints(gate: &Gate, user: &str) -> Vec<String> {
+    let listed = gpg(gate, &["--with-colons", "--with-subkey-fingerprint", "--list-keys", user], "");
+    let lines = listed.lines().filter_map(|line| line.strip_prefix("fpr:"));
+    lines.map(|line| line.trim_matches(':').to_owned()).collect()
+}
+
+/// One of two signing subkeys was stolen. What it signed is tainted; what the certificate's other keys signed
+/// counts as before, and they go on signing.
+#[test]
+fn n14_a_subkey_that_was_stolen_taints_what_it_signed_and_nothing_else() {
+    let (gate, alice) = Gate::production();
+    let paul = Signer::openpgp(&gate.sandbox, "paul", "ed25519", "never", None);
+    let user = "paul@example.com";
+    let primary = fingerprints(&gate, user)[0].clone();
+    for _ in 0..2 {
+        gpg(&gate, &["--batch", "--quick-add-key", &primary, "ed25519", "sign", "never"], "");
+    }
+    let all = fingerprints(&gate, user);
+    assert_eq!(all.len(), 3, "{all:?}");
+    let export = || fs::write(&paul.public, gpg(&gate, &["--armor", "--export", user], "")).unwrap();
+    export();
+    gate.trust(&paul, "sre");
+    gate.reload();
+    let (by_primary, lost, kept) = (paul.using(&all[0]), paul.using(&all[1]), paul.using(&all[2]));
+    let bare = gate.repository("infra/live");
+    let work = gate.clone_of(&bare);
+    let clean = work.commit(Some(&by_primary), "OPS-1: by the primary key");
+    let clean_too = work.commit(Some(&kept), "OPS-2: by a subkey that stays");
+    work.accepted(&["main"]);
+    let stolen = work.commit(Some(&lost), "OPS-3: by a subkey that is stolen");
+    work.accepted(&["main"]);
+    // GnuPG signs with no revoked key; the thief does.
+    let thiefs = work.commit(Some(&lost), "OPS-4: the thief");
+    work.branch("main", &stolen);
+
+    // Reason 1 of the dialogue: the key has been compromised.
+    gpg(&gate, &["--edit-key", user], "key 1\nrevkey\ny\n1\n\ny\nsave\n");
+    export();
+    gate.trust(&paul, "sre");
+    gate.reload();
+    let listed = gate.countersign(&["taint", "list", "--format", "json"]);
+    assert_eq!(listed.code(), Some(1), "{}", listed.stderr);
+    let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+    let keys = listed["repositories"][0]["keys"].as_array().unwrap();
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    assert_eq!((&keys[0]["key"], &keys[0]["principal"]), (&all[1].as_str().into(), &"paul".into()));
+    let commits: Vec<_> = keys[0]["commits"].as_array().unwrap().iter().map(|one| &one["commit"]).collect();
+    assert_eq!(commits, [&stolen]);
+    let found = report(&gate, &bare, "refs/heads/main");
+    found.assert(&stolen, "tainted", "recorded");
+    found.assert(&clean, "verified", "recorded");
+    found.assert(&clean_too, "verified", "recorded");
+
+    // What is clean is frontier for every ref; what is tainted, for its own alone (N8).
+    work.accepted(&[&format!("{clean_too}:refs/heads/release/1")]);
+    work.push(&["main:release/2"]).assert_refused(&["bad-signature"]);
+    // The subkey signs nothing new that counts; the others do.
+    work.push(&[&format!("{thiefs}:refs/heads/main")]).assert_refused(&["bad-signature"]);
+    for signer in [&kept, &by_primary, &alice] {
+        work.commit(Some(signer), "OPS-5: on top, on its own ref");
+    }
+    work.accepted(&["main"]);
+
+    let accept = ["taint", "accept", "--repository", "infra/live", "--reason", "looked at", "--yes", "--key"];
+    let by_key = |key: &str| gate.countersign(&[&accept[..], &[key]].concat());
+    assert_eq!(by_key(&all[0]).code(), Some(2), "the certificate as a whole is not compromised");
+    by_key(&all[1]).ok();
+    assert_eq!(gate.countersign(&["taint", "list"]).code(), Some(0));
+    work.accepted(&["main:release/2"]);
+}
+
+/// The keyring holds an authority; the key that it vouched for is known by its certificates alone.
+#[test]
+fn n14_a_certified_key_on_a_revocation_list_taints_what_it_left() {
+    let gate = Gate::prepared(PRODUCTION);
+    let ssh = |name: &str| Signer::ssh(&gate.sandbox, name, &["ed25519"]);
+    let (authority, laptop, carol) = (ssh("authority"), ssh("laptop"), ssh("carol"));
+    gate.trust(&carol, "sre");
+    let line = fs::read_to_string(&authority.public).unwrap();
+    let table = format!(
+        "name = \"ca\"\n[[authority]]\nssh = \"{}\"\nprincipals = [\"*@example.org\"]\ngroups = [\"sre\"]\n",
+        line.trim()
+    );
+    fs::write(gate.home.join("keyring/ca.toml"), table).unwrap();
+    gate.start();
+    let mut certify = gate.sandbox.command("ssh-keygen", gate.sandbox.root());
+    certify.args(["-q", "-I", "laptop", "-n", "ann@example.org", "-V", "-1h:+1h", "-s"]);
+    certify.arg(authority.public.with_extension("")).arg(&laptop.public);
+    crate::support::sandbox::run(certify, b"").ok();
+    let certificate = laptop.public.with_file_name("laptop-cert.pub");
+    let bare = gate.repository("infra/live");
+    let work = gate.clone_of(&bare);
+    let key = format!("user.signingKey={}", certificate.display());
+    let signed = ["-c", "gpg.format=ssh", "-c", &key, "-c", "commit.gpgSign=true", "commit", "-q"];
+    work.git(&[&signed[..], &["--allow-empty", "-m", "OPS-1: by a certified key"]].concat()).ok();
+    let stolen = work.id("HEAD");
+    work.accepted(&["main"]);
+
+    let list = gate.home.join("revoked_keys");
+    fs::copy(&laptop.public, &list).unwrap();
+    gate.reconfigure(&format!("{PRODUCTION}\n[[keyring.revocation]]\npath = \"{}\"\n", list.display()));
+    report(&gate, &bare, "refs/heads/main").assert(&stolen, "tainted", "recorded");
+    let listed = gate.countersign(&["taint", "list"]);
+    assert!(listed.code() == Some(1) && listed.stdout.contains(&stolen), "{}", listed.stdout);
+    assert!(
+        listed.stdout.contains("of nobody of the keyring, compromised since always"),
+        "{}",
+        listed.stdout
+    );
+    work.commit(Some(&carol), "OPS-2: on top");
+    work.push(&["main:release/1"]).assert_refused(&["bad-signature"]);
+    work.accepted(&["main"]);
+
+    // A repository that cannot be read does not keep the others' list from being told.
+    fs::remove_file(bare.join("objects").join(&stolen[..2]).join(&stolen[2..])).ok();
+    fs::write(bare.join("refs/heads/broken"), format!("{}\n", "1".repeat(40))).unwrap();
+    let listed = gate.countersign(&["taint", "list"]);
+    assert!(
+        listed.code() == Some(1) && listed.stdout.contains(&stolen),
+        "{}{}",
+        listed.stdout,
+        listed.stderr
+    );
+    assert!(listed.stdout.contains("its refs cannot be read"), "{}", listed.stdout);
+}
+
+#[test]
+fn n27_receipts_of_a_record_that_was_rolled_back_are_not_used() {
+    let (gate, alice) = Gate::production();
+    let bare = gate.repository("infra/live");
+    let work = gate.clone_of(&bare);
+    let first = work.commit(Some(&alice), "OPS-1: first");
+    work.accepted(&["main"]);
+    gate.stop();
+    let (database, backup) = (gate.state().join("state.db"), gate.home.join("backup.db"));
+    rusqlite::Connection::open(&database)
+        .unwrap()
+        .execute("vacuum into ?1", [backup.to_str().unwrap()])
+        .unwrap();
+    gate.start();
+    work.commit(Some(&alice), "OPS-2: after the backup");
+    work.accepted(&["main"]);
+    report(&gate, &bare, "refs/heads/main").assert(&first, "verified", "recorded");
+    gate.stop();
+    for more in ["-wal", "-shm"] {
+        let _ = fs::remove_file(gate.state().join(format!("state.db{more}")));
+    }
+    fs::write(&database, fs::read(&backup).unwrap()).unwrap();
+    let ran = check(&gate, &bare, "refs/heads/main", &[]);
+    assert!(ran.stderr.contains("nothing is anchored") && ran.stderr.contains("record"), "{}", ran.stderr);
+    report(&gate, &bare, "refs/heads/main").assert(&first, "verified", "unanchored");
+    let explained = ["verify", bare.to_str().unwrap(), &first, "--no-git", "--format", "json"];
+    let explained: Value = serde_json::from_str(&gate.countersign(&explained).stdout).unwrap();
+    assert_eq!(explained["times"]["receipt"], "now");
+    assert!(explained["times"]["unrecorded"].is_string(), "{explained:#}");
 }

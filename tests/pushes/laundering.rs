@@ -314,3 +314,29 @@ fn n08_what_a_compromised_key_left_behind_is_of_its_own_ref_alone() {
     work.accepted(&["main"]);
     work.push(&["main:release/3"]).assert_refused(&["bad-signature"]);
 }
+
+/// What its own ref may build on, another ref may not by coming along in the same push.
+#[test]
+fn n08_tainted_history_does_not_reach_another_ref_beside_its_own() {
+    let (gate, alice, bare) = scene(PRODUCTION);
+    let carol = Signer::ssh(&gate.sandbox, "carol", &["ed25519"]);
+    gate.trust(&carol, "sre");
+    gate.reload();
+    let work = gate.clone_at(&bare, "main");
+    let stolen = work.commit(Some(&alice), "OPS-2: by a key that is stolen");
+    work.accepted(&["main"]);
+    crate::history::edit_key(&gate, "alice", crate::history::STOLEN);
+    gate.reload();
+    let next = work.commit(Some(&carol), "OPS-3: on top of it");
+    for target in ["release/1", "a/before"] {
+        let policy = PRODUCTION.replace("\"refs/heads/main\",", "\"refs/heads/main\", \"refs/heads/a/**\",");
+        gate.reconfigure(&policy);
+        work.push(&["main", &format!("main:{target}")]).assert_refused(&["bad-signature"]);
+        work.push(&["main", &format!("{stolen}:refs/heads/{target}")]).assert_refused(&["bad-signature"]);
+    }
+    work.accepted(&["main"]);
+    assert_eq!(work.server("refs/heads/main").as_deref(), Some(next.as_str()));
+    for target in ["release/1", "a/before"] {
+        work.push(&[&format!("main:{target}")]).assert_refused(&["bad-signature"]);
+    }
+}

@@ -18,4 +18,5 @@ mod laundering;
 mod policy;
 mod protocol;
 mod readme;
+mod sources;
 mod transport;

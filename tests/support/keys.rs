@@ -102,8 +102,12 @@ impl Gpg {
     /// Makes a primary key and gives its fingerprint.
     pub fn generate(&self, time: i64, algorithm: &str, usage: &str, expire: &str) -> String {
         let id = format!("Test Key {algorithm} {usage} (not a real one) <test@example.org>");
-        self.run(time, &["--quick-gen-key", &id, algorithm, usage, expire], b"");
-        self.fingerprints().pop().unwrap()
+        let said =
+            self.run(time, &["--status-fd", "1", "--quick-gen-key", &id, algorithm, usage, expire], b"");
+        // Its own word: the order in which keys are listed is another one in some versions.
+        let said = String::from_utf8(said).unwrap();
+        let line = said.lines().find_map(|line| line.strip_prefix("[GNUPG:] KEY_CREATED P "));
+        line.expect("GnuPG tells which key it made").trim().to_owned()
     }
 
     /// Fingerprints of all keys and subkeys, in the key ring's order.

@@ -89,6 +89,15 @@ impl Signer {
         Signer { name: name.to_owned(), public, options, faked_time: faked_time.map(str::to_owned) }
     }
 
+    /// The same person signing with exactly this OpenPGP key or subkey.
+    pub fn using(&self, fingerprint: &str) -> Self {
+        let options = self.options.iter().map(|option| match option.strip_prefix("user.signingKey=") {
+            Some(_) => format!("user.signingKey={fingerprint}!"),
+            None => option.clone(),
+        });
+        Signer { options: options.collect(), ..self.clone() }
+    }
+
     /// Makes a git command sign with this key.
     pub fn configure(&self, command: &mut Command) {
         for option in &self.options {

@@ -1,7 +1,10 @@
 //! Where git says something else with the same keys, the reason is named.
 
 use crate::bench::Bench;
+use crate::craft;
+use crate::support::sandbox::run;
 use crate::support::signers::Signer;
+use std::fs;
 
 fn header_end(raw: &str) -> usize {
     raw.find("\n\n").unwrap() + 1
@@ -157,4 +160,138 @@ fn weak_keys_that_the_tools_take() {
     let made = bench.explain("HEAD", &[]);
     assert!(["weak-algorithm", "unknown-key"].contains(&made.status()), "{:#}", made.value);
     assert_eq!(made.difference(), "same", "git does not know the key, either");
+}
+
+/// The bytes of a commit with an armored signature in its header.
+fn with_signature(raw: &[u8], armor: &[u8]) -> Vec<u8> {
+    let (raw, armor) = (String::from_utf8_lossy(raw), String::from_utf8_lossy(armor));
+    let folded = armor.trim_end().replace('\n', "\n ");
+    raw.replacen("\n\n", &format!("\ngpgsig {folded}\n\n"), 1).into_bytes()
+}
+
+/// gpg's own signature over bytes.
+fn gpg(bench: &Bench, more: &[&str], payload: &[u8]) -> Vec<u8> {
+    let mut command = bench.gate.sandbox.command("gpg", bench.gate.sandbox.root());
+    command
+        .args(["--batch", "--quiet", "--armor", "--passphrase", "", "--pinentry-mode", "loopback"])
+        .args(more);
+    run(command, payload).ok().stdout.into_bytes()
+}
+
+#[test]
+fn a06_a_text_signature() {
+    let bench = Bench::new();
+    let bob = Signer::openpgp(&bench.gate.sandbox, "bob", "ed25519", "never", None);
+    bench.gate.trust(&bob, "sre");
+    let unsigned = bench.commit(None, None);
+    let raw = bench.raw("commit", &unsigned);
+    let armor = gpg(&bench, &["--textmode", "--local-user", "bob@example.com", "--detach-sign"], &raw);
+    let signed = with_signature(&raw, &armor);
+    let made = bench.explain(&bench.store("commit", &signed), &[]);
+    assert_eq!(made.status(), "unsupported", "{:#}", made.value);
+    assert_eq!((made.text("/git/status"), made.difference()), ("good", "text-signature"));
+    // What it does not keep from changing: the ends of lines.
+    let changed = String::from_utf8(signed).unwrap().replace("change the thing\n", "change the thing\r\n");
+    let made = bench.explain(&bench.store("commit", changed.as_bytes()), &[]);
+    assert_eq!((made.text("/git/status"), made.difference()), ("good", "text-signature"));
+    // Where such signatures count, that one still does not.
+    bench.gate.configure(&format!("{}\n[signatures]\ntext-signatures = true\n", crate::bench::OPEN));
+    let made = bench.explain(&bench.store("commit", &with_signature(&raw, &armor)), &[]);
+    assert_eq!((made.status(), made.difference()), ("verified", "same"), "{:#}", made.value);
+    let made = bench.explain(&bench.store("commit", changed.as_bytes()), &[]);
+    assert_eq!((made.code, made.difference()), (Some(1), "text-signature"), "{:#}", made.value);
+}
+
+#[test]
+fn a_signature_that_expired_after_the_receipt() {
+    let bench = Bench::new();
+    let time = "20200101T120000!";
+    let bob = Signer::openpgp(&bench.gate.sandbox, "bob", "ed25519", "never", Some(time));
+    bench.gate.trust(&bob, "sre");
+    bench.sign(None, Some("2020-01-01T12:00:00Z"), &["commit", "-q", "--allow-empty", "-m", "old"]);
+    let raw = bench.raw("commit", "HEAD");
+    let faked = format!("--faked-system-time={time}");
+    let sign = [&faked, "--default-sig-expire", "10d", "--local-user", "bob@example.com", "--detach-sign"];
+    let armor = gpg(&bench, &sign, &raw);
+    let id = bench.store("commit", &with_signature(&raw, &armor));
+    let made = bench.explain(&id, &["--at", "2020-01-01T12:01:00Z"]);
+    assert_eq!(made.status(), "verified", "{:#}", made.value);
+    assert_eq!(
+        (made.text("/git/status"), made.difference()),
+        ("expired-signature", "expired-signature-after-receipt")
+    );
+    for more in [&[][..], &["--at", "2020-01-11T12:00:00Z"]] {
+        let made = bench.explain(&id, more);
+        assert_eq!((made.status(), made.difference()), ("expired", "same"), "{:#}", made.value);
+    }
+}
+
+/// To gpg a revoked key never was any good. Here a key that was given up was, until then; a stolen one was not.
+#[test]
+fn a_key_that_is_revoked_for_all_times() {
+    for (code, then, difference) in [("3", "verified", "revoked-key-all-times"), ("1", "revoked", "same")] {
+        let bench = Bench::new();
+        let bob = Signer::openpgp(&bench.gate.sandbox, "bob", "ed25519", "never", Some("20200101T120000!"));
+        let mut command = bench.gate.sandbox.command("gpg", bench.gate.sandbox.root());
+        command.args(["--no-tty", "--quiet", "--command-fd", "0", "--pinentry-mode", "loopback"]);
+        command.args(["--passphrase", "", "--armor", "--gen-revoke", "bob@example.com"]);
+        let revocation = run(command, format!("y\n{code}\n\ny\n").as_bytes()).ok().stdout;
+        bench.commit(Some(&bob), Some("2020-01-01T12:00:00Z"));
+        let certificate = fs::read_to_string(&bob.public).unwrap();
+        fs::write(&bob.public, certificate + &revocation).unwrap();
+        bench.gate.trust(&bob, "sre");
+        let made = bench.explain("HEAD", &["--at", "2020-01-01T12:01:00Z"]);
+        assert_eq!(made.status(), then, "{:#}", made.value);
+        assert_eq!((made.text("/git/status"), made.difference()), ("revoked", difference));
+        let made = bench.explain("HEAD", &[]);
+        assert_eq!((made.status(), made.difference()), ("revoked", "same"), "{:#}", made.value);
+    }
+}
+
+#[test]
+fn a31_nobody_touched_the_authenticator() {
+    let bench = Bench::new();
+    let key = |flags| craft::Key::ed25519(5).fido("ssh:").with(flags, 7);
+    let public = bench.gate.sandbox.path("token.pub");
+    fs::write(&public, key(1).line() + "\n").unwrap();
+    bench.gate.trust(&Signer::public_only("carol", public), "sre");
+    let unsigned = bench.commit(None, None);
+    let raw = bench.raw("commit", &unsigned);
+    let signed = |flags| bench.store("commit", &with_signature(&raw, &key(flags).sshsig(&raw)));
+    let made = bench.explain(&signed(1), &[]);
+    assert_eq!((made.status(), made.difference()), ("verified", "same"), "{:#}", made.value);
+    let made = bench.explain(&signed(0), &[]);
+    assert_eq!(made.status(), "wrong-purpose", "{:#}", made.value);
+    assert_eq!((made.text("/git/status"), made.difference()), ("good", "git-ignores-fido-flags"));
+    assert!(made.text("/text").contains("touch"), "{:#}", made.value);
+}
+
+/// Git goes by the first line that has the key and passes over lines that it does not understand. Here every
+/// line counts, and one that is not understood refuses the file. What git is asked beside an explanation is
+/// the keyring, in which the lines are one already.
+#[test]
+fn a17_lines_of_which_git_reads_the_first_or_none() {
+    let bench = Bench::new();
+    fs::remove_file(bench.gate.home.join("keyring/alice.toml")).unwrap();
+    let file = bench.gate.home.join("allowed_signers");
+    let key = fs::read_to_string(&bench.alice.public).unwrap();
+    let source = format!("[[keyring.allowed-signers]]\npath = \"{}\"\n", file.display());
+    bench.gate.configure(&format!("{}\n{source}", crate::bench::OPEN));
+    let id = bench.commit(Some(&bench.alice), None);
+    let git = || {
+        let signers = format!("gpg.ssh.allowedSignersFile={}", file.display());
+        bench.gate.sandbox.git(&bench.work, &["-c", &signers, "verify-commit", &id]).status.success()
+    };
+    fs::write(&file, format!("deploy namespaces=\"file\" {key}alice namespaces=\"git\" {key}")).unwrap();
+    let made = bench.explain(&id, &[]);
+    assert_eq!(
+        (made.status(), made.text("/principal/name"), made.difference()),
+        ("verified", "alice", "same")
+    );
+    assert!(!git(), "the first line is about other files");
+    fs::write(&file, format!("bob octopus {key}alice {key}")).unwrap();
+    assert!(git(), "the first line is passed over");
+    let ran = bench.program(&id, &[]);
+    assert_eq!(ran.code(), Some(2), "{}", ran.stdout);
+    assert!(ran.stderr.contains("allowed_signers:1:"), "{}", ran.stderr);
 }

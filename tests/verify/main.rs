@@ -6,6 +6,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/ssh_craft.rs"]
+mod craft;
+
 #[allow(unreachable_pub)]
 mod bench;
 mod differences;

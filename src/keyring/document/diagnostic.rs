@@ -72,6 +72,12 @@ impl Diagnostic {
         }
     }
 
+    /// That a file is not UTF-8, of which the first `valid` bytes are.
+    pub(crate) fn not_utf8(file: &Path, bytes: &[u8], valid: usize) -> Self {
+        let source = Source::new(file, &String::from_utf8_lossy(bytes));
+        source.diagnostic(&(valid..valid), "the file is not UTF-8 text").suggest("write the file in UTF-8")
+    }
+
     /// Adds what to do.
     pub(crate) fn suggest(mut self, suggestion: impl Into<String>) -> Self {
         self.suggestion = Some(suggestion.into());

@@ -65,18 +65,40 @@ pub(super) fn help(commit: &CommitFacts, reference: &RefFacts) -> String {
              `countersign keyring add NAME --key FILE`"
                 .to_owned()
         }
-        SignatureStatus::Bad { .. } | SignatureStatus::Malformed { .. } => {
-            format!("the commit was changed after it was signed, or by a tool that damages signatures; {resign}")
+        // The dates of a commit stay when it is amended: its author's, and a committer's that is set by hand.
+        SignatureStatus::Malformed { code, .. } if code.starts_with("time.") => {
+            format!("set the clock of the machine that signs, unset `GIT_COMMITTER_DATE`, and {resign}")
         }
-        SignatureStatus::Expired { .. } => {
-            "extend the key and have the keyring updated with its new public part, or sign with a key that is valid"
+        SignatureStatus::Malformed { code, .. } if code.starts_with("mergetag.") => {
+            "have the tag signed by a key of the keyring and merge it again; or merge its commit: \
+             `git merge 'TAG^{commit}'`"
                 .to_owned()
         }
+        SignatureStatus::Bad { .. } | SignatureStatus::Malformed { .. } => {
+            format!(
+                "the commit was changed after it was signed, or by a tool that damages signatures; {resign}"
+            )
+        }
+        SignatureStatus::Expired { what, .. } if what.contains("entry") => {
+            format!(
+                "ask the keyring's keeper for a later `valid-until`, or {resign}, using a key that is valid"
+            )
+        }
+        SignatureStatus::Expired { what: "certificate", .. } => {
+            format!("have a new certificate issued for the key and {resign}")
+        }
+        SignatureStatus::Expired { what: "signature", .. } => resign,
+        SignatureStatus::Expired { .. } => format!(
+            "extend the key and have the keyring's keeper add its new public part, \
+             `countersign keyring add NAME --key FILE`; or {resign}, using a key that is valid"
+        ),
         SignatureStatus::NotYetValid { .. } => {
-            format!("wait until then; or, if the clock of the machine that signed was wrong, set it and {resign}")
+            format!(
+                "wait until then; or, if the clock of the machine that signed was wrong, set it and {resign}"
+            )
         }
         SignatureStatus::Revoked { .. } => format!("{resign}, using a key that is not revoked"),
-        SignatureStatus::WrongPurpose { .. } => format!("{resign}, using a key that may sign data"),
+        SignatureStatus::WrongPurpose { remedy, .. } => format!("{resign}, {remedy}"),
         SignatureStatus::WeakAlgorithm { .. } => {
             format!("{resign}, using SHA-256 or better and a key of Ed25519, ECDSA or RSA from 2048 bits")
         }

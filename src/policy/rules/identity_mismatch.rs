@@ -148,7 +148,8 @@ impl IdentityMismatch {
             .map(|claim| format!("the {} `{}`", claim.role, text::escape_short(claim.email, SHOWN)))
             .collect();
         let roles = claims.iter().map(|claim| claim.role).collect::<Vec<_>>().join(" or ");
-        let add = format!("`countersign keyring add {name} --email ADDRESS --key FILE`");
+        let word = plain(signer.name.as_bytes(), "NAME");
+        let add = format!("`countersign keyring add {word} --email ADDRESS --key FILE`");
         let (wanted, help) = match signer.emails.first() {
             Some(first) => (
                 format!(

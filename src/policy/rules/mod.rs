@@ -76,7 +76,8 @@ pub trait Rule: Debug + Send + Sync {
         None
     }
 
-    /// Judges the update as such.
+    /// Judges the update as such, whatever the frontier holds. A rule about commits may have something to say
+    /// of an update that leads to none.
     fn check_ref(&self, reference: &RefFacts) -> Option<Finding> {
         let _ = reference;
         None

@@ -2,7 +2,8 @@
 //! `bad-signature`'s and `untrusted-signer`'s question (N17).
 
 use super::{Finding, Judges, Kind, Rule, no_options, redo};
-use crate::policy::facts::{CommitFacts, RefFacts};
+use crate::domain::{ObjectKind, text};
+use crate::policy::facts::{CommitFacts, RefFacts, SignatureFacts};
 use crate::policy::ruleset::Ruleset;
 use crate::signature::SignatureStatus;
 
@@ -42,6 +43,32 @@ impl Rule for UnsignedCommit {
             _ => None,
         }
     }
+
+    /// A tree or a blob has no commit that could be signed: then the tag that names it is what vouches.
+    fn check_ref(&self, reference: &RefFacts) -> Option<Finding> {
+        let kind = reference.bare_content()?;
+        let signature = reference.innermost_signature();
+        if signature.is_some_and(|signature| signature.verified_by().is_some()) {
+            return None;
+        }
+        Some(bare(kind, signature, "a commit, or a tag with a signature by a key of the keyring".to_owned()))
+    }
+}
+
+/// The finding for content that no signed commit stands behind; `untrusted-signer` uses it as well.
+pub(super) fn bare(kind: ObjectKind, signature: Option<&SignatureFacts>, wanted: String) -> Finding {
+    let kind = kind.name();
+    let seen = match signature {
+        None => format!("the ref leads to a {kind} and not to a commit, without a tag that could be signed"),
+        Some(tag) => {
+            let by = tag.verified_by();
+            let by = by.map(|who| format!(", which is {} `{}`", who.kind, text::escape(who.name.as_bytes())));
+            let by = by.unwrap_or_default();
+            format!("the ref leads to a {kind} and not to a commit, by a tag with {}{by}", tag.status)
+        }
+    };
+    let help = "tag a commit; or sign the tag, `git tag --force --sign NAME OBJECT`".to_owned();
+    Finding { seen, wanted, help }
 }
 
 /// The finding for a commit without a signature; `untrusted-signer` uses it where this rule is off.

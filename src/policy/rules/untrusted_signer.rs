@@ -1,7 +1,7 @@
 //! `untrusted-signer`: every commit is signed by somebody on this rule's list.
 
 use super::{Finding, Judges, Kind, Rule, bad_signature, options, unsigned_commit};
-use crate::domain::text;
+use crate::domain::{Principal, text};
 use crate::policy::Selector;
 use crate::policy::facts::{CommitFacts, RefFacts};
 use crate::policy::ruleset::Ruleset;
@@ -58,6 +58,12 @@ impl UntrustedSigner {
     }
 }
 
+impl UntrustedSigner {
+    fn allows(&self, signer: &Principal) -> bool {
+        self.allow.is_empty() || self.allow.iter().any(|one| one.matches(signer))
+    }
+}
+
 impl Rule for UntrustedSigner {
     fn name(&self) -> &'static str {
         NAME
@@ -75,9 +81,7 @@ impl Rule for UntrustedSigner {
         let status = &commit.signature.status;
         match status {
             SignatureStatus::Verified(_) => match commit.signature.verified_by() {
-                Some(signer) if self.allow.is_empty() || self.allow.iter().any(|one| one.matches(signer)) => {
-                    None
-                }
+                Some(signer) if self.allows(signer) => None,
                 Some(signer) => Some(Finding {
                     seen: format!(
                         "{status}, which is {} `{}`",
@@ -106,6 +110,14 @@ impl Rule for UntrustedSigner {
             // Everything else is refused by `bad-signature`, which is part of this ruleset.
             _ => None,
         }
+    }
+
+    /// A tree or a blob has no commit that could be signed: then the tag that names it is what vouches.
+    fn check_ref(&self, reference: &RefFacts) -> Option<Finding> {
+        let kind = reference.bare_content()?;
+        let signature = reference.innermost_signature();
+        let allowed = signature.and_then(|tag| tag.verified_by()).is_some_and(|signer| self.allows(signer));
+        (!allowed).then(|| unsigned_commit::bare(kind, signature, self.wanted()))
     }
 
     fn selectors(&self) -> &[Selector] {

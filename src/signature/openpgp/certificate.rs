@@ -124,7 +124,7 @@ pub(super) struct Back {
 }
 
 /// What a revocation says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Revocation {
     pub(super) created: i64,
     pub(super) reason: Option<u8>,
@@ -140,7 +140,7 @@ impl Revocation {
 
 /// A revocation by somebody whom the owner named, perhaps: the numbers are asked once the keyring is at
 /// hand (O12).
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Delegated {
     pub(super) signature: RawSignature,
     pub(super) revocation: Revocation,

@@ -16,6 +16,9 @@ const MAX_EMBEDDED: usize = 4;
 /// Most revocations by others that are kept, to be computed with every signature that is judged.
 const MAX_DELEGATED: usize = 64;
 
+/// Most keys that a certificate may name as its revokers.
+const MAX_REVOKERS: usize = 64;
+
 /// Whose a revocation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filed {
@@ -142,8 +145,20 @@ impl Certificate {
         };
         let named = signature.hashed.iter().filter(|subpacket| subpacket.kind == sub::REVOCATION_KEY);
         // Class octet, algorithm octet, fingerprint.
-        self.revokers.extend(named.filter_map(|subpacket| subpacket.data.get(2..)).map(<[u8]>::to_vec));
-        if acceptance == Acceptance::None {
+        for fingerprint in named.filter_map(|subpacket| subpacket.data.get(2..)) {
+            if !self.revokers.iter().any(|known| known == fingerprint) {
+                self.revokers.push(fingerprint.to_vec());
+            }
+        }
+        if self.revokers.len() > MAX_REVOKERS {
+            return Err(CertificateError::TooMany);
+        }
+        let born = match signature.kind {
+            kind::SUBKEY_BINDING => self.primary.created.max(self.subkeys[place].key.created),
+            _ => self.primary.created,
+        };
+        // Nobody vouches for a key that does not exist yet.
+        if acceptance == Acceptance::None || signature.created().is_none_or(|created| created < born) {
             self.findings.refused_self_signatures += 1;
             return Ok(());
         }
@@ -208,7 +223,8 @@ impl Certificate {
             let valid = embedded.kind == kind::PRIMARY_BINDING
                 && acceptance != Acceptance::None
                 && subkey.made(&embedded, &[self.primary.framed(), subkey.framed()]);
-            if let Some(created) = embedded.created().filter(|_| valid) {
+            let born = self.primary.created.max(subkey.created);
+            if let Some(created) = embedded.created().filter(|created| valid && *created >= born) {
                 let sha1 = acceptance == Acceptance::Sha1;
                 back.push(Back { created, expires: embedded.expires(), sha1 });
             }

@@ -136,8 +136,8 @@ impl Key {
         self.fits(signature, parts, false)
     }
 
-    /// The same for a revocation, where a hash that is too short for the key's curve is no reason to say
-    /// no (O11).
+    /// The same for a revocation, where neither a hash that is too short for the key's curve nor a hint
+    /// that does not fit it is a reason to say no (O11).
     pub(super) fn revoked_by(&self, signature: &RawSignature, parts: &[&[u8]]) -> bool {
         self.fits(signature, parts, true)
     }
@@ -154,7 +154,7 @@ impl Key {
         }) else {
             return false;
         };
-        let Some(digest) = signature.digest(parts) else { return false };
+        let Some(digest) = signature.digest(parts, lenient) else { return false };
         let point = match material.public_params() {
             PublicParams::Ed25519(params) => Some(&params.key),
             PublicParams::EdDSALegacy(EddsaLegacyPublicParams::Ed25519 { key }) => Some(key),

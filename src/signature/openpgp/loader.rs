@@ -15,6 +15,7 @@ const MAX_PACKETS: usize = 1 << 16;
 const MAX_KEYS: usize = 1024;
 /// Largest user id or attribute whose signatures are looked at, in bytes.
 const MAX_IDENTITY: usize = 1 << 16;
+
 impl Certificate {
     /// Reads every certificate of a key file: binary, or any number of armored blocks. A block that is
     /// a bare revocation certificate belongs to the key that it verifies against, the one before it
@@ -99,8 +100,8 @@ struct Group<'a> {
     identities: Vec<Identity>,
     /// Bodies, each with the index of the component of its kind that it stood behind.
     signatures: Vec<(&'a [u8], usize)>,
-    /// Whether the last component was a subkey.
-    behind_subkey: bool,
+    /// The index of the last component, among those of its kind.
+    last: usize,
     ignored: usize,
 }
 
@@ -116,36 +117,36 @@ impl<'a> Group<'a> {
             subkeys: Vec::new(),
             identities: Vec::new(),
             signatures: Vec::new(),
-            behind_subkey: false,
+            last: 0,
             ignored: 0,
         })
     }
 
     fn packet(&mut self, tag: u8, body: &'a [u8]) -> Result<(), CertificateError> {
         match tag {
-            tag::SIGNATURE => {
-                let count = if self.behind_subkey { self.subkeys.len() } else { self.identities.len() };
-                self.signatures.push((body, count.saturating_sub(1)));
-            }
-            tag::PUBLIC_SUBKEY => {
-                self.behind_subkey = true;
-                match Key::parse(body) {
-                    Ok(key) => self.subkeys.push(key),
-                    Err(KeyError::Point) => return Err(CertificateError::BadPoint),
-                    Err(KeyError::Version | KeyError::Encoding) => self.ignored += 1,
-                }
-            }
-            tag::USER_ID | tag::USER_ATTRIBUTE => {
-                self.behind_subkey = false;
-                match u32::try_from(body.len()) {
-                    Ok(length) if body.len() <= MAX_IDENTITY => {
-                        let frame = if tag == tag::USER_ID { 0xb4 } else { 0xd1 };
-                        let framed = [&[frame][..], &length.to_be_bytes(), body].concat();
-                        self.identities.push(Identity { tag, body: body.to_vec(), framed });
+            tag::SIGNATURE => self.signatures.push((body, self.last)),
+            tag::PUBLIC_SUBKEY => match Key::parse(body) {
+                // One that stands there twice is one: bindings and revocations that were shared out between
+                // two would no longer be held against each other.
+                Ok(key) => {
+                    let known = self.subkeys.iter().position(|one| one.fingerprint == key.fingerprint);
+                    self.last = known.unwrap_or(self.subkeys.len());
+                    if known.is_none() {
+                        self.subkeys.push(key);
                     }
-                    _ => self.ignored += 1,
                 }
-            }
+                Err(KeyError::Point) => return Err(CertificateError::BadPoint),
+                Err(KeyError::Version | KeyError::Encoding) => self.ignored += 1,
+            },
+            tag::USER_ID | tag::USER_ATTRIBUTE => match u32::try_from(body.len()) {
+                Ok(length) if body.len() <= MAX_IDENTITY => {
+                    let frame = if tag == tag::USER_ID { 0xb4 } else { 0xd1 };
+                    let framed = [&[frame][..], &length.to_be_bytes(), body].concat();
+                    self.last = self.identities.len();
+                    self.identities.push(Identity { tag, body: body.to_vec(), framed });
+                }
+                _ => self.ignored += 1,
+            },
             tag::TRUST | tag::MARKER | tag::PADDING => {}
             // Types that RFC 9580 lets everybody ignore.
             40..=63 => self.ignored += 1,

@@ -1,4 +1,5 @@
-//! Revocations by somebody else whom the key's owner named for that (O12).
+//! What the revocations of a certificate say about all that its keys ever signed, those by somebody else
+//! whom the key's owner named for that among them (O10, O12), and taking them over into another copy.
 //!
 //! The revoker's key is in another certificate. A [`Certificate`] is read once and stays as it is, so the
 //! keyring is asked whenever a signature is judged.
@@ -21,6 +22,71 @@ pub(super) struct Delegations {
 }
 
 impl Certificate {
+    /// Fingerprints of the keys that their owner, or somebody whom the owner named, revoked for a reason
+    /// that says, or does not rule out, that another one has them: nothing that they ever signed proves
+    /// anything (O10). The whole certificate goes by its primary key, a subkey by its own. `keys` is asked
+    /// for the keys of those whom the owner named.
+    pub fn compromised(&self, keys: &dyn Keys) -> Vec<String> {
+        let hard = |own: &[Revocation], component| {
+            let is_hard = |one: &Revocation| one.is_hard();
+            own.iter().any(is_hard) || self.delegations(component, keys).honoured.iter().any(is_hard)
+        };
+        if hard(&self.revocations, Component::Primary) {
+            return vec![self.fingerprint()];
+        }
+        let subkeys = self.subkeys.iter().enumerate();
+        let revoked = subkeys.filter(|(index, one)| hard(&one.revocations, Component::Subkey(*index)));
+        revoked.map(|(_, one)| one.key.hex()).collect()
+    }
+
+    /// Whether `other`, a copy of this certificate, has a revocation that this one does not have.
+    pub fn lacks_revocations_of(&self, other: &Certificate) -> bool {
+        let lacks = |own: &[Revocation], theirs: &[Revocation]| theirs.iter().any(|one| !own.contains(one));
+        lacks(&self.revocations, &other.revocations)
+            || other.delegated.iter().any(|one| !self.delegated.contains(one))
+            || other.subkeys.iter().any(|theirs| {
+                let own = self.subkeys.iter().find(|one| one.key.fingerprint == theirs.key.fingerprint);
+                lacks(own.map_or(&[], |one| &one.revocations[..]), &theirs.revocations)
+            })
+    }
+
+    /// This certificate with the revocations that `other`, a copy of it, has besides; nothing else is taken
+    /// over. `None` where that is none, or `other` is no copy.
+    pub fn with_revocations_of(&self, other: &Certificate) -> Option<Certificate> {
+        fn add<T: Clone + PartialEq>(known: &mut Vec<T>, more: &[T]) -> bool {
+            let before = known.len();
+            for one in more {
+                if !known.contains(one) {
+                    known.push(one.clone());
+                }
+            }
+            known.len() > before
+        }
+        if self.primary.fingerprint != other.primary.fingerprint {
+            return None;
+        }
+        let mut merged = self.clone();
+        let mut news = add(&mut merged.revocations, &other.revocations);
+        for subkey in &mut merged.subkeys {
+            let theirs = other.subkeys.iter().find(|one| one.key.fingerprint == subkey.key.fingerprint);
+            news |= theirs.is_some_and(|theirs| add(&mut subkey.revocations, &theirs.revocations));
+        }
+        // Who may revoke is said by the owner, too, and matters together with the revocation alone.
+        if add(&mut merged.delegated, &other.delegated) {
+            add(&mut merged.revokers, &other.revokers);
+            news = true;
+        }
+        news.then_some(merged)
+    }
+
+    /// What the revocations say, in a form that is good for nothing but telling two copies apart.
+    pub fn revocations(&self) -> String {
+        let subkeys = self.subkeys.iter().filter(|one| !one.revocations.is_empty());
+        let subkeys: Vec<_> = subkeys.map(|one| (one.key.hex(), &one.revocations)).collect();
+        let delegated: Vec<_> = self.delegated.iter().map(|one| &one.signature).collect();
+        format!("{:?} {subkeys:?} {delegated:?}", self.revocations)
+    }
+
     /// Asks `keys` for the revokers' keys. Whether such a key is itself alive and well is not asked: a
     /// doubtful revocation refuses, which is the safe side (O11).
     pub(super) fn delegations(&self, component: Component, keys: &dyn Keys) -> Delegations {

@@ -29,8 +29,9 @@ pub(super) enum SignatureError {
     Algorithm(u8),
 }
 
-/// A parsed signature packet of version 3, 4 or 6. Version 3 is read for revocations alone (O11).
-#[derive(Clone, Debug)]
+/// A parsed signature packet of version 3, 4 or 6. Version 3 counts in revocations (O11) and in old
+/// history alone (O2).
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RawSignature {
     pub(super) version: u8,
     pub(super) kind: u8,
@@ -125,8 +126,9 @@ impl RawSignature {
     }
 
     /// The digest over `parts` and this signature's own fields; `None` where the hash is unknown, the
-    /// salt has the wrong size (version 6) or the two leading octets differ.
-    pub(super) fn digest(&self, parts: &[&[u8]]) -> Option<Vec<u8>> {
+    /// salt has the wrong size (version 6) or the two leading octets differ. They are a hint that anybody
+    /// can change, so a `lenient` reader looks past them (O11).
+    pub(super) fn digest(&self, parts: &[&[u8]], lenient: bool) -> Option<Vec<u8>> {
         if self.version == 6 && self.hash.salt_len() != Some(self.salt.len()) {
             return None;
         }
@@ -136,7 +138,7 @@ impl RawSignature {
             data.extend_from_slice(&self.hashed_bytes);
             data.extend(self.trailer()?);
             let digest = self.hash.digest(&data).ok()?;
-            return digest.starts_with(&self.prefix).then_some(digest);
+            return (lenient || digest.starts_with(&self.prefix)).then_some(digest);
         }
         let mut hasher = self.hash.new_hasher().ok()?;
         hasher.update(&self.salt);
@@ -146,7 +148,7 @@ impl RawSignature {
         hasher.update(&self.hashed_bytes);
         hasher.update(&self.trailer()?);
         let digest = hasher.finalize().into_vec();
-        digest.starts_with(&self.prefix).then_some(digest)
+        (lenient || digest.starts_with(&self.prefix)).then_some(digest)
     }
 
     /// What is hashed behind the signature's own fields; nothing in version 3.

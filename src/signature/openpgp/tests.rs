@@ -105,14 +105,13 @@ fn o01_exactly_one_packet() {
 fn o02_versions() {
     let key = PgpKey::new(1);
     let keys = keys(&simple(&key));
+    // Read as another version, its fields stand elsewhere: broken, where that version is one that is read.
     for (version, wanted) in
-        [(2, "unsupported"), (3, "pgp.packet"), (5, "unsupported"), (7, "unsupported"), (6, "pgp.packet")]
+        [(2, "unsupported"), (3, "unsupported"), (5, "unsupported"), (7, "unsupported"), (6, "pgp.packet")]
     {
         let mut body = data().body(&key, &[PAYLOAD]);
         body[0] = version;
-        let status = verdict(&pgp_armor(&packet(2, &body)), &keys);
-        let found = word(&status);
-        assert!(found == wanted || found == "unsupported" || found == "pgp.packet", "{version}: {found}");
+        assert_eq!(word(&verdict(&pgp_armor(&packet(2, &body)), &keys)), wanted, "{version}");
     }
     let v3 = [&[3, 5, 0][..], &[0; 4], &[1; 8], &[27, 10, 0, 0], &[0; 64]].concat();
     let status = verdict(&pgp_armor(&packet(2, &v3)), &keys);

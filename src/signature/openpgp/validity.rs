@@ -1,6 +1,6 @@
 //! Whether a key may sign at some time, and what became of it (O7 to O10).
 
-use super::certificate::{Back, Certificate, Revocation, SelfSignature};
+use super::certificate::{Back, Certificate, Revocation, SelfSignature, Subkey};
 use super::key::{Key, KeyAlgorithm};
 use crate::domain::Timestamp;
 use crate::signature::{Rules, Times, Trace};
@@ -172,10 +172,7 @@ fn in_force<'a>(
     Some(ties.map(of).fold(first, |all, one| InForce {
         // One that does not say allows nothing.
         flags: all.flags.zip(one.flags).map(|(all, one)| all & one),
-        period: match (all.period, one.period) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        },
+        period: shorter(all.period, one.period),
         backed: all.backed && one.backed,
     }))
 }
@@ -189,7 +186,8 @@ pub(super) struct Life {
     pub(super) silent_flags: bool,
 }
 
-fn earlier(a: Option<i64>, b: Option<i64>) -> Option<i64> {
+/// The smaller one, where `None` is never or for ever.
+fn shorter<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
@@ -201,21 +199,6 @@ impl Certificate {
         let subkeys = self.subkeys.iter().enumerate();
         std::iter::once((Component::Primary, &self.primary))
             .chain(subkeys.map(|(index, subkey)| (Component::Subkey(index), &subkey.key)))
-    }
-
-    /// Fingerprints of the keys that their owner revoked for a reason that says, or does not rule out,
-    /// that somebody else has them: nothing that they ever signed proves anything (O10). The whole
-    /// certificate goes by its primary key.
-    pub fn compromised(&self) -> Vec<String> {
-        let hard = |revocations: &[Revocation]| revocations.iter().any(|one| one.is_hard());
-        if hard(&self.revocations) {
-            return vec![self.fingerprint()];
-        }
-        self.subkeys
-            .iter()
-            .filter(|subkey| hard(&subkey.revocations))
-            .map(|subkey| subkey.key.hex())
-            .collect()
     }
 
     /// What the key is worth at `now`, by the default rules and its own word: who else may revoke it is
@@ -300,7 +283,7 @@ impl Certificate {
         step(trace, "key-life-at-receipt", "1.9", &at_receipt, moments.received);
         let at_receipt = at_receipt?;
         Ok(Life {
-            ends: earlier(at_signing.ends, at_receipt.ends),
+            ends: shorter(at_signing.ends, at_receipt.ends),
             silent_flags: at_signing.silent_flags || at_receipt.silent_flags,
         })
     }
@@ -338,16 +321,20 @@ impl Certificate {
         Ok(())
     }
 
-    /// Self-signatures that speak for the primary key: for version 6 direct-key ones alone; for
-    /// version 4 certifications of user ids, and direct-key ones that say something about the key.
-    fn primary_signatures(&self, rules: &Rules) -> impl Iterator<Item = &SelfSignature> + Clone {
+    /// Self-signatures that speak for the primary key, those over the key alone and those over its user ids:
+    /// for version 6 the former alone; for version 4 both, the former where they say something about the
+    /// key.
+    fn primary_signatures(&self, rules: &Rules) -> [Vec<&SelfSignature>; 2] {
         let version_4 = self.primary.version == 4;
         // GnuPG writes direct-key signatures for nothing but a designated revoker: those are silent
         // about flags and expiry and must not be read as `no limit`.
         let speaks =
             move |one: &&SelfSignature| !version_4 || one.flags.is_some() || one.key_period.is_some();
         let certifications = self.certifications.iter().filter(move |_| version_4);
-        counted(self.direct.iter().filter(speaks).chain(certifications), rules)
+        [
+            counted(self.direct.iter().filter(speaks), rules).collect(),
+            counted(certifications, rules).collect(),
+        ]
     }
 
     fn revocation(
@@ -358,11 +345,18 @@ impl Certificate {
         rules: &Rules,
         trace: &mut Trace,
     ) -> Result<(), Refusal> {
-        let own = self.revocations.iter().chain(others);
-        let mut outcome = in_effect(own, self.primary_signatures(rules), moments);
-        if let (Ok(()), Component::Subkey(index)) = (&outcome, component) {
-            let subkey = &self.subkeys[index];
-            outcome = in_effect(subkey.revocations.iter(), counted(&subkey.bindings, rules), moments);
+        let primary = self.primary_signatures(rules);
+        // Revoked when it signed, by its own word, or when that was received (1.9).
+        let then = Moments { received: moments.signed, soft_until: Some(moments.signed), ..moments };
+        let mut outcome = Ok(());
+        for moments in [moments, then] {
+            let own = self.revocations.iter().chain(others);
+            outcome = outcome.and_then(|()| in_effect(own, primary.iter().flatten().copied(), moments));
+            if let Component::Subkey(index) = component {
+                let Subkey { revocations, bindings, .. } = &self.subkeys[index];
+                outcome =
+                    outcome.and_then(|()| in_effect(revocations.iter(), counted(bindings, rules), moments));
+            }
         }
         match &outcome {
             Ok(()) => trace.passed("revocation", "O10", || "none is in effect"),
@@ -374,9 +368,9 @@ impl Certificate {
     /// Whether the component may sign at `time`, revocations aside; `known` is how far the self-signatures
     /// reach that may stand in for lost ones.
     fn alive(&self, component: Component, time: i64, known: i64, rules: &Rules) -> Result<Life, Refusal> {
-        let signatures = self.primary_signatures(rules);
+        let kinds = self.primary_signatures(rules);
         let silent = self.direct.iter().chain(&self.certifications).all(|one| one.flags.is_none());
-        let (primary, primary_ends) = one_alive(&self.primary, signatures, (time, known), "key", rules)?;
+        let (primary, primary_ends) = one_alive(&self.primary, &kinds, (time, known), "key", rules)?;
         let Component::Subkey(index) = component else {
             // A primary key that says nowhere what it is for is taken at its keeper's word, who put
             // this very key into the keyring (O7). Once it has said something, silence allows nothing.
@@ -388,15 +382,15 @@ impl Certificate {
             };
         };
         let subkey = &self.subkeys[index];
-        let bindings = counted(&subkey.bindings, rules);
-        let (binding, ends) = one_alive(&subkey.key, bindings, (time, known), "subkey", rules)?;
+        let bindings = [counted(&subkey.bindings, rules).collect()];
+        let (binding, ends) = one_alive(&subkey.key, &bindings, (time, known), "subkey", rules)?;
         if binding.flags.unwrap_or(0) & SIGN == 0 {
             return Err(Refusal::WrongPurpose(NO_FLAG));
         }
         if !binding.backed {
             return Err(Refusal::WrongPurpose("it has no back signature in force"));
         }
-        Ok(Life { ends: earlier(primary_ends, ends), silent_flags: false })
+        Ok(Life { ends: shorter(primary_ends, ends), silent_flags: false })
     }
 }
 
@@ -426,9 +420,12 @@ fn late(what: &'static str) -> &'static str {
     }
 }
 
-fn one_alive<'a>(
+/// Whether a key is in life at `time` by its self-signatures, of one or more kinds. What those of different
+/// kinds in force say holds together: programs differ in which one they let win, so the gate is as strict
+/// as the strictest.
+fn one_alive(
     key: &Key,
-    signatures: impl Iterator<Item = &'a SelfSignature> + Clone,
+    kinds: &[Vec<&SelfSignature>],
     (time, known): (i64, i64),
     what: &'static str,
     rules: &Rules,
@@ -436,12 +433,21 @@ fn one_alive<'a>(
     if key.created > time {
         return Err(Refusal::NotYetValid { what, from: key.created });
     }
-    let oldest = signatures.clone().map(|one| one.created).min();
+    let oldest = kinds.iter().flatten().map(|one| one.created).min();
     // GnuPG replaces a self-signature when it prolongs a key, so that what was in force before is gone.
     // The oldest one stands in for it: the key existed, and whether it may sign when it is received is
     // judged too.
     let before_all = oldest.filter(|oldest| *oldest > time && *oldest <= known);
-    let found = in_force(signatures.clone(), before_all.unwrap_or(time), rules);
+    let of_kind =
+        |kind: &Vec<&SelfSignature>| in_force(kind.iter().copied(), before_all.unwrap_or(time), rules);
+    let found = kinds.iter().filter_map(of_kind).reduce(|all, one| InForce {
+        flags: match (all.flags, one.flags) {
+            (Some(a), Some(b)) => Some(a & b),
+            (a, b) => a.or(b),
+        },
+        period: shorter(all.period, one.period),
+        backed: all.backed && one.backed,
+    });
     let Some(in_force) = found else {
         return Err(match oldest {
             None => Refusal::Weak("no self-signature that is accepted".to_owned()),

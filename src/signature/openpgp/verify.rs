@@ -66,7 +66,7 @@ fn check(
     })?;
     let signature = only_signature(&bytes, question.rules, trace)?;
     let data = signed_data(&signature, payload, trace)?;
-    let findings = findings::of_packet(armor, &bytes, &signature);
+    let findings = findings::of_packet(&signature);
     let (issuer, named) = issuer(&signature, trace)?;
     if !strong(signature.hash) {
         let what = format!("the hash {}", hash_name(signature.hash));
@@ -84,12 +84,14 @@ fn check(
     }
     let parts: Vec<&[u8]> = data.iter().map(|part| &part[..]).collect();
     let mut best: Option<SignatureStatus> = None;
+    // One key may be in many certificates: its arithmetic is the same in each.
+    let mut computed: Vec<(&[u8], bool)> = Vec::new();
     for (certificate, component, key) in candidates {
         // Arithmetic decides who it was (O6); only then is it asked what that key is worth.
         let status = if let KeyAlgorithm::Other(what) = &key.algorithm {
             trace.noted("arithmetic", "O4", || format!("{what} is not computed"));
             SignatureStatus::WeakAlgorithm { key: key_id(&key.fingerprint), what: what.clone() }
-        } else if key.made(&signature, &parts) {
+        } else if once(&mut computed, key, || key.made(&signature, &parts)) {
             trace.passed("arithmetic", "O6", || format!("the key {} made it", key.hex()));
             judge(certificate, component, &signature, &findings, question, trace)
         } else {
@@ -104,6 +106,16 @@ fn check(
         trace.failed("arithmetic", "O6", || "no key that it may be by made it over these bytes");
         SignatureStatus::Bad { key: named }
     }))
+}
+
+/// What was computed for these very bytes of a key before, or is now.
+fn once<'a>(computed: &mut Vec<(&'a [u8], bool)>, key: &'a Key, compute: impl FnOnce() -> bool) -> bool {
+    if let Some((_, made)) = computed.iter().find(|(framed, _)| *framed == key.framed()) {
+        return *made;
+    }
+    let made = compute();
+    computed.push((key.framed(), made));
+    made
 }
 
 /// One key can be in several certificates: who revoked it wins, then who vouches for it.
@@ -165,6 +177,8 @@ fn only_signature(bytes: &[u8], rules: &Rules, trace: &mut Trace) -> Result<RawS
     };
     let signature = match RawSignature::parse(packet) {
         Ok(signature) if signature.v3.is_none() => signature,
+        // What GnuPG made long ago and nobody makes any more: for history alone, and told (O2).
+        Ok(signature) if signature.version == 3 && rules.import => signature,
         Ok(signature) => {
             let what = format!("signature of version {}", signature.version);
             return unsupported(trace, "version", "O2", what);
@@ -194,6 +208,10 @@ fn only_signature(bytes: &[u8], rules: &Rules, trace: &mut Trace) -> Result<RawS
         }
     }
     trace.passed("type", "O3", || format!("{:#04x}", signature.kind));
+    if signature.v3.is_some() {
+        // Its time and its issuer are in fields of their own, and it has nothing else to say.
+        return Ok(signature);
+    }
     signature.check_subpackets().map_err(|fault| {
         trace.failed("subpackets", "O5", || fault.1);
         malformed(fault.0, fault.1)
@@ -322,7 +340,11 @@ fn refused(refusal: Refusal, key: KeyId) -> SignatureStatus {
         Refusal::NotYetValid { what, from } => {
             SignatureStatus::NotYetValid { key, what, from: timestamp(from) }
         }
-        Refusal::WrongPurpose(why) => SignatureStatus::WrongPurpose { key, why: why.to_owned() },
+        Refusal::WrongPurpose(why) => SignatureStatus::WrongPurpose {
+            key,
+            why: why.to_owned(),
+            remedy: "using a key that may sign data",
+        },
         Refusal::Weak(what) => SignatureStatus::WeakAlgorithm { key, what },
     }
 }

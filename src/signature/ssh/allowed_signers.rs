@@ -104,6 +104,12 @@ pub enum Fault {
     /// Nothing between two commas of the principals.
     #[error("there is an empty principal")]
     EmptyPrincipal,
+    /// A blank at the beginning or the end of a principal, as behind a comma in quotation marks.
+    #[error("the principal `{0}` begins or ends with a blank")]
+    BlankPrincipal(String),
+    /// A character in a principal that nobody sees.
+    #[error("the principal `{0}` has an invisible character in it")]
+    InvisiblePrincipal(String),
     /// `*` or `?` for a plain key (S021).
     #[error("`{0}` is a pattern, and a plain key needs to be somebody's")]
     WildcardPrincipal(String),
@@ -166,6 +172,10 @@ impl Fault {
             Fault::Control => "take the character away; lines end in a line feed",
             Fault::Quote => "write \"name one,name two\" with both quotation marks around the whole word",
             Fault::EmptyPrincipal => "take the superfluous comma away",
+            Fault::BlankPrincipal(_) => {
+                "take the blank away: principals have a comma between them and nothing else"
+            }
+            Fault::InvisiblePrincipal(_) => "write the principal anew instead of copying it",
             Fault::WildcardPrincipal(_) => {
                 "name the owner exactly, or make the line one of an authority with cert-authority"
             }
@@ -335,12 +345,16 @@ impl<'a> LineReader<'a> {
     }
 
     fn check_principals(&mut self, at: usize, list: &str, authority: bool) -> Vec<String> {
-        let mut offset = at;
+        let (mut offset, before) = (at, self.faults.len());
         let mut principals = Vec::new();
         for name in list.split(',') {
             let shown = || text::escape_short(name.as_bytes(), 60);
             if name.is_empty() {
                 self.fault(offset, Fault::EmptyPrincipal);
+            } else if name.trim() != name {
+                self.fault(offset, Fault::BlankPrincipal(shown()));
+            } else if text::escape(name.replace('\\', "").as_bytes()) != name.replace('\\', "") {
+                self.fault(offset, Fault::InvisiblePrincipal(shown()));
             } else if !authority && name.starts_with('!') {
                 self.fault(offset, Fault::NegatedPrincipal(shown()));
             } else if !authority && name.contains(['*', '?']) {
@@ -349,7 +363,7 @@ impl<'a> LineReader<'a> {
             principals.push(name.to_owned());
             offset += name.len() + 1;
         }
-        if authority && !principals.iter().any(String::is_empty) {
+        if authority && self.faults.len() == before {
             if let Err(error) = PatternList::parse(list) {
                 self.fault(at, Fault::Principals(error));
             } else if principals.iter().all(|name| name.starts_with('!')) {

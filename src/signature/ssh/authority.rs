@@ -1,7 +1,7 @@
 //! Whether a certificate vouches for the key inside (S10): a pinned authority made it, for a user who is
 //! named, for this time, and with no demand that is not met here.
 
-use super::super::{Fido, Finding, KeyId, SignatureStatus, SshCertificate};
+use super::super::{Fido, Finding, KeyId, SignatureStatus, SshCertificate, Strictness};
 use super::certificate::Certificate;
 use super::malformed;
 use super::raw::{RawFault, RawSignature, USER_PRESENT};
@@ -13,6 +13,9 @@ use crate::domain::{Timestamp, text};
 const USER: u32 = 1;
 const VERIFY_REQUIRED: &[u8] = b"verify-required";
 const NO_TOUCH_REQUIRED: &[u8] = b"no-touch-required";
+
+/// What helps against a certificate that does not count.
+const ANOTHER: &str = "using another key, or a certificate without that: its authority makes them";
 
 fn time_of(seconds: u64) -> Timestamp {
     i64::try_from(seconds)
@@ -66,7 +69,7 @@ impl Judge<'_> {
 
     fn contents(&mut self, certificate: &Certificate<'_>) -> Result<(), SignatureStatus> {
         let id = ssh_id(&certificate.key);
-        let purpose = |why: String| SignatureStatus::WrongPurpose { key: id.clone(), why };
+        let purpose = |why: String| SignatureStatus::WrongPurpose { key: id.clone(), why, remedy: ANOTHER };
         if certificate.kind != USER {
             let kind = match certificate.kind {
                 2 => "host's certificate".to_owned(),
@@ -133,7 +136,8 @@ impl Judge<'_> {
         if verify_required && !fido.is_some_and(|fido| fido.user_verified) {
             let why =
                 "its certificate demands that the authenticator knows who it was, and it did not say so";
-            let status = SignatureStatus::WrongPurpose { key: id, why: why.to_owned() };
+            let remedy = "and let the authenticator ask for your PIN or finger";
+            let status = SignatureStatus::WrongPurpose { key: id, why: why.to_owned(), remedy };
             return Err(self.refuse("verify-required", "S10", status));
         }
         self.window(certificate, &id)?;
@@ -159,7 +163,8 @@ impl Judge<'_> {
     /// that with some grace at the end, because certificates live shorter than commits wait.
     fn window(&mut self, certificate: &Certificate<'_>, id: &KeyId) -> Result<(), SignatureStatus> {
         let (after, before) = (i128::from(certificate.valid_after), i128::from(certificate.valid_before));
-        let forever = certificate.valid_before == u64::MAX;
+        // All that lies beyond what a time can say; OpenSSH's "forever" is the largest number.
+        let forever = time_of(certificate.valid_before) == Timestamp::MAX;
         let received = self.times.received.map(|received| i128::from(received.as_second()));
         let grace = i128::from(self.rules.certificate_grace.max(0));
         let ends = [(i128::from(self.times.object), 0)].into_iter().chain(received.map(|time| (time, grace)));
@@ -173,6 +178,12 @@ impl Judge<'_> {
             } else {
                 continue;
             };
+            return Err(self.refuse("certificate-window", "S10", status));
+        }
+        if forever && self.rules.endless_certificates == Strictness::Refuse {
+            let why = "its certificate is valid for ever, and certificates must end here".to_owned();
+            let remedy = "using a certificate that ends: its authority makes them with `ssh-keygen -V +52w`";
+            let status = SignatureStatus::WrongPurpose { key: id.clone(), why, remedy };
             return Err(self.refuse("certificate-window", "S10", status));
         }
         self.trace.passed("certificate-window", "S10", || {

@@ -392,5 +392,10 @@ fn read_application(reader: &mut Reader<'_>) -> Result<String, SshKeyError> {
 }
 
 pub(super) fn fingerprint(blob: &[u8]) -> String {
-    format!("SHA256:{}", BASE64_NOPAD.encode(&Sha256::digest(blob)))
+    fingerprint_of(&Sha256::digest(blob).into())
+}
+
+/// The fingerprint of the blob with this digest.
+pub(super) fn fingerprint_of(digest: &[u8; 32]) -> String {
+    format!("SHA256:{}", BASE64_NOPAD.encode(digest))
 }

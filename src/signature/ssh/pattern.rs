@@ -22,6 +22,9 @@ pub enum PatternError {
     /// Nothing between two commas, or nothing at all.
     #[error("there is an empty pattern in the list")]
     Empty,
+    /// A blank at the beginning or the end of a pattern, as behind a comma: it would have to match.
+    #[error("a pattern begins or ends with a blank")]
+    Blank,
     /// Control characters.
     #[error("there is a control character in the list")]
     Control,
@@ -46,6 +49,9 @@ impl PatternList {
             let (negated, text) = word.strip_prefix('!').map_or((false, word), |rest| (true, rest));
             if text.is_empty() {
                 return Err(PatternError::Empty);
+            }
+            if word.trim() != word || text.trim() != text {
+                return Err(PatternError::Blank);
             }
             Ok(Pattern { negated, text: text.to_owned() })
         };
@@ -127,6 +133,11 @@ mod tests {
             ("a,", PatternError::Empty),
             (",a", PatternError::Empty),
             ("!", PatternError::Empty),
+            ("a, b", PatternError::Blank),
+            ("a ,b", PatternError::Blank),
+            (" a", PatternError::Blank),
+            ("! a", PatternError::Blank),
+            ("a\u{a0}", PatternError::Blank),
             ("a\u{7}", PatternError::Control),
             ("a\nb", PatternError::Control),
             (&"a".repeat(MAX_LEN + 1), PatternError::TooLong),

@@ -151,6 +151,9 @@ pub enum Fault {
     /// More sections of certificates than anybody has.
     #[error("the list has more than 100000 sections")]
     TooManySections,
+    /// More signatures than anybody makes.
+    #[error("the list has more than 16 signatures")]
+    TooManySignatures,
     /// Something behind a signature.
     #[error("there is a section behind the signature, which therefore does not cover it")]
     BehindSignature,
@@ -259,6 +262,38 @@ impl RevocationList {
         Ok(list)
     }
 
+    /// What can be read of a list that may be broken: of a text, every line that is a key; of a KRL,
+    /// everything before the fault. For revocations that must not wait until the list is mended (N15).
+    pub fn salvage(bytes: &[u8]) -> Self {
+        let mut list = Self::default();
+        if bytes.len() > MAX_FILE {
+            return list;
+        }
+        if bytes.starts_with(krl::MAGIC) {
+            // What was read stays in the list.
+            let _ = krl::read(bytes, &mut list);
+        } else {
+            for line in bytes.split(|byte| *byte == b'\n') {
+                // A line that is not understood revokes nothing.
+                let _ = list.read_keys(line);
+            }
+        }
+        list.certificates.values_mut().for_each(Certificates::finish);
+        list
+    }
+
+    /// A list of one key, by its blob.
+    pub fn of_key(blob: &[u8]) -> Self {
+        Self { keys: HashSet::from([blob.to_vec()]), ..Self::default() }
+    }
+
+    /// The keys that are listed by themselves or by their SHA-256, named as OpenSSH shows them. A key that is
+    /// listed by its SHA-1 can be recognised and not named, and certificates are no keys.
+    pub fn fingerprints(&self) -> impl Iterator<Item = String> + '_ {
+        let listed = self.keys.iter().map(|blob| key::fingerprint(blob));
+        listed.chain(self.sha256.iter().map(key::fingerprint_of))
+    }
+
     /// What the list says about itself.
     pub fn header(&self) -> &Header {
         &self.header
@@ -346,9 +381,23 @@ impl RevocationList {
             if trimmed.is_empty() || trimmed.starts_with('#') {
                 continue;
             }
-            let blob = listed_line(trimmed).map_err(|fault| RevocationError::Fault {
-                place: Place::Line { line: index + 1, column: line.len() - trimmed.len() + 1 },
-                fault,
+            let blob = listed_line(trimmed).map_err(|fault| {
+                let start = line.len() - trimmed.len();
+                // What is wrong with a key stands behind its type.
+                let of_key = !matches!(
+                    fault,
+                    Fault::Source(_)
+                        | Fault::Key(
+                            SshKeyError::Line
+                                | SshKeyError::PrivateKey
+                                | SshKeyError::Certificate(_)
+                                | SshKeyError::Unsupported(_)
+                        )
+                );
+                let name = trimmed.find([' ', '\t']).unwrap_or(0);
+                let blanks = trimmed[name..].find(|letter| letter != ' ' && letter != '\t').unwrap_or(0);
+                let column = start + if of_key { name + blanks } else { 0 } + 1;
+                RevocationError::Fault { place: Place::Line { line: index + 1, column }, fault }
             })?;
             self.keys.insert(blob);
         }

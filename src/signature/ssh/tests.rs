@@ -377,3 +377,38 @@ proptest! {
         let _ = check_armor(&noise);
     }
 }
+
+/// What `ssh-keygen` signs in the namespace `unittest` is right at the layer of the arithmetic, and there is
+/// nothing else that the namespace layer refuses it for. `tests/vectors/ssh/make` makes them.
+#[test]
+fn s049_another_namespace_is_right_arithmetic() {
+    macro_rules! vector {
+        ($name:literal) => {
+            (
+                include_str!(concat!("../../../tests/vectors/ssh/unittest-", $name, ".pub")),
+                include_bytes!(concat!("../../../tests/vectors/ssh/unittest-", $name, ".sig")).as_slice(),
+            )
+        };
+    }
+    let payload = Payload { before: b"pay", after: b"load" };
+    for (line, armor) in [
+        vector!("ed25519"),
+        vector!("ecdsa256"),
+        vector!("ecdsa384"),
+        vector!("ecdsa521"),
+        vector!("rsa2048"),
+    ] {
+        let blob = blob_of(armor);
+        let mut sig = sshsig::SshSig::parse(&blob).unwrap();
+        assert_eq!(sig.namespace, b"unittest");
+        let key = parse_public_key(line).unwrap();
+        assert_eq!(sig.key, key.blob());
+        let raw = raw::RawSignature::parse(sig.signature, &key).ok().unwrap();
+        assert!(raw.verifies(&key, &sig.signed(&payload).unwrap()), "{line}");
+        let keys = KeyBox { ssh: vec![key.blob().to_vec()], ..KeyBox::default() };
+        assert_eq!(word(&verdict(armor, &keys)), "wrong-purpose");
+        // The namespace is signed: as ours it is nobody's.
+        sig.namespace = b"git";
+        assert!(!raw.verifies(&key, &sig.signed(&payload).unwrap()), "{line}");
+    }
+}

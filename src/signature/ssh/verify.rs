@@ -193,7 +193,8 @@ impl Judge<'_> {
         if sig.namespace != NAMESPACE.as_bytes() {
             let namespace = text::escape_short(sig.namespace, 60);
             let why = format!("it was made for the namespace `{namespace}`, not `{NAMESPACE}`");
-            let status = SignatureStatus::WrongPurpose { key: id.clone(), why };
+            let remedy = "with git itself, which signs for the namespace `git`";
+            let status = SignatureStatus::WrongPurpose { key: id.clone(), why, remedy };
             return Err(self.refuse("namespace", "S1", status));
         }
         self.trace.passed("namespace", "S1", || NAMESPACE);

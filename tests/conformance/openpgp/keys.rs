@@ -181,6 +181,59 @@ fn k049_k050_k051_changed_expiry() {
     assert_eq!(word(&push(&armor, &keys)), "not-yet-valid", "at a receipt before it was made");
 }
 
+/// What is said over the key alone and what is said over a user id hold together, whichever is newer: GnuPG lets
+/// the former win, Sequoia the latter where it says something.
+#[test]
+fn k043_k049_k050_two_kinds_of_self_signature() {
+    let key = key(1);
+    let framed = key.framed();
+    let direct = |created: i64, of: u8, more: Vec<u8>| {
+        CraftedSignature::new(0x1f, created).with(flags(of)).with(more).packet(&key, &[&framed])
+    };
+    let until = |ends: i64| number(9, ends - BORN);
+    let (old, new) = (BORN, NOW - 50 * DAY);
+    for (first, second) in [(old, new), (new, old), (old, old)] {
+        for (of_key, of_id, wanted) in [
+            (direct(first, 3, until(NOW - DAY)), certify(&key, second, 3, vec![]), "expired"),
+            (direct(first, 3, vec![]), certify(&key, second, 3, until(NOW - DAY)), "expired"),
+            (direct(first, 3, until(NOW - DAY)), certify(&key, second, 3, until(NOW + DAY)), "expired"),
+            (direct(first, 3, until(NOW + DAY)), certify(&key, second, 3, until(NOW - DAY)), "expired"),
+            (direct(first, 1, vec![]), certify(&key, second, 3, vec![]), "wrong-purpose"),
+            (direct(first, 3, vec![]), certify(&key, second, 1, vec![]), "wrong-purpose"),
+            (direct(first, 3, until(NOW + DAY)), certify(&key, second, 3, until(NOW + DAY)), "verified"),
+            (direct(first, 3, vec![]), certify(&key, second, 3, vec![]), "verified"),
+        ] {
+            let certificate = [key.primary(), of_key, user_id(), of_id].concat();
+            assert_eq!(worth(&certificate, &key), wanted);
+        }
+    }
+    // One that is not in force any more says nothing.
+    let ended = direct(old, 1, number(3, DAY));
+    assert_eq!(
+        worth(&[key.primary(), ended, user_id(), certify(&key, new, 3, vec![])].concat(), &key),
+        "verified"
+    );
+}
+
+/// Nobody vouches for a key that does not exist yet.
+#[test]
+fn k038_k071_self_signatures_from_before_the_key() {
+    let (primary, subkey) = (key(1), CraftedKey::new(2, BORN + DAY));
+    let early = [primary.primary(), user_id(), certify(&primary, BORN - 1, 3, vec![])].concat();
+    assert_eq!(worth(&early, &primary), "weak-algorithm");
+    let revoked = [&early[..], &revoked(&primary, BORN - 1, None)].concat();
+    assert_eq!(worth(&revoked, &primary), "revoked", "a revocation counts whatever its date");
+    for (created, wanted) in [(BORN + DAY, "verified"), (BORN + DAY - 1, "wrong-purpose")] {
+        let binding = bind(&primary, &subkey, created, 2, vec![]);
+        assert_eq!(worth(&[simple(&primary, BORN), subkey.subkey(), binding].concat(), &subkey), wanted);
+        let parts: [&[u8]; 2] = [&primary.framed(), &subkey.framed()];
+        let back = CraftedSignature::new(0x19, created).body(&subkey, &parts);
+        let binding = CraftedSignature::new(0x18, BORN + DAY).with(flags(2)).with(subpacket(32, &back));
+        let file = [simple(&primary, BORN), subkey.subkey(), binding.packet(&primary, &parts)].concat();
+        assert_eq!(worth(&file, &subkey), wanted);
+    }
+}
+
 #[test]
 fn k052_an_expired_subkey() {
     let gpg = Gpg::new();

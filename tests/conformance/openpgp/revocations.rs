@@ -1,6 +1,7 @@
 //! Revocations: whose, when, and why.
 
 use super::*;
+use countersign::signature::Keys as _;
 use pgp::crypto::hash::HashAlgorithm;
 
 /// Long after everything.
@@ -106,6 +107,14 @@ fn k057_nothing_undoes_a_hard_revocation() {
         let weak = weak.packet(&key, &[&key.framed(), &user_id_frame()]);
         let certificate = [simple(&key, BORN), revoked(&key, NOW - 5 * DAY, reason), weak].concat();
         assert_eq!(three(&armor, &keyring(&certificate)), ["revoked"; 3]);
+        // Undone later than it signed, by its own word: at that time the key was revoked.
+        let late = certify(&key, NOW + DAY, 3, vec![]);
+        let certificate = [simple(&key, BORN), revoked(&key, NOW - DAY, reason), late].concat();
+        assert_eq!(three(&armor, &keyring(&certificate)), ["revoked"; 3]);
+        // Revoked later than it signed, and undone: it was in life at both times.
+        let late = certify(&key, NOW + 2 * DAY, 3, vec![]);
+        let certificate = [simple(&key, BORN), revoked(&key, NOW + DAY, reason), late].concat();
+        assert_eq!(three(&armor, &keyring(&certificate)), ["verified"; 3]);
     }
 }
 
@@ -138,6 +147,7 @@ fn k059_k065_revocations_that_nothing_else_would_pass_with() {
         revocation(NOW - DAY, None).with(number(2, NOW - DAY)),
         revocation(NOW - DAY, None).with(number(3, 60)),
         revocation(NOW - DAY, None).bare(),
+        CraftedSignature { breaks_prefix: true, ..revocation(NOW - DAY, None) },
         revocation(NOW - DAY, None).anonymous(),
         // Names that anybody could have written into it.
         revocation(NOW - DAY, None).unhashed(subpacket(16, &other.key_id())),
@@ -189,6 +199,22 @@ fn k061_a_revocation_anywhere_in_the_certificate() {
         let mut file: Vec<_> = packets.clone();
         file.insert(at, revocation.clone());
         assert_eq!(three(&armor, &keyring(&file.concat())), ["revoked"; 3], "{at}");
+    }
+}
+
+/// A subkey that stands in the file twice, its binding behind the one and its revocation behind the other.
+#[test]
+fn k061_a_revocation_behind_another_copy_of_the_subkey() {
+    let (key, subkey) = (key(1), CraftedKey::new(2, BORN));
+    let binding = bind(&key, &subkey, BORN, 2, vec![]);
+    let revocation = subkey_revoked(&key, &subkey, NOW - DAY, 2);
+    let armor = data().over(&subkey, &payload());
+    for [first, second] in [[&binding, &revocation], [&revocation, &binding]] {
+        let file = [simple(&key, BORN), subkey.subkey(), first.clone(), subkey.subkey(), second.clone()];
+        let keys = keyring(&file.concat());
+        assert_eq!(keys.openpgp[0].component_fingerprints().len(), 2);
+        assert_eq!(three(&armor, &keys), ["revoked"; 3]);
+        assert_eq!(keys.openpgp[0].compromised(&keys), [subkey.hex()]);
     }
 }
 
@@ -253,6 +279,10 @@ fn k063_k064_revocations_by_those_whom_the_owner_named() {
             let certificate = [&named[..], &made].concat();
             let keys = keyring(&[&certificate[..], &simple(&helper, BORN)].concat());
             assert_eq!(three(&armor, &keys), wanted, "K063");
+            // What it left is tainted alike.
+            let held = keys.openpgp_by_fingerprint(&key.fingerprint());
+            let tainted = if reason.is_none() { vec![key.hex()] } else { Vec::new() };
+            assert_eq!(held[0].compromised(&keys), tainted, "K063");
             // In a block of its own, too.
             let file = [key_armor(&named), key_armor(&made), key_armor(&simple(&helper, BORN))].concat();
             assert_eq!(three(&armor, &keyring(&file)), wanted);
@@ -261,6 +291,10 @@ fn k063_k064_revocations_by_those_whom_the_owner_named() {
             assert_eq!(findings(&status), ["pgp.designated_revoker_unknown"]);
         }
     }
+    // More revokers than anybody has: nobody could be asked for all of them.
+    let named = (0..65).map(|seed| revoker(&CraftedKey::new(seed, BORN))).collect::<Vec<_>>().concat();
+    let direct = CraftedSignature::new(0x1f, BORN).with(named).packet(&key, &[&key.framed()]);
+    assert_eq!(load_error(&[simple(&key, BORN), direct].concat()), CertificateError::TooMany);
     // Somebody else in the revoker's name.
     let named = with_revoker(&key, &helper, HashAlgorithm::Sha512);
     let forged = revocation(NOW - DAY, None).anonymous().with(subpacket(16, &helper.key_id()));
@@ -273,6 +307,78 @@ fn k063_k064_revocations_by_those_whom_the_owner_named() {
     let made = revocation(NOW - DAY, None).packet(&stranger, &[&key.framed()]);
     let keys = keyring(&[simple(&key, BORN), own_word, made, simple(&stranger, BORN)].concat());
     assert_eq!(findings(&push(&armor, &keys)), ["pgp.foreign_revocation"]);
+}
+
+/// Whom the compromise of a key concerns: the certificate by its primary key, a subkey by its own (O10, N14).
+#[test]
+fn k053_k054_k063_what_is_compromised() {
+    let (key, first, second, helper) = (key(1), CraftedKey::new(2, BORN), CraftedKey::new(3, BORN), key(4));
+    let mut base = with_revoker(&key, &helper, HashAlgorithm::Sha512);
+    for subkey in [&first, &second] {
+        base.extend([subkey.subkey(), bind(&key, subkey, BORN, 2, vec![])].concat());
+    }
+    let by_helper = |kind: u8, reason: u8, parts: &[&[u8]]| {
+        CraftedSignature::new(kind, NOW + DAY).with(subpacket(29, &[reason])).packet(&helper, parts)
+    };
+    let (whole, part) = (key.framed(), first.framed());
+    let none: [String; 0] = [];
+    for (revocation, wanted) in [
+        (vec![], vec![]),
+        (revoked(&key, NOW + DAY, Some(2)), vec![key.hex()]),
+        (revoked(&key, NOW + DAY, None), vec![key.hex()]),
+        (revoked(&key, NOW + DAY, Some(3)), vec![]),
+        (subkey_revoked(&key, &first, NOW + DAY, 2), vec![first.hex()]),
+        (subkey_revoked(&key, &second, NOW + DAY, 0), vec![second.hex()]),
+        (subkey_revoked(&key, &first, NOW + DAY, 1), vec![]),
+        (by_helper(0x20, 2, &[&whole]), vec![key.hex()]),
+        (by_helper(0x20, 1, &[&whole]), vec![]),
+        (by_helper(0x28, 2, &[&whole, &part]), vec![first.hex()]),
+        (by_helper(0x28, 3, &[&whole, &part]), vec![]),
+    ] {
+        let certificate = [&base[..], &revocation].concat();
+        let keys = keyring(&[&certificate[..], &simple(&helper, BORN)].concat());
+        assert_eq!(keys.openpgp[0].compromised(&keys), wanted);
+        // What compromises it refuses everything it ever signed, and nothing else does.
+        let primary = three(&data().over(&key, &payload()), &keys);
+        let subkey = three(&data().over(&first, &payload()), &keys);
+        assert_eq!(primary == ["revoked"; 3], wanted.contains(&key.hex()));
+        assert_eq!(subkey == ["revoked"; 3], wanted.contains(&key.hex()) || wanted.contains(&first.hex()));
+    }
+    // Nobody knows the helper's key.
+    let certificate = [&base[..], &by_helper(0x20, 2, &[&whole])].concat();
+    let keys = keyring(&certificate);
+    assert_eq!(keys.openpgp[0].compromised(&keys), none);
+}
+
+/// A copy of a certificate is held against another one, and takes its revocations over.
+#[test]
+fn k060_k061_revocations_of_another_copy() {
+    let (key, subkey, helper) = (key(1), CraftedKey::new(2, BORN), CraftedKey::new(3, BORN));
+    let mut base = with_revoker(&key, &helper, HashAlgorithm::Sha512);
+    base.extend([subkey.subkey(), bind(&key, &subkey, BORN, 2, vec![])].concat());
+    let read = |packets: &[u8]| Certificate::parse_all(packets).unwrap().remove(0);
+    let plain = read(&base);
+    assert!(plain.with_revocations_of(&plain).is_none() && !plain.lacks_revocations_of(&plain));
+    for revocation in [
+        revoked(&key, NOW - DAY, Some(3)),
+        subkey_revoked(&key, &subkey, NOW - DAY, 2),
+        revocation(NOW - DAY, None).packet(&helper, &[&key.framed()]),
+    ] {
+        let newer = read(&[&base[..], &revocation].concat());
+        assert!(plain.lacks_revocations_of(&newer) && !newer.lacks_revocations_of(&plain));
+        let merged = plain.with_revocations_of(&newer).unwrap();
+        assert!(merged.with_revocations_of(&newer).is_none() && !merged.lacks_revocations_of(&newer));
+        assert_eq!(merged.revocations(), newer.revocations());
+        assert_ne!(merged.revocations(), plain.revocations());
+        let keys = KeyBox { openpgp: vec![merged, read(&simple(&helper, BORN))], ..KeyBox::default() };
+        assert_eq!(word(&push(&data().over(&subkey, &payload()), &keys)), "revoked");
+    }
+    // A copy without the subkey at all has lost what was said about it. Of a stranger nothing is taken.
+    let without = read(&simple(&key, BORN));
+    let newer = read(&[&base[..], &subkey_revoked(&key, &subkey, NOW - DAY, 2)].concat());
+    assert!(without.lacks_revocations_of(&newer));
+    let stranger = read(&[simple(&helper, BORN), revoked(&helper, NOW, None)].concat());
+    assert!(plain.with_revocations_of(&stranger).is_none());
 }
 
 /// The same by GnuPG: its owner names a helper, and the helper revokes.

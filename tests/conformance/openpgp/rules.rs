@@ -43,19 +43,23 @@ fn k009_k058_self_signatures_by_sha_1() {
     verified(&judge(&raw, &keys, times, &lenient));
 }
 
-/// What anybody may do to a signature without its key is told; the verdict stays (G050 to G053, G055).
+/// What anybody may do to a signature without its key is told; the verdict stays (G055). A checksum is the
+/// armor's matter (G052), and is told once.
 #[test]
-fn k031_what_is_odd_about_an_armor() {
+fn k031_what_is_odd_about_a_packet() {
     let gpg = Gpg::new();
     let key = gpg.generate(BORN, "ed25519", "sign,cert", "never");
     let keys = keyring(&gpg.export(&key));
     let text = String::from_utf8(by_gpg(&gpg, &key, &[])).unwrap();
     assert!(findings(&push(text.as_bytes(), &keys)).is_empty());
-    let sum = text.lines().find(|line| line.starts_with('=')).unwrap();
+    let sum = text.lines().find(|line| line.starts_with('=')).expect("GnuPG writes a checksum");
     let wrong = text.replace(sum, if sum == "=AAAA" { "=AAAB" } else { "=AAAA" });
-    assert_eq!(findings(&push(wrong.as_bytes(), &keys)), ["pgp.armor_checksum"]);
-    let without = text.replace(&format!("{sum}\n"), "");
-    assert!(findings(&push(without.as_bytes(), &keys)).is_empty());
+    let raw = signed(&payload(), wrong.as_bytes());
+    let commit = object::parse_commit(ObjectFormat::Sha1, &raw).unwrap();
+    assert_eq!(commit.findings.iter().map(|one| one.code).collect::<Vec<_>>(), ["sig.checksum"]);
+    for text in [wrong, text.replace(&format!("{sum}\n"), "")] {
+        assert!(findings(&push(text.as_bytes(), &keys)).is_empty());
+    }
     let (crafted, noted) = (super::key(1), data().unhashed(notation(false)).unhashed(number(25, 1)));
     let status = push(&noted.over(&crafted, &payload()), &keyring(&simple(&crafted, BORN)));
     assert_eq!(findings(&status), ["pgp.unhashed_subpacket"]);
@@ -212,6 +216,38 @@ proptest! {
         let shuffled = [&head[..], &places.flatten().copied().collect::<Vec<_>>()].concat();
         prop_assert_eq!(shuffled.len(), head.len() + all.concat().len());
         prop_assert_eq!(words(&shuffled, &signers), straight);
+    }
+
+    /// Bindings and revocations say the same behind one packet of their subkey and behind several.
+    #[test]
+    fn k052_k061_a_subkey_that_stands_there_several_times(
+        days in prop::collection::vec((2_i64..100, 0_u8..3), 1..5),
+        again in prop::collection::vec(any::<bool>(), 5),
+        revoked in prop::option::of((2_i64..100, prop_oneof![Just(1), Just(2)])),
+    ) {
+        let (primary, subkey) = (key(1), key(2));
+        let head = [simple(&primary, BORN), subkey.subkey()].concat();
+        let mut tail: Vec<Vec<u8>> = days
+            .iter()
+            .map(|(days, kind)| {
+                let more = match kind {
+                    0 => vec![],
+                    1 => number(9, 1),
+                    _ => number(9, 900 * DAY),
+                };
+                bind(&primary, &subkey, NOW - days * DAY, 2, more)
+            })
+            .collect();
+        tail.extend(revoked.map(|(days, reason)| subkey_revoked(&primary, &subkey, NOW - days * DAY, reason)));
+        let once = [&head[..], &tail.concat()].concat();
+        let mut several = head.clone();
+        for (packet, again) in tail.iter().zip(again) {
+            if again {
+                several.extend(subkey.subkey());
+            }
+            several.extend(packet);
+        }
+        prop_assert_eq!(words(&several, &[&subkey]), words(&once, &[&subkey]));
     }
 
     /// Whatever is added to a certificate that is revoked for good, it does not count again.

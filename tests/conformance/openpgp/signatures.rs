@@ -241,6 +241,17 @@ fn k018_k019_k020_k021_versions() {
         let status = push(&signature_armor(&packet(2, &body)), &keys);
         assert_eq!(word(&status), "unsupported");
         assert!(status.to_string().contains(&format!("version {version}")), "{status}");
+        // On record it is judged as it was pushed; in history that predates the record version 3 counts.
+        let raw = signed(&payload, &signature_armor(&packet(2, &body)));
+        let import = Rules { import: true, ..Rules::default() };
+        let times = Times { object: NOW, received: None, now: at(NOW) };
+        assert_eq!(word(&judge(&raw, &keys, times, &Rules::default())), "unsupported");
+        let old = judge(&raw, &keys, times, &import);
+        if version == 3 {
+            assert_eq!(findings(&old), ["import.version_3"]);
+        } else {
+            assert_eq!(word(&old), "unsupported");
+        }
     }
     for version in [5, 7, 0, 255] {
         let mut body = data().body(&key, &[&payload]);
@@ -393,14 +404,44 @@ fn k074_a_second_form_of_the_same_signature() {
     let keys = keyring(&simple(&key, BORN));
     let mut bytes = data().packet(&key, &[&payload()]);
     let start = bytes.len() - 32;
+    assert!(add(&mut bytes[start..], &order));
+    assert_eq!(word(&push(&signature_armor(&bytes), &keys)), "bad");
+    // The same in GnuPG's encoding, as two numbers.
+    let legacy = CraftedKey::of(EDDSA_LEGACY, 1, 4, BORN);
+    let keys = keyring(&simple(&legacy, BORN));
+    let good = data().body(&legacy, &[&payload()]);
+    verified(&push(&signature_armor(&packet(2, &good)), &keys));
+    // Its `s` is the last number, of 32 octets or one or two less.
+    let start = (1..=34).rev().map(|back| good.len() - back).find(|at| {
+        let bits = usize::from(u16::from_be_bytes([good[*at], good[at + 1]]));
+        bits > 230 && at + 2 + bits.div_ceil(8) == good.len()
+    });
+    let (head, s) = good.split_at(start.unwrap());
+    let mut number = [&vec![0; 34 - s.len()][..], &s[2..]].concat();
+    assert!(add(&mut number, &order));
+    assert_eq!(word(&push(&signature_armor(&packet(2, &[head, &mpi(&number)].concat())), &keys)), "bad");
+    // Ed448: its order, from the lowest octet on; there is room above it.
+    let order = "f34458ab92c27823558fc58d72c26c219036d6ae49db4ec4e923ca7cffffffffffffffffffffffffffffffff\
+                 ffffffffffffffffffffff3f00";
+    let order = data_encoding::HEXLOWER.decode(order.as_bytes()).unwrap();
+    let key = CraftedKey::of(ED448, 1, 4, BORN);
+    let keys = keyring(&simple(&key, BORN));
+    let mut bytes = data().packet(&key, &[&payload()]);
+    verified(&push(&signature_armor(&bytes), &keys));
+    let start = bytes.len() - 57;
+    assert!(add(&mut bytes[start..], &order));
+    assert_eq!(word(&push(&signature_armor(&bytes), &keys)), "bad");
+}
+
+/// Adds a number of little-endian octets to another one in place; whether it fits.
+fn add(octets: &mut [u8], more: &[u8]) -> bool {
     let mut carry = 0;
-    for (octet, more) in bytes[start..].iter_mut().zip(order) {
-        let sum = u16::from(*octet) + u16::from(more) + carry;
+    for (octet, more) in octets.iter_mut().zip(more) {
+        let sum = u16::from(*octet) + u16::from(*more) + carry;
         *octet = sum.to_le_bytes()[0];
         carry = sum >> 8;
     }
-    assert_eq!(carry, 0);
-    assert_eq!(word(&push(&signature_armor(&bytes), &keys)), "bad");
+    carry == 0
 }
 
 #[test]

@@ -23,6 +23,9 @@ const CERTIFICATES_EXTENSION: u8 = 0x39;
 /// Most sections, those inside of others included.
 const MAX_SECTIONS: usize = 100_000;
 
+/// Most signatures. Each is over everything before it, so that the work grows with the square of their number.
+const MAX_SIGNATURES: usize = 16;
+
 /// A fault and the offset at which it was found.
 type Failure = (usize, Fault);
 
@@ -221,6 +224,9 @@ fn bitmap(part: &mut Place<'_>, into: &mut Certificates) -> Result<(), Failure> 
 /// question; one that does not fit refuses the list.
 fn signature(file: &mut Place<'_>, bytes: &[u8], list: &mut RevocationList) -> Result<(), Failure> {
     let at = file.at();
+    if list.header.signed_by.len() >= MAX_SIGNATURES {
+        return Err((at, Fault::TooManySignatures));
+    }
     let key = PublicKey::from_blob(file.string()?).map_err(|error| (at, Fault::Key(error)))?;
     let signed = &bytes[..file.at()];
     let at = file.at();

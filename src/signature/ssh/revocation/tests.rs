@@ -203,6 +203,14 @@ fn signatures_of_lists() {
     let text = |bytes: &[u8]| RevocationList::parse(bytes).unwrap_err().to_string();
     let wrong = [&body[..], &strings(&[&inner(b"other")])].concat();
     assert!(text(&wrong).ends_with("the signature of the list does not verify"));
+    // Each is over everything before it: a file of nothing else would keep whoever reads it busy for hours.
+    let mut many = everything();
+    for count in 1..=17 {
+        many = [&many[..], &[4], &strings(&[&ssh_blob(&key)])].concat();
+        many = [&many[..], &strings(&[&inner(&many)])].concat();
+        assert_eq!(RevocationList::parse(&many).is_ok(), count <= 16, "{count}");
+    }
+    assert!(text(&many).contains("more than 16 signatures"));
     let behind = [&signed[..], &section(2, &strings(&[&blob(1)]))].concat();
     assert!(text(&behind).contains("behind the signature"));
     for end in body.len() - 60..signed.len() {
@@ -234,7 +242,7 @@ fn flat_lists() {
     for (text, wanted) in [
         ("garbage".to_owned(), "line 1, column 1: a public key is one line"),
         (format!("{}\n  garbage here\n", line(1)), "line 2, column 3: a public key is one line"),
-        (format!("{}\nssh-ed25519 AAAA!\n", line(1)), "line 2, column 1: the key is not valid base64"),
+        (format!("{}\nssh-ed25519 AAAA!\n", line(1)), "line 2, column 13: the key is not valid base64"),
         (format!("alice {}\n", line(1)), "line 1, column 1: a public key is one line"),
         ("serial: 1-5\n".to_owned(), "line 1, column 1: `serial:` is for the source of a KRL"),
         ("id: x\n".to_owned(), "line 1, column 1: `id:` is for the source of a KRL"),
@@ -243,7 +251,7 @@ fn flat_lists() {
         ("-----BEGIN OPENSSH PRIVATE KEY-----\n".to_owned(), "line 1, column 1: this is a private key"),
         (
             format!("ssh-future@example.org {}", BASE64.encode(&blob(1))),
-            "line 1, column 1: the type on the line",
+            "line 1, column 24: the type on the line",
         ),
         ("ssh-ed25519-cert-v01@openssh.com AAAA".to_owned(), "line 1, column 1: this is an SSH certificate"),
     ] {

@@ -1,7 +1,7 @@
 //! Keys that no tool makes, or that need hardware: certificates of OpenPGP with one thing wrong, keys of
 //! version 6, authenticators in software, and OpenSSH certificates.
 
-use crate::craft::{
+use crate::crafted::{
     self, CraftedKey, CraftedSignature, ED448, ED25519, EDDSA_LEGACY, bind, certify, number, subpacket,
     user_id,
 };
@@ -39,7 +39,7 @@ fn over(signature: &CraftedSignature, key: &CraftedKey, payload: &[u8]) -> Vec<u
 impl Workshop {
     /// A keyring's file, and the certificate for the others where they can read it.
     fn list_crafted(&mut self, name: &str, packets: &[u8], others: bool) {
-        let armor = String::from_utf8(craft::key_armor(packets)).unwrap();
+        let armor = String::from_utf8(crafted::key_armor(packets)).unwrap();
         let name = name.replace(' ', "-").to_lowercase();
         if others {
             // Not in armor: gpg wants a checksum there.
@@ -64,7 +64,7 @@ impl Workshop {
             [primary.primary(), user_id(), certify(primary, born, flags, issuer(primary))].concat()
         };
         let gone = |one: &CraftedKey, by: &CraftedKey, reason: u8| {
-            let revocation = craft::revocation(born + 200 * DAY, Some(reason)).with(issuer(one));
+            let revocation = crafted::revocation(born + 200 * DAY, Some(reason)).with(issuer(one));
             [head(one, 3), revocation.packet(by, &[&one.framed()])].concat()
         };
         let bound = |one: &CraftedKey, sub: &CraftedKey, flags: u8, more: Vec<u8>| {
@@ -79,14 +79,14 @@ impl Workshop {
             ("a revocation by another", false, &|one, _, other| gone(one, other, 2)),
             ("a crafted subkey", true, &|one, sub, _| bound(one, sub, 2, vec![])),
             ("a subkey without a back signature", true, &|one, sub, _| {
-                let binding = CraftedSignature::new(0x18, born).with(craft::flags(2)).with(issuer(one));
+                let binding = CraftedSignature::new(0x18, born).with(crafted::flags(2)).with(issuer(one));
                 let binding = binding.packet(one, &[&one.framed(), &sub.framed()]);
                 [head(one, 1), sub.subkey(), binding].concat()
             }),
             ("a back signature by another", true, &|one, sub, other| {
                 let parts: [&[u8]; 2] = [&one.framed(), &sub.framed()];
                 let back = CraftedSignature::new(0x19, born).body(other, &parts);
-                let binding = CraftedSignature::new(0x18, born).with(craft::flags(2)).with(issuer(one));
+                let binding = CraftedSignature::new(0x18, born).with(crafted::flags(2)).with(issuer(one));
                 let binding = binding.unhashed(subpacket(32, &back)).packet(one, &parts);
                 [head(one, 1), sub.subkey(), binding].concat()
             }),
@@ -159,14 +159,14 @@ impl Workshop {
             let length = if algorithm == ED448 { 57 } else { 32 };
             let point = key.body[key.body.len() - length..].to_vec();
             self.trust.plain.push(Plain { fingerprint: key.fingerprint(), algorithm, point });
-            self.list_crafted(name, &craft::simple(&key, born), false);
+            self.list_crafted(name, &crafted::simple(&key, born), false);
             let add = |signature: CraftedSignature, name: &str, all: &mut Vec<Signed>| {
                 both(all, name, time, |payload| over(&signature, &key, payload));
             };
             let new = |kind: u8| CraftedSignature::new(kind, time);
             add(new(0), name, all);
-            add(new(0).with(craft::notation(false)), &format!("{name}, a notation"), all);
-            add(new(0).with(craft::notation(true)), &format!("{name}, a critical notation"), all);
+            add(new(0).with(crafted::notation(false)), &format!("{name}, a notation"), all);
+            add(new(0).with(crafted::notation(true)), &format!("{name}, a critical notation"), all);
             add(new(1), &format!("{name}, text"), all);
             add(new(0).with(number(3, 60)), &format!("{name}, expired"), all);
         }
