@@ -268,6 +268,33 @@ fn a_key_less_lets_nothing_more_in() {
     assert_eq!(compare(world, &without(world, |_| true), &times).1, 0, "without keys nothing is let in");
 }
 
+/// Where the property ends, as it must: with its entry a revocation goes, and a name's second holder.
+#[test]
+fn a_revocation_goes_with_its_entry_and_a_doubt_with_its_reason() {
+    let (key, by) = (ssh_craft::Key::ed25519(21), ssh_craft::Key::ed25519(22));
+    let payload = commit(SIGNED, "certified\n");
+    let under = |principals: Vec<&'static [u8]>| {
+        let certificate = ssh_craft::Cert { principals, ..ssh_craft::Cert::new(SIGNED - DAY, NOW + DAY) };
+        signed(&payload, &ssh_craft::sshsig(&certificate.make(&key, &by), &key, &payload))
+    };
+    let file = |name: &str, text: String| (name.to_owned(), text);
+    let own = |seed: u8| openssh(&ssh_craft::Key::ed25519(seed), "");
+    let files = [
+        file("authority", authority(&by, "")),
+        file("bob", openssh(&key, COMPROMISED)),
+        file("ssh-one", own(23)),
+        file("ssh-two", own(24)),
+    ];
+    let said = |raw: &[u8], gone: &[&str]| {
+        let left = files.iter().filter(|(name, _)| !gone.contains(&&name[..])).cloned();
+        verdict(&load(&left.collect::<Vec<_>>()), raw, None, at(NOW)).name()
+    };
+    let (one, two) = (under(vec![b"holder@example.org"]), under(vec![b"ssh-one", b"ssh-two"]));
+    assert_eq!((said(&one, &[]), said(&one, &["bob"])), ("revoked", "verified"));
+    assert_eq!(said(&one, &["bob", "authority"]), "unknown-key");
+    assert_eq!((said(&two, &["bob"]), said(&two, &["bob", "ssh-two"])), ("wrong-purpose", "verified"));
+}
+
 /// Signed objects of each kind, and the keyring's entry for their key.
 fn to_be_flipped() -> Vec<(String, String, Vec<u8>)> {
     let who = format!("Test Key <test@example.org> {SIGNED} +0000");
