@@ -62,10 +62,9 @@ impl Taint {
                     known.extend(stack.iter().map(|(child, _)| (*child, true)).chain([(id, true)]));
                     return Ok(true);
                 }
-                if !known.contains_key(&id) {
-                    budget.check()?;
-                    // Ancestry has no cycles, so it is not met again before it is finished.
-                    known.insert(id, false);
+                budget.check()?;
+                // Ancestry has no cycles, so it is not met again before it is finished.
+                if known.insert(id, false).is_none() {
                     stack.push((id, parents(objects, &id, &mut buffer)?.into_iter()));
                 }
             }
