@@ -62,12 +62,9 @@ impl Taint {
                     known.extend(stack.iter().map(|(child, _)| (*child, true)).chain([(id, true)]));
                     return Ok(true);
                 }
-                if !known.contains_key(&id) {
-                    if known.len().is_multiple_of(1024) {
-                        budget.check()?;
-                    }
-                    // Ancestry has no cycles, so it is not met again before it is finished.
-                    known.insert(id, false);
+                budget.check()?;
+                // Ancestry has no cycles, so it is not met again before it is finished.
+                if known.insert(id, false).is_none() {
                     stack.push((id, parents(objects, &id, &mut buffer)?.into_iter()));
                 }
             }
@@ -110,9 +107,7 @@ impl RefTaint<'_> {
         let mut waiting: Vec<_> = self.tip.into_iter().collect();
         while let Some(id) = waiting.pop() {
             if own.insert(id) {
-                if own.len().is_multiple_of(1024) {
-                    budget.check()?;
-                }
+                budget.check()?;
                 waiting.extend(parents(objects, &id, &mut buffer)?);
             }
         }

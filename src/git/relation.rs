@@ -20,7 +20,7 @@ const FROM_OLD: u8 = 2;
 /// Reached from both, so all its ancestors are, too.
 const STALE: u8 = 4;
 
-/// Compares two commits; see [`descends`].
+/// Compares two commits; see `descends`.
 pub fn relate<E: From<GitError>>(
     objects: &Objects,
     old: ObjectId,

@@ -67,7 +67,7 @@ pub enum TaintError {
 
 /// What is tainted now, by repository and key; with `only`, in the repositories of that name or identity.
 /// What an adopted base brought is not among it: nobody judged it, so the record does not know who signed
-/// it. [`super::history`] finds it.
+/// it. [`super::history()`] finds it.
 pub fn tainted(
     snapshot: &Snapshot,
     store: &Store,

@@ -11,7 +11,7 @@ use crate::domain::{ObjectFormat, ObjectKind, text};
 
 /// Most merged tags of one commit that are looked at. More count as bad: each can cost a verification, which
 /// takes several milliseconds with the largest keys.
-pub const MAX_MERGE_TAGS: usize = 6;
+pub const MAX_MERGE_TAGS: usize = 8;
 
 /// What one `mergetag` header turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -187,6 +187,10 @@ fn read_commit<'a>(
     let mut lines = HeaderLines::new(headers);
     while let Some(header) = lines.next()? {
         if header.name.starts_with(b"gpgsig") {
+            if fixed.tree.is_none() {
+                // Git does not read what does not begin with the tree.
+                return Err(misplaced(header.name));
+            }
             signature.header(&header, fixed.committer.is_none());
             continue;
         }
@@ -259,11 +263,15 @@ fn read_tag<'a>(
     let mut smuggled = false;
     let mut lines = HeaderLines::new(headers);
     while let Some(header) = lines.next()? {
+        let seen = values.iter().take_while(|value| value.is_some()).count();
         if header.name.starts_with(b"gpgsig") {
+            if seen < 3 {
+                // Git reads nothing that does not begin with object, type and tag.
+                return Err(misplaced(header.name));
+            }
             smuggled = true;
             continue;
         }
-        let seen = values.iter().take_while(|value| value.is_some()).count();
         match ORDER.iter().position(|name| *name == header.name) {
             Some(at) if at == seen => values[at] = Some(header.fixed_value()?),
             Some(at) if at < seen => return Err(duplicate(header.name)),

@@ -323,7 +323,11 @@ fn r013_names_that_differ_by_case_or_by_composition() {
     for name in ["refs/heads/Main", "refs/heads/MAIN", "refs/heads/ma\u{131}n", "refs/heads/m\u{430}in"] {
         work.push(&[&format!("main:{name}")]).assert_refused(&["uncovered-ref"]);
     }
-    work.push(&["main:refs/Heads/main"]).assert_refused(&["uncovered-ref", "unknown-namespace"]);
+    work.push(&["main:refs/Heads/main"]).assert_refused(&[
+        "ref-shadowing",
+        "uncovered-ref",
+        "unknown-namespace",
+    ]);
     // Below a covered pattern each is a ref of its own and judged as one.
     work.accepted(&["main:refs/heads/release/\u{e9}"]);
     work.commit(None, "OPS-3: unsigned");

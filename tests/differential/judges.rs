@@ -1,12 +1,14 @@
 //! What we say of an object, and what git, gpg, ssh-keygen and sqv say of the same.
 
-use crate::objects::Kind;
-use crate::signers::Trust;
+use crate::objects::{Kind, Pgp};
+use crate::signers::{Plain, Trust};
 use countersign::domain::{ObjectFormat, Timestamp};
 use countersign::keyring::Keyring;
 use countersign::service::differences::{GitStatus, Gits, Ours};
 use countersign::signature::object::{self, Payload, SignatureField, SignatureFormat};
 use countersign::signature::{Rules, Scheme, SignatureStatus, Times, Trace, verify};
+use pgp::crypto::hash::HashAlgorithm;
+use sha2::{Digest, Sha512};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -18,6 +20,7 @@ pub struct Judges {
     root: tempfile::TempDir,
     keyring: Keyring,
     now: Timestamp,
+    plain: Vec<Plain>,
 }
 
 /// What we say.
@@ -81,12 +84,13 @@ impl Judges {
             fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
         }
         let loaded = Keyring::load(&path("keyring")).unwrap_or_else(|error| panic!("{error}"));
-        let judges = Judges { root, keyring: loaded.keyring, now: crate::keys::at(now) };
+        let judges =
+            Judges { root, keyring: loaded.keyring, now: crate::keys::at(now), plain: trust.plain.clone() };
         for certificate in &trust.certificates {
             let mut gpg = judges.command("gpg");
             gpg.args(["--batch", "--quiet", "--no-autostart", "--import"]);
             let (ok, said) = judges.run(gpg, certificate);
-            assert!(ok, "gpg cannot read a certificate: {said}");
+            assert!(ok && !said.contains("skipped"), "gpg cannot read a certificate: {said}");
         }
         let mut export = judges.command("gpg");
         let file = judges.path("certificates.asc");
@@ -209,6 +213,60 @@ impl Judges {
         (if ok { Sqv::Good } else { Sqv::Refused }, said)
     }
 
+    /// Whether a signature repeats other octets than those that the digest begins with: gpg and sqv do not look.
+    pub fn has_another_prefix(kind: Kind, raw: &[u8]) -> bool {
+        let (signature, payload) = as_git_splits(kind, raw);
+        let Some(pgp) = packet_of(&signature) else { return false };
+        let hashed = pgp.hashed_part();
+        let trailer =
+            [&[pgp.head[0], 0xff][..], &u32::try_from(hashed.len()).unwrap().to_be_bytes()].concat();
+        let digest = HashAlgorithm::from(pgp.head[3]).digest(&[&payload[..], &hashed, &trailer].concat());
+        pgp.head[..2] == [4, 0] && digest.is_ok_and(|digest| digest[..2] != pgp.rest[..2])
+    }
+
+    /// Whether OpenSSL says that the numbers of a signature fit, for keys that gpg and sqv cannot read: those
+    /// of version 6, and those of version 4 with the algorithms that came with it. What is hashed is put
+    /// together here a second time (RFC 9580, section 5.2.4).
+    pub fn openssl(&self, kind: Kind, raw: &[u8], name: &str) -> bool {
+        let (signature, payload) = as_git_splits(kind, raw);
+        let Some(pgp) = packet_of(&signature) else { return false };
+        // An issuer's fingerprint, in the hashed area, is the length in one octet or five, a type, a version.
+        let named = |plain: &&Plain| {
+            let issuers = Pgp::subpackets(&pgp.hashed);
+            issuers.iter().any(|one| {
+                let kind = one.get(if one[0] == 255 { 5 } else { 1 });
+                kind == Some(&33) && one.ends_with(&plain.fingerprint)
+            })
+        };
+        let Some(key) = self.plain.iter().find(named) else { return false };
+        let [version, _, algorithm, hash] = pgp.head;
+        let (salt, numbers) = match version {
+            6 => pgp.rest[3..].split_at(usize::from(pgp.rest[2])),
+            _ => (&[][..], &pgp.rest[2..]),
+        };
+        let hashed = pgp.hashed_part();
+        let trailer = [&[version, 0xff][..], &u32::try_from(hashed.len()).unwrap().to_be_bytes()].concat();
+        let digest = Sha512::digest([salt, &payload, &hashed, &trailer].concat());
+        if hash != 10 || algorithm != key.algorithm || digest[..2] != pgp.rest[..2] {
+            return false;
+        }
+        let file = |suffix: &str| self.path("tmp").join(format!("{name}.{suffix}"));
+        fs::write(file("der"), key.der()).unwrap();
+        fs::write(file("digest"), digest).unwrap();
+        fs::write(file("numbers"), numbers).unwrap();
+        let mut openssl = self.command("openssl");
+        openssl
+            .args(["pkeyutl", "-verify", "-rawin", "-pubin", "-keyform", "DER", "-inkey"])
+            .arg(file("der"));
+        openssl.arg("-in").arg(file("digest")).arg("-sigfile").arg(file("numbers"));
+        self.run(openssl, b"").0
+    }
+
+    /// The payload that git would verify.
+    pub fn payload(kind: Kind, raw: &[u8]) -> Vec<u8> {
+        as_git_splits(kind, raw).1
+    }
+
     /// What we say, with the keyring's word.
     pub fn ours(&self, kind: Kind, raw: &[u8]) -> Verdict {
         let format = ObjectFormat::Sha1;
@@ -253,6 +311,13 @@ impl Judges {
             }
         }
     }
+}
+
+/// The packet in an armor, if there is one as it is usually written.
+fn packet_of(armor: &[u8]) -> Option<Pgp> {
+    let text = std::str::from_utf8(armor).ok()?.strip_prefix("-----BEGIN PGP SIGNATURE-----\n")?;
+    let lines = text.lines().filter(|line| !line.starts_with(['-', '=']) && !line.contains(": "));
+    Pgp::read(&data_encoding::BASE64.decode(lines.collect::<String>().as_bytes()).ok()?)
 }
 
 fn fault(code: &'static str) -> Verdict {

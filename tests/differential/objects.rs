@@ -67,7 +67,7 @@ impl Signed {
     }
 
     /// The bytes inside the armor.
-    fn blob(&self) -> Vec<u8> {
+    pub fn blob(&self) -> Vec<u8> {
         let text = String::from_utf8_lossy(&self.armor).into_owned();
         let lines = text.lines().filter(|line| !line.starts_with("-----") && !line.contains(": "));
         let data: String = lines.filter(|line| !line.starts_with('=')).collect();
@@ -89,7 +89,7 @@ impl Signed {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Checksum {
+pub enum Checksum {
     Right,
     Wrong,
     Absent,
@@ -108,7 +108,7 @@ fn crc24(bytes: &[u8]) -> u32 {
     })
 }
 
-fn armored(label: &str, blob: &[u8], width: usize, checksum: Checksum) -> Vec<u8> {
+pub fn armored(label: &str, blob: &[u8], width: usize, checksum: Checksum) -> Vec<u8> {
     let text = BASE64.encode(blob);
     let mut out = format!("-----BEGIN {label}-----\n");
     let pgp = label.starts_with("PGP");
@@ -218,6 +218,12 @@ const COMMON: &[&str] = &[
     "signature removed",
     "padding removed from the base64",
     "another number in the identity's line",
+    "a line doubled",
+    "a line dropped",
+    "two lines exchanged",
+    "the head of another",
+    "the body of another",
+    "lines of another from somewhere on",
 ];
 
 const COMMIT: &[&str] = &[
@@ -292,6 +298,13 @@ const PGP: &[&str] = &[
     "another prefix",
     "a zero number",
     "a number with leading zeros",
+    "a bit flipped in the hashed part",
+    "a bit flipped in the unhashed part",
+    "a bit flipped in the numbers",
+    "a hashed subpacket moved out",
+    "the hashed part of another",
+    "the numbers of another",
+    "everything unhashed twice",
 ];
 
 const SSH: &[&str] = &[
@@ -310,6 +323,16 @@ const SSH: &[&str] = &[
     "a wider number",
     "a certificate's type",
     "wrong magic",
+    "a bit flipped in the key",
+    "a bit flipped in the two numbers",
+    "the last byte changed",
+    "the fifth byte from the end changed",
+    "five bytes dropped",
+    "five bytes more",
+    "the key without its certificate",
+    "the signature of another",
+    "the algorithm of another",
+    "sha256 said, sha512 meant",
 ];
 
 /// Everything that can be done to that object.
@@ -419,10 +442,35 @@ pub fn mutate(name: &str, base: &Signed, pool: &[Signed], random: &mut Random) -
             b" +0000\n",
             random.pick::<&[u8]>(&[&b" +0900\n"[..], b" -0000\n", b" +00\n", b"\n"]),
         )),
+        "a line doubled" | "a line dropped" | "two lines exchanged" => {
+            let mut lines: Vec<&[u8]> = raw.split_inclusive(|byte| *byte == b'\n').collect();
+            let (at, other) = (random.below(lines.len()), random.below(lines.len()));
+            match name {
+                "a line doubled" => lines.insert(at, lines[at]),
+                "a line dropped" => drop(lines.remove(at)),
+                _ => lines.swap(at, other),
+            }
+            lines.concat()
+        }
+        "the head of another" | "the body of another" => {
+            let (head, body) = base.payload.split_at(header_end(&base.payload));
+            let (others_head, others_body) = other.payload.split_at(header_end(&other.payload));
+            payload(match name {
+                "the head of another" => [others_head, body].concat(),
+                _ => [head, others_body].concat(),
+            })
+        }
+        "lines of another from somewhere on" => {
+            let others = other.assemble();
+            let lines: Vec<&[u8]> = raw.split_inclusive(|byte| *byte == b'\n').collect();
+            let others: Vec<&[u8]> = others.split_inclusive(|byte| *byte == b'\n').collect();
+            let at = random.below(lines.len().min(others.len()));
+            [lines[..at].concat(), others[at..].concat()].concat()
+        }
         _ if COMMIT.contains(&name) => of_commit(name, base, pool, other, &raw),
         _ if TAG.contains(&name) => of_tag(name, base, pool, other),
-        _ if PGP.contains(&name) => of_pgp(name, base, other),
-        _ if SSH.contains(&name) => of_ssh(name, base, other),
+        _ if PGP.contains(&name) => of_pgp(name, base, other, random),
+        _ if SSH.contains(&name) => of_ssh(name, base, other, random),
         _ => panic!("no such mutation: {name}"),
     }
 }
@@ -508,31 +556,69 @@ fn of_tag(name: &str, base: &Signed, pool: &[Signed], other: &Signed) -> Vec<u8>
     }
 }
 
-/// The pieces of a version 4 signature packet.
-struct Pgp {
-    head: [u8; 4],
-    hashed: Vec<u8>,
-    unhashed: Vec<u8>,
-    rest: Vec<u8>,
+/// The pieces of a signature packet.
+pub struct Pgp {
+    /// Version, type, algorithm, hash.
+    pub head: [u8; 4],
+    pub hashed: Vec<u8>,
+    pub unhashed: Vec<u8>,
+    /// The two octets of the digest, in version 6 the salt, and the numbers.
+    pub rest: Vec<u8>,
+    /// How many octets say how long an area is: four in version 6.
+    pub width: usize,
 }
 
 impl Pgp {
-    fn read(blob: &[u8]) -> Self {
-        // GnuPG writes packets in the old format with one or two octets of length.
-        let body = &blob[if blob[0] & 3 == 0 { 2 } else { 3 }..];
-        let area = |at: usize| {
-            let length = usize::from(u16::from_be_bytes([body[at], body[at + 1]]));
-            (body[at + 2..at + 2 + length].to_vec(), at + 2 + length)
+    /// `None` for what is cut short.
+    pub fn read(blob: &[u8]) -> Option<Self> {
+        // GnuPG writes packets in the old format, this suite in the new one, with lengths of all kinds.
+        let head = match (*blob.first()?, *blob.get(1)?) {
+            (0xc0.., 255) => 6,
+            (0xc0.., 192..) => 3,
+            (0xc0.., _) => 2,
+            (old, _) => [2, 3, 5, 1][usize::from(old & 3)],
         };
-        let (hashed, at) = area(4);
-        let (unhashed, at) = area(at);
-        Pgp { head: body[..4].try_into().unwrap(), hashed, unhashed, rest: body[at..].to_vec() }
+        let body = blob.get(head..)?;
+        let width = if *body.first()? == 6 { 4 } else { 2 };
+        let area = |at: usize| {
+            let octets = body.get(at..at + width)?;
+            let length = octets.iter().fold(0, |sum, octet| sum << 8 | usize::from(*octet));
+            Some((body.get(at + width..at + width + length)?.to_vec(), at + width + length))
+        };
+        let (hashed, at) = area(4)?;
+        let (unhashed, at) = area(at)?;
+        let rest = body.get(at..).filter(|rest| rest.len() > 3)?.to_vec();
+        Some(Pgp { head: body[..4].try_into().ok()?, hashed, unhashed, rest, width })
+    }
+
+    fn length(&self, area: &[u8]) -> Vec<u8> {
+        u32::try_from(area.len()).unwrap().to_be_bytes()[4 - self.width..].to_vec()
+    }
+
+    /// What is hashed of the packet itself.
+    pub fn hashed_part(&self) -> Vec<u8> {
+        [&self.head[..], &self.length(&self.hashed), &self.hashed].concat()
     }
 
     fn body(&self) -> Vec<u8> {
-        let length = |area: &[u8]| u16::try_from(area.len()).unwrap().to_be_bytes();
-        let (hashed, unhashed) = (length(&self.hashed), length(&self.unhashed));
-        [&self.head[..], &hashed, &self.hashed, &unhashed, &self.unhashed, &self.rest].concat()
+        [&self.hashed_part()[..], &self.length(&self.unhashed), &self.unhashed, &self.rest].concat()
+    }
+
+    /// The subpackets of an area, each whole.
+    pub fn subpackets(area: &[u8]) -> Vec<&[u8]> {
+        let mut rest = area;
+        let mut out = Vec::new();
+        while let Some(first) = rest.first() {
+            let whole = match first {
+                255 => 5 + u32::from_be_bytes(rest[1..5].try_into().unwrap()) as usize,
+                192.. => 2 + (usize::from(*first) - 192) * 256 + usize::from(rest[1]) + 192,
+                short => 1 + usize::from(*short),
+            };
+            let (one, tail) = rest.split_at(whole);
+            out.push(one);
+            rest = tail;
+        }
+        out
     }
 }
 
@@ -544,13 +630,13 @@ fn subpacket(kind: u8, data: &[u8]) -> Vec<u8> {
     [&[u8::try_from(data.len() + 1).unwrap(), kind][..], data].concat()
 }
 
-fn of_pgp(name: &str, base: &Signed, other: &Signed) -> Vec<u8> {
+fn of_pgp(name: &str, base: &Signed, other: &Signed, random: &mut Random) -> Vec<u8> {
     let blob = base.blob();
     let armor = |text: Vec<u8>| base.with_armor(text);
     let edited = |from: &[u8], to: &[u8]| base.with_armor(replaced(&base.armor, from, to));
-    let mut pgp = Pgp::read(&blob);
+    let mut pgp = Pgp::read(&blob).unwrap();
     let notation = [&[0x80, 0, 0, 0, 0, 13, 0, 1][..], b"n@example.orgx"].concat();
-    let others = Pgp::read(&other.blob());
+    let others = Pgp::read(&other.blob()).unwrap();
     match name {
         "no checksum" => return armor(armored(base.label(), &blob, 64, Checksum::Absent)),
         "a wrong checksum" => return armor(armored(base.label(), &blob, 64, Checksum::Wrong)),
@@ -624,6 +710,23 @@ fn of_pgp(name: &str, base: &Signed, other: &Signed) -> Vec<u8> {
             let number = [&bits.to_be_bytes()[..], &[0]].concat();
             pgp.rest.splice(2..4, number);
         }
+        "a bit flipped in the hashed part" => pgp.hashed = flipped(&pgp.hashed, random),
+        "a bit flipped in the unhashed part" => pgp.unhashed = flipped(&pgp.unhashed, random),
+        "a bit flipped in the numbers" => {
+            let numbers = flipped(&pgp.rest[2..], random);
+            pgp.rest.splice(2.., numbers);
+        }
+        "a hashed subpacket moved out" => {
+            let all = Pgp::subpackets(&pgp.hashed);
+            let at = random.below(all.len());
+            let left = all.iter().enumerate().filter(|(index, _)| *index != at);
+            let moved = all[at].to_vec();
+            pgp.hashed = left.flat_map(|(_, one)| one.to_vec()).collect();
+            pgp.unhashed.extend(moved);
+        }
+        "the hashed part of another" => (pgp.head, pgp.hashed) = (others.head, others.hashed),
+        "the numbers of another" => pgp.rest = others.rest,
+        "everything unhashed twice" => pgp.unhashed = pgp.unhashed.repeat(2),
         _ => panic!("no such mutation of an OpenPGP signature: {name}"),
     }
     base.with_blob(&packet(2, &pgp.body()))
@@ -655,7 +758,31 @@ fn two_strings(inner: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (inner[4..first].to_vec(), inner[first + 4..].to_vec())
 }
 
-fn of_ssh(name: &str, base: &Signed, other: &Signed) -> Vec<u8> {
+/// The public key in a certificate; any other key as it is.
+fn certified(blob: &[u8]) -> Vec<u8> {
+    let mut rest = blob;
+    let mut next = || {
+        let (length, tail) = rest.split_first_chunk::<4>().unwrap();
+        let (field, tail) = tail.split_at(u32::from_be_bytes(*length) as usize);
+        rest = tail;
+        field.to_vec()
+    };
+    let name = String::from_utf8(next()).unwrap();
+    let Some(name) = name.strip_suffix("-cert-v01@openssh.com") else { return blob.to_vec() };
+    let (fields, suffix) = match name {
+        "sk-ssh-ed25519" => (2, "@openssh.com"),
+        "sk-ecdsa-sha2-nistp256" => (3, "@openssh.com"),
+        "ssh-ed25519" => (1, ""),
+        _ => (2, ""),
+    };
+    // The nonce.
+    next();
+    let mut out = string(format!("{name}{suffix}").as_bytes());
+    out.extend((0..fields).flat_map(|_| string(&next())));
+    out
+}
+
+fn of_ssh(name: &str, base: &Signed, other: &Signed, random: &mut Random) -> Vec<u8> {
     let blob = base.blob();
     let mut fields = ssh_fields(&blob);
     let (algorithm, numbers) = two_strings(&fields[4]);
@@ -690,6 +817,28 @@ fn of_ssh(name: &str, base: &Signed, other: &Signed) -> Vec<u8> {
             out[0] = b'X';
             return base.with_blob(&out);
         }
+        "a bit flipped in the key" => fields[0] = flipped(&fields[0], random),
+        "a bit flipped in the two numbers" => {
+            fields[4] = [string(&algorithm), string(&flipped(&numbers, random))].concat();
+        }
+        // Of an authenticator's signature, the counter and the flags.
+        "the last byte changed" => *fields[4].last_mut().unwrap() ^= 1,
+        "the fifth byte from the end changed" => {
+            let at = fields[4].len() - 5;
+            fields[4][at] ^= *random.pick(&[1, 4, 5, 0x40, 0x80]);
+        }
+        "five bytes dropped" => {
+            let left = fields[4].len() - 5;
+            fields[4].truncate(left);
+        }
+        "five bytes more" => fields[4].extend([1, 0, 0, 0, 1]),
+        "the key without its certificate" => fields[0] = certified(&fields[0]),
+        "the signature of another" => fields[4] = ssh_fields(&other.blob())[4].clone(),
+        "the algorithm of another" => {
+            let (algorithm, _) = two_strings(&ssh_fields(&other.blob())[4]);
+            fields[4] = [string(&algorithm), string(&numbers)].concat();
+        }
+        "sha256 said, sha512 meant" => fields[3] = b"sha256".to_vec(),
         _ => panic!("no such mutation of an SSH signature: {name}"),
     }
     base.with_blob(&ssh_blob(version, &fields))

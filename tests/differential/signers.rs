@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// What the judges are given.
 pub struct Trust {
-    /// Armored certificates, for gpg and sqv, each in its last state.
+    /// Certificates, armored or not, for gpg and sqv, each in its last state.
     pub certificates: Vec<Vec<u8>>,
     /// An `allowed_signers` file.
     pub allowed_signers: String,
@@ -16,18 +16,40 @@ pub struct Trust {
     pub revoked_ssh: String,
     /// Our keyring: names and texts of its files.
     pub keyring: Vec<(String, String)>,
+    /// OpenPGP keys that neither gpg nor sqv can read, for OpenSSL.
+    pub plain: Vec<Plain>,
+}
+
+/// A bare public key.
+#[derive(Clone)]
+pub struct Plain {
+    pub fingerprint: Vec<u8>,
+    /// 27 is Ed25519, 28 is Ed448.
+    pub algorithm: u8,
+    pub point: Vec<u8>,
+}
+
+impl Plain {
+    /// As OpenSSL reads it.
+    pub fn der(&self) -> Vec<u8> {
+        let head: &[u8] = match self.algorithm {
+            27 => b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00",
+            _ => b"\x30\x43\x30\x05\x06\x03\x2b\x65\x71\x03\x3a\x00",
+        };
+        [head, &self.point].concat()
+    }
 }
 
 /// The armored OpenPGP signatures need keys that live here while the objects are made.
 pub struct Workshop {
-    now: i64,
+    pub(crate) now: i64,
     gpg: Gpg,
-    ssh: Ssh,
-    trust: Trust,
+    pub(crate) ssh: Ssh,
+    pub(crate) trust: Trust,
 }
 
 /// An object is a bit older than now: nothing arrives in the second in which it was made.
-const AGE: i64 = 600;
+pub const AGE: i64 = 600;
 
 impl Workshop {
     pub fn new(now: i64) -> Self {
@@ -36,11 +58,12 @@ impl Workshop {
             allowed_signers: String::new(),
             revoked_ssh: String::new(),
             keyring: Vec::new(),
+            plain: Vec::new(),
         };
         Workshop { now, gpg: Gpg::new(), ssh: Ssh::new(), trust }
     }
 
-    fn born(&self) -> i64 {
+    pub fn born(&self) -> i64 {
         self.now - 400 * DAY
     }
 
@@ -87,7 +110,7 @@ impl Workshop {
     }
 
     /// An object of `kind` that claims `time`.
-    fn payload(kind: Kind, time: i64, message: &str) -> Vec<u8> {
+    pub fn payload(kind: Kind, time: i64, message: &str) -> Vec<u8> {
         let who = format!("Test Key <test@example.org> {time} +0000");
         let parent = "5f549aa2f78314ac37bbd436c8f80aea4c752e07";
         match kind {
@@ -184,6 +207,9 @@ impl Workshop {
         let mut all = Vec::new();
         self.openpgp(&mut all);
         self.openssh(&mut all);
+        self.crafted(&mut all);
+        self.authenticators(&mut all);
+        self.certified(&mut all);
         (all, self.trust)
     }
 

@@ -4,22 +4,16 @@ use super::super::armor::{self, Relaxed};
 use super::lines::Header;
 use super::{Payload, SignatureBlock, SignatureField};
 use crate::signature::{Finding, Trace};
-use std::ops::Range;
 
 /// Collects the signature header of a commit and the first fault (G7 to G9).
-pub(super) struct SignatureScan {
+pub(super) struct SignatureScan<'h> {
     name: &'static [u8],
-    found: Vec<Found>,
+    /// Unfolded when it is clear that they are wanted: an object can have very many.
+    found: Vec<Header<'h>>,
     fault: Option<(&'static str, &'static str)>,
 }
 
-struct Found {
-    range: Range<usize>,
-    value: Vec<u8>,
-    continued: bool,
-}
-
-impl SignatureScan {
+impl<'h> SignatureScan<'h> {
     /// Whether a header that begins with `gpgsig` was met.
     pub(super) fn seen(&self) -> bool {
         !self.found.is_empty() || self.fault.is_some()
@@ -29,7 +23,7 @@ impl SignatureScan {
         Self { name, found: Vec::new(), fault: None }
     }
 
-    pub(super) fn header(&mut self, header: &Header<'_>, before_committer: bool) {
+    pub(super) fn header(&mut self, header: &Header<'h>, before_committer: bool) {
         let fault = if header.name != self.name {
             Some((
                 "sig.smuggled_header",
@@ -39,11 +33,7 @@ impl SignatureScan {
             Some(("sig.misplaced_header", "the signature header stands before the committer line"))
         } else {
             // A header with anything but one space where git expects it would not be git's header.
-            self.found.push(Found {
-                range: header.range.clone(),
-                value: header.unfolded(),
-                continued: !header.continuation.is_empty(),
-            });
+            self.found.push(header.clone());
             None
         };
         self.fault = self.fault.or(fault);
@@ -70,11 +60,12 @@ impl SignatureScan {
         };
         let range = first.range.start..last.range.end;
         let (value, relaxed, mut findings) = if self.found.len() == 1 {
-            (first.value.clone(), relaxed, Vec::new())
+            (first.unfolded(), relaxed, Vec::new())
         } else if relaxed.import && line_by_line(&self.found) {
             let finding =
                 Finding::new("import.repeated_header", "each line of the signature is a header of its own");
-            let value = self.found.iter().flat_map(|found| found.value.iter().copied()).collect();
+            let value =
+                self.found.iter().flat_map(|found| found.value.iter().copied().chain([b'\n'])).collect();
             // One oddity an object: this form with another one is nobody's history.
             (value, Relaxed::default(), vec![finding])
         } else {
@@ -95,9 +86,9 @@ impl SignatureScan {
 }
 
 /// The form of 2011 (G034): headers without continuation, one behind the other.
-fn line_by_line(found: &[Found]) -> bool {
+fn line_by_line(found: &[Header<'_>]) -> bool {
     let adjacent = found.windows(2).all(|pair| pair[0].range.end == pair[1].range.start);
-    adjacent && found.iter().all(|found| !found.continued)
+    adjacent && found.iter().all(|found| found.continuation.is_empty())
 }
 
 impl SignatureField {

@@ -19,6 +19,7 @@ pub(super) fn split_header(raw: &[u8]) -> Result<(&[u8], &[u8]), GrammarError> {
 }
 
 /// One header line with its continuations.
+#[derive(Clone)]
 pub(super) struct Header<'a> {
     pub(super) name: &'a [u8],
     /// The value on the first line.

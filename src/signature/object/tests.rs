@@ -202,11 +202,10 @@ fn g08_more_than_one_signature_header() {
 #[test]
 fn g09_misplaced_signature_header() {
     let header = String::from_utf8(header("gpgsig", &armor(&commit("message\n")))).unwrap();
-    for lines in [
-        format!("{header}{TREE}{AUTHOR}{COMMITTER}"),
-        format!("{TREE}{header}{AUTHOR}{COMMITTER}"),
-        format!("{TREE}{AUTHOR}{header}{COMMITTER}"),
-    ] {
+    let first = crafted(&format!("{header}{TREE}{AUTHOR}{COMMITTER}"));
+    assert_eq!(code(&first), "obj.misplaced_header", "git reads no such commit");
+    for lines in [format!("{TREE}{header}{AUTHOR}{COMMITTER}"), format!("{TREE}{AUTHOR}{header}{COMMITTER}")]
+    {
         assert_eq!(code(&crafted(&lines)), "sig.misplaced_header");
     }
 }
@@ -351,6 +350,9 @@ fn t01_headers_of_a_tag() {
         ("type commit", "type comit", "obj.bad_type"),
         ("object 0011", "object 001", "obj.bad_oid"),
         ("release", "rel\0ease", "obj.nul"),
+        ("object ", "gpgsig x\nobject ", "obj.misplaced_header"),
+        ("type ", "gpgsig-sha256 x\ntype ", "obj.misplaced_header"),
+        ("tag v", "gpgsig-evil x\ntag v", "obj.misplaced_header"),
         ("tagger Test", "gpgsig-sha256 x\ntagger Test", "sig.smuggled_header"),
         ("tagger Test", "gpgsig-evil x\ntagger Test", "sig.smuggled_header"),
         ("+0000\n\n", "+0000\ngpgsig x\n\n", "sig.smuggled_header"),

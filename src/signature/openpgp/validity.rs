@@ -412,7 +412,7 @@ fn step(
     }
 }
 
-/// What expired between the claimed time and the receipt, in the words of [`super::verify`]'s statuses.
+/// What expired between the claimed time and the receipt, in the words of [`super::verify()`]'s statuses.
 fn late(what: &'static str) -> &'static str {
     match what {
         "subkey" => "subkey, valid at the time that the signature claims but not when it was received,",

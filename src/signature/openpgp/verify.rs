@@ -35,7 +35,7 @@ struct Question<'a> {
 /// Verifies one detached, armored signature (O1 to O12).
 ///
 /// Both the signature's own time and the receipt have to lie in the key's life (N13); without a receipt
-/// the signature's own time alone. See [`Moments`].
+/// the signature's own time alone. See `Moments`.
 pub fn verify(
     armor: &[u8],
     payload: &Payload<'_>,
