@@ -379,8 +379,8 @@ impl Loading {
             }
         }
         files.sort();
-        if files.is_empty() && tenant && !wild(&name) {
-            // The file that protects the tenant's repositories is gone, or its name is mistyped.
+        if files.is_empty() && tenant {
+            // What protects the tenant's repositories is gone, or its name is mistyped.
             found.faults.push(fault(format!("there is no `{}`", shown(&pattern))));
         } else if files.is_empty() {
             let place = item.reader.place(&item.span);

@@ -118,7 +118,11 @@ impl<'a> Judgement<'a> {
         for index in policy.covering(&facts.context.repository.name, &reference.name, default_branch) {
             let ruleset = &policy.rulesets[index];
             let exempt = ruleset.exempts(facts.pusher.as_deref());
-            let found = if exempt { Found::default() } else { self.by(reference, index, ruleset) };
+            let found = if exempt {
+                self.built_in(reference, index, ruleset)
+            } else {
+                self.by(reference, index, ruleset)
+            };
             verdicts.push(RulesetVerdict {
                 index: Some(index),
                 name: ruleset.name.clone(),
@@ -152,6 +156,20 @@ impl<'a> Judgement<'a> {
         }
     }
 
+    /// What nobody is exempt from: the faults of the commits themselves (N1).
+    fn built_in(&mut self, reference: &RefFacts, index: usize, ruleset: &Ruleset) -> Found {
+        let mut found = Found::default();
+        for id in reference.introduced.get(&index).into_iter().flatten() {
+            if !self.facts.commits.contains_key(id) {
+                for violation in without_facts(self.facts, *id, &reference.name.to_string()) {
+                    found.violations += 1;
+                    self.list(ruleset).add(violation);
+                }
+            }
+        }
+        found
+    }
+
     /// Judges one ref by one ruleset.
     fn by(&mut self, reference: &'a RefFacts, index: usize, ruleset: &'a Ruleset) -> Found {
         let (facts, policy) = (self.facts, self.policy);
@@ -183,7 +201,10 @@ impl<'a> Judgement<'a> {
             };
             for rule in ruleset.rules().iter().filter(|one| one.rule.judges() == Judges::Commit) {
                 let subject = Subject::Commit(*id);
-                let on_record = |from| commit.received.is_some_and(|received| received < from);
+                // A receipt says that the signature was good then. A key that was revoked or taken away since
+                // exempts nothing.
+                let verified = commit.signature.verified_by().is_some();
+                let on_record = |from| verified && commit.received.is_some_and(|received| received < from);
                 if rule.effective_from.is_some_and(on_record) {
                     self.observer.step(scope, Step { rule, subject, found: &[], skipped: true });
                     continue;

@@ -1,10 +1,10 @@
 //! Who pushes: what the configured server says, and whom the keyring takes that for (N18).
 
 use super::fault::Fault;
-use crate::domain::{Proof, Pusher, ServerKind, Timestamp, text};
+use crate::domain::{Principal, Proof, Pusher, ServerKind, Timestamp, text};
 use crate::hook::auth_info;
 use crate::hook::wire::{Exposed, Request};
-use crate::keyring::{Keyring, LoginKey};
+use crate::keyring::{Account, Keyring, LoginKey};
 use crate::signature::{Rules, SignatureStatus, ssh};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -69,9 +69,16 @@ fn by_account(server: ServerKind, request: &Request, keyring: &Keyring) -> Resul
         }
         _ => {}
     }
-    // Accounts can be renamed and their names taken by others; numbers stay.
-    let by_id = id.and_then(|id| keyring.account_holder(server, &id));
-    let principal = by_id.or_else(|| keyring.account_holder(server, &name)).map(Arc::clone);
+    // Accounts can be renamed and their names taken by others; numbers stay. Whoever lists a number here is
+    // known by that alone, where the server tells one.
+    let numbered = |holder: &&Arc<Principal>| {
+        let mut accounts = keyring.accounts_of(&holder.name);
+        let here = |one: &Account| one.name.starts_with('#') && one.server == Some(server);
+        id.is_some() && accounts.any(here)
+    };
+    let by_id = id.as_ref().and_then(|id| keyring.account_holder(server, id));
+    let by_name = || keyring.account_holder(server, &name).filter(|holder| !numbered(holder));
+    let principal = by_id.or_else(by_name).map(Arc::clone);
     Ok(Pusher::Known { name, source, principal, proof: Proof::Server, details })
 }
 

@@ -157,7 +157,13 @@ impl Rule for MissingUserPresence {
         let said =
             [unsigned_commit::NAME, untrusted_signer::NAME].iter().any(|rule| scope.ruleset.has_rule(rule));
         match reference.tags.last() {
-            Some(tag) if !self.of.tags => self.check(Object::Tag(tag), scope),
+            Some(tag) if !self.of.tags && tag.signature.verified_by().is_some() => {
+                self.check(Object::Tag(tag), scope)
+            }
+            // No rule about tags need be there to say what a worthless signature is worth.
+            Some(tag) if !self.of.tags => {
+                vec![unsigned_commit::bare(kind, Some(&tag.signature), self.wanted().to_owned())]
+            }
             None if !said => vec![unsigned_commit::bare(kind, None, self.wanted().to_owned())],
             _ => Vec::new(),
         }
