@@ -355,6 +355,15 @@ impl Ruleset {
         self.rules.iter().find(|one| one.rule.name() == name).map(|one| one.rule.as_ref())
     }
 
+    /// Whether another rule may leave something to the rule of that name: it is part of the ruleset, and neither
+    /// a bypass nor a receipt can keep it from refusing. One fault is reported once (N17), and a waiver of one
+    /// rule is none of another (N19).
+    pub fn leaves_to(&self, name: &str) -> bool {
+        let there = self.rules.iter().find(|one| one.rule.name() == name);
+        there.is_some_and(|one| one.effective_from.is_none())
+            && !self.bypass.iter().any(|one| one.rules.iter().any(|rule| rule == name))
+    }
+
     /// Which facts its rules need that are not always there.
     pub fn needs(&self) -> Needs {
         self.rules.iter().fold(Needs::NONE, |sum, one| {

@@ -155,7 +155,7 @@ impl Rule for MissingUserPresence {
         let reference = scope.reference;
         let Some(kind) = reference.bare_content().filter(|_| self.of.commits) else { return Vec::new() };
         let said =
-            [unsigned_commit::NAME, untrusted_signer::NAME].iter().any(|rule| scope.ruleset.has_rule(rule));
+            [unsigned_commit::NAME, untrusted_signer::NAME].iter().any(|rule| scope.ruleset.leaves_to(rule));
         match reference.tags.last() {
             Some(tag) if !self.of.tags && tag.signature.verified_by().is_some() => {
                 self.check(Object::Tag(tag), scope)

@@ -97,12 +97,14 @@ impl<'a> Object<'a> {
             Object::Commit(_) => unsigned_commit::NAME,
             Object::Tag(_) => unsigned_tag::NAME,
         };
-        (absent && scope.ruleset.has_rule(absence)) || self.is_untrusted(scope)
+        (absent && scope.ruleset.leaves_to(absence)) || self.is_untrusted(scope)
     }
 
     /// Whether the list of the ruleset refuses it.
     pub(super) fn is_untrusted(self, scope: Scope<'_>) -> bool {
-        scope.ruleset.rule(untrusted_signer::NAME).is_some_and(|rule| match self {
+        let rule = scope.ruleset.rule(untrusted_signer::NAME);
+        let rule = rule.filter(|_| scope.ruleset.leaves_to(untrusted_signer::NAME));
+        rule.is_some_and(|rule| match self {
             Object::Commit(commit) => !rule.check_commit(commit, scope).is_empty(),
             Object::Tag(tag) => !rule.check_tag(tag, scope).is_empty(),
         })

@@ -149,8 +149,8 @@ impl UntrustedSigner {
     /// tags out, they need nobody's signature.
     fn absent(&self, object: Object<'_>, scope: Scope<'_>) -> Option<Finding> {
         let absent = match object {
-            Object::Commit(_) if scope.ruleset.has_rule(unsigned_commit::NAME) => return None,
-            Object::Tag(_) if scope.ruleset.has_rule(unsigned_tag::NAME) => return None,
+            Object::Commit(_) if scope.ruleset.leaves_to(unsigned_commit::NAME) => return None,
+            Object::Tag(_) if scope.ruleset.leaves_to(unsigned_tag::NAME) => return None,
             Object::Commit(commit) => unsigned_commit::absent(commit, scope.reference),
             Object::Tag(tag) => unsigned_tag::absent(tag),
         };
