@@ -3,22 +3,26 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "support/verified.rs"]
+mod verified;
+
 use countersign::domain::{
-    ObjectFormat, ObjectId, ObjectKind, Principal, PrincipalKind, PushContext, Pusher, RefName, RefUpdate,
-    RepositoryId, RepositoryRef, RequestId, Timestamp, UpdateKind,
+    ObjectId, ObjectKind, Principal, PrincipalKind, PushContext, Pusher, RefName, RefUpdate, RepositoryId,
+    RepositoryRef, RequestId, Timestamp, UpdateKind,
 };
 use countersign::policy::facts::{BuiltinRule, CommitFacts, PushFacts, RefFacts, SignatureFacts, TagFacts};
 use countersign::policy::{
     Coverage, Decision, Enforcement, Pattern, Refs, Ruleset, Rulesets, Subject, Uncovered, Verdict,
     Violation, evaluate, rules,
 };
-use countersign::signature::{self, KeyId, Keys, Scheme, SignatureStatus, object, openpgp, ssh};
+use countersign::signature::{KeyId, Scheme, SignatureStatus};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use verified::really_verified;
 
 // ---------------------------------------------------------------------------------------------------
 // The format
@@ -177,31 +181,6 @@ fn email(name: &str) -> String {
     format!("{name}@example.org")
 }
 
-/// A status that says `verified`, which nobody can make but by verifying: one commit that git signed
-/// with a test key. Whose it is, is each case's choice.
-fn really_verified() -> SignatureStatus {
-    struct OneKey(ssh::PublicKey);
-    impl Keys for OneKey {
-        fn has_ssh(&self, blob: &[u8]) -> bool {
-            self.0.blob() == blob
-        }
-        fn openpgp_by_fingerprint(&self, _: &[u8]) -> Vec<&openpgp::Certificate> {
-            Vec::new()
-        }
-        fn openpgp_by_key_id(&self, _: [u8; 8]) -> Vec<&openpgp::Certificate> {
-            Vec::new()
-        }
-    }
-    let raw = include_bytes!("vectors/cases/ssh-signed.commit");
-    let key = ssh::parse_public_key(include_str!("vectors/cases/ssh-signed.pub")).unwrap();
-    let commit = object::parse_commit(ObjectFormat::Sha1, raw).unwrap();
-    let object::SignatureField::Present(block) = &commit.signature else { panic!("the vector is signed") };
-    let now = Timestamp::from_second(NOW).unwrap();
-    let status = signature::verify_now(block, &commit.payload, &OneKey(key), now, commit.committer.time);
-    assert!(matches!(status, SignatureStatus::Verified(_)), "{status}");
-    status
-}
-
 fn status(word: &str) -> SignatureStatus {
     let key = || KeyId { scheme: Scheme::Ssh, text: "SHA256:testtesttest".to_owned() };
     let at = Timestamp::from_second(NOW - 86_400).unwrap();
@@ -213,7 +192,7 @@ fn status(word: &str) -> SignatureStatus {
     };
     let made = match word {
         "unsigned" => SignatureStatus::Unsigned,
-        "verified" => really_verified(),
+        "verified" => really_verified(NOW),
         "unknown-key" => SignatureStatus::UnknownKey { key: key() },
         "bad" => SignatureStatus::Bad { key: key() },
         "expired" => {
