@@ -3,9 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "support/verified.rs"]
+mod verified;
+
 use countersign::domain::{
-    Change, Entry, FileMode, ObjectFormat, ObjectId, ObjectKind, Principal, PrincipalKind, PushContext,
-    Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp, UpdateKind,
+    Change, Entry, FileMode, ObjectId, ObjectKind, Principal, PrincipalKind, PushContext, Pusher, RefName,
+    RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp, UpdateKind,
 };
 use countersign::policy::facts::{
     BlobFacts, BuiltinRule, CommitFacts, MergeFacts, ParentChanges, Person, PushFacts, RefFacts,
@@ -15,16 +18,14 @@ use countersign::policy::{
     Bypass, Coverage, Decision, Enforcement, Pattern, Proof, Refs, Ruleset, Rulesets, Selector, Subject,
     Uncovered, Verdict, Violation, evaluate, rules,
 };
-use countersign::signature::{self, KeyId, Keys, Scheme, SignatureStatus, object, openpgp, ssh};
+use countersign::signature::{KeyId, Scheme, SignatureStatus};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-#[path = "support/ssh_craft.rs"]
-mod ssh_craft;
+use verified::verified_with;
 
 // ---------------------------------------------------------------------------------------------------
 // The format
@@ -153,7 +154,7 @@ struct CommitSpec {
     parents: Option<Vec<String>>,
     #[serde(default)]
     status: Option<String>,
-    /// What made a verified signature; see [`verified_with`].
+    /// What made a verified signature; see [`verified::verified_with`].
     #[serde(default)]
     key: Option<String>,
     #[serde(default)]
@@ -294,70 +295,6 @@ fn email(name: &str) -> String {
     format!("{name}@example.org")
 }
 
-/// The keys that [`verified_with`] verifies by.
-enum Ring {
-    Ssh(ssh::PublicKey),
-    OpenPgp(Vec<openpgp::Certificate>),
-}
-
-impl Keys for Ring {
-    fn has_ssh(&self, blob: &[u8]) -> bool {
-        matches!(self, Ring::Ssh(key) if key.blob() == blob)
-    }
-    fn openpgp_by_fingerprint(&self, fingerprint: &[u8]) -> Vec<&openpgp::Certificate> {
-        let Ring::OpenPgp(all) = self else { return Vec::new() };
-        all.iter().filter(|one| one.component_fingerprints().iter().any(|own| own == fingerprint)).collect()
-    }
-    fn openpgp_by_key_id(&self, _: [u8; 8]) -> Vec<&openpgp::Certificate> {
-        Vec::new()
-    }
-}
-
-/// A commit that a FIDO key, or another one that is made here, has signed.
-fn crafted(key: &ssh_craft::Key) -> (Vec<u8>, Ring) {
-    let head = "tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\n\
-                author Test Key <test@example.org> 1748736000 +0000\n\
-                committer Test Key <test@example.org> 1748736000 +0000\n";
-    let body = "\nsigned with a test key\n";
-    let armor = String::from_utf8(key.sshsig(format!("{head}{body}").as_bytes())).unwrap();
-    let signed = format!("{head}gpgsig {}\n{body}", armor.trim_end().replace('\n', "\n "));
-    (signed.into_bytes(), Ring::Ssh(ssh::parse_public_key(&key.line()).unwrap()))
-}
-
-/// A status that says `verified`, which nobody can make but by verifying: a commit that some kind of test key
-/// has signed. Whose it is, is each case's choice.
-fn verified_with(kind: &str) -> SignatureStatus {
-    let ssh = |raw: &[u8], key: &str| (raw.to_vec(), Ring::Ssh(ssh::parse_public_key(key).unwrap()));
-    let fido = |flags| ssh_craft::Key::ed25519(7).fido("ssh:").with(flags, 1);
-    let (raw, ring) = match kind {
-        "ed25519" => ssh(
-            include_bytes!("vectors/cases/ssh-signed.commit"),
-            include_str!("vectors/cases/ssh-signed.pub"),
-        ),
-        "rsa-2048" => ssh(
-            include_bytes!("vectors/cases/ssh-rsa-2048.commit"),
-            include_str!("vectors/cases/ssh-rsa-2048.pub"),
-        ),
-        "ecdsa-256" => crafted(&ssh_craft::Key::p256(7)),
-        // Signed at 2025-05-01T00:00:00Z.
-        "openpgp" => {
-            let key = include_bytes!("vectors/cases/openpgp-old.asc");
-            let raw = include_bytes!("vectors/cases/openpgp-old.commit").to_vec();
-            (raw, Ring::OpenPgp(openpgp::Certificate::parse_all(key).unwrap()))
-        }
-        "fido-silent" => crafted(&fido(0)),
-        "fido-touch" => crafted(&fido(1)),
-        "fido-verified" => crafted(&fido(5)),
-        other => panic!("there is no key `{other}`"),
-    };
-    let commit = object::parse_commit(ObjectFormat::Sha1, &raw).unwrap();
-    let object::SignatureField::Present(block) = &commit.signature else { panic!("{kind} is signed") };
-    let now = Timestamp::from_second(NOW).unwrap();
-    let status = signature::verify_now(block, &commit.payload, &ring, now, commit.committer.time);
-    assert!(matches!(status, SignatureStatus::Verified(_)), "{kind}: {status}");
-    status
-}
-
 fn status(word: &str) -> SignatureStatus {
     let key = || KeyId { scheme: Scheme::Ssh, text: "SHA256:testtesttest".to_owned() };
     let at = Timestamp::from_second(NOW - 86_400).unwrap();
@@ -369,7 +306,7 @@ fn status(word: &str) -> SignatureStatus {
     };
     let made = match word {
         "unsigned" => SignatureStatus::Unsigned,
-        "verified" => verified_with("ed25519"),
+        "verified" => verified_with("ed25519", NOW),
         "unknown-key" => SignatureStatus::UnknownKey { key: key() },
         "bad" => SignatureStatus::Bad { key: key() },
         "expired" => {
@@ -562,7 +499,7 @@ impl Case {
             let by = spec.by.as_deref().or((word == "verified").then_some("alice"));
             let tagger = spec.tagger.clone().unwrap_or_else(|| email(by.unwrap_or("nobody")));
             let signature = SignatureFacts {
-                status: spec.key.as_deref().map_or_else(|| status(word), verified_with),
+                status: spec.key.as_deref().map_or_else(|| status(word), |kind| verified_with(kind, NOW)),
                 principal: by.map(principal),
                 judged_at: Timestamp::from_second(NOW).unwrap(),
             };
@@ -595,7 +532,7 @@ impl Case {
             made.committer = person(committer, spec.committer_name.as_deref());
             made.committer.at = at(spec.at.as_ref());
             if let Some(key) = &spec.key {
-                made.signature.status = verified_with(key);
+                made.signature.status = verified_with(key, NOW);
             }
             made.encoding = spec.encoding.as_ref().map(|encoding| encoding.clone().into_bytes());
             made.received = spec.received.as_ref().map(time);

@@ -2,15 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "support/verified.rs"]
+mod verified;
+
 use countersign::domain::{
-    ObjectFormat, ObjectId, ObjectKind, Principal, PrincipalKind, PushContext, Pusher, RefName, RefUpdate,
-    RepositoryId, RepositoryRef, RequestId, Timestamp, UpdateKind,
+    ObjectId, ObjectKind, Principal, PrincipalKind, PushContext, Pusher, RefName, RefUpdate, RepositoryId,
+    RepositoryRef, RequestId, Timestamp, UpdateKind,
 };
 use countersign::policy::facts::{CommitFacts, Person, PushFacts, RefFacts, SignatureFacts, TagFacts};
 use countersign::policy::{
     Decision, Enforcement, Pattern, Refs, Ruleset, Rulesets, Subject, Uncovered, Verdict, evaluate, rules,
 };
-use countersign::signature::{self, KeyId, Keys, Scheme, SignatureStatus, object, openpgp, ssh};
+use countersign::signature::{KeyId, Scheme, SignatureStatus};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -162,28 +165,7 @@ fn policy() -> impl Strategy<Value = Vec<(toml::Table, bool)>> {
 // From the model to facts
 
 /// A status that says `verified`, which nobody can make but by verifying.
-static VERIFIED: LazyLock<SignatureStatus> = LazyLock::new(|| {
-    struct OneKey(ssh::PublicKey);
-    impl Keys for OneKey {
-        fn has_ssh(&self, blob: &[u8]) -> bool {
-            self.0.blob() == blob
-        }
-        fn openpgp_by_fingerprint(&self, _: &[u8]) -> Vec<&openpgp::Certificate> {
-            Vec::new()
-        }
-        fn openpgp_by_key_id(&self, _: [u8; 8]) -> Vec<&openpgp::Certificate> {
-            Vec::new()
-        }
-    }
-    let raw = include_bytes!("vectors/cases/ssh-signed.commit");
-    let key = ssh::parse_public_key(include_str!("vectors/cases/ssh-signed.pub")).unwrap();
-    let commit = object::parse_commit(ObjectFormat::Sha1, raw).unwrap();
-    let object::SignatureField::Present(block) = &commit.signature else { panic!("the vector is signed") };
-    let now = Timestamp::from_second(NOW).unwrap();
-    let status = signature::verify_now(block, &commit.payload, &OneKey(key), now, commit.committer.time);
-    assert!(matches!(status, SignatureStatus::Verified(_)), "{status}");
-    status
-});
+static VERIFIED: LazyLock<SignatureStatus> = LazyLock::new(|| verified::verified_with("ed25519", NOW));
 
 fn id(kind: u8, n: usize) -> ObjectId {
     let mut raw = [kind; 20];

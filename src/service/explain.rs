@@ -1,12 +1,18 @@
 //! The whole reasoning about one object's signature, for people who ask why. It is the gate's own
 //! reasoning, step by step; nothing is recorded, and nothing gets in by it.
 
+mod answer;
+mod recorded;
+
+pub use self::answer::{Covering, Explanation, ObjectFault, Person, Receipt, Target};
+
+use self::answer::{TAG_NAME, TOO_LARGE};
+use self::recorded::{Recorded, unusable};
 use super::beside::{self, Beside, Question, Tool};
-use super::differences::{Difference, Ours, classify};
+use super::differences::{Ours, classify};
 use super::gate::Snapshot;
 use super::locate;
-use crate::audit::Event;
-use crate::domain::{ObjectId, ObjectKind, Principal, RefName, RepositoryId, Timestamp, text};
+use crate::domain::{ObjectId, ObjectKind, RefName, Timestamp, text};
 use crate::facts;
 use crate::git::{GitError, Repository};
 use crate::keyring::document::Place;
@@ -17,9 +23,8 @@ use crate::signature::{
     self, Check, CheckResult, Finding, KeyId, Rules, Scheme, SignatureStatus, SshCertificate, Times, Trace,
     VerifiedSignature, mergetag,
 };
-use crate::store::{Filter, Mode, Store, StoreError};
+use crate::store::StoreError;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Longest name, address or subject that is shown, in characters.
 const SHOWN: usize = 200;
@@ -70,161 +75,6 @@ pub struct ExplainRequest<'a> {
     /// Ask git, too.
     pub with_git: bool,
 }
-
-/// Where the time of the receipt comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Receipt {
-    /// As if it came in now.
-    Now,
-    /// As whoever asked has said.
-    Given,
-    /// From the gate's record.
-    Recorded,
-}
-
-impl Receipt {
-    /// The word used in output.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Receipt::Now => "now",
-            Receipt::Given => "given",
-            Receipt::Recorded => "recorded",
-        }
-    }
-}
-
-/// What is wrong with an object, whatever its signature.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObjectFault {
-    /// Stable code such as `obj.nul`.
-    pub code: &'static str,
-    /// The same for people, escaped.
-    pub why: String,
-}
-
-/// Somebody whom an object names: a claim. All escaped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Person {
-    /// Of the line `author`, `committer` or `tagger`.
-    pub role: &'static str,
-    /// The name.
-    pub name: String,
-    /// The address.
-    pub email: String,
-}
-
-/// What an annotated tag points at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// Its id.
-    pub id: ObjectId,
-    /// Its kind, as the tag claims.
-    pub kind: ObjectKind,
-    /// The name that the tag was made for, escaped.
-    pub name: String,
-}
-
-/// A ruleset that judges the ref.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Covering {
-    /// Its name.
-    pub name: String,
-    /// `enforce` or `evaluate`.
-    pub enforcement: &'static str,
-}
-
-/// The reasoning. Everything in it that comes from an object, a key or a program is escaped.
-#[derive(Clone, Debug)]
-pub struct Explanation {
-    /// Which object.
-    pub object: ObjectId,
-    /// Commit or tag.
-    pub kind: ObjectKind,
-    /// The ref that was named.
-    pub reference: Option<String>,
-    /// The rulesets that judge it; empty without a configuration or a ref.
-    pub covering: Vec<Covering>,
-    /// What is wrong with the object itself, or with where it stands.
-    pub fault: Option<ObjectFault>,
-    /// Whom it names.
-    pub people: Vec<Person>,
-    /// The first line of its message.
-    pub subject: Option<String>,
-    /// For tags.
-    pub target: Option<Target>,
-    /// `openpgp`, `ssh` or `x509`, by the BEGIN line.
-    pub format: Option<&'static str>,
-    /// The key that signed, or the one that the signature names.
-    pub key: Option<KeyId>,
-    /// Key algorithm and digest, of a verified signature.
-    pub algorithm: Option<String>,
-    /// The fingerprint under which the keyring holds the key.
-    pub entry: Option<String>,
-    /// The owner of that key; a proof only if the object is accepted.
-    pub principal: Option<Arc<Principal>>,
-    /// The time that the object claims, seconds since the epoch.
-    pub claimed: Option<i64>,
-    /// The time inside the signature, where it has one.
-    pub signed: Option<Timestamp>,
-    /// When it was received, or is taken to be.
-    pub received: Timestamp,
-    /// How that is known.
-    pub receipt: Receipt,
-    /// Why the record was not asked, where there is one.
-    pub unrecorded: Option<String>,
-    /// The clock.
-    pub now: Timestamp,
-    /// The steps, in their order. Where the object is not accepted at least one of them failed.
-    pub checks: Vec<Check>,
-    /// The signature's verdict; `None` where the object's fault kept it from being looked at.
-    pub status: Option<SignatureStatus>,
-    /// What is odd and stops nothing.
-    pub findings: Vec<Finding>,
-    /// What git says.
-    pub git: Beside,
-    /// Why git says something else.
-    pub difference: Option<Difference>,
-}
-
-impl Explanation {
-    /// Whether the object is signed by a principal of the keyring and nothing is wrong with it.
-    pub fn accepted(&self) -> bool {
-        self.fault.is_none() && matches!(self.status, Some(SignatureStatus::Verified(_)))
-    }
-
-    /// One word for the verdict.
-    pub fn status_name(&self) -> &'static str {
-        match (&self.fault, &self.status) {
-            (Some(ObjectFault { code: TAG_NAME, .. }), _) => "wrong-name",
-            (Some(ObjectFault { code: TOO_LARGE, .. }), _) => "too-large",
-            (Some(_), _) | (None, None) => "malformed-object",
-            (None, Some(status)) => status.name(),
-        }
-    }
-
-    /// The reason code, where there is one.
-    pub fn code(&self) -> Option<&'static str> {
-        match (&self.fault, &self.status) {
-            (Some(fault), _) => Some(fault.code),
-            (None, Some(SignatureStatus::Malformed { code, .. })) => Some(code),
-            _ => None,
-        }
-    }
-
-    /// The verdict as a phrase.
-    pub fn phrase(&self) -> String {
-        match (&self.fault, &self.status) {
-            (Some(fault), _) => fault.why.clone(),
-            (None, Some(status)) => status.to_string(),
-            (None, None) => "not judged".to_owned(),
-        }
-    }
-}
-
-/// The code of a tag under another name.
-const TAG_NAME: &str = "tag.name";
-/// The code of an object that is not read.
-const TOO_LARGE: &str = "obj.too_large";
 
 /// Why nothing can be said.
 #[derive(Debug, thiserror::Error)]
@@ -368,7 +218,7 @@ impl Explanation {
         let Some(SignatureStatus::Verified(signature)) = &self.status else { return Ok(()) };
         let Some(fido) = signature.fido() else { return Ok(()) };
         let (key, application, counter) = (signature.fingerprint(), &fido.application, fido.counter);
-        let frontier = record.store.frontier(&record.repository)?;
+        let frontier = record.frontier()?;
         if frontier.fido_known(key, application, &self.object)? {
             let detail = format!("{counter}, as it was when it was let in");
             self.step("counter", "S6", CheckResult::Passed, detail);
@@ -676,91 +526,4 @@ fn covering(ground: Ground<'_>, repository: &Repository, reference: Option<&RefN
     let covering = config.policy.covering(&name, reference, default_branch.as_ref());
     let sets = covering.into_iter().map(|index| &config.policy.rulesets[index]);
     sets.map(|set| Covering { name: set.name.clone(), enforcement: set.enforcement.name() }).collect()
-}
-
-fn unusable(error: &StoreError) -> String {
-    format!("the record cannot be read: {error}")
-}
-
-/// The gate's record about a repository.
-struct Recorded {
-    store: Store,
-    repository: RepositoryId,
-}
-
-impl Recorded {
-    /// Opens it, where there is one; `Err` says why it cannot be used. The object is judged as if it came in
-    /// now then, which is the stricter question.
-    fn open(snapshot: &Snapshot, repository: &Repository) -> Result<Option<Recorded>, String> {
-        let state = &snapshot.config.daemon.state;
-        if !Store::exists(state) {
-            return Ok(None);
-        }
-        let common = repository.common_dir();
-        if locate::name_below(&snapshot.config.repositories.root, common).is_err() {
-            return Err("the repository is not below the configured root".to_owned());
-        }
-        let repository = locate::read_id(common).map_err(|e| e.to_string())?;
-        let store = Store::open(state, Mode::ReadOnly).map_err(|error| unusable(&error))?;
-        match store.rolled_back() {
-            Some(why) => Err(why),
-            None => Ok(Some(Recorded { store, repository })),
-        }
-    }
-
-    /// When the gate received the object.
-    fn receipt(
-        &self,
-        id: &ObjectId,
-        kind: ObjectKind,
-        findings: &mut Vec<Finding>,
-    ) -> Result<Option<Timestamp>, StoreError> {
-        if kind == ObjectKind::Tag {
-            return tag_receipt(&self.store, &self.repository, id);
-        }
-        let Some(receipts) = self.store.receipts(&self.repository)? else { return Ok(None) };
-        if let Some(seq) = receipts.taint_accepted(id)? {
-            let why = format!("somebody decided to let this tainted commit stand: audit record {seq}");
-            findings.push(Finding::new("taint.accepted", why));
-        }
-        receipts.received(id)
-    }
-}
-
-/// Tags are in the log only: the first push that set a ref to the tag and was applied.
-fn tag_receipt(
-    store: &Store,
-    repository: &RepositoryId,
-    id: &ObjectId,
-) -> Result<Option<Timestamp>, StoreError> {
-    let id = id.to_string();
-    let filter = Filter { repository: Some(repository.clone()), ..Filter::default() };
-    let mut accepted: Vec<(String, String, Timestamp)> = Vec::new();
-    for entry in store.log(filter)? {
-        let entry = entry?;
-        // Most records are about something else; they are not worth parsing.
-        if !entry.json.contains(&id) {
-            continue;
-        }
-        let record = entry.record()?;
-        match &record.event {
-            Event::Decision(decision) if decision.outcome == crate::audit::Outcome::Accept => {
-                let Ok(at) = record.at.parse() else { continue };
-                let refs = decision.refs.iter().filter(|one| one.new.as_deref() == Some(id.as_str()));
-                accepted.extend(refs.map(|one| (decision.request_id.clone(), one.name.clone(), at)));
-            }
-            Event::Applied(applied) => {
-                let set = |request: &str, name: &str| {
-                    applied.request_id == request
-                        && applied.refs.iter().any(|one| one.name == name && one.new.as_deref() == Some(&*id))
-                };
-                let found = accepted.iter().filter(|(request, name, _)| set(request, name));
-                if let Some(at) = found.map(|(_, _, at)| *at).min() {
-                    return Ok(Some(at));
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(None)
 }
