@@ -228,7 +228,9 @@ fn judge(judges: &Judges, object: &Object, id: &str, signed: &HashSet<&[u8]>) ->
     let verdict = judges.ours(object.kind, &object.raw);
     let ours = verdict.ours();
     let (gits, git_said) = judges.git(object.kind, id);
-    let (sqv, sqv_said) = judges.sqv(object.kind, &object.raw, id);
+    // Two mutations can give the same bytes, and may be judged at the same time.
+    let own = format!("{id}-{}", object.seed);
+    let (sqv, sqv_said) = judges.sqv(object.kind, &object.raw, &own);
     let accepts = ours.accepts();
     let mut kinds = Vec::new();
     let mut faults = Vec::new();
@@ -245,7 +247,7 @@ fn judge(judges: &Judges, object: &Object, id: &str, signed: &HashSet<&[u8]>) ->
     let name = format!("{}{prefix}", object.name);
     // Keys that are newer than both: somebody else has to say that the numbers fit.
     let others = gits.accepts || sqv == Sqv::Good;
-    let openssl = accepts && !others && judges.openssl(object.kind, &object.raw, id);
+    let openssl = accepts && !others && judges.openssl(object.kind, &object.raw, &own);
     if let Some(difference) = classify(&ours, &gits) {
         let verb = if gits.accepts { "accepts" } else { "refuses" };
         // What is known here is told more exactly there.
