@@ -42,6 +42,7 @@ pub fn evaluate_with(facts: &PushFacts, policy: &Rulesets, observer: &mut dyn Ob
     let mut judgement = Judgement {
         facts,
         policy,
+        concerned: policy.concerned(&facts.context.repository.name),
         observer,
         enforced: Findings::default(),
         advisory: Findings::default(),
@@ -72,6 +73,8 @@ pub fn evaluate_with(facts: &PushFacts, policy: &Rulesets, observer: &mut dyn Ob
 struct Judgement<'a> {
     facts: &'a PushFacts,
     policy: &'a Rulesets,
+    /// The rulesets that judge refs of this repository.
+    concerned: Vec<usize>,
     observer: &'a mut dyn Observer,
     enforced: Findings,
     advisory: Findings,
@@ -114,8 +117,9 @@ impl<'a> Judgement<'a> {
             exempt: false,
         }];
         let default_branch = facts.repository.default_branch.as_ref();
-        let coverage = policy.coverage(&facts.context.repository.name, &reference.name, default_branch);
-        for index in policy.covering(&facts.context.repository.name, &reference.name, default_branch) {
+        let covering = policy.covering_among(&self.concerned, &reference.name, default_branch);
+        let coverage = policy.coverage_by(&covering);
+        for index in covering {
             let ruleset = &policy.rulesets[index];
             let exempt = ruleset.exempts(facts.pusher.as_deref());
             let found = if exempt {

@@ -10,6 +10,9 @@ use std::path::Path;
 #[derive(Clone, Debug)]
 pub struct Pattern {
     source: String,
+    /// How many bytes of `source` every match begins with. Most patterns match little of what they are asked
+    /// about, and this says so without the matcher.
+    literal: usize,
     matcher: Matcher,
 }
 
@@ -80,7 +83,7 @@ impl Pattern {
                     .compile_matcher(),
             ),
         };
-        Ok(Pattern { source: source.to_owned(), matcher })
+        Ok(Pattern { source: source.to_owned(), literal: literal_start(source), matcher })
     }
 
     /// Compiles a pattern for full ref names. A glob that does not start with `refs/` could only ever
@@ -100,6 +103,9 @@ impl Pattern {
 
     /// Whether the whole of `name` matches.
     pub fn is_match(&self, name: &[u8]) -> bool {
+        if !name.starts_with(&self.source.as_bytes()[..self.literal]) {
+            return false;
+        }
         match &self.matcher {
             Matcher::Glob(glob) => glob.is_match(Path::new(OsStr::from_bytes(name))),
             Matcher::Regex(regex) => regex.is_match(name),
@@ -110,6 +116,16 @@ impl Pattern {
     pub fn source(&self) -> &str {
         &self.source
     }
+}
+
+/// How many bytes of a pattern stand for themselves at its start. The slash before `**` is not counted: whether
+/// there has to be one is the matcher's to say.
+fn literal_start(source: &str) -> usize {
+    if source.starts_with("re:") {
+        return 0;
+    }
+    let start = source.split(['*', '?', '[', ']', '{', '}', '\\']).next().unwrap_or_default();
+    if start.len() == source.len() { start.len() } else { start.trim_end_matches('/').len() }
 }
 
 fn last_line(error: &regex::Error) -> String {
@@ -131,6 +147,42 @@ mod tests {
         assert!(Pattern::new("infra/**").unwrap().is_match(b"infra/a/b"));
         assert!(!Pattern::new("infra/**").unwrap().is_match(b"other/infra/a"));
         assert!(Pattern::new("**").unwrap().is_match(b"any/thing"));
+    }
+
+    #[test]
+    fn what_a_pattern_begins_with_decides_nothing_that_the_matcher_would_not() {
+        let names = [
+            "", "a", "a/", "a/b", "a/b/c", "ab", "abc", "a*", "a**", "a?b", "[a]", "{a,b}", "b", "/a",
+            "a//b", "re:a",
+        ];
+        let patterns = [
+            "a",
+            "a/b",
+            "a/*",
+            "a/**",
+            "a/**/c",
+            "**/b",
+            "**",
+            "a*",
+            "a?b",
+            "[a]b",
+            "a[b]c",
+            "{a,b}",
+            "a{b,}",
+            "\\[a\\]",
+            "\\{a,b\\}",
+            "a\\*",
+            "re:a.*",
+            "re:re:a",
+        ];
+        for pattern in patterns {
+            let pattern = Pattern::new(pattern).unwrap();
+            let alone = Pattern { literal: 0, ..pattern.clone() };
+            for name in names {
+                let (found, wanted) = (pattern.is_match(name.as_bytes()), alone.is_match(name.as_bytes()));
+                assert_eq!(found, wanted, "{} {name}", pattern.source());
+            }
+        }
     }
 
     #[test]

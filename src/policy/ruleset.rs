@@ -412,12 +412,17 @@ impl Rulesets {
         reference: &RefName,
         default_branch: Option<&RefName>,
     ) -> Coverage {
+        self.coverage_by(&self.covering(repository, reference, default_branch))
+    }
+
+    /// The same, by the indexes of the rulesets that judge the ref.
+    pub fn coverage_by(&self, covering: &[usize]) -> Coverage {
         let opens = |set: &Ruleset| !(set.included && self.uncovered == Uncovered::Refuse);
+        let mut sets = covering.iter().map(|index| &self.rulesets[*index]);
         let enforcing =
-            |set: &&Ruleset| set.enforcement == Enforcement::Enforce && !set.by_default && opens(set);
-        let mut sets = self.rulesets.iter().filter(enforcing);
+            |set: &Ruleset| set.enforcement == Enforcement::Enforce && !set.by_default && opens(set);
         match self.uncovered {
-            _ if sets.any(|set| set.covers(repository, reference, default_branch)) => Coverage::Ruleset,
+            _ if sets.any(enforcing) => Coverage::Ruleset,
             Uncovered::Accept => Coverage::UncoveredAccept,
             Uncovered::Refuse => Coverage::UncoveredRefuse,
         }
@@ -430,8 +435,25 @@ impl Rulesets {
         reference: &RefName,
         default_branch: Option<&RefName>,
     ) -> Vec<usize> {
-        let covers = |set: &Ruleset| set.covers(repository, reference, default_branch);
-        self.rulesets.iter().enumerate().filter(|(_, set)| covers(set)).map(|(index, _)| index).collect()
+        self.covering_among(&self.concerned(repository), reference, default_branch)
+    }
+
+    /// Indexes of the rulesets that judge refs of a repository, in whatever enforcement but `off`.
+    pub fn concerned(&self, repository: &str) -> Vec<usize> {
+        let judges =
+            |set: &Ruleset| set.enforcement != Enforcement::Off && set.applies_to_repository(repository);
+        self.rulesets.iter().enumerate().filter(|(_, set)| judges(set)).map(|(index, _)| index).collect()
+    }
+
+    /// Those of the rulesets of a repository that judge one of its refs: for pushes of many refs.
+    pub fn covering_among(
+        &self,
+        concerned: &[usize],
+        reference: &RefName,
+        default_branch: Option<&RefName>,
+    ) -> Vec<usize> {
+        let covers = |index: &usize| self.rulesets[*index].refs.is_match(reference, default_branch);
+        concerned.iter().copied().filter(covers).collect()
     }
 }
 

@@ -40,7 +40,11 @@ const REFUSE: &str = r#"
 /// `count` rulesets of which every `covering`-th covers `main`, each the others with refs of its own; and the
 /// ruleset that comes with them.
 fn policy(count: usize, covering: usize) -> Rulesets {
-    let table: toml::Table = toml::from_str(REFUSE).unwrap();
+    policy_of(&toml::from_str(REFUSE).unwrap(), count, covering)
+}
+
+/// The same with rulesets that refuse this.
+fn policy_of(table: &toml::Table, count: usize, covering: usize) -> Rulesets {
     let built = |refuse: &toml::Table| -> Vec<_> {
         refuse.iter().filter_map(|(name, value)| rules::build(name, value).unwrap()).collect()
     };
@@ -53,14 +57,8 @@ fn policy(count: usize, covering: usize) -> Rulesets {
                 Refs::new([&own, "refs/heads/release/*-hotfix", "!refs/heads/team-*/wip/**"])
             };
             let repositories = vec![Pattern::new("infra/**").unwrap()];
-            Ruleset::new(
-                &format!("set-{n}"),
-                repositories,
-                refs.unwrap(),
-                Enforcement::Enforce,
-                built(&table),
-            )
-            .unwrap()
+            Ruleset::new(&format!("set-{n}"), repositories, refs.unwrap(), Enforcement::Enforce, built(table))
+                .unwrap()
         })
         .collect();
     let all: toml::Table =
@@ -161,5 +159,18 @@ fn all(criterion: &mut Criterion) {
     measure(criterion, "refs that move", [1, 10, 100, 1_000, 10_000].map(|n| case(n, 200, 1, 1_000, n)));
 }
 
-criterion_group!(benches, all);
+/// Each rule by itself, in one ruleset.
+fn each(criterion: &mut Criterion) {
+    let table: toml::Table = toml::from_str(REFUSE).unwrap();
+    let mut group = criterion.benchmark_group("rule");
+    for (name, value) in table {
+        let policy = policy_of(&toml::Table::from_iter([(name.clone(), value)]), 1, 1);
+        let facts = facts(&policy, 1_000, 1);
+        group
+            .bench_function(name, |bencher| bencher.iter(|| evaluate(black_box(&facts), black_box(&policy))));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, all, each);
 criterion_main!(benches);

@@ -337,9 +337,11 @@ impl MessageFormat {
         out
     }
 
-    fn findings(&self, raw: &[u8], again: &str) -> Vec<Finding> {
-        let help = format!("reword it with {again}, then push again");
-        let finding = |(seen, wanted)| Finding { path: None, seen, wanted, help: help.clone() };
+    fn findings(&self, raw: &[u8], again: impl Fn() -> String) -> Vec<Finding> {
+        let finding = |(seen, wanted)| {
+            let help = format!("reword it with {}, then push again", again());
+            Finding { path: None, seen, wanted, help }
+        };
         self.faults(raw).into_iter().map(finding).collect()
     }
 }
@@ -364,11 +366,11 @@ impl Rule for MessageFormat {
         if self.exempt.commit(commit) {
             return Vec::new();
         }
-        self.findings(&commit.message, &redo(commit, scope.reference, "", "-i"))
+        self.findings(&commit.message, || redo(commit, scope.reference, "", "-i"))
     }
 
     fn check_tag(&self, tag: &TagFacts, _: Scope<'_>) -> Vec<Finding> {
-        if self.tags { self.findings(&tag.message, &retag(tag)) } else { Vec::new() }
+        if self.tags { self.findings(&tag.message, || retag(tag)) } else { Vec::new() }
     }
 
     fn needs(&self) -> Needs {
