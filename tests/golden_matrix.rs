@@ -8,6 +8,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "support/every_rule.rs"]
+mod every_rule;
+
 use countersign::hook::wire::{Bytes, Outcome, PROTOCOL, Place, Request};
 use countersign::policy::facts::BuiltinRule;
 use countersign::policy::rules;
@@ -45,15 +48,6 @@ fn columns() -> Vec<(String, String)> {
              [ruleset.refuse]\n{refuse}"
         )
     };
-    let line = |rule: &str| match rule {
-        "missing-ticket" => "missing-ticket = { projects = [\"OPS\"] }\n".to_owned(),
-        "message-format" => "message-format = { subject-max = 20 }\n".to_owned(),
-        "untrusted-signer" => "untrusted-signer = { allow = [\"group:sre\"] }\n".to_owned(),
-        "email-domain" => "email-domain = { domains = [\"example.org\"] }\n".to_owned(),
-        "stale-signature" => "stale-signature = { days = 30 }\n".to_owned(),
-        "unauthorized-pusher" => "unauthorized-pusher = { update = [\"group:sre\"] }\n".to_owned(),
-        other => format!("{other} = true\n"),
-    };
     let mut out = vec![
         ("builtin".to_owned(), "[policy]\nuncovered = \"accept\"\n".to_owned()),
         (UNCOVERED.to_owned(), "[policy]\nuncovered = \"refuse\"\n".to_owned()),
@@ -62,12 +56,12 @@ fn columns() -> Vec<(String, String)> {
     let asks = |name: &str| ["pusher-mismatch", "unauthorized-pusher"].contains(&name);
     let told = |policy: String| format!("server = \"gitolite\"\n{policy}");
     out.extend(rules::ALL.iter().map(|kind| {
-        let policy = set("enforce", &line(kind.name));
+        let policy = set("enforce", &every_rule::line(kind.name));
         (kind.name.to_owned(), if asks(kind.name) { told(policy) } else { policy })
     }));
     let branch = "missing-ticket = { projects = [\"OPS\"], where = [\"branch\"] }\n";
     out.push((BRANCH.to_owned(), set("enforce", branch)));
-    let all: String = rules::ALL.iter().map(|kind| line(kind.name)).collect();
+    let all: String = rules::ALL.iter().map(|kind| every_rule::line(kind.name)).collect();
     out.push(("all".to_owned(), told(set("enforce", &all))));
     out.push((EVALUATE.to_owned(), told(set("evaluate", &all))));
     out
