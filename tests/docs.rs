@@ -5,6 +5,8 @@
 
 use clap::Parser;
 use countersign::cli::Cli;
+use countersign::config;
+use countersign::policy::rules;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -119,4 +121,68 @@ fn every_link_leads_somewhere() {
         }
     }
     assert!(wrong.is_empty(), "links that lead nowhere:\n{}", wrong.join("\n"));
+}
+
+/// The TOML that a page shows.
+fn examples(text: &str) -> impl Iterator<Item = &str> {
+    text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap())
+}
+
+/// A whole configuration around what an example shows of one: before it what it does not say itself, and behind
+/// it a ruleset where it has none.
+fn whole(example: &str) -> String {
+    let has = |table: &str| example.lines().any(|line| line.trim_end() == table);
+    let mut out = String::new();
+    let mut missing = |table: &str, rest: &str| {
+        if !has(table) {
+            out.push_str(&format!("{table}\n{rest}\n"));
+        }
+    };
+    missing("[daemon]", "socket = \"run/hook.sock\"\nstate = \"state\"");
+    missing("[keyring]", "path = \"keyring\"");
+    missing("[repositories]", "root = \"repositories\"\nserver = \"gitolite\"");
+    missing("[policy]", "uncovered = \"accept\"");
+    let ruleset = "[[ruleset]]\nname = \"example\"\nrepositories = [\"**\"]\nrefs = [\"~ALL\"]\nenforcement = \"enforce\"\n";
+    if has("[[ruleset]]") {
+        out + example
+    } else if example.starts_with("[ruleset.") {
+        out + ruleset + example
+    } else {
+        out + example + ruleset + "[ruleset.refuse]\nunsigned-commit = true\n"
+    }
+}
+
+#[test]
+fn every_rule_that_a_page_shows_loads() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = tempfile::tempdir().unwrap();
+    let own = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    own(place.path(), 0o755);
+    for name in ["keyring", "repositories"] {
+        fs::create_dir(place.path().join(name)).unwrap();
+        own(&place.path().join(name), 0o755);
+    }
+    let file = place.path().join("countersign.toml");
+    let mut faults = Vec::new();
+    for (path, text) in pages() {
+        if path.parent().is_none_or(|directory| !directory.ends_with("docs/rules")) {
+            continue;
+        }
+        let rule = path.file_stem().unwrap().to_str().unwrap();
+        let mut shown = 0;
+        for example in examples(&text) {
+            fs::write(&file, whole(example)).unwrap();
+            own(&file, 0o644);
+            match config::load(&file) {
+                Ok(loaded) => {
+                    shown += usize::from(loaded.config.policy.rulesets.iter().any(|set| set.has_rule(rule)))
+                }
+                Err(error) => faults.push(format!("{}: {error}\n{example}", path.display())),
+            }
+        }
+        if rules::ALL.iter().any(|kind| kind.name == rule) && shown == 0 {
+            faults.push(format!("{}: no example has the rule", path.display()));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
