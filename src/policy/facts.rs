@@ -299,8 +299,14 @@ pub struct ParentChanges {
     /// Every path that differs, renames as two, in byte order.
     pub changes: Arc<[Change]>,
     /// Pairs of names in one directory of the new tree that a file system that ignores case, or composes
-    /// characters, takes for one: full paths, where this commit made the directory or changed it.
+    /// characters, takes for one: full paths, where this commit made the directory or changed it. No more
+    /// than about [`ParentChanges::COLLISIONS`] of them need be listed.
     pub collisions: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl ParentChanges {
+    /// A list of fewer pairs than this is all of them.
+    pub const COLLISIONS: usize = 256;
 }
 
 /// What merging a commit's parents gives, computed again.
@@ -310,6 +316,10 @@ pub struct MergeFacts {
     pub real: bool,
     /// Whether the tree is the one that a three-way merge of two parents gives without a conflict.
     pub clean: bool,
+    /// The paths that are not as a three-way merge of the two parents leaves them, those in conflict included:
+    /// what the merge changed by itself. Also where one parent is an ancestor of the other, whose tree then is
+    /// the result. `None` where it was not computed, or cannot be: more than two parents, no common ancestor.
+    pub touched: Option<Arc<[Vec<u8>]>>,
 }
 
 /// What is known of a blob.
