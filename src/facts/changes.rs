@@ -260,9 +260,9 @@ impl<'a> Contents<'a> {
                 Ok(Err(self.overrun(reached, limit, what.noun(), option(what), whose)))
             }
             // The root of one side is missing, or is no tree.
-            Err(CollectError::Git(error @ (GitError::Missing { id, child: None } | GitError::Object { id, .. })))
-                if pair.0 == Some(id) || pair.1 == Some(id) =>
-            {
+            Err(CollectError::Git(
+                error @ (GitError::Missing { id, child: None } | GitError::Object { id, .. }),
+            )) if pair.0 == Some(id) || pair.1 == Some(id) => {
                 let by = if pair.1 == Some(id) { whose.commit } else { whose.old };
                 self.of_the_push(error, by, id, b"", whose).map(Err)
             }
@@ -341,11 +341,7 @@ impl Whose {
 
 fn bad_tree(tree: &MalformedTree, whose: &Whose) -> BuiltinFault {
     let MalformedTree { id, path, faults, more_faults } = tree;
-    let at = if path.is_empty() {
-        String::new()
-    } else {
-        format!(" of `{}`", text::escape_short(path, 200))
-    };
+    let at = if path.is_empty() { String::new() } else { format!(" of `{}`", text::escape_short(path, 200)) };
     let more = if *more_faults > 0 || faults.len() > 3 {
         format!(" and {} more", more_faults + faults.len().saturating_sub(3))
     } else {

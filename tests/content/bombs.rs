@@ -242,7 +242,8 @@ fn what_cannot_be_read_is_an_error_and_never_nothing() {
         matches!(ended, Err(GitError::Missing { id, child }) if id == absent && child == Some(void)),
         "{ended:?}"
     );
-    for (named, code) in [(good, None), (file, Some(TreeFaultCode::NoTree)), (absent, Some(TreeFaultCode::MissingTree))]
+    for (named, code) in
+        [(good, None), (file, Some(TreeFaultCode::NoTree)), (absent, Some(TreeFaultCode::MissingTree))]
     {
         let directory = world.tree(To::Push, &[("40000", b"b", named)]);
         let brought = world.tree(To::Push, &[("40000", b"a", directory)]);
