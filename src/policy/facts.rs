@@ -23,6 +23,9 @@ pub struct PushFacts {
     /// Why some of the commits that are to be judged have no facts. Their `reference` is empty: they are
     /// faults on every ref that introduces the commit.
     pub object_faults: HashMap<ObjectId, Vec<BuiltinFault>>,
+    /// Why it is not known what some commits change, although a rule needs it. Their `reference` is empty: they
+    /// are faults on every ref that introduces the commit, by every ruleset with such a rule.
+    pub content_faults: HashMap<ObjectId, Vec<BuiltinFault>>,
     /// The principal whose account pushes, where the keyring lists the account. `None` is nobody that a
     /// rule may trust (N18).
     pub pusher: Option<Arc<Principal>>,
@@ -113,6 +116,14 @@ impl Needs {
         Needs(self.0 | other.0)
     }
 
+    /// Whatever is about the content of trees.
+    pub const CONTENT: Needs = Needs::CHANGES.and(Needs::BLOBS).and(Needs::NET);
+
+    /// Whether anything of `other` is in this set.
+    pub const fn has_any(self, other: Needs) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// Whether all of `other` is in this set.
     pub const fn has(self, other: Needs) -> bool {
         self.0 & other.0 == other.0
@@ -140,6 +151,7 @@ impl PushFacts {
             commits: HashMap::new(),
             faults: Vec::new(),
             object_faults: HashMap::new(),
+            content_faults: HashMap::new(),
             pusher: None,
             repository: RepositoryFacts::default(),
             blobs: HashMap::new(),
@@ -197,8 +209,14 @@ pub struct RefFacts {
     pub own_ref: HashSet<usize>,
     /// What the update changes as a whole, by covering ruleset: only with [`Needs::NET`], and not for
     /// deletions. From the ref's present value to the new one; for a new ref, from what the ruleset has
-    /// judged already (N11).
+    /// judged already, or from nothing where it has judged nothing (N11). Each path once, in byte order.
+    ///
+    /// Where the update leads to a tree or a blob and to no commit ([`RefFacts::bare_content`]), it is for every
+    /// ruleset that needs changes of any kind, and tells all of the tree as new; a blob is one change without a
+    /// path.
     pub net: HashMap<usize, Arc<[Change]>>,
+    /// Why that is not known, by covering ruleset.
+    pub net_faults: HashMap<usize, Vec<BuiltinFault>>,
     /// The new tip is neither of this push nor reachable from the repository's own refs: the repository
     /// borrows it (N12). Only with [`Needs::FOREIGN`].
     pub foreign: bool,
@@ -219,6 +237,7 @@ impl RefFacts {
             builds_on: HashMap::new(),
             own_ref: HashSet::new(),
             net: HashMap::new(),
+            net_faults: HashMap::new(),
             foreign: false,
         }
     }
