@@ -362,8 +362,15 @@ fn commit_facts(push: &Push) -> Vec<CommitFacts> {
                 0 => vec![against(None)],
                 _ => parents.iter().map(|parent| against(Some(*parent))).collect(),
             },
-            merge: (parents.len() > 1)
-                .then_some(MergeFacts { real: commit.clean || n % 2 == 0, clean: commit.clean }),
+            merge: (parents.len() > 1).then(|| MergeFacts {
+                real: commit.clean || n % 2 == 0,
+                clean: commit.clean,
+                touched: match (commit.clean, n % 2) {
+                    (true, _) => Some(Vec::new().into()),
+                    (false, 0) => Some(changed.iter().map(|one| one.path.clone()).collect()),
+                    (false, _) => None,
+                },
+            }),
             parents,
             ..CommitFacts::bare(id(1, n), signature(commit.signer, commit.key))
         }

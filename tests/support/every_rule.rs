@@ -18,6 +18,23 @@ const OPTIONS: &[(&str, &[&str])] = &[
             "{ projects = [\"OPS\"], merges = \"skip\" }",
         ],
     ),
+    (
+        "forbidden-path",
+        &[
+            "{ paths = [\"**/*.pem\"] }",
+            "{ paths = [\"deploy\", \"deploy/**\"] }",
+            "{ paths = [\"deploy\", \"deploy/**\"], scope = \"net\" }",
+        ],
+    ),
+    ("large-file", &["{ max = \"10 MiB\" }", "{ max = \"10 MiB\", scope = \"net\" }"]),
+    (
+        "protected-path",
+        &[
+            "{ paths = [\"deploy/**\"], allow = [\"group:sre\"] }",
+            "{ paths = [\"src/**\"], allow = [\"person:bob\"] }",
+        ],
+    ),
+    ("too-many-files", &["{ max = 1000 }", "{ max = 1 }", "{ max = 1, scope = \"net\" }"]),
     ("ref-name", &["true", "{ allow = [\"refs/heads/**\", \"refs/tags/v*\"] }"]),
     ("stale-signature", &["{ days = 30 }"]),
     (
