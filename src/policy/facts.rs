@@ -42,6 +42,9 @@ pub struct RepositoryFacts {
     pub default_branch: Option<RefName>,
     /// Whether it has any ref, before this push: only with [`Needs::HISTORY`].
     pub has_history: bool,
+    /// Of the commits without a parent that the push has to have judged, those that the default branch stands on
+    /// already, before this push: only with [`Needs::HISTORY`].
+    pub own_roots: HashSet<ObjectId>,
     /// The full names of all refs as they would be after the push: only with [`Needs::NAMES`].
     pub names: RefNames,
 }
@@ -106,7 +109,7 @@ impl Needs {
     pub const RECEIVED: Needs = Needs(32);
     /// Whose addresses commits and tags name.
     pub const PEOPLE: Needs = Needs(64);
-    /// Whether the repository has any ref yet.
+    /// Whether the repository has any ref yet, and where its history begins.
     pub const HISTORY: Needs = Needs(128);
     /// Whether a tip is borrowed from another repository (N12).
     pub const FOREIGN: Needs = Needs(256);
@@ -318,8 +321,14 @@ pub struct ParentChanges {
     /// Every path that differs, renames as two, in byte order.
     pub changes: Arc<[Change]>,
     /// Pairs of names in one directory of the new tree that a file system that ignores case, or composes
-    /// characters, takes for one: full paths, where this commit made the directory or changed it.
+    /// characters, takes for one: full paths, where this commit made the directory or changed it. No more
+    /// than about [`ParentChanges::COLLISIONS`] of them need be listed.
     pub collisions: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl ParentChanges {
+    /// A list of fewer pairs than this is all of them.
+    pub const COLLISIONS: usize = 256;
 }
 
 /// What merging a commit's parents gives, computed again.
@@ -329,6 +338,10 @@ pub struct MergeFacts {
     pub real: bool,
     /// Whether the tree is the one that a three-way merge of two parents gives without a conflict.
     pub clean: bool,
+    /// The paths that are not as a three-way merge of the two parents leaves them, those in conflict included:
+    /// what the merge changed by itself. Also where one parent is an ancestor of the other, whose tree then is
+    /// the result. `None` where it was not computed, or cannot be: more than two parents, no common ancestor.
+    pub touched: Option<Arc<[Vec<u8>]>>,
 }
 
 /// What is known of a blob.

@@ -82,6 +82,7 @@ const OPTIONS: &[(&str, &[Opt])] = &[
             option("who", Shape::Special, "whose addresses: `author`, `committer`, `tagger`"),
         ],
     ),
+    ("foreign-root", &[option("allow", Shape::Special, "full ids of the roots that may come in")]),
     (
         "identity-mismatch",
         &[
@@ -93,6 +94,11 @@ const OPTIONS: &[(&str, &[Opt])] = &[
             .default("[\"committer\", \"tagger\"]"),
             option("except", Shape::Named, "signers who may name others, such as a forge"),
         ],
+    ),
+    (
+        "merge-commit",
+        &[option("octopus", Shape::Flag, "whether merges of two are let in, and those of more are not")
+            .default("false")],
     ),
     (
         "message-format",

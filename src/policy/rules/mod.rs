@@ -10,9 +10,11 @@ mod catalog;
 pub mod email_domain;
 pub mod force_push;
 pub mod foreign_object;
+pub mod foreign_root;
 pub mod identity_mismatch;
 pub mod lightweight_tag;
 pub mod locked_ref;
+pub mod merge_commit;
 pub mod message_format;
 pub mod missing_signoff;
 pub mod missing_ticket;
@@ -26,6 +28,7 @@ pub mod stale_signature;
 pub mod tag_name_mismatch;
 pub mod tag_update;
 pub mod unauthorized_pusher;
+pub mod unclean_merge;
 pub mod unknown_identity;
 pub mod unsafe_message;
 pub mod unsigned_commit;
@@ -219,9 +222,11 @@ pub const ALL: &[&Kind] = &[
     &email_domain::KIND,
     &force_push::KIND,
     &foreign_object::KIND,
+    &foreign_root::KIND,
     &identity_mismatch::KIND,
     &lightweight_tag::KIND,
     &locked_ref::KIND,
+    &merge_commit::KIND,
     &message_format::KIND,
     &missing_signoff::KIND,
     &missing_ticket::KIND,
@@ -235,6 +240,7 @@ pub const ALL: &[&Kind] = &[
     &tag_name_mismatch::KIND,
     &tag_update::KIND,
     &unauthorized_pusher::KIND,
+    &unclean_merge::KIND,
     &unknown_identity::KIND,
     &unsafe_message::KIND,
     &unsigned_commit::KIND,
