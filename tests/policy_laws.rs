@@ -441,6 +441,7 @@ fn facts(push: &Push, policy: &Rulesets) -> PushFacts {
             default_branch: Some(default.clone()),
             has_history: push.has_history,
             names,
+            ..RepositoryFacts::default()
         },
         blobs: blobs.collect(),
         refs,

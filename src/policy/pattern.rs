@@ -95,7 +95,8 @@ impl Pattern {
                     .compile_matcher(),
             ),
         };
-        Ok(Pattern { source: source.to_owned(), literal: literal_start(source), matcher })
+        let literal = if any_case { 0 } else { literal_start(source) };
+        Ok(Pattern { source: source.to_owned(), literal, matcher })
     }
 
     /// Compiles a pattern for full ref names. A glob that does not start with `refs/` could only ever
@@ -164,7 +165,7 @@ mod tests {
     #[test]
     fn what_a_pattern_begins_with_decides_nothing_that_the_matcher_would_not() {
         let names = [
-            "", "a", "a/", "a/b", "a/b/c", "ab", "abc", "a*", "a**", "a?b", "[a]", "{a,b}", "b", "/a",
+            "", "a", "a/", "a/b", "a/b/c", "ab", "abc", "a*", "a**", "a?b", "[a]", "{a,b}", "b", "A/B", "/a",
             "a//b", "re:a",
         ];
         let patterns = [
@@ -188,11 +189,13 @@ mod tests {
             "re:re:a",
         ];
         for pattern in patterns {
-            let pattern = Pattern::new(pattern).unwrap();
-            let alone = Pattern { literal: 0, ..pattern.clone() };
-            for name in names {
-                let (found, wanted) = (pattern.is_match(name.as_bytes()), alone.is_match(name.as_bytes()));
-                assert_eq!(found, wanted, "{} {name}", pattern.source());
+            for pattern in [Pattern::new(pattern).unwrap(), Pattern::without_case(pattern).unwrap()] {
+                let alone = Pattern { literal: 0, ..pattern.clone() };
+                for name in names {
+                    let (found, wanted) =
+                        (pattern.is_match(name.as_bytes()), alone.is_match(name.as_bytes()));
+                    assert_eq!(found, wanted, "{} {name}", pattern.source());
+                }
             }
         }
     }
