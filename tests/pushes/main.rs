@@ -25,3 +25,4 @@ mod signers;
 mod sources;
 mod tenants;
 mod transport;
+mod traps;
