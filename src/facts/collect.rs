@@ -200,7 +200,9 @@ impl Collector<'_> {
             return Ok(facts);
         };
         facts.tip_kind = Some(found.kind);
-        facts.foreign = found.borrowed && self.needs.has(Needs::FOREIGN) && !self.reaches(new)?;
+        facts.foreign = self.needs.has(Needs::FOREIGN)
+            && inputs.repository.objects().is_borrowed(&new)?
+            && !self.reaches(new)?;
         if facts.name.branch().is_some() && found.kind != ObjectKind::Commit {
             self.faults.push(no_branch(&shown, new, found.kind));
         }

@@ -36,16 +36,6 @@ pub struct Found {
     pub size: u64,
     /// Whether the push in flight brought it.
     pub in_quarantine: bool,
-    /// Whether only an alternate has it.
-    pub borrowed: bool,
-}
-
-/// Whose store an object was found in.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    Quarantine,
-    Own,
-    Alternate,
 }
 
 impl Objects {
@@ -60,17 +50,15 @@ impl Objects {
         Ok(Objects { format, directory, quarantine_directory, quarantine, standing: OnceCell::new() })
     }
 
-    /// The stores that may hold an object, with whose they are, in the order of looking.
-    fn stores(&self) -> impl Iterator<Item = Result<(&Handle, Origin), GitError>> {
+    /// The stores that may hold an object, and whether they are the quarantine, in the order of looking.
+    fn stores(&self) -> impl Iterator<Item = Result<(&Handle, bool), GitError>> {
         let standing = std::iter::once_with(|| match self.standing() {
             Ok(stores) => (stores, None),
             Err(error) => (&[][..], Some(Err(error))),
         });
-        let standing = standing.flat_map(|(stores, error)| {
-            let own = |at| if at == 0 { Origin::Own } else { Origin::Alternate };
-            stores.iter().enumerate().map(move |(at, store)| Ok((store, own(at)))).chain(error)
-        });
-        self.quarantine.iter().map(|store| Ok((store, Origin::Quarantine))).chain(standing)
+        let standing =
+            standing.flat_map(|(stores, error)| stores.iter().map(|store| Ok((store, false))).chain(error));
+        self.quarantine.iter().map(|store| Ok((store, true))).chain(standing)
     }
 
     fn standing(&self) -> Result<&[Handle], GitError> {
@@ -99,18 +87,54 @@ impl Objects {
     pub fn find(&self, id: &ObjectId) -> Result<Option<Found>, GitError> {
         let Some(oid) = self.oid(id) else { return Ok(None) };
         for store in self.stores() {
-            let (store, origin) = store?;
+            let (store, in_quarantine) = store?;
             let header = store.try_header(&oid).map_err(|e| unreadable(id, &e))?;
             if let Some(header) = header {
-                return Ok(Some(Found {
-                    kind: kind(header.kind),
-                    size: header.size,
-                    in_quarantine: origin == Origin::Quarantine,
-                    borrowed: origin == Origin::Alternate,
-                }));
+                return Ok(Some(Found { kind: kind(header.kind), size: header.size, in_quarantine }));
             }
         }
         Ok(None)
+    }
+
+    /// Whether only an alternate has an object that is there: neither the quarantine nor the repository itself.
+    ///
+    /// The library's stores look into alternates by themselves, so they do not tell. The files do.
+    ///
+    /// # Errors
+    /// The object databases cannot be read.
+    pub fn is_borrowed(&self, id: &ObjectId) -> Result<bool, GitError> {
+        let Some(oid) = self.oid(id) else { return Ok(false) };
+        if let Some(quarantine) = &self.quarantine
+            && quarantine.try_header(&oid).map_err(|e| unreadable(id, &e))?.is_some()
+        {
+            return Ok(false);
+        }
+        if alternates::flatten(&self.directory)?.len() == 1 {
+            return Ok(false);
+        }
+        let hex = oid.to_string();
+        if self.directory.join(&hex[..2]).join(&hex[2..]).exists() {
+            return Ok(false);
+        }
+        let packs = self.directory.join("pack");
+        let failed = |why: String| GitError::Object { id: *id, why };
+        let entries = match std::fs::read_dir(&packs) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+            Err(error) => return Err(failed(format!("cannot read the packs: {error}"))),
+        };
+        for entry in entries {
+            let path = entry.map_err(|e| failed(format!("cannot read the packs: {e}")))?.path();
+            if path.extension().is_none_or(|extension| extension != "idx") {
+                continue;
+            }
+            let index = gix::odb::pack::index::File::at(&path, oid.kind())
+                .map_err(|e| failed(format!("cannot read the index of a pack: {e}")))?;
+            if index.lookup(oid).is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether the push in flight brought an object that was nowhere before. An object that is sent
