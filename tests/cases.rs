@@ -59,6 +59,9 @@ struct Case {
     /// Whether the repository had any ref; default: yes.
     #[serde(default)]
     empty_repository: bool,
+    /// Commits without a parent that the default branch stands on.
+    #[serde(default)]
+    own_roots: Vec<String>,
     #[serde(default)]
     blob: Vec<BlobSpec>,
     #[serde(default)]
@@ -190,6 +193,9 @@ struct CommitSpec {
     /// For merges: `clean`, `unclean`, `fake` (one parent an ancestor of the other).
     #[serde(default)]
     merge: Option<String>,
+    /// For merges: the paths that they change by themselves; left out, nobody has computed it.
+    #[serde(default)]
+    touched: Option<Vec<String>>,
 }
 
 /// An annotated tag between what every update pushes and the last commit, outermost first.
@@ -551,6 +557,10 @@ impl Case {
             made.merge = (made.parents.len() > 1).then(|| MergeFacts {
                 real: spec.merge.as_deref() != Some("fake"),
                 clean: matches!(spec.merge.as_deref(), None | Some("clean")),
+                touched: spec
+                    .touched
+                    .as_ref()
+                    .map(|all| all.iter().map(|one| one.clone().into_bytes()).collect()),
             });
             commits.insert(made.id, made);
             before.clone_from(&spec.name);
@@ -640,6 +650,7 @@ impl Case {
             repository: RepositoryFacts {
                 default_branch: Some(default_branch),
                 has_history: !self.empty_repository,
+                own_roots: self.own_roots.iter().map(|name| self.id(name)).collect(),
                 names,
             },
             blobs: self.blob.iter().map(blob).collect(),
