@@ -2,6 +2,7 @@
 //! what the record says. `tests/docs.rs` holds that none of them is lost.
 
 mod objects;
+mod paths;
 mod refs;
 mod server;
 mod who;

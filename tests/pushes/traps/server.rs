@@ -380,9 +380,11 @@ fn trap_32_nothing_from_a_push_speaks_to_a_terminal() {
         clean(&remote);
         // Nor to that of whoever reads the record, however it is shown.
         let id = recorded_id(&site.gate);
-        for arguments in
-            [&["audit", "log"][..], &["audit", "log", "--format", "json"], &["audit", "log", "--request", &id]]
-        {
+        for arguments in [
+            &["audit", "log"][..],
+            &["audit", "log", "--format", "json"],
+            &["audit", "log", "--request", &id],
+        ] {
             let ran = site.gate.countersign(arguments);
             clean(&ran.ok().stdout);
         }
