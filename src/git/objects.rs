@@ -18,7 +18,11 @@ pub struct Objects {
     /// Everything that the push did not bring, opened when it is first needed: most pushes to a branch
     /// never need it.
     standing: OnceCell<Vec<Handle>>,
+    /// See [`Objects::own_packs`].
+    own_packs: OnceCell<Option<Vec<PackIndex>>>,
 }
+
+type PackIndex = gix::odb::pack::index::File;
 
 type Handle = gix::odb::HandleArc;
 
@@ -47,7 +51,14 @@ impl Objects {
         let quarantine_directory = quarantine.map(Path::to_owned);
         let quarantine = quarantine.map(|path| handle(format, path)).transpose()?;
         let directory = objects.to_owned();
-        Ok(Objects { format, directory, quarantine_directory, quarantine, standing: OnceCell::new() })
+        Ok(Objects {
+            format,
+            directory,
+            quarantine_directory,
+            quarantine,
+            standing: OnceCell::new(),
+            own_packs: OnceCell::new(),
+        })
     }
 
     /// The stores that may hold an object, and whether they are the quarantine, in the order of looking.
@@ -109,32 +120,40 @@ impl Objects {
         {
             return Ok(false);
         }
-        if alternates::flatten(&self.directory)?.len() == 1 {
-            return Ok(false);
-        }
+        let Some(packs) = self.own_packs()? else { return Ok(false) };
         let hex = oid.to_string();
-        if self.directory.join(&hex[..2]).join(&hex[2..]).exists() {
-            return Ok(false);
+        let loose = self.directory.join(&hex[..2]).join(&hex[2..]).exists();
+        Ok(!loose && !packs.iter().any(|index| index.lookup(oid).is_some()))
+    }
+
+    /// The indexes of the repository's own packs, where it has alternates; `None` where all is its own.
+    fn own_packs(&self) -> Result<Option<&[PackIndex]>, GitError> {
+        if let Some(packs) = self.own_packs.get() {
+            return Ok(packs.as_deref());
         }
-        let packs = self.directory.join("pack");
-        let failed = |why: String| GitError::Object { id: *id, why };
-        let entries = match std::fs::read_dir(&packs) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
-            Err(error) => return Err(failed(format!("cannot read the packs: {error}"))),
+        let failed = |path: &Path, why: String| GitError::Alternates { path: path.to_owned(), why };
+        let kind = hash_kind(self.format);
+        let mut packs = Vec::new();
+        let alone = alternates::flatten(&self.directory)?.len() == 1;
+        let directory = self.directory.join("pack");
+        let entries = match std::fs::read_dir(&directory) {
+            _ if alone => None,
+            Ok(entries) => Some(entries),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(&directory, error.to_string())),
         };
-        for entry in entries {
-            let path = entry.map_err(|e| failed(format!("cannot read the packs: {e}")))?.path();
-            if path.extension().is_none_or(|extension| extension != "idx") {
-                continue;
-            }
-            let index = gix::odb::pack::index::File::at(&path, oid.kind())
-                .map_err(|e| failed(format!("cannot read the index of a pack: {e}")))?;
-            if index.lookup(oid).is_some() {
-                return Ok(false);
+        for entry in entries.into_iter().flatten() {
+            let path = entry.map_err(|e| failed(&directory, e.to_string()))?.path();
+            if path.extension().is_some_and(|extension| extension == "idx") {
+                match PackIndex::at(&path, kind) {
+                    Ok(index) => packs.push(index),
+                    // A repack beside us has taken it away; what was in it is in another one.
+                    Err(_) if !path.exists() => {}
+                    Err(error) => return Err(failed(&path, error.to_string())),
+                }
             }
         }
-        Ok(true)
+        Ok(self.own_packs.get_or_init(|| (!alone).then_some(packs)).as_deref())
     }
 
     /// Whether the push in flight brought an object that was nowhere before. An object that is sent
@@ -192,11 +211,15 @@ pub fn verify_commit_id(id: &ObjectId, bytes: &[u8]) -> Result<(), GitError> {
     verify_id(id, ObjectKind::Commit, bytes)
 }
 
-fn handle(format: ObjectFormat, directory: &Path) -> Result<Handle, GitError> {
-    let kind = match format {
+const fn hash_kind(format: ObjectFormat) -> gix::hash::Kind {
+    match format {
         ObjectFormat::Sha1 => gix::hash::Kind::Sha1,
         ObjectFormat::Sha256 => gix::hash::Kind::Sha256,
-    };
+    }
+}
+
+fn handle(format: ObjectFormat, directory: &Path) -> Result<Handle, GitError> {
+    let kind = hash_kind(format);
     let options = gix::odb::store::init::Options {
         current_dir: Some(directory.to_owned()),
         alloc_limit_bytes: Some(MAX_READ),

@@ -274,3 +274,72 @@ fn n20_only_a_merge_that_adds_nothing_is_excused() {
     merge(false);
     work.accepted(&["main"]);
 }
+
+/// Below a tip that the push brings, a commit may stand that only another repository has: its id is the pusher's, and
+/// what it holds is not theirs to read.
+#[test]
+fn n12_no_refusal_quotes_what_only_another_repository_has() {
+    let (gate, _) = Gate::production();
+    let pool = gate.bare("pools/secret", &[]);
+    let origin = gate.clone_of(&pool);
+    let named = [("GIT_AUTHOR_EMAIL", "ash@birch.example"), ("GIT_AUTHOR_NAME", "Ash")];
+    origin.sign_with(None, &named, &["commit", "--quiet", "--allow-empty", "-m", "the merger with Birch"]);
+    let secret = origin.id("main");
+    origin.git(&["push", "--quiet", pool.to_str().unwrap(), "main"]).ok();
+    let bare = gate.repository("infra/fork");
+    fs::write(bare.join("objects/info/alternates"), format!("{}\n", pool.join("objects").display())).unwrap();
+    let tree = origin.id("main^{tree}");
+    let who = "A <a@example.org> 1748736000 +0000";
+    let raw = format!("tree {tree}\nparent {secret}\nauthor {who}\ncommitter {who}\n\nno ticket of mine\n");
+    let arguments = ["hash-object", "-t", "commit", "-w", "--stdin"];
+    let mine = gate.sandbox.git_with_input(&origin.path, &arguments, raw.as_bytes()).ok().line().to_owned();
+    let updates = [(ZERO, mine.as_str(), &b"refs/heads/main"[..])];
+    let revisions = [mine.as_str(), &format!("^{secret}")];
+    let answer =
+        crate::support::receive_pack::push(&gate.sandbox, &bare, &origin.path, &updates, &revisions, &[]);
+    assert!(answer.rules().contains("missing-ticket"), "{}", answer.text);
+    assert!(
+        answer.text.contains(&secret[..10]) && answer.text.contains("no ticket of mine"),
+        "{}",
+        answer.text
+    );
+    let record = gate.last_decision().to_string();
+    assert!(answer.text.contains("not shown, since only another repository has it"), "{}", answer.text);
+    for word in ["merger", "Birch", "Ash", "birch.example"] {
+        assert!(!answer.text.contains(word) && !record.contains(word), "{word}: {}\n{record}", answer.text);
+    }
+    // What the push brings is quoted, and what the repository has by itself.
+    gate.sandbox
+        .git(&bare, &["fetch", "--quiet", origin.path.to_str().unwrap(), "main:refs/heads/theirs"])
+        .ok();
+    gate.sandbox.git(&bare, &["repack", "-a", "-d", "--quiet"]).ok();
+    let answer =
+        crate::support::receive_pack::push(&gate.sandbox, &bare, &origin.path, &updates, &revisions, &[]);
+    assert!(answer.text.contains("the merger with Birch"), "{}", answer.text);
+}
+
+/// What a commit changes against a parent tells what is in the parent.
+#[test]
+fn n12_no_refusal_tells_paths_of_what_only_another_repository_has() {
+    let refuse = "forbidden-path = { paths = [\"**\"], changes = [\"delete\"] }\nmerge-commit = true";
+    let (gate, _) = Gate::with_alice(&ruleset("\"refs/heads/main\"", refuse));
+    let pool = gate.bare("pools/secret", &[]);
+    let origin = gate.clone_of(&pool);
+    fs::write(origin.path.join("birch-merger.pdf"), "x").unwrap();
+    origin.git(&["add", "."]).ok();
+    let secret = origin.commit(None, "in the pool");
+    origin.git(&["push", "--quiet", pool.to_str().unwrap(), "main"]).ok();
+    let bare = gate.repository("infra/fork");
+    fs::write(bare.join("objects/info/alternates"), format!("{}\n", pool.join("objects").display())).unwrap();
+    // All that is known of it is its id.
+    let tree = gate.sandbox.git_with_input(&origin.path, &["mktree"], b"").ok().line().to_owned();
+    let mine = origin.git(&["commit-tree", "-m", "empty", "-p", &secret, &tree]).ok().line().to_owned();
+    let updates = [(ZERO, mine.as_str(), &b"refs/heads/main"[..])];
+    let revisions = [mine.as_str(), &format!("^{secret}")];
+    let answer =
+        crate::support::receive_pack::push(&gate.sandbox, &bare, &origin.path, &updates, &revisions, &[]);
+    assert_eq!(answer.rules(), ["forbidden-path"].into(), "{}", answer.text);
+    let record = gate.last_decision().to_string();
+    assert!(!answer.text.contains("birch") && !record.contains("birch"), "{}\n{record}", answer.text);
+    assert!(answer.text.contains(&mine[..10]), "{}", answer.text);
+}
