@@ -120,6 +120,11 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
         }
     }
     counters::check(&mut refs, &mut commits, inputs.frontier, inputs.signatures)?;
+    let unquotable = match inputs.present {
+        Present::InRepository => unquotable(&inputs, &refs, commits.keys().chain(object_faults.keys()))?,
+        // Whoever judges a range in a clone of their own can read all of it.
+        Present::AsClaimed => HashSet::new(),
+    };
     inputs.budget.check()?;
     let mut all = inputs.updates.faults;
     all.append(&mut faults);
@@ -133,7 +138,26 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
         pusher: inputs.pusher,
         repository,
         blobs: content.blobs,
+        unquotable,
     })
+}
+
+/// Those of the commits and tags that only an alternate has. What is in them may be nobody's business here: their
+/// ids are known to the pusher, and that is all that is certain (N12).
+fn unquotable<'a>(
+    inputs: &Inputs<'_>,
+    refs: &[RefFacts],
+    commits: impl Iterator<Item = &'a ObjectId>,
+) -> Result<HashSet<ObjectId>, CollectError> {
+    let objects = inputs.repository.objects();
+    let mut out = HashSet::new();
+    for id in commits.copied().chain(refs.iter().flat_map(|one| &one.tags).map(|tag| tag.id)) {
+        inputs.budget.check()?;
+        if objects.is_borrowed(&id)? {
+            out.insert(id);
+        }
+    }
+    Ok(out)
 }
 
 /// Those roots that the default branch stands on, before the push.
@@ -234,7 +258,9 @@ impl Collector<'_> {
             return Ok(facts);
         };
         facts.tip_kind = Some(found.kind);
-        facts.foreign = found.borrowed && self.needs.has(Needs::FOREIGN) && !self.reaches(new)?;
+        facts.foreign = self.needs.has(Needs::FOREIGN)
+            && inputs.repository.objects().is_borrowed(&new)?
+            && !self.reaches(new)?;
         if facts.name.branch().is_some() && found.kind != ObjectKind::Commit {
             self.faults.push(no_branch(&shown, new, found.kind));
         }

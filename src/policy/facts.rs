@@ -33,6 +33,8 @@ pub struct PushFacts {
     pub repository: RepositoryFacts,
     /// What is known of the blobs that changes name, by id: only with [`Needs::BLOBS`].
     pub blobs: HashMap<ObjectId, BlobFacts>,
+    /// Commits and tags that only another repository has, from which this one borrows: no refusal quotes them (N12).
+    pub unquotable: HashSet<ObjectId>,
 }
 
 /// What rules may need to know of the repository as a whole.
@@ -158,6 +160,7 @@ impl PushFacts {
             pusher: None,
             repository: RepositoryFacts::default(),
             blobs: HashMap::new(),
+            unquotable: HashSet::new(),
         }
     }
 

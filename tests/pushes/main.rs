@@ -26,3 +26,4 @@ mod signers;
 mod sources;
 mod tenants;
 mod transport;
+mod traps;
