@@ -10,6 +10,7 @@ mod craft;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod budgets;
 mod fail_closed;
 mod fido;
 mod gitolite;
@@ -17,6 +18,7 @@ mod history;
 mod install;
 mod laundering;
 mod messages;
+mod paths;
 mod policy;
 mod protocol;
 mod pusher;
