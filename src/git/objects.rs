@@ -1,10 +1,11 @@
 //! Objects of a repository and of the quarantine of the push in flight.
 
 use super::bases::Bases;
+use super::head::{self, OwnPacks};
 use super::{GitError, alternates};
 use crate::domain::{ObjectFormat, ObjectId, ObjectKind};
 use gix::objs::{Find as _, FindHeader as _};
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 
 /// One reader over several object directories: the quarantine first, then the repository's own, then
@@ -18,6 +19,9 @@ pub struct Objects {
     /// Everything that the push did not bring, opened when it is first needed: most pushes to a branch
     /// never need it.
     standing: OnceCell<Vec<Handle>>,
+    /// What the repository's own packs hold, where that has to be told from what it borrows.
+    own_packs: RefCell<Option<OwnPacks>>,
+    listed_again: Cell<bool>,
 }
 
 type Handle = gix::odb::HandleArc;
@@ -57,7 +61,15 @@ impl Objects {
         let quarantine_directory = quarantine.map(Path::to_owned);
         let quarantine = quarantine.map(|path| handle(format, path)).transpose()?;
         let directory = objects.to_owned();
-        Ok(Objects { format, directory, quarantine_directory, quarantine, standing: OnceCell::new() })
+        Ok(Objects {
+            format,
+            directory,
+            quarantine_directory,
+            quarantine,
+            standing: OnceCell::new(),
+            own_packs: RefCell::default(),
+            listed_again: Cell::default(),
+        })
     }
 
     /// The stores that may hold an object, with whose they are, in the order of looking.
@@ -83,6 +95,12 @@ impl Objects {
         Ok(self.standing.get_or_init(|| stores))
     }
 
+    /// Whether the repository may borrow objects of others. What it borrows is not opened for that.
+    pub fn borrows(&self) -> bool {
+        // What cannot be looked at is looked at again by whoever needs it.
+        self.directory.join("info/alternates").try_exists().unwrap_or(true)
+    }
+
     /// All object directories, in the order of looking.
     pub(super) fn directories(&self) -> Result<Vec<PathBuf>, GitError> {
         let mut out: Vec<PathBuf> = self.quarantine_directory.iter().cloned().collect();
@@ -102,15 +120,41 @@ impl Objects {
             let (store, origin) = store?;
             let header = store.try_header(&oid).map_err(|e| unreadable(id, &e))?;
             if let Some(header) = header {
+                let borrowed = match origin {
+                    Origin::Quarantine => false,
+                    // The library follows alternates by itself where it understands them, so a find here is not
+                    // yet one of the repository's own.
+                    Origin::Own => self.borrows() && !self.is_own(id)?,
+                    Origin::Alternate => true,
+                };
                 return Ok(Some(Found {
                     kind: kind(header.kind),
                     size: header.size,
                     in_quarantine: origin == Origin::Quarantine,
-                    borrowed: origin == Origin::Alternate,
+                    borrowed,
                 }));
             }
         }
         Ok(None)
+    }
+
+    /// Whether the repository's own directory has an object.
+    fn is_own(&self, id: &ObjectId) -> Result<bool, GitError> {
+        if head::is_loose(&self.directory, id) {
+            return Ok(true);
+        }
+        let mut packs = self.own_packs.borrow_mut();
+        if packs.as_ref().is_some_and(|packs| packs.has(id)) {
+            return Ok(true);
+        }
+        let fresh = packs.is_none();
+        let open = || OwnPacks::open(&self.directory, self.format).map_err(|why| unreadable(id, &why));
+        // Packed since they were listed: they are listed once more, and no oftener, since what is borrowed is
+        // never found.
+        if fresh || !self.listed_again.replace(true) {
+            return Ok(packs.insert(open()?).has(id));
+        }
+        Ok(false)
     }
 
     /// Whether the push in flight brought an object that was nowhere before. An object that is sent

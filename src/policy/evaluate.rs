@@ -219,8 +219,7 @@ impl<'a> Judgement<'a> {
                 }
                 told.extend(fault.object.is_none().then_some(fault));
                 found.violations += 1;
-                let fault = BuiltinFault { reference: reference.name.to_string(), ..fault.clone() };
-                self.list(ruleset).add(builtin(&fault));
+                self.list(ruleset).add(builtin(&on_ref(facts, fault, *id, &reference.name.to_string())));
             }
             for rule in ruleset.rules().iter().filter(|one| one.rule.judges() == Judges::Commit) {
                 if content_faults.is_some() && rule.rule.needs().has_any(Needs::CONTENT) {
@@ -282,7 +281,7 @@ impl<'a> Judgement<'a> {
             if waived.is_some() {
                 let_through.push((rule, subject, finding.clone()));
             }
-            let Finding { path, seen, wanted, help } = finding;
+            let Finding { path, seen, wanted, help } = untold(finding, subject, scope);
             let violation = Violation {
                 rule: rule.rule.name(),
                 reference: scope.reference.name.to_string(),
@@ -320,12 +319,33 @@ impl<'a> Judgement<'a> {
     }
 }
 
+/// A finding without a word of what the repository only borrows (N12).
+fn untold(finding: Finding, subject: Subject, scope: Scope<'_>) -> Finding {
+    let reference = scope.reference;
+    let borrowed = match subject {
+        Subject::Commit(id) | Subject::Tag(id) => scope.facts.borrowed.contains(&id),
+        // Paths and names of what the update brings as a whole.
+        Subject::Ref => (reference.foreign || !reference.foreign_below.is_empty()) && finding.path.is_some(),
+    };
+    if !borrowed {
+        return finding;
+    }
+    Finding {
+        path: None,
+        seen:
+            "something that this rule refuses and that is not shown, because only another repository has it"
+                .to_owned(),
+        wanted: finding.wanted,
+        help: "push it from a clone that has not heard of it from here".to_owned(),
+    }
+}
+
 /// A commit without facts is refused for whatever kept it from having any. It is never skipped: an
 /// accept must not depend on somebody else having refused it.
 fn without_facts(facts: &PushFacts, id: ObjectId, reference: &str) -> Vec<Violation> {
     let on_this_ref = |fault: &BuiltinFault| {
         let object = fault.object.or(Some((ObjectKind::Commit, id)));
-        builtin(&BuiltinFault { reference: reference.to_owned(), object, ..fault.clone() })
+        builtin(&on_ref(facts, &BuiltinFault { object, ..fault.clone() }, id, reference))
     };
     match facts.object_faults.get(&id) {
         Some(faults) if !faults.is_empty() => faults.iter().map(on_this_ref).collect(),
@@ -338,6 +358,16 @@ fn without_facts(facts: &PushFacts, id: ObjectId, reference: &str) -> Vec<Violat
             help: BuiltinRule::MALFORMED_OBJECT_HELP.to_owned(),
         })],
     }
+}
+
+/// A fault of a commit as that of a ref which introduces it, without a word of what the repository only borrows.
+fn on_ref(facts: &PushFacts, fault: &BuiltinFault, commit: ObjectId, reference: &str) -> BuiltinFault {
+    let mut fault = BuiltinFault { reference: reference.to_owned(), ..fault.clone() };
+    if facts.borrowed.contains(&commit) {
+        "something that is wrong and not shown, because only another repository has it"
+            .clone_into(&mut fault.seen);
+    }
+    fault
 }
 
 fn builtin(fault: &BuiltinFault) -> Violation {

@@ -33,6 +33,9 @@ pub struct PushFacts {
     pub repository: RepositoryFacts,
     /// What is known of the blobs that changes name, by id: only with [`Needs::BLOBS`].
     pub blobs: HashMap<ObjectId, BlobFacts>,
+    /// Commits and tags of which nothing but the id may be told: the push did not bring them, and the
+    /// repository borrows them (N12).
+    pub borrowed: HashSet<ObjectId>,
 }
 
 /// What rules may need to know of the repository as a whole.
@@ -158,6 +161,7 @@ impl PushFacts {
             pusher: None,
             repository: RepositoryFacts::default(),
             blobs: HashMap::new(),
+            borrowed: HashSet::new(),
         }
     }
 
@@ -223,6 +227,12 @@ pub struct RefFacts {
     /// The new tip is neither of this push nor reachable from the repository's own refs: the repository
     /// borrows it (N12). Only with [`Needs::FOREIGN`].
     pub foreign: bool,
+    /// Commits below what the push brings that are so: only with [`Needs::FOREIGN`].
+    pub foreign_below: Vec<ObjectId>,
+    /// An agent's key signed some commit between what the ref holds and what it shall hold, or of those that the
+    /// push brings where the ref is new. Only where a ruleset with a bypass covers the ref and none of those that
+    /// do looks at commits.
+    pub by_agent: bool,
 }
 
 impl RefFacts {
@@ -242,6 +252,8 @@ impl RefFacts {
             net: HashMap::new(),
             net_faults: HashMap::new(),
             foreign: false,
+            foreign_below: Vec::new(),
+            by_agent: false,
         }
     }
 }
