@@ -1,6 +1,6 @@
 //! `executable-binary`: no programs in history, only what they are made from.
 
-use super::paths::{Ground, Judge, Listed, OnPaths, Paths, Span, is_file, shown, size, unread, word};
+use super::paths::{Ground, Judge, Listed, OnPaths, Paths, Span, is_file, place, size, unread, word};
 use super::{Finding, Judges, Kind, options};
 use crate::domain::{Change, FileMode};
 use crate::policy::facts::Needs;
@@ -75,7 +75,7 @@ impl Judge for ExecutableBinary {
             let demote = ground.redo(&format!("git update-index --chmod=-x {path}"));
             let data = !(blob.program && self.mode == Mode::Any);
             out.add(|| Finding {
-                path: Some(shown(&change.path)),
+                path: place(&change.path),
                 seen: format!("{what}, mode {}, {}", entry.mode.octal(), size(blob.size)),
                 wanted: self.describe(),
                 help: if data {

@@ -1,6 +1,6 @@
 //! `forbidden-path`: what nobody adds, changes or deletes.
 
-use super::paths::{Ground, Judge, Listed, Of, OnPaths, Paths, Span, deed, shown};
+use super::paths::{Ground, Judge, Listed, Of, OnPaths, Paths, Span, deed, place};
 use super::{Finding, Judges, Kind, options};
 use crate::domain::Change;
 use serde::Deserialize;
@@ -87,7 +87,7 @@ impl Judge for ForbiddenPath {
             |change: &&&Change| self.deeds.contains(&Deed::of(change)) && self.paths.concern(change);
         for change in changes.iter().filter(forbidden) {
             out.add(|| Finding {
-                path: Some(shown(&change.path)),
+                path: place(&change.path),
                 seen: format!("a {} path that is forbidden", deed(change)),
                 wanted: self.describe(),
                 help: ground.restore(change),

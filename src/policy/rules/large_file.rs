@@ -1,7 +1,7 @@
 //! `large-file`: what comes into history stays in it, so it is small, or in large file storage.
 
 use super::paths::{
-    Ground, Judge, Listed, OnPaths, Paths, Size, Span, is_file, new_content, shown, size, unread, word,
+    Ground, Judge, Listed, OnPaths, Paths, Size, Span, is_file, new_content, place, size, unread, word,
 };
 use super::{Finding, Judges, Kind, options};
 use crate::domain::Change;
@@ -115,7 +115,7 @@ impl Judge for LargeFile {
                 continue;
             };
             out.add(|| Finding {
-                path: Some(shown(path)),
+                path: place(path),
                 seen,
                 wanted,
                 help: match claimed {

@@ -116,30 +116,15 @@ impl<J: Judge> Rule for OnPaths<J> {
         }
     }
 
-    /// A tree or a blob without a commit has no change that could show what is in it.
+    /// A tree or a blob without a commit has nobody's changes: all that is in it is new.
     fn check_ref(&self, scope: Scope<'_>) -> Vec<Finding> {
         let reference = scope.reference;
-        if reference.update.new.is_none() {
+        let whole = self.span == Span::Net || reference.bare_content().is_some();
+        if reference.update.new.is_none() || !whole {
             return Vec::new();
         }
-        if let Some(kind) = reference.bare_content() {
-            return vec![Finding {
-                path: None,
-                seen: format!(
-                    "the ref leads to a {} and not to a commit, whose changes could be judged",
-                    kind.name()
-                ),
-                wanted: self.judge.describe(),
-                help: "push a commit, or a tag of one".to_owned(),
-            }];
-        }
-        match self.span {
-            Span::EachCommit => Vec::new(),
-            Span::Net => {
-                let net = reference.net.get(&scope.index);
-                self.run(Ground { scope, commit: None }, net.map(|net| net.iter().collect()))
-            }
-        }
+        let net = reference.net.get(&scope.index);
+        self.run(Ground { scope, commit: None }, net.map(|net| net.iter().collect()))
     }
 
     fn needs(&self) -> Needs {
@@ -233,6 +218,9 @@ impl<'a> Ground<'a> {
     /// How a command is brought into the history that is pushed: into the commit at fault, so that no commit is left
     /// that has it, or, for the update as a whole, on top.
     pub(super) fn redo(self, command: &str) -> String {
+        if let Some(kind) = self.scope.reference.bare_content() {
+            return format!("leave it out of the {} that is pushed", kind.name());
+        }
         let Some(commit) = self.commit else { return format!("`{command} && git commit`") };
         let amend = format!("{command} && git commit --amend --no-edit");
         if self.scope.reference.update.new == Some(commit.id) {
@@ -266,6 +254,11 @@ pub(super) fn word(path: &[u8]) -> &str {
 
 /// Most characters of a path that are shown.
 const SHOWN: usize = 300;
+
+/// The path of a finding; a blob without a tree has none.
+pub(super) fn place(path: &[u8]) -> Option<String> {
+    (!path.is_empty()).then(|| shown(path))
+}
 
 /// A path as people read it.
 pub(super) fn shown(path: &[u8]) -> String {
@@ -315,7 +308,7 @@ impl Listed {
 /// A finding where a rule lacks what it has to know about a blob.
 pub(super) fn unread(change: &Change, wanted: String) -> Finding {
     Finding {
-        path: Some(shown(&change.path)),
+        path: place(&change.path),
         seen: "a file of which nothing is known".to_owned(),
         wanted,
         help: "tell the administrator of this server: the gate lacks facts that it has to have".to_owned(),

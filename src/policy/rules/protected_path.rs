@@ -1,11 +1,12 @@
 //! `protected-path`: only some people touch some paths, and each commit that does is signed by one of them.
 
-use super::paths::{Ground, Judge, Listed, Of, OnPaths, Paths, Span, deed, shown};
+use super::paths::{Ground, Judge, Listed, Of, OnPaths, Paths, Span, deed, place};
 use super::people::{any, called, listed, nobody, selectors};
 use super::signed::Object;
 use super::{Finding, Judges, Kind, options};
 use crate::domain::Change;
 use crate::policy::Selector;
+use crate::policy::facts::SignatureFacts;
 use serde::Deserialize;
 
 /// The registry line.
@@ -55,20 +56,38 @@ struct ProtectedPath {
 }
 
 impl ProtectedPath {
+    fn pusher(&self, ground: Ground<'_>) -> Option<(String, String)> {
+        let pusher = ground.scope.facts.pusher.as_deref();
+        if pusher.is_some_and(|pusher| any(&self.allow, pusher)) {
+            return None;
+        }
+        let who = pusher.map_or_else(|| nobody(ground.scope), called);
+        Some((format!("pushed by {who}"), "have somebody on the list push it".to_owned()))
+    }
+
+    /// A tree or a blob has no commit that could be signed: then the tag that names it is what vouches.
+    fn untagged(&self, ground: Ground<'_>) -> Option<(String, String)> {
+        let tag = ground.scope.reference.innermost_signature();
+        if tag.and_then(SignatureFacts::verified_by).is_some_and(|signer| any(&self.allow, signer)) {
+            return None;
+        }
+        let seen = match tag {
+            None => "in no commit, without a tag that could be signed".to_owned(),
+            Some(tag) => {
+                let owner = tag.verified_by().map(|signer| format!(", which is {}", called(signer)));
+                format!("in no commit, by a tag with {}{}", tag.status, owner.unwrap_or_default())
+            }
+        };
+        Some((seen, "tag a commit, or have somebody on the list sign the tag".to_owned()))
+    }
+
     /// Who did it, as people read it, and what helps; `None` where it is somebody who may.
     fn stranger(&self, ground: Ground<'_>) -> Option<(String, String)> {
         let Some(commit) = ground.commit else {
-            // Nobody signs for an update as a whole. Who pushes it answers for it.
-            return match &ground.scope.facts.pusher {
-                Some(pusher) if any(&self.allow, pusher) => None,
-                Some(pusher) => Some((
-                    format!("pushed by {}", called(pusher)),
-                    "have somebody on the list push it".into(),
-                )),
-                None => Some((
-                    format!("pushed by {}", nobody(ground.scope)),
-                    "have somebody on the list push it".into(),
-                )),
+            return match self.span {
+                Span::EachCommit => self.untagged(ground),
+                // Nobody signs for an update as a whole. Who pushes it answers for it.
+                Span::Net => self.pusher(ground),
             };
         };
         let signer = commit.signature.verified_by();
@@ -102,7 +121,7 @@ impl Judge for ProtectedPath {
         let Some((who, help)) = self.stranger(ground) else { return };
         for change in changes.iter().filter(|change| self.paths.concern(change)) {
             out.add(|| Finding {
-                path: Some(shown(&change.path)),
+                path: place(&change.path),
                 seen: format!("a {} protected path, {who}", deed(change)),
                 wanted: self.describe(),
                 help: format!("{help}; or undo it: {}", ground.restore(change)),

@@ -1,6 +1,6 @@
 //! `submodule`: which other repositories belong to this one is decided, not slipped in.
 
-use super::paths::{Ground, Judge, Listed, OnPaths, Paths, Span, bare_name, shown, word};
+use super::paths::{Ground, Judge, Listed, OnPaths, Paths, Span, bare_name, place, word};
 use super::{Finding, Judges, Kind, options};
 use crate::domain::{Change, FileMode};
 use serde::Deserialize;
@@ -64,7 +64,7 @@ impl Judge for Submodule {
             let list = bare_name(&change.path) == bare_name(b".gitmodules");
             if self.gitmodules == What::Refuse && list {
                 out.add(|| Finding {
-                    path: Some(shown(&change.path)),
+                    path: place(&change.path),
                     seen: "another list of submodules".to_owned(),
                     wanted: "no change of `.gitmodules`".to_owned(),
                     help: ground.restore(change),
@@ -82,7 +82,7 @@ impl Judge for Submodule {
                 Some(old) => format!("a submodule moved from {} to {}", old.id.short(), new.id.short()),
             };
             out.add(|| Finding {
-                path: Some(shown(&change.path)),
+                path: place(&change.path),
                 seen,
                 wanted: self.describe(),
                 help: match old {

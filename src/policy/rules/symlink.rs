@@ -1,6 +1,6 @@
 //! `symlink`: links lead nowhere but within the tree, or there are none.
 
-use super::paths::{Ground, Judge, Listed, OnPaths, Paths, Span, bare_name, shown, size, unread, word};
+use super::paths::{Ground, Judge, Listed, OnPaths, Paths, Span, bare_name, place, size, unread, word};
 use super::{Finding, Judges, Kind, options, unsafe_path};
 use crate::domain::{Change, FileMode, text};
 use crate::policy::facts::Needs;
@@ -131,7 +131,7 @@ impl Judge for Symlink {
                 }
             };
             out.add(|| Finding {
-                path: Some(shown(&change.path)),
+                path: place(&change.path),
                 seen,
                 wanted: self.describe(),
                 help: ground.redo(&format!("git rm --cached {}", word(&change.path))),

@@ -1,6 +1,6 @@
 //! `unsafe-path`: a path is the same path for everybody who checks it out, and none is part of git's own directory.
 
-use super::paths::{Ground, Judge, Listed, OnPaths, Paths, Span, bare_name, is_file, shown, word};
+use super::paths::{Ground, Judge, Listed, OnPaths, Paths, Span, bare_name, is_file, place, shown, word};
 use super::unsafe_message::{belongs, class};
 use super::{Finding, Judges, Kind, options};
 use crate::domain::{Change, Entry, FileMode, fold_name};
@@ -228,13 +228,16 @@ impl Judge for UnsafePath {
     fn check(&self, ground: Ground<'_>, changes: &[&Change], out: &mut Listed) {
         let rename = |path: &[u8]| ground.redo(&format!("git mv {} NAME", word(path)));
         for change in changes {
-            let Some(new) = change.new.filter(|_| self.paths.has(&change.path)) else { continue };
+            let Some(new) = change.new.filter(|_| !change.path.is_empty() && self.paths.has(&change.path))
+            else {
+                continue;
+            };
             // A path that was there keeps its name; what it is can still be another thing now.
             let same = |old: Entry| old.mode == new.mode || (is_file(old) && is_file(new));
             let renamed = !change.old.is_some_and(same);
             if let Some((seen, wanted)) = self.fault(&change.path, new.mode).filter(|_| renamed) {
                 out.add(|| Finding {
-                    path: Some(shown(&change.path)),
+                    path: place(&change.path),
                     seen,
                     wanted: match wanted {
                         "shorter names" => format!("names of at most {} bytes", self.options.component_max),
@@ -254,7 +257,7 @@ impl Judge for UnsafePath {
                     "in nothing that counts"
                 };
                 out.add(|| Finding {
-                    path: Some(shown(b)),
+                    path: place(b),
                     seen: format!("a path that differs from `{}` only {how}", shown(a)),
                     wanted: "names in a directory that every file system tells apart".to_owned(),
                     help: rename(b),
