@@ -445,7 +445,7 @@ fn n19_no_bypass_for_what_an_agent_signed_though_no_rule_looks_at_commits() {
     work.commit(Some(&alice), "base");
     let base = work.id("HEAD");
     work.accepted(&["main"]);
-    assert_eq!(gate.last_decision()["outcome"], "accepted-by-bypass");
+    assert!(gate.last_decision().to_string().contains("she keeps it"));
     let other = work.commit(Some(&alice), "one");
     work.accepted(&["main"]);
     // Hers, and she may.
