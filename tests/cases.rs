@@ -665,7 +665,7 @@ impl Case {
                 names,
             },
             blobs: self.blob.iter().map(blob).collect(),
-            borrowed: self.borrowed.iter().map(|name| self.id(name)).collect(),
+            unquotable: self.borrowed.iter().map(|name| self.id(name)).collect(),
             ..PushFacts::bare(context)
         }
     }

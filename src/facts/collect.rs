@@ -98,14 +98,7 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
     let mut refs = collector.refs()?;
     let mut repository = collector.repository(&refs)?;
     let Collector { judge, mut faults, needs, edges, default_branch, .. } = collector;
-    let (mut commits, object_faults, mut borrowed) = judge.finish()?;
-    // Where nobody asks for them to be told apart, none of it is told.
-    if needs.has(Needs::FOREIGN) && !borrowed.is_empty() {
-        let tips = inputs.repository.references()?.into_iter().map(|(_, tip)| tip).collect();
-        let own =
-            git::reached(inputs.repository.objects(), tips, borrowed.clone(), &|| inputs.budget.check())?;
-        borrowed.retain(|id| !own.contains(id));
-    }
+    let (mut commits, object_faults) = judge.finish()?;
     if needs.has(Needs::PEOPLE) {
         people::name(&mut refs, &mut commits, inputs.keyring.principals());
     }
@@ -127,6 +120,11 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
         }
     }
     counters::check(&mut refs, &mut commits, inputs.frontier, inputs.signatures)?;
+    let unquotable = match inputs.present {
+        Present::InRepository => unquotable(&inputs, &refs, commits.keys().chain(object_faults.keys()))?,
+        // Whoever judges a range in a clone of their own can read all of it.
+        Present::AsClaimed => HashSet::new(),
+    };
     inputs.budget.check()?;
     let mut all = inputs.updates.faults;
     all.append(&mut faults);
@@ -140,8 +138,26 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
         pusher: inputs.pusher,
         repository,
         blobs: content.blobs,
-        borrowed,
+        unquotable,
     })
+}
+
+/// Those of the commits and tags that only an alternate has. What is in them may be nobody's business here: their
+/// ids are known to the pusher, and that is all that is certain (N12).
+fn unquotable<'a>(
+    inputs: &Inputs<'_>,
+    refs: &[RefFacts],
+    commits: impl Iterator<Item = &'a ObjectId>,
+) -> Result<HashSet<ObjectId>, CollectError> {
+    let objects = inputs.repository.objects();
+    let mut out = HashSet::new();
+    for id in commits.copied().chain(refs.iter().flat_map(|one| &one.tags).map(|tag| tag.id)) {
+        inputs.budget.check()?;
+        if objects.is_borrowed(&id)? {
+            out.insert(id);
+        }
+    }
+    Ok(out)
 }
 
 /// Those roots that the default branch stands on, before the push.
@@ -244,7 +260,9 @@ impl Collector<'_> {
             return Ok(facts);
         };
         facts.tip_kind = Some(found.kind);
-        facts.foreign = found.borrowed && self.needs.has(Needs::FOREIGN) && !self.reaches(new)?;
+        facts.foreign = self.needs.has(Needs::FOREIGN)
+            && inputs.repository.objects().is_borrowed(&new)?
+            && !self.reaches(new)?;
         if facts.name.branch().is_some() && found.kind != ObjectKind::Commit {
             self.faults.push(no_branch(&shown, new, found.kind));
         }
@@ -355,7 +373,7 @@ impl Collector<'_> {
         let mut borrowed = HashSet::new();
         for id in edge {
             // A tip that was not pushed is a matter of its own.
-            if id != new && objects.find(&id)?.is_some_and(|found| found.borrowed) {
+            if id != new && objects.is_borrowed(&id)? {
                 borrowed.insert(id);
             }
         }

@@ -10,7 +10,7 @@ use crate::policy::facts::{BuiltinFault, BuiltinRule, CommitFacts, Person, Signa
 use crate::signature::object::{self, CommitObject, Identity, Payload, SignatureField};
 use crate::signature::{self, Rules, Times, Trace, mergetag};
 use sha2::{Digest, Sha256};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// Commits are verified in batches of this many, so that memory does not grow with the push.
@@ -20,9 +20,8 @@ const BATCH_BYTES: usize = 8 << 20;
 /// Asked once: the answer costs a dozen reads of system files.
 static CORES: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
 
-/// Commit facts and object faults, by object; and what of them, and of the tags, only an alternate has.
-pub(super) type Judged =
-    (HashMap<ObjectId, CommitFacts>, HashMap<ObjectId, Vec<BuiltinFault>>, HashSet<ObjectId>);
+/// Commit facts and object faults, by object.
+pub(super) type Judged = (HashMap<ObjectId, CommitFacts>, HashMap<ObjectId, Vec<BuiltinFault>>);
 
 /// Collects the facts of single objects.
 pub(super) struct Judge<'a> {
@@ -33,8 +32,6 @@ pub(super) struct Judge<'a> {
     batch: Vec<(ObjectId, Vec<u8>)>,
     batch_bytes: usize,
     total_bytes: u64,
-    /// What only an alternate has.
-    borrowed: HashSet<ObjectId>,
 }
 
 /// What turns bytes into facts. It has no hand on the repository, so that threads can share it.
@@ -78,16 +75,12 @@ impl<'a> Judge<'a> {
             batch: Vec::new(),
             batch_bytes: 0,
             total_bytes: 0,
-            borrowed: HashSet::new(),
         }
     }
 
     /// Takes a commit in to be judged and gives its parents; `None` if there is no such object.
     pub(super) fn commit(&mut self, id: &ObjectId) -> Result<Option<Vec<ObjectId>>, CollectError> {
         let Some(found) = self.objects.find(id)? else { return Ok(None) };
-        if found.borrowed {
-            self.borrowed.insert(*id);
-        }
         if found.kind != ObjectKind::Commit {
             self.fault(
                 *id,
@@ -127,7 +120,7 @@ impl<'a> Judge<'a> {
     /// Judges what is waiting and hands everything out.
     pub(super) fn finish(mut self) -> Result<Judged, CollectError> {
         self.flush()?;
-        Ok((self.commits, self.faults, self.borrowed))
+        Ok((self.commits, self.faults))
     }
 
     /// Whether an agent's key signed a commit that nobody else looks at. What cannot be read might be.
@@ -171,9 +164,6 @@ impl<'a> Judge<'a> {
         id: &ObjectId,
         found: Found,
     ) -> Result<(Option<JudgedTag>, Vec<BuiltinFault>), CollectError> {
-        if found.borrowed {
-            self.borrowed.insert(*id);
-        }
         if let Some(fault) = self.oversized(id, found) {
             return Ok((None, vec![fault]));
         }

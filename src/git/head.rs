@@ -5,7 +5,7 @@
 //! this gives is not compared with the object's id.
 
 use super::{GitError, Objects};
-use crate::domain::{ObjectFormat, ObjectId};
+use crate::domain::ObjectId;
 use gix::odb::pack;
 use gix::zlib::{Decompress, FlushDecompress, Status};
 use std::fs::File;
@@ -124,43 +124,6 @@ impl Pack {
         }
         Ok(Some(out))
     }
-}
-
-/// The indexes of the packs of one object directory, without those of directories that it borrows from.
-pub(super) struct OwnPacks(Vec<pack::index::File>);
-
-impl OwnPacks {
-    pub(super) fn open(directory: &Path, format: ObjectFormat) -> Result<Self, String> {
-        let hash = match format {
-            ObjectFormat::Sha1 => gix::hash::Kind::Sha1,
-            ObjectFormat::Sha256 => gix::hash::Kind::Sha256,
-        };
-        let list = match std::fs::read_dir(directory.join("pack")) {
-            Ok(list) => list,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(OwnPacks(Vec::new())),
-            Err(e) => return Err(e.to_string()),
-        };
-        let mut out = Vec::new();
-        for file in list {
-            let path = file.map_err(|e| e.to_string())?.path();
-            if path.extension().is_some_and(|extension| extension == "idx") {
-                // One that is gone since it was listed was repacked: whatever it had is elsewhere.
-                out.extend(pack::index::File::at(&path, hash).ok());
-            }
-        }
-        Ok(OwnPacks(out))
-    }
-
-    pub(super) fn has(&self, id: &ObjectId) -> bool {
-        let oid = gix::ObjectId::from_bytes_or_panic(id.as_bytes());
-        self.0.iter().any(|index| index.lookup(oid).is_some())
-    }
-}
-
-/// Whether an object directory has an object as a loose file of its own.
-pub(super) fn is_loose(directory: &Path, id: &ObjectId) -> bool {
-    let hex = id.to_string();
-    directory.join(&hex[..2]).join(&hex[2..]).is_file()
 }
 
 #[derive(Debug, PartialEq, Eq)]

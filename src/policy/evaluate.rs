@@ -50,7 +50,7 @@ pub fn evaluate_with(facts: &PushFacts, policy: &Rulesets, observer: &mut dyn Ob
         carried: HashMap::new(),
     };
     for fault in &facts.faults {
-        judgement.enforced.add(builtin(fault));
+        judgement.enforced.add(judgement.quotable(builtin(fault), false));
     }
     let refs: Vec<RefVerdict> = facts.refs.iter().map(|reference| judgement.reference(reference)).collect();
     let Judgement { enforced, advisory, waivers, waiver_count, .. } = judgement;
@@ -163,7 +163,7 @@ impl<'a> Judgement<'a> {
             if !self.facts.commits.contains_key(id) {
                 for violation in without_facts(self.facts, *id, &reference.name.to_string()) {
                     found.violations += 1;
-                    self.list(ruleset).add(violation);
+                    self.add(ruleset, violation);
                 }
             }
         }
@@ -182,7 +182,7 @@ impl<'a> Judgement<'a> {
         let net_faults = reference.net_faults.get(&index).map(Vec::as_slice).unwrap_or_default();
         for fault in net_faults {
             found.violations += 1;
-            self.list(ruleset).add(builtin(fault));
+            self.add(ruleset, builtin(fault));
         }
         let unknown = |one: &Configured| !net_faults.is_empty() && one.rule.needs().has_any(Needs::CONTENT);
         for rule in ruleset.rules().iter().filter(|one| !(deleted && one.rule.judges() == Judges::Commit)) {
@@ -207,7 +207,7 @@ impl<'a> Judgement<'a> {
             let Some(commit) = facts.commits.get(id) else {
                 for violation in without_facts(facts, *id, &reference.name.to_string()) {
                     found.violations += 1;
-                    self.list(ruleset).add(violation);
+                    self.add(ruleset, violation);
                 }
                 continue;
             };
@@ -219,7 +219,8 @@ impl<'a> Judgement<'a> {
                 }
                 told.extend(fault.object.is_none().then_some(fault));
                 found.violations += 1;
-                self.list(ruleset).add(builtin(&on_ref(facts, fault, *id, &reference.name.to_string())));
+                let fault = BuiltinFault { reference: reference.name.to_string(), ..fault.clone() };
+                self.add(ruleset, self.quotable(builtin(&fault), true));
             }
             for rule in ruleset.rules().iter().filter(|one| one.rule.judges() == Judges::Commit) {
                 if content_faults.is_some() && rule.rule.needs().has_any(Needs::CONTENT) {
@@ -281,7 +282,7 @@ impl<'a> Judgement<'a> {
             if waived.is_some() {
                 let_through.push((rule, subject, finding.clone()));
             }
-            let Finding { path, seen, wanted, help } = untold(finding, subject, scope);
+            let Finding { path, seen, wanted, help } = finding;
             let violation = Violation {
                 rule: rule.rule.name(),
                 reference: scope.reference.name.to_string(),
@@ -293,6 +294,8 @@ impl<'a> Judgement<'a> {
                 note: rule.note.as_ref().map(|note| text::escape(note.as_bytes())),
                 rulesets: vec![ruleset.name.clone()],
             };
+            let content = rule.rule.needs().has_any(Needs::CONTENT.and(Needs::MERGES));
+            let violation = self.quotable(violation, content);
             match waived {
                 Some(waived) => {
                     found.waived += 1;
@@ -304,9 +307,46 @@ impl<'a> Judgement<'a> {
                 }
                 None => {
                     found.violations += 1;
-                    self.list(ruleset).add(violation);
+                    self.add(ruleset, violation);
                 }
             }
+        }
+    }
+
+    /// Adds a violation to where those of the ruleset go.
+    fn add(&mut self, ruleset: &Ruleset, violation: Violation) {
+        let violation = self.quotable(violation, false);
+        self.list(ruleset).add(violation);
+    }
+
+    /// The violation as it may be told: what only another repository has is named by its id, which the pusher
+    /// gave, and not quoted (N12). What a commit changes (`content`) tells of its parents, too.
+    fn quotable(&self, violation: Violation, content: bool) -> Violation {
+        let unquotable = &self.facts.unquotable;
+        let hidden = match violation.subject {
+            // What the update changes as a whole tells of what it begins with.
+            Subject::Ref if content => self.facts.refs.iter().any(|one| {
+                (one.foreign || !one.foreign_below.is_empty()) && one.name.to_string() == violation.reference
+            }),
+            _ if unquotable.is_empty() => false,
+            Subject::Ref => false,
+            Subject::Tag(id) => unquotable.contains(&id),
+            Subject::Commit(id) => {
+                let parents = self.facts.commits.get(&id).map_or(&[][..], |commit| &commit.parents);
+                unquotable.contains(&id) || (content && parents.iter().any(|one| unquotable.contains(one)))
+            }
+        };
+        if !hidden {
+            return violation;
+        }
+        Violation {
+            path: None,
+            seen: "something that is not shown, since only another repository has it".to_owned(),
+            help:
+                "push it from a clone that does not know of the other repository, or ask an administrator to \
+                   fetch it"
+                    .to_owned(),
+            ..violation
         }
     }
 
@@ -319,33 +359,12 @@ impl<'a> Judgement<'a> {
     }
 }
 
-/// A finding without a word of what the repository only borrows (N12).
-fn untold(finding: Finding, subject: Subject, scope: Scope<'_>) -> Finding {
-    let reference = scope.reference;
-    let borrowed = match subject {
-        Subject::Commit(id) | Subject::Tag(id) => scope.facts.borrowed.contains(&id),
-        // Paths and names of what the update brings as a whole.
-        Subject::Ref => (reference.foreign || !reference.foreign_below.is_empty()) && finding.path.is_some(),
-    };
-    if !borrowed {
-        return finding;
-    }
-    Finding {
-        path: None,
-        seen:
-            "something that this rule refuses and that is not shown, because only another repository has it"
-                .to_owned(),
-        wanted: finding.wanted,
-        help: "push it from a clone that has not heard of it from here".to_owned(),
-    }
-}
-
 /// A commit without facts is refused for whatever kept it from having any. It is never skipped: an
 /// accept must not depend on somebody else having refused it.
 fn without_facts(facts: &PushFacts, id: ObjectId, reference: &str) -> Vec<Violation> {
     let on_this_ref = |fault: &BuiltinFault| {
         let object = fault.object.or(Some((ObjectKind::Commit, id)));
-        builtin(&on_ref(facts, &BuiltinFault { object, ..fault.clone() }, id, reference))
+        builtin(&BuiltinFault { reference: reference.to_owned(), object, ..fault.clone() })
     };
     match facts.object_faults.get(&id) {
         Some(faults) if !faults.is_empty() => faults.iter().map(on_this_ref).collect(),
@@ -358,16 +377,6 @@ fn without_facts(facts: &PushFacts, id: ObjectId, reference: &str) -> Vec<Violat
             help: BuiltinRule::MALFORMED_OBJECT_HELP.to_owned(),
         })],
     }
-}
-
-/// A fault of a commit as that of a ref which introduces it, without a word of what the repository only borrows.
-fn on_ref(facts: &PushFacts, fault: &BuiltinFault, commit: ObjectId, reference: &str) -> BuiltinFault {
-    let mut fault = BuiltinFault { reference: reference.to_owned(), ..fault.clone() };
-    if facts.borrowed.contains(&commit) {
-        "something that is wrong and not shown, because only another repository has it"
-            .clone_into(&mut fault.seen);
-    }
-    fault
 }
 
 fn builtin(fault: &BuiltinFault) -> Violation {

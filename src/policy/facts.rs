@@ -33,9 +33,8 @@ pub struct PushFacts {
     pub repository: RepositoryFacts,
     /// What is known of the blobs that changes name, by id: only with [`Needs::BLOBS`].
     pub blobs: HashMap<ObjectId, BlobFacts>,
-    /// Commits and tags of which nothing but the id may be told: the push did not bring them, and the
-    /// repository borrows them (N12).
-    pub borrowed: HashSet<ObjectId>,
+    /// Commits and tags that only another repository has, from which this one borrows: no refusal quotes them (N12).
+    pub unquotable: HashSet<ObjectId>,
 }
 
 /// What rules may need to know of the repository as a whole.
@@ -161,7 +160,7 @@ impl PushFacts {
             pusher: None,
             repository: RepositoryFacts::default(),
             blobs: HashMap::new(),
-            borrowed: HashSet::new(),
+            unquotable: HashSet::new(),
         }
     }
 

@@ -353,9 +353,8 @@ fn n12_what_is_built_on_what_another_repository_has_is_refused_without_a_word_of
     work.sign(None, &["tag", "-a", "-m", "x", "v1", &secret]);
     let push = work.push(&["v1"]).assert_refused(&["foreign-object"]);
     assert!(push.text().contains(&secret[..10]), "{}", push.text());
-    // Once a ref of the repository has it, it is the repository's own, and is judged and told as such.
+    // Once a ref of the repository has it, it is judged as the repository's own.
     gate.sandbox.git(&bare, &["update-ref", "refs/heads/scratch", &secret]).ok();
-    let push = work.push(&["main"]).assert_refused(&["missing-ticket", "unsigned-commit"]);
-    assert!(push.text().contains("Initech"), "{}", push.text());
+    work.push(&["main"]).assert_refused(&["missing-ticket", "unsigned-commit"]);
     assert_eq!(work.id("main"), own);
 }
