@@ -107,6 +107,12 @@ impl Objects {
         Ok(None)
     }
 
+    /// Whether the repository may borrow objects of others. What it borrows is not opened for that.
+    pub fn borrows(&self) -> bool {
+        // What cannot be looked at is looked at again by whoever needs it.
+        self.directory.join("info/alternates").try_exists().unwrap_or(true)
+    }
+
     /// Whether only an alternate has an object that is there: neither the quarantine nor the repository itself.
     ///
     /// The library's stores look into alternates by themselves, so they do not tell. The files do.

@@ -328,6 +328,10 @@ impl<'a> Judgement<'a> {
     fn quotable(&self, violation: Violation, content: bool) -> Violation {
         let unquotable = &self.facts.unquotable;
         let hidden = match violation.subject {
+            // What the update changes as a whole tells of what it begins with.
+            Subject::Ref if content => self.facts.refs.iter().any(|one| {
+                (one.foreign || !one.foreign_below.is_empty()) && one.name.to_string() == violation.reference
+            }),
             _ if unquotable.is_empty() => false,
             Subject::Ref => false,
             Subject::Tag(id) => unquotable.contains(&id),

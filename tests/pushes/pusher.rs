@@ -463,3 +463,48 @@ fn n18_a_ruleset_for_some_spares_only_whom_the_keyring_knows() {
     by("alice").accepted(&["main"]);
     assert_eq!(pusher(&gate)["principal"], "alice");
 }
+
+#[test]
+fn n19_no_bypass_for_what_an_agent_signed_though_no_rule_looks_at_commits() {
+    let gate = Gate::prepared(PRODUCTION);
+    gate.repository_keys.replace("server = \"gitolite\"".to_owned());
+    gate.configure(
+        "[policy]\nuncovered = \"accept\"\n\n[[ruleset]]\nname = \"refs\"\nrepositories = [\"**\"]\n\
+         refs = [\"refs/heads/main\", \"refs/heads/new\"]\n\n[ruleset.refuse]\nforce-push = true\nref-creation = true\n\n\
+         [[ruleset.bypass]]\nwho = [\"person:alice\"]\nproof = \"pusher\"\nrules = [\"force-push\", \"ref-creation\"]\n\
+         reason = \"she keeps it\"\n",
+    );
+    let alice = Signer::ssh(&gate.sandbox, "alice", &["ed25519"]);
+    let agent = Signer::ssh(&gate.sandbox, "autofix", &["ed25519"]);
+    let add = |name: &str, kind: &str, key: &Path, more: &[&str]| {
+        let email = format!("{name}@example.com");
+        let add = ["keyring", "add", name, "--kind", kind, "--email", &email, "--key", key.to_str().unwrap()];
+        gate.countersign(&[&add[..], more].concat()).ok();
+    };
+    add("alice", "person", &alice.public, &["--account", "alice"]);
+    add("autofix", "agent", &agent.public, &[]);
+    gate.start();
+    let bare = gate.repository("app");
+    let work = gate.clone_of(&bare).with_env("GL_USER", "alice");
+    work.commit(Some(&alice), "base");
+    let base = work.id("HEAD");
+    work.accepted(&["main"]);
+    assert!(gate.last_decision().to_string().contains("she keeps it"));
+    let other = work.commit(Some(&alice), "one");
+    work.accepted(&["main"]);
+    // Hers, and she may.
+    work.git(&["reset", "--quiet", "--hard", &base]).ok();
+    work.commit(Some(&alice), "another");
+    work.accepted(&["--force", "main"]);
+    work.accepted(&["main:new"]);
+    // Below the tip is an agent's. That another ref has it already changes nothing.
+    work.git(&["reset", "--quiet", "--hard", &base]).ok();
+    work.commit(Some(&agent), "by an agent");
+    work.commit(Some(&alice), "on top");
+    work.push(&["--force", "main"]).assert_refused(&["force-push"]);
+    work.accepted(&["main:refs/heads/scratch"]);
+    work.push(&["--force", "main"]).assert_refused(&["force-push"]);
+    work.push(&["--force", "main:refs/heads/scratch", "main:new"]).assert_refused(&["force-push"]);
+    // What the ref had before is not what the push brings.
+    work.accepted(&["--force", &format!("{other}:main")]);
+}
