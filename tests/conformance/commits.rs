@@ -34,9 +34,10 @@ fn c002_merges_and_octopuses_by_signature() {
     }
 }
 
-/// No rule is about octopuses yet. Only the built-in budget of parents is.
+/// An octopus is let in unless a rule forbids it: `merge-commit` by its parents, `unclean-merge` because nothing
+/// can compute it again.
 #[test]
-fn c002_an_octopus_is_let_in_as_no_rule_forbids_it() {
+fn c002_an_octopus_is_for_the_policy_to_decide() {
     let (gate, alice) = Gate::production();
     let bare = gate.repository("infra/live");
     let work = gate.clone_of(&bare);
@@ -48,9 +49,15 @@ fn c002_an_octopus_is_let_in_as_no_rule_forbids_it() {
     work.branch("main", "main");
     work.sign(Some(&alice), &["merge", "-q", "-s", "ours", "-S", "-m", "OPS-3: both", "one", "two"]);
     assert_eq!(work.git(&["rev-list", "--parents", "-1", "HEAD"]).ok().line().split(' ').count(), 4);
+    let refuse = |rule: &str| gate.reconfigure(&format!("{PRODUCTION}{rule}\n"));
+    for (rule, name) in
+        [("merge-commit = { octopus = true }", "merge-commit"), ("unclean-merge = true", "unclean-merge")]
+    {
+        refuse(rule);
+        work.push(&["main"]).assert_refused(&[name]);
+    }
+    refuse("");
     work.accepted(&["main"]);
-    let text = does_not_load(&policy("refs/heads/main", "unclean-merge = true"));
-    assert!(text.contains("unclean-merge"), "{text}");
 }
 
 #[test]

@@ -220,10 +220,9 @@ fn diverged<'g>(gate: &'g Gate, bare: &Path, alice: &Signer) -> Clone<'g> {
     work
 }
 
-/// No rule compares a merge with the merge of its parents yet: whoever signs it answers for its tree.
+/// Whoever signs a merge answers for its tree, unless `unclean-merge` compares it with the merge of its parents.
 #[test]
 fn r008_a_signed_merge_that_brings_content_of_its_own() {
-    assert_does_not_load("unclean-merge = true", "there is no rule `unclean-merge`");
     let (gate, alice, bare) = scene(PRODUCTION);
     let mallory = Signer::ssh(&gate.sandbox, "mallory", &["ed25519"]);
     let work = diverged(&gate, &bare, &alice);
@@ -240,6 +239,10 @@ fn r008_a_signed_merge_that_brings_content_of_its_own() {
     evil(Some(&mallory));
     work.push(&["main"]).assert_refused(&["untrusted-signer"]);
     evil(Some(&alice));
+    gate.reconfigure(&format!("{PRODUCTION}unclean-merge = true\n"));
+    let push = work.push(&["main"]).assert_refused(&["unclean-merge"]);
+    assert!(push.text().contains("`back-door`"), "{}", push.text());
+    gate.reconfigure(PRODUCTION);
     work.accepted(&["main"]);
     let record = gate.last_decision();
     let merge = work.id("main");
@@ -256,11 +259,9 @@ fn r009_a_clean_merge() {
     assert_eq!(work.server("refs/heads/main"), Some(work.id("main")));
 }
 
-/// No rule refuses merges of more than two yet; the counted limit on parents does.
+/// Refused by the counted limit on parents, by `merge-commit` and by `unclean-merge`.
 #[test]
 fn r010_a_merge_of_three() {
-    assert_does_not_load("merge-commit = true", "there is no rule `merge-commit`");
-    assert_does_not_load("octopus-merge = true", "there is no rule `octopus-merge`");
     let (gate, alice, bare) = scene(&format!("{PRODUCTION}\n[limits]\nparents = 2\n"));
     let work = diverged(&gate, &bare, &alice);
     work.branch("third", "side~1");
@@ -269,6 +270,10 @@ fn r010_a_merge_of_three() {
     work.sign(Some(&alice), &["merge", "--quiet", "--no-ff", "-m", "OPS-3: octopus", "side", "third"]);
     let push = work.push(&["main"]).assert_refused(&["push-too-large"]);
     assert!(push.text().contains("the commit has 3 parents"), "{}", push.text());
+    for rule in ["merge-commit = { octopus = true }", "unclean-merge = true"] {
+        gate.reconfigure(&format!("{PRODUCTION}{rule}\n"));
+        work.push(&["main"]).assert_refused(&[rule.split(' ').next().unwrap()]);
+    }
     drop_one(&work);
     work.sign(Some(&alice), &["merge", "--quiet", "--no-ff", "-m", "OPS-4: two", "side"]);
     work.accepted(&["main"]);
