@@ -338,7 +338,7 @@ fn n12_no_refusal_tells_paths_of_what_only_another_repository_has() {
     let revisions = [mine.as_str(), &format!("^{secret}")];
     let answer =
         crate::support::receive_pack::push(&gate.sandbox, &bare, &origin.path, &updates, &revisions, &[]);
-    assert_eq!(answer.rules(), ["forbidden-path"].into(), "{}", answer.text);
+    assert_eq!(answer.rules(), ["foreign-object", "forbidden-path"].into(), "{}", answer.text);
     let record = gate.last_decision().to_string();
     assert!(!answer.text.contains("birch") && !record.contains("birch"), "{}\n{record}", answer.text);
     assert!(answer.text.contains(&mine[..10]), "{}", answer.text);
