@@ -17,6 +17,7 @@ pub mod init;
 pub mod install;
 pub mod keyring;
 mod policy;
+pub mod replay;
 pub mod serve;
 pub mod shell;
 pub mod taint;
@@ -84,6 +85,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Show which rules judge a push to a ref, what each saw, and why it passed or not
     Explain(explain::ExplainArgs),
+    /// Hold a proposed configuration against the decisions on record, or against the way of a branch
+    Replay(replay::ReplayArgs),
     /// See who may break which rules
     #[command(subcommand)]
     Bypass(bypass::BypassCommand),
@@ -156,6 +159,7 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<u8, CliError> {
         Command::Config(ConfigCommand::Schema(args)) => config_schema::run(args, out),
         Command::Config(ConfigCommand::Match(args)) => config_match::run(args, &config(), cli.format, out),
         Command::Explain(args) => explain::run(args, &config(), cli.format, out),
+        Command::Replay(args) => replay::run(args, &config(), cli.format, out, err),
         Command::Bypass(command) => bypass::run(command, &config(), cli.format, out),
         Command::Check(args) => check::run(args, &config(), cli.format, out, err),
         Command::Verify(args) => verify::run(args, &config(), cli.format, out),

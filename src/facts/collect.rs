@@ -30,7 +30,7 @@ pub struct Inputs<'a> {
     /// What git says the push does.
     pub updates: Updates,
     /// Where the present value of a ref comes from.
-    pub present: Present,
+    pub present: Present<'a>,
     /// Whether git reports that the push comes with a shallow file (N6).
     pub shallow_push: bool,
     /// The rulesets in force.
@@ -62,11 +62,13 @@ impl Inputs<'_> {
 
 /// Where the present value of a ref comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Present {
+pub enum Present<'a> {
     /// From the repository: what an update claims is held against it (T18).
     InRepository,
     /// From the update itself: for judging a range in some clone of the repository.
     AsClaimed,
+    /// From the update itself, and all other refs from here: for judging again what is on record.
+    AsItWas(&'a [(RefName, ObjectId)]),
 }
 
 /// Collects the facts of one push.
@@ -173,7 +175,7 @@ impl Collector<'_> {
         let inputs = self.inputs;
         let state = match inputs.present {
             Present::InRepository => inputs.repository.resolve(&update.name)?,
-            Present::AsClaimed => {
+            Present::AsClaimed | Present::AsItWas(_) => {
                 git::RefState { target: update.name.clone(), symbolic: false, value: update.old }
             }
         };
@@ -485,6 +487,9 @@ impl Collector<'_> {
     }
 
     fn present(&mut self) -> Result<&[(RefName, ObjectId)], CollectError> {
+        if let Present::AsItWas(refs) = self.inputs.present {
+            return Ok(refs);
+        }
         if self.present.is_none() {
             self.present = Some(self.inputs.repository.references()?);
         }

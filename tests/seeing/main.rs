@@ -9,6 +9,7 @@ mod support;
 mod effective;
 mod explain;
 mod fixtures;
+mod replay;
 mod schema;
 
 use crate::support::gate::Gate;
