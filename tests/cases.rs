@@ -190,6 +190,9 @@ struct CommitSpec {
     /// For merges: `clean`, `unclean`, `fake` (one parent an ancestor of the other).
     #[serde(default)]
     merge: Option<String>,
+    /// For merges: the paths that they change by themselves; left out, nobody has computed it.
+    #[serde(default)]
+    touched: Option<Vec<String>>,
 }
 
 /// An annotated tag between what every update pushes and the last commit, outermost first.
@@ -551,6 +554,10 @@ impl Case {
             made.merge = (made.parents.len() > 1).then(|| MergeFacts {
                 real: spec.merge.as_deref() != Some("fake"),
                 clean: matches!(spec.merge.as_deref(), None | Some("clean")),
+                touched: spec
+                    .touched
+                    .as_ref()
+                    .map(|all| all.iter().map(|one| one.clone().into_bytes()).collect()),
             });
             commits.insert(made.id, made);
             before.clone_from(&spec.name);

@@ -144,7 +144,9 @@ fn every_option_is_read() {
         "server = \"sshd\"",
         "server = \"gitea\"\nnamespaces = [\"refs/heads/\", \"refs/for/\"]\nallow-symref-push = true",
     ) + "[limits]\nrefs = 1\ncommits = 2\nparents = 3\nobject-bytes = \"4 KiB\"\npush-bytes = \"1GiB\"\n\
-           message-bytes = 0x10\ntag-depth = 5\nviolations = 6\ndeadline = \"1500ms\"\n";
+           message-bytes = 0x10\ntag-depth = 5\nviolations = 6\ntree-entries = 7\ntree-bytes = \"8 KiB\"\n\
+           one-tree-bytes = 9\ntree-depth = 10\nchanged-paths = 11\nchanged-path-bytes = 12\none-path-bytes = 13\n\
+           blobs = 14\nblob-bytes = 15\ndeadline = \"1500ms\"\n";
     let config = place.ok(&text);
     assert_eq!(config.daemon.listen, Some("[::1]:80".parse().unwrap()));
     assert_eq!(config.daemon.clients, [3, 7]);
@@ -163,6 +165,15 @@ fn every_option_is_read() {
         message_bytes: 16,
         tag_depth: 5,
         violations: 6,
+        tree_entries: 7,
+        tree_bytes: 8192,
+        one_tree_bytes: 9,
+        tree_depth: 10,
+        changed_paths: 11,
+        changed_path_bytes: 12,
+        one_path_bytes: 13,
+        blobs: 14,
+        blob_bytes: 15,
     };
     assert_eq!(config.limits, wanted);
 }

@@ -9,6 +9,8 @@ mod support;
 mod blobs;
 #[path = "content/bombs.rs"]
 mod bombs;
+#[path = "content/collecting.rs"]
+mod collecting;
 #[path = "content/differences.rs"]
 mod differences;
 #[path = "content/merges.rs"]

@@ -50,6 +50,12 @@ fn columns() -> Vec<(String, String)> {
         "message-format" => "message-format = { subject-max = 20 }\n".to_owned(),
         "untrusted-signer" => "untrusted-signer = { allow = [\"group:sre\"] }\n".to_owned(),
         "email-domain" => "email-domain = { domains = [\"example.org\"] }\n".to_owned(),
+        "protected-path" => {
+            "protected-path = { paths = [\"deploy/**\"], allow = [\"group:sre\"] }\n".to_owned()
+        }
+        "forbidden-path" => "forbidden-path = { paths = [\"**/*.pem\"] }\n".to_owned(),
+        "large-file" => "large-file = { max = \"10 MiB\" }\n".to_owned(),
+        "too-many-files" => "too-many-files = { max = 1000 }\n".to_owned(),
         "stale-signature" => "stale-signature = { days = 30 }\n".to_owned(),
         "unauthorized-pusher" => "unauthorized-pusher = { update = [\"group:sre\"] }\n".to_owned(),
         other => format!("{other} = true\n"),

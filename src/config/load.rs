@@ -543,8 +543,21 @@ fn read_limits(table: Table<'_, '_>) -> (Limits, Option<Duration>) {
     count("message-bytes", &mut limits.message_bytes, true);
     count("tag-depth", &mut limits.tag_depth, false);
     count("violations", &mut limits.violations, false);
-    let push_bytes = table.get("push-bytes").and_then(|item| values::cap(&item, "push-bytes", true));
-    limits.push_bytes = push_bytes.unwrap_or(limits.push_bytes);
+    let cap = |name: &'static str, field: &mut u64, bytes: bool| {
+        if let Some(number) = table.get(name).and_then(|item| values::cap(&item, name, bytes)) {
+            *field = number;
+        }
+    };
+    cap("push-bytes", &mut limits.push_bytes, true);
+    cap("tree-entries", &mut limits.tree_entries, false);
+    cap("tree-bytes", &mut limits.tree_bytes, true);
+    cap("one-tree-bytes", &mut limits.one_tree_bytes, true);
+    cap("tree-depth", &mut limits.tree_depth, false);
+    cap("changed-paths", &mut limits.changed_paths, false);
+    cap("changed-path-bytes", &mut limits.changed_path_bytes, true);
+    cap("one-path-bytes", &mut limits.one_path_bytes, true);
+    cap("blobs", &mut limits.blobs, false);
+    cap("blob-bytes", &mut limits.blob_bytes, true);
     let deadline = table.get("deadline").and_then(|item| values::duration(&item));
     table.finish();
     (limits, deadline)

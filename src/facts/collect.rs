@@ -1,5 +1,6 @@
 //! From updates and a repository to [`PushFacts`].
 
+use super::content::{self, Edges};
 use super::counters;
 use super::introduced::{self, Introduced, ParentCache, Standing, Stop};
 use super::judge::{self, Judge};
@@ -90,6 +91,7 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
         walked: HashMap::new(),
         taints: HashMap::new(),
         inputs: &inputs,
+        edges: Edges::new(),
         faults: Vec::new(),
         present: None,
         default_branch: inputs.repository.default_branch()?,
@@ -97,7 +99,7 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
     };
     let mut refs = collector.refs()?;
     let repository = collector.repository(&refs)?;
-    let Collector { judge, mut faults, needs, .. } = collector;
+    let Collector { judge, mut faults, needs, edges, default_branch, .. } = collector;
     let (mut commits, object_faults) = judge.finish()?;
     if needs.has(Needs::PEOPLE) {
         people::name(&mut refs, &mut commits, inputs.keyring.principals());
@@ -105,6 +107,11 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
     if needs.has(Needs::MERGES) {
         merges::recompute(&mut commits, inputs.repository.objects(), &inputs.budget)?;
     }
+    let content = if needs.has_any(Needs::CONTENT) {
+        content::fill(&inputs, default_branch.as_ref(), edges, &mut refs, &mut commits)?
+    } else {
+        content::Found::default()
+    };
     if needs.has(Needs::RECEIVED) {
         for commit in commits.values_mut() {
             commit.received = inputs.frontier.received(&commit.id)?;
@@ -120,9 +127,10 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
         commits,
         faults: all,
         object_faults,
+        content_faults: content.faults,
         pusher: inputs.pusher,
         repository,
-        blobs: HashMap::new(),
+        blobs: content.blobs,
     })
 }
 
@@ -135,6 +143,8 @@ struct Collector<'a> {
     walked: HashMap<usize, HashSet<ObjectId>>,
     /// For each ruleset, what compromised keys did to its commits on record, if they did anything.
     taints: HashMap<usize, Option<Rc<Taint>>>,
+    /// Where what was judged already ends, by ref and ruleset.
+    edges: Edges,
     faults: Vec<BuiltinFault>,
     /// The repository's refs, read at most once.
     present: Option<Vec<(RefName, ObjectId)>>,
@@ -161,7 +171,7 @@ impl Collector<'_> {
         let mut refs = Vec::with_capacity(count);
         for update in &inputs.updates.updates {
             inputs.budget.check()?;
-            let facts = self.reference(update)?;
+            let facts = self.reference(update, refs.len())?;
             if !targets.insert(facts.name.clone()) {
                 let seen = format!("the push moves {} more than once", facts.name);
                 self.faults.push(malformed(&update.name.to_string(), seen));
@@ -171,7 +181,7 @@ impl Collector<'_> {
         Ok(refs)
     }
 
-    fn reference(&mut self, update: &RefUpdate) -> Result<RefFacts, CollectError> {
+    fn reference(&mut self, update: &RefUpdate, place: usize) -> Result<RefFacts, CollectError> {
         let inputs = self.inputs;
         let state = match inputs.present {
             Present::InRepository => inputs.repository.resolve(&update.name)?,
@@ -193,6 +203,7 @@ impl Collector<'_> {
             builds_on: HashMap::new(),
             own_ref: HashSet::new(),
             net: HashMap::new(),
+            net_faults: HashMap::new(),
             foreign: false,
         };
         let Some(new) = update.new else { return Ok(facts) };
@@ -226,6 +237,11 @@ impl Collector<'_> {
                 // Nobody judged what an exempt pusher brings: it counts for this ref alone (N8, N18).
                 if walked.own_ref || ruleset.exempts(inputs.pusher.as_deref()) {
                     facts.own_ref.insert(index);
+                }
+                // A walk that was cut has not seen where what was judged begins.
+                if !walked.cut {
+                    let judged = walked.boundary.iter().filter(|id| !walked.builds_on.contains(id));
+                    self.edges.insert((place, index), judged.copied().collect());
                 }
                 facts.introduced.insert(index, walked.commits);
                 facts.builds_on.insert(index, walked.builds_on);
@@ -538,8 +554,10 @@ impl Collector<'_> {
         if current == new {
             return Ok(UpdateKind::FastForward);
         }
-        let (Some(old), Some(tip)) = (self.peel_old(current)?, tip) else { return Ok(UpdateKind::Force) };
         let objects = self.inputs.repository.objects();
+        // What the ref holds is not judged (N25).
+        let old = git::leads_to(objects, current)?.filter(|(_, kind)| *kind == ObjectKind::Commit);
+        let (Some((old, _)), Some(tip)) = (old, tip) else { return Ok(UpdateKind::Force) };
         if objects.find(&tip)?.is_some_and(|found| found.size > self.inputs.limits.object_bytes as u64) {
             // The push is refused for it already, and it is too large to read just to relate it.
             return Ok(UpdateKind::Force);
@@ -566,30 +584,6 @@ impl Collector<'_> {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// The commit behind a ref's present value, tags followed without judging them (N25).
-    fn peel_old(&self, value: ObjectId) -> Result<Option<ObjectId>, CollectError> {
-        let objects = self.inputs.repository.objects();
-        let mut id = value;
-        let mut buffer = Vec::new();
-        for _ in 0..16 {
-            match objects.read_unchecked(&id, &mut buffer)? {
-                None => {
-                    return Err(git::GitError::Missing { id, child: None }.into());
-                }
-                Some(ObjectKind::Commit) => return Ok(Some(id)),
-                Some(ObjectKind::Tag) => {
-                    let line = buffer.split(|byte| *byte == b'\n').next().unwrap_or_default();
-                    match line.strip_prefix(b"object ").map(ObjectId::parse) {
-                        Some(Ok(target)) => id = target,
-                        _ => return Ok(None),
-                    }
-                }
-                Some(_) => return Ok(None),
-            }
-        }
-        Ok(None)
     }
 }
 

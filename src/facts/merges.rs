@@ -18,8 +18,8 @@ pub(super) fn recompute(
     for commit in commits.values_mut().filter(|commit| commit.parents.len() > 1) {
         let stop = || budget.check();
         let real = merge_shape(objects, &commit.parents, &stop)? == MergeShape::Real;
-        let clean = match commit.parents[..] {
-            [ours, theirs] if real => {
+        let same = match commit.parents[..] {
+            [ours, theirs] if ours != theirs => {
                 let merger = match &merger {
                     Some(merger) => merger,
                     None => merger.insert(Merger::new(objects)?),
@@ -28,7 +28,8 @@ pub(super) fn recompute(
             }
             _ => false,
         };
-        commit.merge = Some(MergeFacts { real, clean });
+        let touched = same.then(|| Vec::new().into());
+        commit.merge = Some(MergeFacts { real, clean: real && same, touched });
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! Collecting what policy judges: everything about a push, complete, or an error that makes the push
 //! undecided.
 
+mod changes;
 mod collect;
+mod content;
 mod counters;
 mod introduced;
 mod judge;

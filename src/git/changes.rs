@@ -202,6 +202,9 @@ struct Task {
     depth: u64,
     old: Option<ObjectId>,
     new: Option<ObjectId>,
+    /// The trees that name them; none for the roots.
+    in_old: Option<ObjectId>,
+    in_new: Option<ObjectId>,
 }
 
 impl<'a> Differ<'a> {
@@ -278,7 +281,8 @@ impl<'a> Differ<'a> {
         stop: &dyn Fn() -> Result<(), E>,
     ) -> Result<Difference, End<E>> {
         let mut difference = Difference::default();
-        let root = Task { above: Rc::from([]), name: Box::from([]), depth: 0, old, new };
+        let (above, name) = (Rc::from([]), Box::from([]));
+        let root = Task { above, name, depth: 0, old, new, in_old: None, in_new: None };
         let mut tasks = vec![root];
         while let Some(task) = tasks.pop() {
             if task.old == task.new {
@@ -293,8 +297,8 @@ impl<'a> Differ<'a> {
             // A path below it is longer, so a longer prefix need not be followed.
             self.within(Counted::OnePathBytes, prefix.len() as u64, self.budget.one_path_bytes)?;
             stop().map_err(End::Failed)?;
-            let old_raw = task.old.map(|id| self.load(&id)).transpose()?;
-            let new_raw = task.new.map(|id| self.load(&id)).transpose()?;
+            let old_raw = task.old.map(|id| self.load(&id, task.in_old, &prefix)).transpose()?;
+            let new_raw = task.new.map(|id| self.load(&id, task.in_new, &prefix)).transpose()?;
             let decoded = |this: &mut Self, id: Option<ObjectId>, raw| match (id, raw) {
                 (Some(id), Some(raw)) => this.decode(&id, raw, &prefix),
                 _ => Ok(Vec::new()),
@@ -310,6 +314,8 @@ impl<'a> Differ<'a> {
                 changes: &mut difference.changes,
                 tasks: &mut tasks,
                 depth: task.depth + 1,
+                old: task.old,
+                new: task.new,
                 added: false,
             };
             self.merge(&old, &new, &prefix, &mut found)?;
@@ -400,6 +406,8 @@ impl<'a> Differ<'a> {
                     depth: found.depth,
                     old,
                     new,
+                    in_old: found.old,
+                    in_new: found.new,
                 });
             }
             return Ok(());
@@ -437,17 +445,47 @@ impl<'a> Differ<'a> {
         if reached > limit { Err(End::Over(Overrun { what, limit, reached })) } else { Ok(()) }
     }
 
+    /// A tree of the push that names something as a directory which is none; or an error, where the tree that
+    /// names it was there before, or none does.
+    fn no_tree<E: From<GitError>>(
+        &self,
+        named_by: Option<ObjectId>,
+        prefix: &[u8],
+        code: TreeFaultCode,
+        error: GitError,
+    ) -> End<E> {
+        let brought = named_by.map(|tree| self.objects.is_brought(&tree).map(|brought| (tree, brought)));
+        let tree = match brought.transpose() {
+            Ok(Some((tree, true))) => tree,
+            Ok(_) => return error.into(),
+            Err(error) => return error.into(),
+        };
+        let full = prefix.strip_suffix(b"/").unwrap_or(prefix);
+        let path = full.iter().rposition(|byte| *byte == b'/').map_or(&full[..0], |at| &full[..at]).to_vec();
+        let fault = TreeFault { code, path: full[..full.len().min(MAX_FAULT_PATH)].to_vec() };
+        End::Malformed(MalformedTree { id: tree, path, faults: vec![fault], more_faults: 0 })
+    }
+
     /// The bytes of a tree, proved to be what its id names.
-    fn load<E: From<GitError>>(&mut self, id: &ObjectId) -> Result<Rc<[u8]>, End<E>> {
+    fn load<E: From<GitError>>(
+        &mut self,
+        id: &ObjectId,
+        named_by: Option<ObjectId>,
+        prefix: &[u8],
+    ) -> Result<Rc<[u8]>, End<E>> {
         if let Some(raw) = self.kept.get(id) {
             self.spend(Counted::TreeBytes, raw.len() as u64)?;
             return Ok(raw);
         }
         let unreadable = |why: &str| GitError::Object { id: *id, why: why.to_owned() };
         // Its size before its bytes: a few bytes in a pack can be a huge tree.
-        let found = self.objects.find(id)?.ok_or(GitError::Missing { id: *id, child: None })?;
+        let Some(found) = self.objects.find(id)? else {
+            let error = GitError::Missing { id: *id, child: named_by };
+            return Err(self.no_tree(named_by, prefix, TreeFaultCode::MissingTree, error));
+        };
         if found.kind != ObjectKind::Tree {
-            return Err(unreadable(&format!("it is a {} and not a tree", found.kind.name())).into());
+            let error = unreadable(&format!("it is a {} and not a tree", found.kind.name()));
+            return Err(self.no_tree(named_by, prefix, TreeFaultCode::NoTree, error));
         }
         self.within(Counted::OneTreeBytes, found.size, self.budget.one_tree_bytes)?;
         self.spend(Counted::TreeBytes, found.size)?;
@@ -516,6 +554,9 @@ struct Found<'a> {
     tasks: &'a mut Vec<Task>,
     /// Of the tasks that are found.
     depth: u64,
+    /// The directory's own trees.
+    old: Option<ObjectId>,
+    new: Option<ObjectId>,
     /// Whether the directory has an entry that it had not before.
     added: bool,
 }

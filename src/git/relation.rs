@@ -135,6 +135,31 @@ pub fn reaches<E: From<GitError>>(
     Ok(false)
 }
 
+/// What an object finally leads to, annotated tags followed without judging them; `None` where they cannot be
+/// followed.
+///
+/// # Errors
+/// One of the objects is missing or cannot be read.
+pub fn leads_to(objects: &Objects, id: ObjectId) -> Result<Option<(ObjectId, ObjectKind)>, GitError> {
+    let (mut id, mut buffer) = (id, Vec::new());
+    for _ in 0..MAX_TAGS {
+        let Some(found) = objects.find(&id)? else { return Err(GitError::Missing { id, child: None }) };
+        if found.kind != ObjectKind::Tag {
+            return Ok(Some((id, found.kind)));
+        }
+        objects.read_unchecked(&id, &mut buffer)?;
+        let line = buffer.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        match line.strip_prefix(b"object ").map(ObjectId::parse) {
+            Some(Ok(target)) => id = target,
+            _ => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+/// How many tags behind each other are followed.
+const MAX_TAGS: usize = 16;
+
 struct History<'a> {
     objects: &'a Objects,
     buffer: Vec<u8>,

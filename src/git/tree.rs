@@ -66,6 +66,10 @@ pub enum TreeFaultCode {
     NullId,
     /// The tree ends within an entry: no space, no zero byte after the name, or less than an id.
     Truncated,
+    /// A directory that neither the push nor the repository has.
+    MissingTree,
+    /// A directory whose object is something else than a tree.
+    NoTree,
 }
 
 impl TreeFaultCode {
@@ -82,6 +86,8 @@ impl TreeFaultCode {
             TreeFaultCode::MalformedMode => "tree-malformed-mode",
             TreeFaultCode::NullId => "tree-null-id",
             TreeFaultCode::Truncated => "tree-truncated",
+            TreeFaultCode::MissingTree => "tree-missing-tree",
+            TreeFaultCode::NoTree => "tree-no-tree",
         }
     }
 

@@ -1,6 +1,6 @@
 //! Facts and rulesets in, verdict out.
 
-use super::facts::{BuiltinFault, BuiltinRule, PushFacts, RefFacts};
+use super::facts::{BuiltinFault, BuiltinRule, Needs, PushFacts, RefFacts};
 use super::rules::{Configured, Finding, Judges, Scope};
 use super::ruleset::{Enforcement, Ruleset, Rulesets};
 use super::verdict::{Coverage, Decision, RefVerdict, RulesetVerdict, Subject, Verdict, Violation, Waiver};
@@ -178,7 +178,17 @@ impl<'a> Judgement<'a> {
         let mut let_through = Vec::new();
         // A deletion leads to nothing that a rule about commits could have something to say of.
         let deleted = reference.update.new.is_none();
+        // A rule is not asked about what is not known; the push is refused for that.
+        let net_faults = reference.net_faults.get(&index).map(Vec::as_slice).unwrap_or_default();
+        for fault in net_faults {
+            found.violations += 1;
+            self.list(ruleset).add(builtin(fault));
+        }
+        let unknown = |one: &Configured| !net_faults.is_empty() && one.rule.needs().has_any(Needs::CONTENT);
         for rule in ruleset.rules().iter().filter(|one| !(deleted && one.rule.judges() == Judges::Commit)) {
+            if unknown(rule) {
+                continue;
+            }
             let findings = rule.rule.check_ref(scope);
             self.settle(scope, rule, Subject::Ref, findings, &mut found, &mut let_through);
         }
@@ -191,6 +201,8 @@ impl<'a> Judgement<'a> {
         // What a bypass is for on one ref says nothing of commits that other refs stand on.
         let_through.clear();
         let introduced = reference.introduced.get(&index).map(Vec::as_slice).unwrap_or_default();
+        let by_content = ruleset.needs().has(Needs::CHANGES);
+        let mut told: Vec<&BuiltinFault> = Vec::new();
         for id in introduced {
             let Some(commit) = facts.commits.get(id) else {
                 for violation in without_facts(facts, *id, &reference.name.to_string()) {
@@ -199,7 +211,21 @@ impl<'a> Judgement<'a> {
                 }
                 continue;
             };
+            let content_faults = facts.content_faults.get(id).filter(|_| by_content);
+            for fault in content_faults.into_iter().flatten() {
+                // A budget of the whole push is passed once, and not by each commit that comes after.
+                if fault.object.is_none() && told.contains(&fault) {
+                    continue;
+                }
+                told.extend(fault.object.is_none().then_some(fault));
+                found.violations += 1;
+                let fault = BuiltinFault { reference: reference.name.to_string(), ..fault.clone() };
+                self.list(ruleset).add(builtin(&fault));
+            }
             for rule in ruleset.rules().iter().filter(|one| one.rule.judges() == Judges::Commit) {
+                if content_faults.is_some() && rule.rule.needs().has_any(Needs::CONTENT) {
+                    continue;
+                }
                 let subject = Subject::Commit(*id);
                 // A receipt says that the signature was good then. A key that was revoked or taken away since
                 // exempts nothing.

@@ -23,6 +23,9 @@ pub struct PushFacts {
     /// Why some of the commits that are to be judged have no facts. Their `reference` is empty: they are
     /// faults on every ref that introduces the commit.
     pub object_faults: HashMap<ObjectId, Vec<BuiltinFault>>,
+    /// Why it is not known what some commits change, although a rule needs it. Their `reference` is empty: they
+    /// are faults on every ref that introduces the commit, by every ruleset with such a rule.
+    pub content_faults: HashMap<ObjectId, Vec<BuiltinFault>>,
     /// The principal whose account pushes, where the keyring lists the account. `None` is nobody that a
     /// rule may trust (N18).
     pub pusher: Option<Arc<Principal>>,
@@ -113,6 +116,14 @@ impl Needs {
         Needs(self.0 | other.0)
     }
 
+    /// Whatever is about the content of trees.
+    pub const CONTENT: Needs = Needs::CHANGES.and(Needs::BLOBS).and(Needs::NET);
+
+    /// Whether anything of `other` is in this set.
+    pub const fn has_any(self, other: Needs) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// Whether all of `other` is in this set.
     pub const fn has(self, other: Needs) -> bool {
         self.0 & other.0 == other.0
@@ -140,6 +151,7 @@ impl PushFacts {
             commits: HashMap::new(),
             faults: Vec::new(),
             object_faults: HashMap::new(),
+            content_faults: HashMap::new(),
             pusher: None,
             repository: RepositoryFacts::default(),
             blobs: HashMap::new(),
@@ -197,8 +209,14 @@ pub struct RefFacts {
     pub own_ref: HashSet<usize>,
     /// What the update changes as a whole, by covering ruleset: only with [`Needs::NET`], and not for
     /// deletions. From the ref's present value to the new one; for a new ref, from what the ruleset has
-    /// judged already (N11).
+    /// judged already, or from nothing where it has judged nothing (N11). Each path once, in byte order.
+    ///
+    /// Where the update leads to a tree or a blob and to no commit ([`RefFacts::bare_content`]), it is for every
+    /// ruleset that needs changes of any kind, and tells all of the tree as new; a blob is one change without a
+    /// path.
     pub net: HashMap<usize, Arc<[Change]>>,
+    /// Why that is not known, by covering ruleset.
+    pub net_faults: HashMap<usize, Vec<BuiltinFault>>,
     /// The new tip is neither of this push nor reachable from the repository's own refs: the repository
     /// borrows it (N12). Only with [`Needs::FOREIGN`].
     pub foreign: bool,
@@ -219,6 +237,7 @@ impl RefFacts {
             builds_on: HashMap::new(),
             own_ref: HashSet::new(),
             net: HashMap::new(),
+            net_faults: HashMap::new(),
             foreign: false,
         }
     }
@@ -299,8 +318,14 @@ pub struct ParentChanges {
     /// Every path that differs, renames as two, in byte order.
     pub changes: Arc<[Change]>,
     /// Pairs of names in one directory of the new tree that a file system that ignores case, or composes
-    /// characters, takes for one: full paths, where this commit made the directory or changed it.
+    /// characters, takes for one: full paths, where this commit made the directory or changed it. No more
+    /// than about [`ParentChanges::COLLISIONS`] of them need be listed.
     pub collisions: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl ParentChanges {
+    /// A list of fewer pairs than this is all of them.
+    pub const COLLISIONS: usize = 256;
 }
 
 /// What merging a commit's parents gives, computed again.
@@ -310,6 +335,10 @@ pub struct MergeFacts {
     pub real: bool,
     /// Whether the tree is the one that a three-way merge of two parents gives without a conflict.
     pub clean: bool,
+    /// The paths that are not as a three-way merge of the two parents leaves them, those in conflict included:
+    /// what the merge changed by itself. Also where one parent is an ancestor of the other, whose tree then is
+    /// the result. `None` where it was not computed, or cannot be: more than two parents, no common ancestor.
+    pub touched: Option<Arc<[Vec<u8>]>>,
 }
 
 /// What is known of a blob.

@@ -18,6 +18,24 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Annotated tags that point at annotated tags.
     pub tag_depth: usize,
+    /// Entries of trees that are looked at for what commits and refs change, all of a push together.
+    pub tree_entries: u64,
+    /// Bytes of those trees.
+    pub tree_bytes: u64,
+    /// Size of one of them, bytes.
+    pub one_tree_bytes: u64,
+    /// Directories above one path.
+    pub tree_depth: u64,
+    /// Paths that commits and refs change, all of a push together.
+    pub changed_paths: u64,
+    /// Bytes of those paths.
+    pub changed_path_bytes: u64,
+    /// Length of one of them, bytes.
+    pub one_path_bytes: u64,
+    /// Blobs that are looked into, where a rule is about what files are.
+    pub blobs: u64,
+    /// Bytes that are read of them.
+    pub blob_bytes: u64,
     /// Violations shown to the pusher and kept in the record; the rest are counted.
     pub violations: usize,
 }
@@ -32,6 +50,15 @@ impl Default for Limits {
             push_bytes: 512 << 20,
             message_bytes: 64 << 10,
             tag_depth: 4,
+            tree_entries: 50_000_000,
+            tree_bytes: 4 << 30,
+            one_tree_bytes: 64 << 20,
+            tree_depth: 256,
+            changed_paths: 1_000_000,
+            changed_path_bytes: 256 << 20,
+            one_path_bytes: 4096,
+            blobs: 1_000_000,
+            blob_bytes: 2 << 30,
             violations: 50,
         }
     }

@@ -54,6 +54,16 @@ pub enum PatternError {
 impl Pattern {
     /// Compiles a pattern for repository names or paths.
     pub fn new(source: &str) -> Result<Self, PatternError> {
+        Self::compile(source, false)
+    }
+
+    /// The same where the case of ASCII letters does not count. For what people see beyond that, match
+    /// folded names as well, see [`crate::domain::fold_name`].
+    pub fn without_case(source: &str) -> Result<Self, PatternError> {
+        Self::compile(source, true)
+    }
+
+    fn compile(source: &str, any_case: bool) -> Result<Self, PatternError> {
         if source.is_empty() || source == "re:" {
             return Err(PatternError::Empty);
         }
@@ -63,6 +73,7 @@ impl Pattern {
                 // name with one would slip past the pattern.
                 regex::bytes::RegexBuilder::new(&format!("\\A(?:{expression})\\z"))
                     .unicode(false)
+                    .case_insensitive(any_case)
                     .dot_matches_new_line(true)
                     .size_limit(1 << 20)
                     .build()
@@ -70,6 +81,7 @@ impl Pattern {
             ),
             None => Matcher::Glob(
                 GlobBuilder::new(source)
+                    .case_insensitive(any_case)
                     .literal_separator(true)
                     .backslash_escape(true)
                     .build()
@@ -166,5 +178,14 @@ mod tests {
         assert!(Pattern::for_refs("re:refs/heads/[^/]+").unwrap().is_match("refs/heads/\u{e4}".as_bytes()));
         assert!(Pattern::for_refs("re:refs/heads/\u{e4}").unwrap().is_match("refs/heads/\u{e4}".as_bytes()));
         assert!(!Pattern::for_refs("refs/heads/main").unwrap().is_match(b"refs/heads/MAIN"));
+    }
+
+    #[test]
+    fn case_can_be_left_out() {
+        for source in ["a/*.Yml", "re:a/[^/]+\\.YML", "a/[w-z].yml", "{a,b}/x.yml"] {
+            assert!(Pattern::without_case(source).unwrap().is_match(b"A/X.yML"), "{source}");
+        }
+        assert!(Pattern::without_case("a/*").unwrap().is_match(b"A/\xff"));
+        assert!(!Pattern::without_case("a/*").unwrap().is_match(b"A/b/c"));
     }
 }

@@ -377,9 +377,11 @@ impl Ruleset {
         self.rule(name).is_some()
     }
 
-    /// Whether some rule looks at commits, so that a frontier is needed (N11).
+    /// Whether some rule looks at commits, so that a frontier is needed (N11); or at what an update changes as a
+    /// whole, for which that of a new ref begins where something was judged.
     pub fn judges_commits(&self) -> bool {
-        self.rules.iter().any(|one| one.rule.judges() == Judges::Commit)
+        let net = |rule: &dyn Rule| rule.judges() == Judges::NetRange || rule.needs().has_any(Needs::CONTENT);
+        self.rules.iter().any(|one| one.rule.judges() == Judges::Commit || net(one.rule.as_ref()))
     }
 }
 

@@ -230,12 +230,33 @@ fn what_cannot_be_read_is_an_error_and_never_nothing() {
         let ended = differ.compare(old, new, &never);
         assert!(matches!(ended, Err(GitError::Missing { id, .. }) if id == absent), "{ended:?}");
     }
-    // A tree that is said to be a directory and is a file.
-    let liar = world.tree(To::Push, &[("40000", b"a", file)]);
+    // A tree that is said to be a directory and is a file, or is nowhere.
+    let liar = world.tree(To::Repository, &[("40000", b"a", file)]);
+    let void = world.tree(To::Repository, &[("40000", b"a", absent)]);
     let repository = world.open();
     let mut differ = Differ::new(repository.objects(), ChangeBudget::default());
     let ended = differ.compare(None, Some(liar), &never);
     assert!(matches!(ended, Err(GitError::Object { id, .. }) if id == file), "{ended:?}");
+    let ended = differ.compare(None, Some(void), &never);
+    assert!(
+        matches!(ended, Err(GitError::Missing { id, child }) if id == absent && child == Some(void)),
+        "{ended:?}"
+    );
+    for (named, code) in
+        [(good, None), (file, Some(TreeFaultCode::NoTree)), (absent, Some(TreeFaultCode::MissingTree))]
+    {
+        let directory = world.tree(To::Push, &[("40000", b"b", named)]);
+        let brought = world.tree(To::Push, &[("40000", b"a", directory)]);
+        let found = world.compare(None, Some(brought));
+        match code {
+            None => assert_eq!(complete(found).changes.len(), 1),
+            Some(code) => {
+                let tree = malformed(found);
+                assert_eq!((tree.id, tree.path.as_slice()), (directory, b"a".as_slice()));
+                assert_eq!((tree.faults[0].code, tree.faults[0].path.as_slice()), (code, b"a/b".as_slice()));
+            }
+        }
+    }
 }
 
 #[test]

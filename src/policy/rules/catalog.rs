@@ -83,6 +83,30 @@ const OPTIONS: &[(&str, &[Opt])] = &[
         ],
     ),
     (
+        "executable-binary",
+        &[
+            option("mode", Shape::Word(&["executable", "any"]), "whether programs that may not be run count")
+                .default("\"executable\""),
+            option("paths", Shape::Patterns, "the paths that are judged; left out, all").default("[\"**\"]"),
+            option("except", Shape::Patterns, "those of them that are not"),
+            option("scope", Shape::Word(&["each-commit", "net"]), "each commit, or the update as a whole")
+                .default("\"each-commit\""),
+        ],
+    ),
+    (
+        "forbidden-path",
+        &[
+            option("paths", Shape::Patterns, "what nobody may change").required(),
+            option("except", Shape::Patterns, "what of it may be changed"),
+            option("changes", Shape::Words(&["add", "modify", "delete"]), "what may not be done")
+                .default("[\"add\", \"modify\"]"),
+            option("case-insensitive", Shape::Flag, "whether paths count that a file system takes for these")
+                .default("true"),
+            option("scope", Shape::Word(&["each-commit", "net"]), "each commit, or the update as a whole")
+                .default("\"each-commit\""),
+        ],
+    ),
+    (
         "identity-mismatch",
         &[
             option(
@@ -92,6 +116,22 @@ const OPTIONS: &[(&str, &[Opt])] = &[
             )
             .default("[\"committer\", \"tagger\"]"),
             option("except", Shape::Named, "signers who may name others, such as a forge"),
+        ],
+    ),
+    (
+        "large-file",
+        &[
+            option("max", Shape::Special, "most bytes of a file"),
+            option(
+                "limits",
+                Shape::Special,
+                "a table of patterns, with most bytes for each; all that match hold",
+            ),
+            option("lfs-max", Shape::Special, "most bytes that a pointer of Git LFS may stand for"),
+            option("lfs-required", Shape::Special, "patterns of what has to be such a pointer"),
+            option("paths", Shape::Special, "where `max` holds; left out, everywhere"),
+            option("except", Shape::Special, "where it does not"),
+            option("scope", Shape::Special, "`each-commit` or `net`"),
         ],
     ),
     (
@@ -152,6 +192,22 @@ const OPTIONS: &[(&str, &[Opt])] = &[
         ],
     ),
     (
+        "protected-path",
+        &[
+            option("paths", Shape::Patterns, "what is protected").required(),
+            option("except", Shape::Patterns, "what of it is not"),
+            option("allow", Shape::Selectors, "who may touch it").required(),
+            option("case-insensitive", Shape::Flag, "whether paths count that a file system takes for these")
+                .default("true"),
+            option(
+                "scope",
+                Shape::Word(&["each-commit", "net"]),
+                "who signed each commit, or who pushes the whole",
+            )
+            .default("\"each-commit\""),
+        ],
+    ),
+    (
         "pusher-mismatch",
         &[
             option(
@@ -172,9 +228,51 @@ const OPTIONS: &[(&str, &[Opt])] = &[
         ],
     ),
     (
+        "submodule",
+        &[
+            option("paths", Shape::Patterns, "the paths that are judged; left out, all").default("[\"**\"]"),
+            option("except", Shape::Patterns, "those of them that are not"),
+            option(
+                "moves",
+                Shape::Word(&["refuse", "accept"]),
+                "what becomes of other commits for submodules",
+            )
+            .default("\"refuse\""),
+            option(
+                "gitmodules",
+                Shape::Word(&["accept", "refuse"]),
+                "what becomes of changes of .gitmodules",
+            )
+            .default("\"accept\""),
+            option("scope", Shape::Word(&["each-commit", "net"]), "each commit, or the update as a whole")
+                .default("\"each-commit\""),
+        ],
+    ),
+    (
+        "symlink",
+        &[
+            option("links", Shape::Word(&["all", "unsafe"]), "which links are refused").default("\"all\""),
+            option("max-target", Shape::Special, "most bytes of a link's target"),
+            option("paths", Shape::Patterns, "the paths that are judged; left out, all").default("[\"**\"]"),
+            option("except", Shape::Patterns, "those of them that are not"),
+            option("scope", Shape::Word(&["each-commit", "net"]), "each commit, or the update as a whole")
+                .default("\"each-commit\""),
+        ],
+    ),
+    (
         "tag-name-mismatch",
         &[option("nested", Shape::Word(&["skip", "refuse"]), "what becomes of tags behind tags")
             .default("\"skip\"")],
+    ),
+    (
+        "too-many-files",
+        &[
+            option("max", Shape::Count(1), "how many paths may change").required(),
+            option("paths", Shape::Patterns, "the paths that are judged; left out, all").default("[\"**\"]"),
+            option("except", Shape::Patterns, "those of them that are not"),
+            option("scope", Shape::Word(&["each-commit", "net"]), "each commit, or the update as a whole")
+                .default("\"each-commit\""),
+        ],
     ),
     (
         "unauthorized-pusher",
@@ -196,6 +294,24 @@ const OPTIONS: &[(&str, &[Opt])] = &[
             option("encodings", Shape::Special, "encodings besides UTF-8 that a header may name"),
             option("crlf", Shape::Flag, "whether lines may end with a carriage return").default("false"),
             option("tags", Shape::Flag, "whether the messages of tags are judged as well").default("true"),
+        ],
+    ),
+    (
+        "unsafe-path",
+        &[
+            option("git-names", Shape::Flag, "look-alikes of .git and of links that git reads")
+                .default("true"),
+            option("windows", Shape::Flag, "names that Windows cannot have").default("true"),
+            option("characters", Shape::Flag, "control, bidirectional and invisible characters")
+                .default("true"),
+            option("encoding", Shape::Flag, "paths that are not UTF-8").default("true"),
+            option("duplicates", Shape::Flag, "names that differ in case or composition only")
+                .default("true"),
+            option("component-max", Shape::Count(1), "most bytes of one name").default("255"),
+            option("path-max", Shape::Count(1), "most bytes of a path").default("1023"),
+            option("paths", Shape::Patterns, "the paths that are judged; left out, all").default("[\"**\"]"),
+            option("except", Shape::Patterns, "those of them that are not"),
+            option("scope", Shape::Special, "`each-commit` or `net`"),
         ],
     ),
     (

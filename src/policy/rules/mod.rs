@@ -8,26 +8,34 @@ pub mod bad_signature;
 pub mod case_collision;
 mod catalog;
 pub mod email_domain;
+pub mod executable_binary;
+pub mod forbidden_path;
 pub mod force_push;
 pub mod foreign_object;
 pub mod identity_mismatch;
+pub mod large_file;
 pub mod lightweight_tag;
 pub mod locked_ref;
 pub mod message_format;
 pub mod missing_signoff;
 pub mod missing_ticket;
 pub mod missing_user_presence;
+pub mod protected_path;
 pub mod pusher_mismatch;
 pub mod ref_creation;
 pub mod ref_deletion;
 pub mod ref_name;
 pub mod ref_shadowing;
 pub mod stale_signature;
+pub mod submodule;
+pub mod symlink;
 pub mod tag_name_mismatch;
 pub mod tag_update;
+pub mod too_many_files;
 pub mod unauthorized_pusher;
 pub mod unknown_identity;
 pub mod unsafe_message;
+pub mod unsafe_path;
 pub mod unsigned_commit;
 pub mod unsigned_tag;
 pub mod untrusted_signer;
@@ -35,6 +43,7 @@ pub mod weak_signature;
 pub mod work_in_progress;
 pub mod wrong_object_kind;
 
+mod paths;
 mod people;
 mod signed;
 
@@ -217,26 +226,34 @@ pub const ALL: &[&Kind] = &[
     &bad_signature::KIND,
     &case_collision::KIND,
     &email_domain::KIND,
+    &executable_binary::KIND,
+    &forbidden_path::KIND,
     &force_push::KIND,
     &foreign_object::KIND,
     &identity_mismatch::KIND,
+    &large_file::KIND,
     &lightweight_tag::KIND,
     &locked_ref::KIND,
     &message_format::KIND,
     &missing_signoff::KIND,
     &missing_ticket::KIND,
     &missing_user_presence::KIND,
+    &protected_path::KIND,
     &pusher_mismatch::KIND,
     &ref_creation::KIND,
     &ref_deletion::KIND,
     &ref_name::KIND,
     &ref_shadowing::KIND,
     &stale_signature::KIND,
+    &submodule::KIND,
+    &symlink::KIND,
     &tag_name_mismatch::KIND,
     &tag_update::KIND,
+    &too_many_files::KIND,
     &unauthorized_pusher::KIND,
     &unknown_identity::KIND,
     &unsafe_message::KIND,
+    &unsafe_path::KIND,
     &unsigned_commit::KIND,
     &unsigned_tag::KIND,
     &untrusted_signer::KIND,

@@ -146,7 +146,7 @@ impl Charset {
 }
 
 /// What kind of unsafe character it is, wherever it stands.
-fn class(c: char) -> Option<&'static str> {
+pub(super) fn class(c: char) -> Option<&'static str> {
     match u32::from(c) {
         0x1b => Some("an escape, which begins commands to a terminal"),
         0x0..=0x1f | 0x7f..=0x9f => Some("a control character"),
@@ -176,7 +176,7 @@ fn class(c: char) -> Option<&'static str> {
 
 /// Whether an invisible character stands where writing needs it: what makes a symbol an emoji, joins emoji,
 /// picks the form of an ideograph, and the joiners of scripts whose letters change with their neighbours.
-fn belongs(before: Option<char>, c: char, after: Option<char>) -> bool {
+pub(super) fn belongs(before: Option<char>, c: char, after: Option<char>) -> bool {
     let symbol = |c: Option<char>| {
         c.is_some_and(|c| {
             matches!(u32::from(c), 0xa9 | 0xae | 0x203c | 0x2049 | 0x2122 | 0x2139 | 0x2190..=0x21ff
