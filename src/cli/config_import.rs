@@ -52,9 +52,15 @@ enum From {
 }
 
 /// Imports; gives the exit code.
-pub fn run(args: &ImportArgs, format: Format, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8, CliError> {
+pub fn run(
+    args: &ImportArgs,
+    format: Format,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<u8, CliError> {
     for pattern in &args.repositories {
-        let wrong = |why: String| CliError::usage(format!("error: --repositories: {}", text::escape(why.as_bytes())));
+        let wrong =
+            |why: String| CliError::usage(format!("error: --repositories: {}", text::escape(why.as_bytes())));
         crate::policy::Pattern::new(pattern).map_err(|error| wrong(error.to_string()))?;
         if pattern.starts_with('!') {
             return Err(wrong("repositories cannot be excluded".to_owned()));
@@ -62,7 +68,8 @@ pub fn run(args: &ImportArgs, format: Format, out: &mut dyn Write, err: &mut dyn
     }
     let mut files = Vec::new();
     for path in &args.files {
-        let bytes = read(path).map_err(|error| CliError::usage(format!("error: {}: {error}", shown(path))))?;
+        let bytes =
+            read(path).map_err(|error| CliError::usage(format!("error: {}: {error}", shown(path))))?;
         files.push((path, bytes));
     }
     let kind = match args.from {
