@@ -59,6 +59,9 @@ struct Case {
     /// Whether the repository had any ref; default: yes.
     #[serde(default)]
     empty_repository: bool,
+    /// Commits without a parent that the default branch stands on.
+    #[serde(default)]
+    own_roots: Vec<String>,
     #[serde(default)]
     blob: Vec<BlobSpec>,
     #[serde(default)]
@@ -647,6 +650,7 @@ impl Case {
             repository: RepositoryFacts {
                 default_branch: Some(default_branch),
                 has_history: !self.empty_repository,
+                own_roots: self.own_roots.iter().map(|name| self.id(name)).collect(),
                 names,
             },
             blobs: self.blob.iter().map(blob).collect(),

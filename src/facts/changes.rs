@@ -47,20 +47,11 @@ pub(super) struct Contents<'a> {
 
 impl<'a> Contents<'a> {
     pub(super) fn new(objects: &'a Objects, limits: &'a Limits, budget: &'a Budget<'a>) -> Self {
-        let figures = ChangeBudget {
-            entries: limits.tree_entries,
-            tree_bytes: limits.tree_bytes,
-            changes: limits.changed_paths,
-            path_bytes: limits.changed_path_bytes,
-            one_tree_bytes: limits.one_tree_bytes,
-            one_path_bytes: limits.one_path_bytes,
-            depth: limits.tree_depth,
-        };
         Contents {
             objects,
             limits,
             budget,
-            differ: Differ::new(objects, figures).tolerating(&TOLERATED).look_for_collisions(),
+            differ: Differ::new(objects, figures(limits)).tolerating(&TOLERATED).look_for_collisions(),
             compared: HashMap::new(),
             blobs: HashMap::new(),
             blob_bytes: 0,
@@ -315,6 +306,19 @@ impl<'a> Contents<'a> {
         );
         self.over = Some(fault.clone());
         fault
+    }
+}
+
+/// The counted budgets of comparisons.
+pub(super) fn figures(limits: &Limits) -> ChangeBudget {
+    ChangeBudget {
+        entries: limits.tree_entries,
+        tree_bytes: limits.tree_bytes,
+        changes: limits.changed_paths,
+        path_bytes: limits.changed_path_bytes,
+        one_tree_bytes: limits.one_tree_bytes,
+        one_path_bytes: limits.one_path_bytes,
+        depth: limits.tree_depth,
     }
 }
 

@@ -98,14 +98,18 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
         needs: inputs.needs(),
     };
     let mut refs = collector.refs()?;
-    let repository = collector.repository(&refs)?;
+    let mut repository = collector.repository(&refs)?;
     let Collector { judge, mut faults, needs, edges, default_branch, .. } = collector;
     let (mut commits, object_faults) = judge.finish()?;
     if needs.has(Needs::PEOPLE) {
         people::name(&mut refs, &mut commits, inputs.keyring.principals());
     }
+    if needs.has(Needs::HISTORY) && repository.has_history {
+        let roots = commits.values().filter(|commit| commit.parents.is_empty()).map(|commit| commit.id);
+        repository.own_roots = own_roots(&inputs, default_branch.as_ref(), roots)?;
+    }
     if needs.has(Needs::MERGES) {
-        merges::recompute(&mut commits, inputs.repository.objects(), &inputs.budget)?;
+        merges::recompute(&mut commits, inputs.repository.objects(), inputs.limits, &inputs.budget)?;
     }
     let content = if needs.has_any(Needs::CONTENT) {
         content::fill(&inputs, default_branch.as_ref(), edges, &mut refs, &mut commits)?
@@ -132,6 +136,25 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
         repository,
         blobs: content.blobs,
     })
+}
+
+/// Those roots that the default branch stands on, before the push.
+fn own_roots(
+    inputs: &Inputs<'_>,
+    default_branch: Option<&RefName>,
+    roots: impl Iterator<Item = ObjectId>,
+) -> Result<HashSet<ObjectId>, CollectError> {
+    let objects = inputs.repository.objects();
+    let mut there = HashSet::new();
+    for root in roots {
+        // What the push brings cannot have been there.
+        if !objects.is_brought(&root)? {
+            there.insert(root);
+        }
+    }
+    let Some(name) = default_branch.filter(|_| !there.is_empty()) else { return Ok(HashSet::new()) };
+    let Some(tip) = inputs.repository.resolve(name)?.value else { return Ok(HashSet::new()) };
+    git::reached(objects, vec![tip], there, &|| inputs.budget.check())
 }
 
 struct Collector<'a> {
@@ -528,7 +551,8 @@ impl Collector<'_> {
                 None => names.remove(&reference.name),
             };
         }
-        Ok(RepositoryFacts { default_branch, has_history, names: names.into_iter().collect() })
+        let names = names.into_iter().collect();
+        Ok(RepositoryFacts { default_branch, has_history, names, own_roots: HashSet::new() })
     }
 
     /// A tip whose commits no enforcing ruleset judges must at least be well-formed if the push brought it.

@@ -164,7 +164,7 @@ pub struct CollidingName {
 
 /// How many collisions of one comparison are kept, and how many names of each.
 const MAX_COLLISIONS: usize = 256;
-const MAX_COLLIDING_NAMES: usize = 16;
+const MAX_COLLIDING_NAMES: usize = 257;
 /// How many bytes of trees are kept for the next comparison: the new tree of one commit is the old one
 /// of its children.
 const KEPT_BYTES: usize = 16 << 20;

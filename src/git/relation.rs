@@ -97,20 +97,34 @@ struct Painted {
     queued: bool,
 }
 
-/// Whether `target` is one of `from` or is reached from them, through parents and annotated tags. Tips that
-/// are trees or blobs reach themselves only.
+/// Whether `target` is one of `from` or is reached from them; see [`reached`].
 pub fn reaches<E: From<GitError>>(
     objects: &Objects,
     from: Vec<ObjectId>,
     target: ObjectId,
     stop: &dyn Fn() -> Result<(), E>,
 ) -> Result<bool, E> {
+    Ok(!reached(objects, from, HashSet::from([target]), stop)?.is_empty())
+}
+
+/// Those of `targets` that are among `from` or are reached from them, through parents and annotated tags. Tips
+/// that are trees or blobs reach themselves only. All of the history is walked where one is not reached.
+pub fn reached<E: From<GitError>>(
+    objects: &Objects,
+    from: Vec<ObjectId>,
+    mut targets: HashSet<ObjectId>,
+    stop: &dyn Fn() -> Result<(), E>,
+) -> Result<HashSet<ObjectId>, E> {
+    let mut found = HashSet::new();
     let mut seen: HashSet<ObjectId> = from.iter().copied().collect();
-    if seen.contains(&target) {
-        return Ok(true);
-    }
+    let mut meet = |id: &ObjectId, targets: &mut HashSet<ObjectId>| {
+        if targets.remove(id) {
+            found.insert(*id);
+        }
+    };
+    from.iter().for_each(|id| meet(id, &mut targets));
     let (mut waiting, mut buffer) = (from, Vec::new());
-    while let Some(id) = waiting.pop() {
+    while let (false, Some(id)) = (targets.is_empty(), waiting.pop()) {
         stop()?;
         let unreadable = || GitError::Object { id, why: "what it points at cannot be read".to_owned() };
         let next = match objects.read_unchecked(&id, &mut buffer)? {
@@ -124,15 +138,13 @@ pub fn reaches<E: From<GitError>>(
             Some(ObjectKind::Tree | ObjectKind::Blob) => Vec::new(),
         };
         for id in next {
-            if id == target {
-                return Ok(true);
-            }
+            meet(&id, &mut targets);
             if seen.insert(id) {
                 waiting.push(id);
             }
         }
     }
-    Ok(false)
+    Ok(found)
 }
 
 /// What an object finally leads to, annotated tags followed without judging them; `None` where they cannot be

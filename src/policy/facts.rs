@@ -42,6 +42,9 @@ pub struct RepositoryFacts {
     pub default_branch: Option<RefName>,
     /// Whether it has any ref, before this push: only with [`Needs::HISTORY`].
     pub has_history: bool,
+    /// Of the commits without a parent that the push has to have judged, those that the default branch stands on
+    /// already, before this push: only with [`Needs::HISTORY`].
+    pub own_roots: HashSet<ObjectId>,
     /// The full names of all refs as they would be after the push: only with [`Needs::NAMES`].
     pub names: RefNames,
 }
@@ -106,7 +109,7 @@ impl Needs {
     pub const RECEIVED: Needs = Needs(32);
     /// Whose addresses commits and tags name.
     pub const PEOPLE: Needs = Needs(64);
-    /// Whether the repository has any ref yet.
+    /// Whether the repository has any ref yet, and where its history begins.
     pub const HISTORY: Needs = Needs(128);
     /// Whether a tip is borrowed from another repository (N12).
     pub const FOREIGN: Needs = Needs(256);

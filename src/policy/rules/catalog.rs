@@ -82,6 +82,7 @@ const OPTIONS: &[(&str, &[Opt])] = &[
             option("who", Shape::Special, "whose addresses: `author`, `committer`, `tagger`"),
         ],
     ),
+    ("foreign-root", &[option("allow", Shape::Special, "full ids of the roots that may come in")]),
     (
         "executable-binary",
         &[
@@ -133,6 +134,11 @@ const OPTIONS: &[(&str, &[Opt])] = &[
             option("except", Shape::Special, "where it does not"),
             option("scope", Shape::Special, "`each-commit` or `net`"),
         ],
+    ),
+    (
+        "merge-commit",
+        &[option("octopus", Shape::Flag, "whether merges of two are let in, and those of more are not")
+            .default("false")],
     ),
     (
         "message-format",

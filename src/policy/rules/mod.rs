@@ -12,10 +12,12 @@ pub mod executable_binary;
 pub mod forbidden_path;
 pub mod force_push;
 pub mod foreign_object;
+pub mod foreign_root;
 pub mod identity_mismatch;
 pub mod large_file;
 pub mod lightweight_tag;
 pub mod locked_ref;
+pub mod merge_commit;
 pub mod message_format;
 pub mod missing_signoff;
 pub mod missing_ticket;
@@ -33,6 +35,7 @@ pub mod tag_name_mismatch;
 pub mod tag_update;
 pub mod too_many_files;
 pub mod unauthorized_pusher;
+pub mod unclean_merge;
 pub mod unknown_identity;
 pub mod unsafe_message;
 pub mod unsafe_path;
@@ -230,10 +233,12 @@ pub const ALL: &[&Kind] = &[
     &forbidden_path::KIND,
     &force_push::KIND,
     &foreign_object::KIND,
+    &foreign_root::KIND,
     &identity_mismatch::KIND,
     &large_file::KIND,
     &lightweight_tag::KIND,
     &locked_ref::KIND,
+    &merge_commit::KIND,
     &message_format::KIND,
     &missing_signoff::KIND,
     &missing_ticket::KIND,
@@ -251,6 +256,7 @@ pub const ALL: &[&Kind] = &[
     &tag_update::KIND,
     &too_many_files::KIND,
     &unauthorized_pusher::KIND,
+    &unclean_merge::KIND,
     &unknown_identity::KIND,
     &unsafe_message::KIND,
     &unsafe_path::KIND,
