@@ -44,6 +44,12 @@ pub fn fnmatch(pattern: &str, hierarchy: &str) -> Result<String, Unconvertible> 
     glob(pattern, "the source says neither whether it is a set nor how")
 }
 
+/// The same for paths of files.
+pub(super) fn fnmatch_path(pattern: &str) -> Result<String, Unconvertible> {
+    fits(pattern)?;
+    glob(pattern, "the source says neither whether it is a set nor how")
+}
+
 /// The same for the name of a repository, which has no `/`.
 pub(super) fn fnmatch_name(pattern: &str) -> Result<String, Unconvertible> {
     fits(pattern)?;

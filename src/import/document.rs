@@ -2,6 +2,7 @@
 
 use super::{Format, Imported, Note, Weight, names};
 use crate::domain::text;
+use crate::policy::{Pattern, Refs, rules};
 use std::collections::BTreeSet;
 
 /// Longest piece of the source in a comment, characters.
@@ -47,17 +48,28 @@ pub(super) struct Ruleset {
     pub(super) enforcement: &'static str,
     /// The rules, each with its value as TOML.
     pub(super) rules: Vec<(&'static str, String)>,
-    /// Comments below the rules: what is to be filled in.
-    pub(super) below: Vec<String>,
 }
 
 impl Ruleset {
-    /// A rule with a value that is TOML already.
+    /// A rule with a value that is TOML already. One that is there already with another value is kept, too:
+    /// [`Document::ruleset`] writes it to a ruleset of its own, and both hold.
     pub(super) fn rule(&mut self, name: &'static str, value: impl Into<String>) {
-        if !self.rules.iter().any(|(known, _)| *known == name) {
-            self.rules.push((name, value.into()));
+        let rule = (name, value.into());
+        if !self.rules.contains(&rule) {
+            self.rules.push(rule);
         }
     }
+}
+
+/// What would keep a configuration with this rule from loading.
+fn unusable(rule: &str, value: &str) -> Option<String> {
+    let parsed = format!("value = {value}").parse::<toml::Table>();
+    let value = match parsed.as_ref().map(|table| table.get("value")) {
+        Ok(Some(value)) => value,
+        Ok(None) => return Some("its value is none".to_owned()),
+        Err(error) => return Some(error.message().to_owned()),
+    };
+    rules::build(rule, value).err().map(|error| error.to_string())
 }
 
 /// The file that is being written.
@@ -105,29 +117,42 @@ impl Document {
         for line in &ruleset.about {
             self.comment(line);
         }
-        if ruleset.rules.is_empty() {
-            self.comment("no rule of it is left, so there is no ruleset");
-            for line in &ruleset.below {
-                self.comment(line);
-            }
-            self.body.push('\n');
+        let refs = Refs::new(ruleset.refs.iter().map(String::as_str)).err().map(|error| error.to_string());
+        let wrong = ruleset.repositories.iter().find_map(|one| Pattern::new(one).err());
+        if let Some(why) = refs.or(wrong.map(|error| error.to_string())) {
+            self.note(Weight::Weaker, &format!("the whole of \"{wanted}\""), &why);
             return;
         }
-        let name = names::unique(wanted, &mut self.names);
-        self.rulesets += 1;
-        self.body.push_str("[[ruleset]]\n");
-        self.body.push_str(&format!("name = {}\n", string(&name)));
-        self.body.push_str(&format!("repositories = {}\n", list(&ruleset.repositories)));
-        self.body.push_str(&format!("refs = {}\n", list(&ruleset.refs)));
-        self.body.push_str(&format!("enforcement = {}\n", string(ruleset.enforcement)));
-        self.body.push_str("\n[ruleset.refuse]\n");
+        // Each rule once in a ruleset; what is left over goes to further ones.
+        let mut parts: Vec<Vec<(&str, &str)>> = Vec::new();
         for (rule, value) in &ruleset.rules {
-            self.body.push_str(&format!("{rule} = {value}\n"));
+            if let Some(why) = unusable(rule, value) {
+                self.note(Weight::Weaker, &format!("{rule} = {value} of \"{wanted}\""), &why);
+                continue;
+            }
+            match parts.iter_mut().find(|part| part.iter().all(|(known, _)| known != rule)) {
+                Some(part) => part.push((rule, value)),
+                None => parts.push(vec![(rule, value)]),
+            }
         }
-        for line in &ruleset.below {
-            self.comment(line);
+        if parts.is_empty() {
+            self.comment("no rule of it is left, so there is no ruleset");
+            self.body.push('\n');
         }
-        self.body.push('\n');
+        for part in parts {
+            let name = names::unique(wanted, &mut self.names);
+            self.rulesets += 1;
+            self.body.push_str("[[ruleset]]\n");
+            self.body.push_str(&format!("name = {}\n", string(&name)));
+            self.body.push_str(&format!("repositories = {}\n", list(&ruleset.repositories)));
+            self.body.push_str(&format!("refs = {}\n", list(&ruleset.refs)));
+            self.body.push_str(&format!("enforcement = {}\n", string(ruleset.enforcement)));
+            self.body.push_str("\n[ruleset.refuse]\n");
+            for (rule, value) in part {
+                self.body.push_str(&format!("{rule} = {value}\n"));
+            }
+            self.body.push('\n');
+        }
     }
 
     /// An empty line.

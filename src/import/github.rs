@@ -258,8 +258,6 @@ fn covered_refs(
 struct Wants {
     required: Vec<String>,
     forbidden: Vec<String>,
-    author: Option<String>,
-    committer: Option<String>,
 }
 
 impl Wants {
@@ -273,15 +271,6 @@ impl Wants {
         }
         if !parts.is_empty() {
             made.rule("message-format", format!("{{ {} }}", parts.join(", ")));
-        }
-        let who = match (&self.author, &self.committer) {
-            (Some(author), Some(_)) => Some((author, list(["author", "committer"]))),
-            (Some(author), None) => Some((author, list(["author"]))),
-            (None, Some(committer)) => Some((committer, list(["committer"]))),
-            (None, None) => None,
-        };
-        if let Some((domain, who)) = who {
-            made.rule("email-domain", format!("{{ domains = {}, who = {who} }}", list([domain])));
         }
     }
 }
@@ -323,48 +312,32 @@ fn one(
             Ok((false, pattern)) => wants.required.push(pattern),
             Err(why) => cannot(&why.0),
         },
-        "commit_author_email_pattern" => match domain(parameters) {
-            Ok(domain) if wants.accepts(&wants.author, &wants.committer, &domain) => {
-                wants.author = Some(domain)
-            }
-            Ok(_) => {
-                cannot("one domain for all addresses is all that `email-domain` can ask for in one ruleset")
-            }
-            Err(why) => cannot(&why.0),
-        },
-        "committer_email_pattern" => match domain(parameters) {
-            Ok(domain) if wants.accepts(&wants.committer, &wants.author, &domain) => {
-                wants.committer = Some(domain)
-            }
-            Ok(_) => {
-                cannot("one domain for all addresses is all that `email-domain` can ask for in one ruleset")
+        "commit_author_email_pattern" | "committer_email_pattern" => match domain(parameters) {
+            Ok(domain) => {
+                let who = if rule.kind == "committer_email_pattern" { "committer" } else { "author" };
+                made.rule(
+                    "email-domain",
+                    format!("{{ domains = {}, who = {} }}", list([domain]), string(who)),
+                );
             }
             Err(why) => cannot(&why.0),
         },
         "branch_name_pattern" | "tag_name_pattern"
-            if (rule.kind == "tag_name_pattern") == tags && !hierarchy.is_empty() =>
+            if !hierarchy.is_empty() && (rule.kind == "tag_name_pattern") == tags =>
         {
-            let taken = made.rules.iter().any(|(name, _)| *name == "ref-name");
             match name(parameters, hierarchy) {
-                Ok(_) if taken => cannot("a ruleset has one list of names, of which one has to match"),
-                Ok(pattern) => made.rule("ref-name", format!("{{ allow = {} }}", list([pattern]))),
+                Ok(pattern) => {
+                    made.about.push("ref-name judges new refs: what is there already stays".to_owned());
+                    made.rule("ref-name", format!("{{ allow = {} }}", list([pattern])));
+                }
                 Err(why) => cannot(&why.0),
             }
         }
         kind => match super::paths::github(kind, parameters) {
-            Some(Ok((rule, value))) if !made.rules.iter().any(|(known, _)| *known == rule) => {
-                made.rule(rule, value)
-            }
-            Some(Ok(_)) => cannot("the ruleset has this rule already, with other options"),
+            Some(Ok((rule, value))) => made.rule(rule, value),
             Some(Err(why)) => cannot(&why),
             None => cannot(why_not(kind)),
         },
-    }
-}
-
-impl Wants {
-    fn accepts(&self, own: &Option<String>, other: &Option<String>, domain: &str) -> bool {
-        own.is_none() && other.as_ref().is_none_or(|other| other == domain)
     }
 }
 

@@ -160,6 +160,9 @@ fn push_rule(document: &mut Document, one: &Object, repositories: &[String]) {
     if all.rules.iter().any(|(name, _)| *name == "pusher-mismatch") {
         all.about.push("needs `server = \"gitlab\"` in [repositories]".to_owned());
     }
+    if branches.rules.iter().any(|(name, _)| *name == "ref-name") {
+        branches.about.push("ref-name judges new refs: what is there already stays".to_owned());
+    }
     for (name, set) in [("push-rules", all), ("push-rules-branches", branches), ("push-rules-tags", tags)] {
         if !set.rules.is_empty() {
             document.ruleset(name, &set);

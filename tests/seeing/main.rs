@@ -9,6 +9,7 @@ mod support;
 mod effective;
 mod explain;
 mod fixtures;
+mod import;
 mod replay;
 mod schema;
 

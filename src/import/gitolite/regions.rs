@@ -182,7 +182,8 @@ fn region(
     (all, own): (&[Rule], &[&Rule]),
 ) {
     let separate = |letter: char| all.iter().any(|rule| rule.has(letter));
-    let tags = names.pattern().starts_with("refs/tags/");
+    let of_tags = Names::Prefix("refs/tags/".to_owned());
+    let tags = [Lie::Same, Lie::Within].contains(&names.lies(&of_tags));
     let letters = [
         ("create", if separate('C') { 'C' } else { 'W' }),
         ("update", if tags { '+' } else { 'W' }),
