@@ -231,8 +231,7 @@ impl Reader<'_> {
         }
         let mut out = String::new();
         let mut atom: Option<String> = None;
-        loop {
-            let Some(c) = self.rest.chars().next() else { break };
+        while let Some(c) = self.rest.chars().next() {
             if c == ')' {
                 break;
             }

@@ -114,8 +114,11 @@ pub fn replay_log(
     Ok(())
 }
 
+/// What was read of the log: decisions, and records that cannot be read, by number and why.
+type Read = (Vec<Recording>, Vec<(u64, String)>);
+
 /// The decisions, oldest first, and the records that cannot be read, by number and why.
-fn read(store: &Store, window: &LogWindow) -> Result<(Vec<Recording>, Vec<(u64, String)>), ReplayFault> {
+fn read(store: &Store, window: &LogWindow) -> Result<Read, ReplayFault> {
     let (mut pushes, mut unreadable) = (Vec::new(), Vec::new());
     let most = window.last.unwrap_or(usize::MAX);
     let filter = Filter { since: window.since, reverse: true, ..Filter::default() };
