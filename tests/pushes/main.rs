@@ -16,6 +16,7 @@ mod gitolite;
 mod history;
 mod install;
 mod laundering;
+mod merged_paths;
 mod messages;
 mod policy;
 mod protocol;
