@@ -10,6 +10,7 @@ mod craft;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod budgets;
 mod fail_closed;
 mod fido;
 mod gitolite;
@@ -18,6 +19,7 @@ mod install;
 mod laundering;
 mod merged_paths;
 mod messages;
+mod paths;
 mod policy;
 mod protocol;
 mod pusher;
