@@ -241,3 +241,106 @@ fn the_way_of_a_branch_is_judged_step_by_step() {
     assert_eq!(replay(&gate, &config, &none).code(), Some(2));
     assert!(!gate.state().join("audit.db").exists());
 }
+
+#[test]
+fn the_same_policy_says_the_same_of_pushes_of_every_kind() {
+    let (gate, alice) = Gate::production();
+    let bare = gate.repository("infra/app");
+    let work = gate.clone_of(&bare);
+    work.commit(Some(&alice), "OPS-1: first");
+    let first = work.id("HEAD");
+    work.accepted(&["HEAD:refs/heads/main", "HEAD:refs/heads/scratch"]);
+    work.commit(None, "unsigned, where nobody asks for it");
+    work.accepted(&["HEAD:refs/heads/scratch"]);
+    // Laundered: it stands in the repository, and is new to the ruleset.
+    work.push(&["HEAD:refs/heads/main"]).assert_refused(&["unsigned-commit", "missing-ticket"]);
+    work.accepted(&["--force", &format!("{first}:refs/heads/scratch")]);
+    work.accepted(&["--delete", "refs/heads/scratch"]);
+    work.git(&["reset", "--quiet", "--hard", &first]).ok();
+    work.commit(Some(&alice), "OPS-2: second");
+    work.accepted(&["HEAD:refs/heads/release/1"]);
+    work.accepted(&["HEAD:refs/heads/main"]);
+    work.push(&["--delete", "refs/heads/main"]).assert_refused(&["ref-deletion"]);
+    work.sign(Some(&alice), &["tag", "-s", "-m", "one", "v1"]);
+    work.accepted(&["refs/tags/v1"]);
+    work.git(&["checkout", "--quiet", "-b", "side", &first]).ok();
+    work.commit(Some(&alice), "OPS-3: side");
+    work.sign(Some(&alice), &["merge", "--quiet", "--no-ff", "-m", "OPS-4: merge", "v1"]);
+    work.accepted(&["HEAD:refs/heads/main"]);
+    // A copy that is a directory or a file of another: names that others took later do not count against earlier ones.
+    work.accepted(&["HEAD:refs/heads/Main2"]);
+    work.accepted(&["HEAD:refs/heads/main2x"]);
+    let policy =
+        proposed(&gate, |text| text.replace("force-push = true", "force-push = true\ncase-collision = true"));
+    let document = json(&replay(&gate, &policy, &["--log", "--format", "json"]).ok());
+    let [newly_refused, newly_accepted, accepted, refused, unjudged] = counts(&document);
+    assert_eq!((newly_refused, newly_accepted), (0, 0), "{document:#}");
+    // The commit that was laundered is still there, so both refusals can be judged.
+    assert_eq!((accepted, refused, unjudged), (10, 2, 0), "{document:#}");
+}
+
+#[test]
+fn what_went_by_its_moment_or_was_never_decided_is_named() {
+    let gate = Gate::prepared(PRODUCTION);
+    let alice = crate::support::signers::Signer::ssh(&gate.sandbox, "alice", &["ed25519"]);
+    gate.trust(&alice, "sre");
+    gate.start();
+    let bare = gate.repository("infra/app");
+    let work = gate.clone_of(&bare);
+    work.commit(Some(&alice), "OPS-1: first");
+    work.accepted(&["HEAD:refs/heads/main"]);
+    work.accepted(&["HEAD:refs/heads/other"]);
+    gate.sandbox.git(&bare, &["symbolic-ref", "refs/heads/alias", "refs/heads/other"]).ok();
+    work.commit(Some(&alice), "OPS-2: second");
+    work.push(&["HEAD:refs/heads/alias"]).assert_refused(&["symref-push"]);
+    // It comes in later, so that its objects are there.
+    work.accepted(&["HEAD:refs/heads/main"]);
+    fs::write(bare.join("shallow"), format!("{}\n", work.id("HEAD"))).unwrap();
+    work.push(&["HEAD:refs/heads/release/1"]).assert_undecided("shallow-repository");
+    fs::remove_file(bare.join("shallow")).unwrap();
+    let config = gate.config().to_str().unwrap().to_owned();
+    let document = json(&replay(&gate, &config, &["--log", "--format", "json"]).ok());
+    assert_eq!(counts(&document), [0, 0, 3, 0, 2], "{document:#}");
+    let reasons = &document["unjudged_by_reason"];
+    assert_eq!((&reasons["moment-gone"], &reasons["was-undecided"]), (&1.into(), &1.into()), "{document:#}");
+
+    // Who pushed is not on record, and the proposal goes by it.
+    let asking = proposed(&gate, |text| {
+        text.replace("[repositories]\n", "[repositories]\nserver = \"sshd\"\n").replace(
+            "force-push = true",
+            "force-push = true\nunauthorized-pusher = { update = [\"group:sre\"] }",
+        )
+    });
+    let document = json(&replay(&gate, &asking, &["--log", "--format", "json"]).ok());
+    assert_eq!(document["unjudged_by_reason"]["no-pusher"], 2, "{document:#}");
+    assert_eq!(document["newly_refused"], 0);
+
+    // No record, no answer.
+    let ran = replay(&gate, &config, &["--log", "--state", gate.sandbox.path("none").to_str().unwrap()]);
+    assert_eq!(ran.code(), Some(3), "{}", ran.stderr);
+}
+
+#[test]
+fn a_record_that_had_to_be_cut_is_named_and_later_pushes_are_judged() {
+    let gate = Gate::prepared(PRODUCTION);
+    let alice = crate::support::signers::Signer::ssh(&gate.sandbox, "alice", &["ed25519"]);
+    gate.trust(&alice, "sre");
+    gate.start();
+    let bare = gate.repository("infra/app");
+    let work = gate.clone_of(&bare);
+    work.commit(Some(&alice), "OPS-1: first");
+    work.accepted(&["HEAD:refs/heads/main"]);
+    // A refused push of more refs than its record can hold.
+    work.commit(None, "unsigned");
+    let names: Vec<String> =
+        (0..900).map(|n| format!("HEAD:refs/heads/release/{}{n}", "x".repeat(80))).collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    work.push(&all);
+    work.git(&["reset", "--quiet", "--hard", "HEAD~1"]).ok();
+    work.commit(Some(&alice), "OPS-2: second");
+    work.accepted(&["HEAD:refs/heads/main"]);
+    let config = gate.config().to_str().unwrap().to_owned();
+    let document = json(&replay(&gate, &config, &["--log", "--format", "json"]).ok());
+    assert_eq!(document["unjudged_by_reason"]["record-cut"], 1, "{document:#}");
+    assert_eq!(counts(&document), [0, 0, 2, 0, 1]);
+}

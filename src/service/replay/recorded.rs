@@ -87,8 +87,8 @@ pub fn replay_log(
         let decision = &push.decision;
         let pusher = pusher(snapshot, &decision.pusher);
         let now = match (ground.as_mut(), &push.updates) {
-            (Err(why), _) => Now::Unjudged(why.clone()),
             (_, Err(why)) => Now::Unjudged(why.clone()),
+            (Err(why), _) => Now::Unjudged(why.clone()),
             (Ok(ground), Ok(updates)) => ground.judge(snapshot, push, updates, pusher),
         };
         let repository = match ground {
