@@ -129,6 +129,8 @@ pub(super) struct Expression {
     pub(super) start: bool,
     /// It ends with `$`.
     pub(super) end: bool,
+    /// There are alternatives at the top: whatever is put before or behind belongs to one of them only.
+    pub(super) alternatives: bool,
     /// What the pattern begins with, if it begins with characters that stand for themselves.
     pub(super) literal: String,
     /// Nothing but that.
@@ -161,17 +163,18 @@ pub(super) fn expression(pattern: &str, subject: Subject) -> Result<Expression, 
     }
     let literal = reader.literal.clone().unwrap_or_default();
     let plain = escape_ascii(&literal) == body;
-    let literal = if plain { literal } else { prefix(rest, subject) };
-    Ok(Expression { body, start, end, literal, plain })
+    let literal = match (plain, reader.top) {
+        (true, _) => literal,
+        (false, true) => String::new(),
+        (false, false) => prefix(rest, subject),
+    };
+    Ok(Expression { body, start, end, alternatives: reader.top, literal, plain })
 }
 
 /// The characters at the beginning of an expression that stand for themselves, whatever follows.
 fn prefix(pattern: &str, subject: Subject) -> String {
     let mut best = String::new();
-    // A character that is repeated or that alternates with another does not stand for itself.
-    if pattern.contains('|') {
-        return best;
-    }
+    // A character that is repeated does not stand for itself, nor does one within a group.
     for (at, c) in pattern.char_indices() {
         let taken = &pattern[..at + c.len_utf8()];
         let next = pattern[taken.len()..].chars().next();

@@ -5,9 +5,11 @@
 
 mod regions;
 
-use super::dialect::{self, Subject};
+use super::dialect::{self, Subject, Unconvertible};
 use super::document::{Document, shown};
 use super::{ImportError, Weight};
+use crate::policy::Pattern;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most lines, names and members: far more than anybody has.
@@ -38,7 +40,7 @@ impl Rule {
 /// What the file says.
 #[derive(Default)]
 struct Conf {
-    groups: BTreeMap<String, Vec<String>>,
+    groups: Groups,
     /// The rules, and for which `repo` words each is.
     rules: Vec<(Vec<String>, Rule)>,
     /// All words after `repo`, in order.
@@ -50,19 +52,17 @@ pub(super) fn read(document: &mut Document, source: &str, said: &[String]) -> Re
         return Err(ImportError::whole("gitolite.conf names its repositories: leave --repositories out"));
     }
     let conf = parse(document, source)?;
-    let blocks = blocks(document, &conf);
+    let blocks = blocks(document, &conf)?;
     for (repositories, rules) in together(document, &conf, &blocks) {
-        regions::rulesets(document, &conf.groups, &repositories, &rules);
+        regions::rulesets(document, &conf.groups, &repositories, &rules)?;
     }
     document.gap();
-    for (group, members) in conf.groups.iter().filter(|(group, _)| used_by_rules(&conf, group)) {
+    let users = conf.rules.iter().flat_map(|(_, rule)| &rule.users);
+    let used: BTreeSet<&str> = users.filter_map(|user| user.strip_prefix('@')).collect();
+    for (group, members) in conf.groups.members.iter().filter(|(group, _)| used.contains(group.as_str())) {
         document.comment(&format!("group:{} is @{0}: {}", shown(group), shown(&members.join(" "))));
     }
     Ok(())
-}
-
-fn used_by_rules(conf: &Conf, group: &str) -> bool {
-    conf.rules.iter().any(|(_, rule)| rule.users.iter().any(|user| user.strip_prefix('@') == Some(group)))
 }
 
 fn is_word(word: &str, more: &[u8]) -> bool {
@@ -98,7 +98,7 @@ fn parse(document: &mut Document, source: &str) -> Result<Conf, ImportError> {
                 if !is_word(group, b"-._@+/") || group == "@all" {
                     return Err(error("this cannot name a group"));
                 }
-                let into = conf.groups.entry(group[1..].to_owned()).or_default();
+                let into = conf.groups.members.entry(group[1..].to_owned()).or_default();
                 into.extend(members.iter().map(|one| (*one).to_owned()));
             }
             ("repo", None) if words.len() > 1 => {
@@ -149,6 +149,7 @@ fn parse(document: &mut Document, source: &str) -> Result<Conf, ImportError> {
             _ => return Err(error("this line is not understood")),
         }
     }
+    conf.groups.settle();
     Ok(conf)
 }
 
@@ -175,52 +176,86 @@ fn is_perm(word: &str) -> bool {
     ["", "C", "D", "CD", "DC"].contains(&rest)
 }
 
-/// Whom a group holds, its own groups' members included. Groups that hold each other are walked once.
-pub(super) fn members(groups: &BTreeMap<String, Vec<String>>, group: &str) -> BTreeSet<String> {
-    let (mut out, mut seen, mut waiting) = (BTreeSet::new(), BTreeSet::new(), vec![group.to_owned()]);
-    while let Some(group) = waiting.pop() {
-        if !seen.insert(group.clone()) {
-            continue;
+/// The groups of a file.
+#[derive(Default)]
+pub(super) struct Groups {
+    members: BTreeMap<String, Vec<String>>,
+    /// Those that hold everybody.
+    everybody: BTreeSet<String>,
+    /// How many members may still be listed, all together.
+    left: Cell<usize>,
+}
+
+impl Groups {
+    /// Looks for those that hold everybody, once all are known.
+    fn settle(&mut self) {
+        self.left = Cell::new(MOST * 20);
+        let mut around: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (group, members) in &self.members {
+            for inner in members.iter().filter_map(|member| member.strip_prefix('@')) {
+                around.entry(inner).or_default().push(group);
+            }
         }
-        for member in groups.get(&group).into_iter().flatten() {
-            match member.strip_prefix('@') {
-                Some(inner) if inner != "all" => waiting.push(inner.to_owned()),
-                _ => {
-                    out.insert(member.clone());
+        let mut waiting = vec!["all"];
+        while let Some(inner) = waiting.pop() {
+            for group in around.get(inner).into_iter().flatten() {
+                if self.everybody.insert((*group).to_owned()) {
+                    waiting.push(group);
                 }
             }
         }
     }
-    out
+
+    fn is_known(&self, group: &str) -> bool {
+        self.members.contains_key(group)
+    }
+
+    fn holds_everybody(&self, group: &str) -> bool {
+        self.everybody.contains(group)
+    }
+
+    /// Whom a group holds, its own groups' members included; `@all` for everybody. Groups that hold each other are
+    /// walked once.
+    fn people(&self, group: &str) -> Result<BTreeSet<String>, ImportError> {
+        let (mut out, mut seen, mut waiting) = (BTreeSet::new(), BTreeSet::new(), vec![group]);
+        while let Some(group) = waiting.pop() {
+            if !seen.insert(group) {
+                continue;
+            }
+            for member in self.members.get(group).into_iter().flatten() {
+                let left = self.left.get().checked_sub(1);
+                self.left.set(left.ok_or_else(|| {
+                    ImportError::whole(
+                        "its groups hold too many, all together: import fewer repositories at a time",
+                    )
+                })?);
+                match member.strip_prefix('@') {
+                    Some(inner) if inner != "all" => waiting.push(inner),
+                    _ => drop(out.insert(member.clone())),
+                }
+            }
+        }
+        Ok(out)
+    }
 }
 
 /// Which repositories a block is for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug)]
 enum Key {
     /// This one.
     Name(String),
-    /// Those whose whole names an expression matches: the expression, and what they begin with.
-    Wild(String, String),
+    /// Those whose whole names an expression matches, and what they begin with.
+    Wild(Pattern, String),
     /// Every one.
     All,
 }
 
 impl Key {
-    fn holds(&self, name: &str) -> bool {
+    fn pattern(&self) -> &str {
         match self {
-            Key::Name(own) => own == name,
-            Key::Wild(pattern, _) => {
-                crate::policy::Pattern::new(pattern).is_ok_and(|pattern| pattern.is_match(name.as_bytes()))
-            }
-            Key::All => true,
-        }
-    }
-
-    fn pattern(&self) -> String {
-        match self {
-            Key::Name(name) => name.clone(),
-            Key::Wild(pattern, _) => pattern.clone(),
-            Key::All => "**".to_owned(),
+            Key::Name(name) => name,
+            Key::Wild(pattern, _) => pattern.source(),
+            Key::All => "**",
         }
     }
 
@@ -228,89 +263,103 @@ impl Key {
     fn may_meet(&self, other: &Key) -> bool {
         match (self, other) {
             (Key::All, _) | (_, Key::All) => true,
-            (one, Key::Name(name)) | (Key::Name(name), one) => one.holds(name),
+            (Key::Name(one), Key::Name(other)) => one == other,
+            (Key::Wild(pattern, _), Key::Name(name)) | (Key::Name(name), Key::Wild(pattern, _)) => {
+                pattern.is_match(name.as_bytes())
+            }
             (Key::Wild(_, one), Key::Wild(_, other)) => one.starts_with(other) || other.starts_with(one),
         }
     }
 }
 
+/// The words after `repo`, by what they are for; in each, the key by its pattern.
+type Blocks = BTreeMap<String, BTreeMap<String, Key>>;
+
 /// The words after `repo`, as what they are for; what cannot be told is said.
-fn blocks(document: &mut Document, conf: &Conf) -> BTreeMap<String, BTreeSet<Key>> {
-    let mut made = BTreeMap::new();
+fn blocks(document: &mut Document, conf: &Conf) -> Result<Blocks, ImportError> {
+    let mut made = Blocks::new();
     for word in &conf.repos {
         if made.contains_key(word) {
             continue;
         }
         let names = match word.strip_prefix('@') {
-            Some("all") => {
-                made.insert(word.clone(), BTreeSet::from([Key::All]));
-                continue;
-            }
-            Some(group) => members(&conf.groups, group),
+            Some("all") => BTreeSet::from(["@all".to_owned()]),
+            Some(group) => conf.groups.people(group)?,
             None => BTreeSet::from([word.clone()]),
         };
-        let mut keys = BTreeSet::new();
         if names.is_empty() {
             document.note(Weight::Weaker, &format!("repo {word}"), "the group is not defined in this file");
         }
-        for name in names {
-            if name == "@all" {
-                keys.insert(Key::All);
-            } else if name.split('/').any(|part| part == "CREATOR") {
-                let why = "who made a repository is gitolite's to know";
-                document.note(Weight::Weaker, &format!("repo {name}"), why);
-            } else if is_word(&name, b"-._@/+") {
-                keys.insert(Key::Name(name));
-            } else {
-                match dialect::expression(&name, Subject::Name) {
-                    Ok(made) => {
-                        let pattern = format!("re:{}", made.body);
-                        match crate::policy::Pattern::new(&pattern) {
-                            Ok(_) => drop(keys.insert(Key::Wild(pattern, made.literal))),
-                            Err(_) => {
-                                document.note(
-                                    Weight::Weaker,
-                                    &format!("repo {name}"),
-                                    "it cannot be compiled here",
-                                );
-                            }
-                        }
-                    }
-                    Err(why) => document.note(Weight::Weaker, &format!("repo {name}"), &why.0),
-                }
+        let keys = names.into_iter().filter_map(|name| match key(&name) {
+            Ok(key) => Some((key.pattern().to_owned(), key)),
+            Err(why) => {
+                document.note(Weight::Weaker, &format!("repo {name}"), &why.0);
+                None
             }
-        }
+        });
+        let keys = keys.collect();
         made.insert(word.clone(), keys);
     }
-    made
+    Ok(made)
+}
+
+fn key(name: &str) -> Result<Key, Unconvertible> {
+    if name == "@all" {
+        return Ok(Key::All);
+    }
+    if name.split('/').any(|part| part == "CREATOR") {
+        return Err(Unconvertible("who made a repository is gitolite's to know".to_owned()));
+    }
+    if is_word(name, b"-._@/+") && !name.starts_with('@') {
+        return Ok(Key::Name(name.to_owned()));
+    }
+    let made = dialect::expression(name, Subject::Name)?;
+    if made.alternatives {
+        return Err(Unconvertible("`|` outside a group: the ends belong to one alternative only".to_owned()));
+    }
+    let pattern = Pattern::new(&format!("re:{}", made.body));
+    let pattern = pattern.map_err(|_| Unconvertible("it cannot be compiled here".to_owned()))?;
+    Ok(Key::Wild(pattern, made.literal))
 }
 
 /// Repositories with the same rules, and those rules in their order.
-fn together(
-    document: &mut Document,
-    conf: &Conf,
-    blocks: &BTreeMap<String, BTreeSet<Key>>,
-) -> Vec<(Vec<String>, Vec<Rule>)> {
-    let all: BTreeSet<&Key> = blocks.values().flatten().collect();
+fn together(document: &mut Document, conf: &Conf, blocks: &Blocks) -> Vec<(Vec<String>, Vec<Rule>)> {
+    let all: BTreeMap<&String, &Key> = blocks.values().flatten().collect();
+    let mut of_words: BTreeMap<&String, Vec<usize>> = BTreeMap::new();
+    for (at, (words, _)) in conf.rules.iter().enumerate() {
+        for word in words {
+            of_words.entry(word).or_default().push(at);
+        }
+    }
+    // Blocks for more than single repositories: all of them are asked about each.
+    let wide: Vec<(&Key, &String)> = blocks
+        .iter()
+        .flat_map(|(word, keys)| keys.values().map(move |key| (key, word)))
+        .filter(|(key, _)| !matches!(key, Key::Name(_)))
+        .collect();
+    let mut words_of: BTreeMap<&String, BTreeSet<&String>> = BTreeMap::new();
+    for (word, keys) in blocks {
+        for pattern in keys.keys() {
+            words_of.entry(pattern).or_default().insert(word);
+        }
+    }
     let mut made: BTreeMap<Vec<usize>, Vec<String>> = BTreeMap::new();
-    for key in &all {
+    for (pattern, key) in &all {
         if !matches!(key, Key::Name(_))
-            && let Some(other) = all.iter().find(|other| *other != key && key.may_meet(other))
+            && let Some((other, _)) = all.iter().find(|(other, one)| other != &pattern && key.may_meet(one))
         {
-            let what = format!("repo {} as far as no other block names the repository", key.pattern());
-            let why = format!("repositories cannot be excluded, and {} may be among them", other.pattern());
+            let what = format!("repo {pattern} as far as no other block names the repository");
+            let why = format!("repositories cannot be excluded, and {other} may be among them");
             document.note(Weight::Weaker, &what, &why);
             continue;
         }
-        let holds = |word: &String| match (blocks.get(word), key) {
-            (Some(keys), Key::Name(name)) => keys.iter().any(|one| one.holds(name)),
-            (Some(keys), _) => keys.contains(*key),
-            (None, _) => false,
-        };
-        let rules = conf.rules.iter().enumerate();
-        let own: Vec<usize> =
-            rules.filter(|(_, (words, _))| words.iter().any(holds)).map(|(at, _)| at).collect();
-        made.entry(own).or_default().push(key.pattern());
+        let mut words = words_of.get(pattern).cloned().unwrap_or_default();
+        if matches!(key, Key::Name(_)) {
+            words.extend(wide.iter().filter(|(one, _)| one.may_meet(key)).map(|(_, word)| *word));
+        }
+        let own: BTreeSet<usize> =
+            words.iter().filter_map(|word| of_words.get(*word)).flatten().copied().collect();
+        made.entry(own.into_iter().collect()).or_default().push((*pattern).clone());
     }
     let rules = |own: Vec<usize>| own.into_iter().map(|at| conf.rules[at].1.clone()).collect();
     made.into_iter().map(|(own, repositories)| (repositories, rules(own))).collect()

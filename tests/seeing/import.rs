@@ -410,7 +410,7 @@ proptest! {
                 prop::sample::select(vec!["-", "RW", "RW+", "RWC", "RWD", "RW+CD", "RWCD", "R"]),
                 prop::sample::select(vec![
                     "", "master", "master$", "master-", "release/", "release/[0-9]+$", "refs/tags/", "refs/tags/v",
-                    "refs/heads/", "refs/", "wip.*", "dev/[a-z]",
+                    "refs/heads/", "refs/", "wip.*", "dev/[a-z]", "hot/(a|b)$",
                 ]),
                 prop::sample::select(vec!["a", "b", "c", "@g", "@h", "@all"]),
             ),
@@ -430,7 +430,7 @@ proptest! {
         let own: Vec<Line> = lines.clone();
         for reference in [
             "refs/heads/master", "refs/heads/master-evil", "refs/heads/release/1", "refs/heads/release/x", "refs/heads/wip",
-            "refs/heads/x", "refs/tags/v1", "refs/tags/x", "refs/notes/n", "refs/heads/dev/a", "refs/heads/dev/1",
+            "refs/heads/x", "refs/tags/v1", "refs/tags/x", "refs/notes/n", "refs/heads/dev/a", "refs/heads/dev/1", "refs/heads/hot/a",
         ] {
             for user in ["a", "b", "c", "zed"] {
                 for action in ["create", "update", "force", "delete"] {
@@ -617,7 +617,32 @@ fn repositories_that_other_blocks_may_name_as_well_are_said() {
         "repo @none\n RW = a\n",
         "repo a\n RW+ x(?i)y = a\n",
         "repo a\n RW+ v[0-9] = a\n - v[1-3] = b\n",
+        "repo a\n RW+ x|y = a\n",
+        "repo a|b+\n RW+ = a\n",
     ] {
         assert!(weak(&made(lost)) > 0, "{lost}");
     }
+}
+
+#[test]
+fn a_large_file_is_read_in_bounded_time() {
+    let mut conf = String::new();
+    for n in 0..2_000 {
+        let inner = if n % 20 == 19 { "x".to_owned() } else { format!("@g{}", n + 1) };
+        let team = n % 50;
+        conf.push_str(&format!(
+            "@g{n} = u{n} {inner}\nrepo r{n} t{team}/..*\n RW+ = @g{n}\n - master$ = u{n}\n"
+        ));
+    }
+    let started = std::time::Instant::now();
+    let made = import(Format::Gitolite, &[conf.into_bytes()], &[]).unwrap();
+    assert!(made.rulesets > 2_000);
+    // One whose answer would be without end is refused.
+    let mut deep = String::new();
+    for n in 0..5_000 {
+        deep.push_str(&format!("@g{n} = u{n} @g{}\nrepo r{n}\n - = x\n RW+ = @g{n}\n", n + 1));
+    }
+    let (_, error) = import(Format::Gitolite, &[deep.into_bytes()], &[]).unwrap_err();
+    assert!(error.to_string().contains("too many"), "{error}");
+    assert!(started.elapsed() < std::time::Duration::from_secs(60), "{:?}", started.elapsed());
 }

@@ -137,5 +137,6 @@ fn what_an_expression_begins_with_is_known() {
     assert_eq!(literal("refs/heads/v[0-9]"), ("refs/heads/v".to_owned(), false));
     assert_eq!(literal("refs/heads/ab*"), ("refs/heads/a".to_owned(), false));
     assert_eq!(literal("refs/heads/v1\\.0$"), ("refs/heads/v1.0".to_owned(), true));
-    assert_eq!(literal("refs/(heads|tags)/x"), (String::new(), false));
+    assert_eq!(literal("refs/(heads|tags)/x"), ("refs/".to_owned(), false));
+    assert_eq!(literal("refs/a|refs/b"), (String::new(), false));
 }

@@ -1,23 +1,36 @@
 //! Sets of refs that the same rules are for, and what those rules let people do.
 
-use super::{Rule, members};
-use crate::import::Weight;
+use super::{Groups, Rule};
 use crate::import::dialect::{self, Subject, Unconvertible};
 use crate::import::document::{Document, Ruleset, list};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::import::{ImportError, Weight};
+use crate::policy::Pattern;
+use std::collections::BTreeSet;
 
 /// Most expressions for refs of one repository: all pairs of them are looked at.
 const MOST: usize = 200;
 
 /// The names that one expression matches. Expressions are anchored at the start alone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Names {
     /// All that begin so.
     Prefix(String),
     /// This one.
     Exact(String),
     /// Something else: our pattern, and what all of them begin with.
-    Other(String, String),
+    Other(Pattern, String),
+}
+
+impl PartialEq for Names {
+    fn eq(&self, other: &Names) -> bool {
+        match (self, other) {
+            (Names::Prefix(one), Names::Prefix(other)) | (Names::Exact(one), Names::Exact(other)) => {
+                one == other
+            }
+            (Names::Other(one, _), Names::Other(other, _)) => one.source() == other.source(),
+            _ => false,
+        }
+    }
 }
 
 /// How two sets of names lie to each other.
@@ -40,12 +53,19 @@ impl Names {
         if made.start {
             return Err(Unconvertible("`^` after the beginning of a name".to_owned()));
         }
+        if made.alternatives {
+            return Err(Unconvertible(
+                "`|` outside a group: the beginning belongs to the first alternative only".to_owned(),
+            ));
+        }
         Ok(match (made.plain, made.end) {
             (true, false) => Names::Prefix(made.literal),
             (true, true) => Names::Exact(made.literal),
             (false, end) => {
                 let pattern = format!("re:(?:{}){}", made.body, if end { "" } else { ".*" });
-                Names::Other(crate::import::usable_ref(&pattern)?, made.literal)
+                let pattern = Pattern::for_refs(&pattern);
+                let pattern = pattern.map_err(|_| Unconvertible("it cannot be compiled here".to_owned()))?;
+                Names::Other(pattern, made.literal)
             }
         })
     }
@@ -57,7 +77,7 @@ impl Names {
             Names::Exact(name) => format!("re:{}", regex::escape(name)),
             Names::Prefix(prefix) if prefix.ends_with('/') && plain(prefix) => format!("{prefix}**"),
             Names::Prefix(prefix) => format!("re:{}.*", regex::escape(prefix)),
-            Names::Other(pattern, _) => pattern.clone(),
+            Names::Other(pattern, _) => pattern.source().to_owned(),
         }
     }
 
@@ -65,9 +85,7 @@ impl Names {
         match self {
             Names::Prefix(prefix) => name.starts_with(prefix),
             Names::Exact(own) => own == name,
-            Names::Other(pattern, _) => {
-                crate::policy::Pattern::new(pattern).is_ok_and(|pattern| pattern.is_match(name.as_bytes()))
-            }
+            Names::Other(pattern, _) => pattern.is_match(name.as_bytes()),
         }
     }
 
@@ -112,15 +130,15 @@ enum Who {
 /// Writes the rulesets of some repositories.
 pub(super) fn rulesets(
     document: &mut Document,
-    groups: &BTreeMap<String, Vec<String>>,
+    groups: &Groups,
     repositories: &[String],
     rules: &[Rule],
-) {
+) -> Result<(), ImportError> {
     document.gap();
     let title = match repositories {
         [one] => one.clone(),
         [first, rest @ ..] => format!("{first} and {} more", rest.len()),
-        [] => return,
+        [] => return Ok(()),
     };
     document.comment(&format!("repo {title}"));
     if rules.iter().any(|rule| rule.has('M')) {
@@ -144,13 +162,13 @@ pub(super) fn rulesets(
                     rule.refex, rule.line
                 );
                 document.note(Weight::Weaker, &what, &why.0);
-                return;
+                return Ok(());
             }
         }
     }
     if sets.len() > MOST {
         document.note(Weight::Weaker, &format!("all rules for {title}"), "there are too many different refs");
-        return;
+        return Ok(());
     }
     for (at, one) in sets.iter().enumerate() {
         if let Some(other) = sets[..at].iter().find(|other| one.lies(other) == Lie::Unknown) {
@@ -160,7 +178,7 @@ pub(super) fn rulesets(
                 "it cannot be told which refs both {one} and {other} match, and the order decides there"
             );
             document.note(Weight::Weaker, &what, &why);
-            return;
+            return Ok(());
         }
     }
     for names in &sets {
@@ -170,17 +188,18 @@ pub(super) fn rulesets(
             .filter(|(of, _)| [Lie::Same, Lie::Within].contains(&names.lies(of)))
             .map(|(_, rule)| *rule)
             .collect();
-        region(document, groups, repositories, (names, &inner), (rules, &own));
+        region(document, groups, repositories, (names, &inner), (rules, &own))?;
     }
+    Ok(())
 }
 
 fn region(
     document: &mut Document,
-    groups: &BTreeMap<String, Vec<String>>,
+    groups: &Groups,
     repositories: &[String],
     (names, inner): (&Names, &[&Names]),
     (all, own): (&[Rule], &[&Rule]),
-) {
+) -> Result<(), ImportError> {
     let separate = |letter: char| all.iter().any(|rule| rule.has(letter));
     let of_tags = Names::Prefix("refs/tags/".to_owned());
     let tags = [Lie::Same, Lie::Within].contains(&names.lies(&of_tags));
@@ -193,14 +212,14 @@ fn region(
     let mut may = Vec::new();
     let mut notes = BTreeSet::new();
     for (action, letter) in letters {
-        may.push((action, allowed(groups, own, letter, &mut notes)));
+        may.push((action, allowed(groups, own, letter, &mut notes)?));
     }
     for (weight, what, why) in notes {
         document.note(weight, &format!("{what} for {}", names.pattern()), why);
     }
     if may.iter().all(|(_, who)| *who == Who::Everybody) {
         document.comment(&format!("everybody may do everything to {}", names.pattern()));
-        return;
+        return Ok(());
     }
     let mut made = Ruleset {
         repositories: repositories.to_vec(),
@@ -229,66 +248,77 @@ fn region(
     }
     let first = repositories.first().map_or("", String::as_str);
     document.ruleset(&format!("{first}-{}", names.pattern().trim_start_matches("refs/")), &made);
+    Ok(())
 }
 
 type Notes = BTreeSet<(Weight, String, &'static str)>;
 
 /// Who may do what this letter stands for, by rules of which the first that fits decides.
-fn allowed(groups: &BTreeMap<String, Vec<String>>, rules: &[&Rule], letter: char, notes: &mut Notes) -> Who {
-    let (mut people, mut selectors) = (BTreeSet::new(), Vec::new());
-    let mut resolved = Vec::new();
-    for rule in rules.iter().filter(|rule| rule.denies() || rule.has(letter)) {
-        let mut who = BTreeSet::new();
+fn allowed(groups: &Groups, rules: &[&Rule], letter: char, notes: &mut Notes) -> Result<Who, ImportError> {
+    let asked: Vec<&&Rule> = rules.iter().filter(|rule| rule.denies() || rule.has(letter)).collect();
+    // Whoever is no name of a person: of a group, of everybody, of a part that somebody plays.
+    let mut named: Vec<(&Rule, Vec<&str>)> = Vec::new();
+    for rule in asked {
+        let mut users = Vec::new();
         for user in &rule.users {
-            match user.as_str() {
-                "@all" => drop(who.insert("@all".to_owned())),
-                "CREATOR" | "READERS" | "WRITERS" | "OWNERS" => {
-                    let weight = if rule.denies() { Weight::Weaker } else { Weight::Stricter };
-                    let why = "who that is, gitolite keeps in each repository";
-                    notes.insert((weight, format!("`{user}` in line {}", rule.line), why));
+            let weight = if rule.denies() { Weight::Weaker } else { Weight::Stricter };
+            let what = || format!("`{user}` in line {}", rule.line);
+            match user.strip_prefix('@') {
+                None if ["CREATOR", "READERS", "WRITERS", "OWNERS"].contains(&user.as_str()) => {
+                    notes.insert((weight, what(), "who that is, gitolite keeps in each repository"));
+                    continue;
                 }
-                user => match user.strip_prefix('@') {
-                    Some(group) => {
-                        if !groups.contains_key(group) {
-                            let weight = if rule.denies() { Weight::Weaker } else { Weight::Stricter };
-                            let why = "the group is not defined in this file";
-                            notes.insert((weight, format!("`{user}` in line {}", rule.line), why));
-                        }
-                        who.extend(members(groups, group));
-                        selectors.push((rule.denies(), format!("group:{group}")));
-                    }
-                    None => {
-                        who.insert(user.to_owned());
-                        selectors.push((rule.denies(), format!("person:{user}")));
-                    }
-                },
+                Some(group) if group != "all" && !groups.is_known(group) => {
+                    notes.insert((weight, what(), "the group is not defined in this file"));
+                }
+                _ => {}
+            }
+            users.push(user.as_str());
+        }
+        named.push((rule, users));
+    }
+    if !named.iter().any(|(rule, _)| rule.denies()) {
+        let users: BTreeSet<&str> = named.into_iter().flat_map(|(_, users)| users).collect();
+        let everybody = |user: &&str| {
+            *user == "@all" || user.strip_prefix('@').is_some_and(|group| groups.holds_everybody(group))
+        };
+        if users.iter().any(everybody) {
+            return Ok(Who::Everybody);
+        }
+        let selector = |user: &str| match user.strip_prefix('@') {
+            Some(group) => format!("group:{group}"),
+            None => format!("person:{user}"),
+        };
+        return Ok(Who::These(users.into_iter().map(selector).collect()));
+    }
+    let mut resolved: Vec<(bool, BTreeSet<String>)> = Vec::new();
+    for (rule, users) in named {
+        let mut who = BTreeSet::new();
+        for user in users {
+            match user.strip_prefix('@') {
+                Some(group) if group != "all" => who.extend(groups.people(group)?),
+                _ => drop(who.insert(user.to_owned())),
             }
         }
-        people.extend(who.iter().filter(|one| *one != "@all").cloned());
         resolved.push((rule.denies(), who));
     }
+    let people: BTreeSet<&String> =
+        resolved.iter().flat_map(|(_, who)| who).filter(|one| *one != "@all").collect();
     let decide = |one: &str| {
         let first = resolved.iter().find(|(_, who)| who.contains(one) || who.contains("@all"));
         first.is_some_and(|(denies, _)| !denies)
     };
     // Nobody can be called that: it stands for everybody whom the rules do not name.
     let others = decide("@");
-    let may: Vec<&String> = people.iter().filter(|one| decide(one)).collect();
+    let may: Vec<&&String> = people.iter().filter(|one| decide(one)).collect();
     if others && may.len() == people.len() {
-        return Who::Everybody;
+        return Ok(Who::Everybody);
     }
     if others {
         let why = "everybody but some cannot be said here: those whom the file names are listed";
         notes.insert((Weight::Stricter, "whoever is not named".to_owned(), why));
     }
-    let mut these: Vec<String> = if resolved.iter().any(|(denies, _)| *denies) || others {
-        may.into_iter().map(|one| format!("person:{one}")).collect()
-    } else {
-        selectors.into_iter().map(|(_, selector)| selector).collect()
-    };
-    these.sort();
-    these.dedup();
-    Who::These(these)
+    Ok(Who::These(may.into_iter().map(|one| format!("person:{one}")).collect()))
 }
 
 #[cfg(test)]
@@ -308,6 +338,10 @@ mod tests {
         assert_eq!(lies("refs/heads/v[0-9]", "refs/heads/v1\\.0$"), Lie::Around);
         assert_eq!(lies("refs/heads/v[0-9]", "refs/heads/v[a-z]"), Lie::Unknown);
         assert_eq!(lies("refs/heads/v[0-9]", "refs/heads/w[0-9]"), Lie::Apart);
+        assert_eq!(lies("refs/(heads|tags)/x", "refs/"), Lie::Within);
+        assert_eq!(lies("refs/(heads|tags)/x", "refs/tags/"), Lie::Unknown);
+        assert_eq!(lies("refs/heads/(a|b)/", "refs/tags/"), Lie::Apart);
+        assert!(Names::read("refs/heads/a|b").is_err(), "gitolite's `^` is of the first one only");
         assert_eq!(read("refs/heads/a").pattern(), "re:refs/heads/a.*");
         assert_eq!(read("refs/heads/a/").pattern(), "refs/heads/a/**");
     }
