@@ -59,6 +59,9 @@ struct Case {
     /// Whether the repository had any ref; default: yes.
     #[serde(default)]
     empty_repository: bool,
+    /// Commits and tags that the repository borrows.
+    #[serde(default)]
+    borrowed: Vec<String>,
     /// Commits without a parent that the default branch stands on.
     #[serde(default)]
     own_roots: Vec<String>,
@@ -140,6 +143,12 @@ struct UpdateSpec {
     net: Vec<String>,
     #[serde(default)]
     foreign: bool,
+    /// Commits below it that the repository borrows.
+    #[serde(default)]
+    foreign_below: Vec<String>,
+    /// An agent signed something that no ruleset looks at.
+    #[serde(default)]
+    by_agent: bool,
     /// `tree` or `blob`, behind the tags; default: the last commit.
     #[serde(default)]
     leads_to: Option<String>,
@@ -615,6 +624,8 @@ impl Case {
                 introduced: introduced.clone(),
                 net: covering.into_iter().map(|index| (index, Arc::clone(&net))).collect(),
                 foreign: spec.foreign,
+                foreign_below: spec.foreign_below.iter().map(|name| self.id(name)).collect(),
+                by_agent: spec.by_agent,
                 ..RefFacts::bare(update, kind)
             }
         });
@@ -654,6 +665,7 @@ impl Case {
                 names,
             },
             blobs: self.blob.iter().map(blob).collect(),
+            unquotable: self.borrowed.iter().map(|name| self.id(name)).collect(),
             ..PushFacts::bare(context)
         }
     }

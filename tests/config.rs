@@ -971,3 +971,21 @@ fn bypasses_and_actors_are_checked_like_everything_else() {
         assert!(nobody(text).contains(&wanted), "{rule}");
     }
 }
+
+#[test]
+fn n13_a_receipt_from_before_a_time_to_come_exempts_nothing() {
+    let to_come = "weak-signature = { min-bits = { rsa = 3072 }, effective-from = 2199-01-01T00:00:00Z }";
+    golden(
+        &with("unsigned-commit = true", to_come),
+        r#"
+error: `effective-from` is in the future: 2199-01-01T00:00:00Z
+  --> DIR/c.toml:22:47
+    |
+ 22 | weak-signature = { min-bits = { rsa = 3072 }, effective-from = 2199-01-01T00:00:00Z }
+    |                                               ^^^^^^^^^^^^^^
+    = help: it exempts what the record has from before; write a time that has passed, or add the rule when it is to begin
+"#,
+    );
+    let passed = "weak-signature = { min-bits = { rsa = 3072 }, effective-from = 2025-01-01T00:00:00Z }";
+    Place::new().ok(&with("unsigned-commit = true", passed));
+}

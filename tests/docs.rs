@@ -191,3 +191,40 @@ fn the_comparison_has_every_feature_and_claims_nothing_without_a_test() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Each trap and each decision on meaning has a test that says so by its name.
+#[test]
+fn every_trap_and_every_decision_has_a_test() {
+    fn collect(directory: &Path, out: &mut String) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, out);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                out.push_str(&fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut code = String::new();
+    for directory in ["src", "tests"] {
+        collect(&root.join(directory), &mut code);
+    }
+    // A function of tests stands right below its attribute; several numbers may share one: `n28_n29_…`.
+    let tests: Vec<&str> = code
+        .split("#[test]\n")
+        .skip(1)
+        .filter_map(|rest| rest.trim_start().strip_prefix("fn ")?.split('(').next())
+        .collect();
+    let covered = |wanted: &str| {
+        tests.iter().any(|name| {
+            let number = |part: &&str| part.len() == 3 && part[1..].bytes().all(|byte| byte.is_ascii_digit());
+            name.starts_with(&format!("{wanted}_"))
+                || name.split('_').take_while(number).any(|part| part == wanted)
+        })
+    };
+    let traps = (1..=32).map(|number| format!("trap_{number:02}"));
+    let decisions = (1..=33).map(|number| format!("n{number:02}"));
+    let missing: Vec<String> = traps.chain(decisions).filter(|one| !covered(one)).collect();
+    assert!(missing.is_empty(), "no test begins with {missing:?}");
+}

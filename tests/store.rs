@@ -90,6 +90,29 @@ fn accept(store: &Store, n: u64, updates: &[DecidedUpdate], grants: &[Grant]) ->
     store.record_decision(record(n, Outcome::Accept, updates), updates.to_vec(), grants.to_vec())
 }
 
+fn elsewhere() -> RepositoryId {
+    RepositoryId("r2".into())
+}
+
+/// The same a day later in another repository.
+fn accept_in(
+    store: &Store,
+    repository: &RepositoryId,
+    n: u64,
+    updates: &[DecidedUpdate],
+    grants: &[Grant],
+) -> Result<u64, StoreError> {
+    let repository = RepositoryRef { id: repository.clone(), name: "infra/fork".into() };
+    let received_at = "2026-01-03T03:04:05.678Z".parse().unwrap();
+    let context = PushContext { repository, received_at, ..context(n) };
+    let mut decision = Decision::new(&context, Outcome::Accept, "config", "keyring");
+    for update in updates {
+        let update = RefUpdate { name: update.reference.clone(), old: update.old, new: update.new };
+        decision.refs.push(RefEntry::new(&update, None, Coverage::Ruleset).judged_by("p", "enforce", 1, 0));
+    }
+    store.record_decision(Record::decision(decision), updates.to_vec(), grants.to_vec())
+}
+
 /// Accepts a plain push of one commit.
 fn simple(store: &Store, n: u64) -> Result<u64, StoreError> {
     accept(store, n, &[update("main", n)], &[grant("main", "p", Scope::Shared, n, &[n])])
@@ -126,7 +149,7 @@ fn write_ahead_logging_is_proven() {
         |name| behind(dir.path()).pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(
         [number("application_id"), number("user_version")],
-        [i64::from(u32::from_be_bytes(*b"CSGN")), 3]
+        [i64::from(u32::from_be_bytes(*b"CSGN")), 4]
     );
     let wal = fs::metadata(dir.path().join("state.db-wal")).unwrap();
     assert!(wal.len() > 0);
@@ -1177,6 +1200,42 @@ fn the_log_is_not_written_by_a_clock_that_runs_backwards() {
 // ---- receipts and taint (N14)
 
 #[test]
+fn n13_a_receipt_is_of_one_repository_and_of_what_was_applied() {
+    let dir = state();
+    let store = open(dir.path());
+    let signed = |name: &str, n| Grant {
+        signed_by: vec![(id(n), "key".into())],
+        ..grant(name, "p", Scope::Shared, n, &[n])
+    };
+    let received = |repository: &RepositoryId, n| {
+        let listed = store.receipts(repository).unwrap().map(|all| all.received(&id(n)).unwrap());
+        assert_eq!(listed.flatten(), store.frontier(repository).unwrap().received(&id(n)).unwrap());
+        listed.flatten()
+    };
+    accept(&store, 1, &[update("main", 1)], &[signed("main", 1)]).unwrap();
+    store.mark_applied(&repository(), &[(request(1), reference("main"))], How::Seen).unwrap();
+    let first = context(1).received_at;
+    assert_eq!((received(&repository(), 1), received(&elsewhere(), 1)), (Some(first), None));
+    // The same commit, let in elsewhere a day later: that is when it came in there.
+    accept_in(&store, &elsewhere(), 2, &[update("main", 1)], &[signed("main", 1)]).unwrap();
+    assert_eq!(received(&elsewhere(), 1), None, "decided is not applied (N10)");
+    store.mark_applied(&elsewhere(), &[(request(2), reference("main"))], How::Seen).unwrap();
+    let second: Timestamp = "2026-01-03T03:04:05.678Z".parse().unwrap();
+    assert_eq!((received(&repository(), 1), received(&elsewhere(), 1)), (Some(first), Some(second)));
+    // A decision that was never applied leaves none behind for the one that was.
+    accept(&store, 3, &[update("topic", 3)], &[signed("topic", 3)]).unwrap();
+    store.drop_stale(first + Duration::from_secs(7200), Duration::from_secs(3600)).unwrap();
+    accept_in(&store, &repository(), 4, &[update("topic", 3)], &[signed("topic", 3)]).unwrap();
+    store.mark_applied(&repository(), &[(request(4), reference("topic"))], How::Seen).unwrap();
+    assert_eq!(received(&repository(), 3), Some(second));
+    // What came without a verified signature has no receipt.
+    let unsigned = grant("plain", "p", Scope::Shared, 5, &[5]);
+    accept(&store, 5, &[update("plain", 5)], &[unsigned]).unwrap();
+    store.mark_applied(&repository(), &[(request(5), reference("plain"))], How::Seen).unwrap();
+    assert_eq!(received(&repository(), 5), None);
+}
+
+#[test]
 fn receipts_and_decisions_about_taint_are_of_what_was_let_in() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("state"), Mode::ReadWrite).unwrap();
@@ -1271,16 +1330,21 @@ fn s6_counters_are_on_record_once_their_push_is_applied() {
 
 /// Takes away what the later versions of the schema have added.
 fn as_of_version(dir: &Path, version: i64) {
-    let added: [&[&str]; 2] = [
+    let added: [&[&str]; 3] = [
         &[
             "drop index signed_by_commit",
             "drop table accepted_taints",
             "delete from meta where name = 'clock'",
         ],
         &["drop index fido_by_counter", "drop table fido_signatures", "drop table pending_fido_signatures"],
+        &[
+            "drop table receipts",
+            "create index signed_by_commit on signed_commits (commit_id, at_ms)",
+            "alter table pending_grants drop column signed",
+        ],
     ];
     let database = behind(dir);
-    for statement in added[usize::try_from(version - 1).unwrap()..].iter().copied().flatten() {
+    for statement in added[usize::try_from(version - 1).unwrap()..].iter().rev().copied().flatten() {
         database.execute_batch(statement).unwrap();
     }
     database.pragma_update(None, "user_version", version).unwrap();
@@ -1288,7 +1352,7 @@ fn as_of_version(dir: &Path, version: i64) {
 
 #[test]
 fn a_database_of_an_earlier_version_is_migrated() {
-    for version in [1, 2] {
+    for version in [1, 2, 3] {
         let dir = state();
         let store = open(dir.path());
         let signed = Grant {
@@ -1297,6 +1361,15 @@ fn a_database_of_an_earlier_version_is_migrated() {
         };
         accept(&store, 1, &[update("main", 1)], &[signed]).unwrap();
         store.mark_applied(&repository(), &[(request(1), reference("main"))], How::PostReceive).unwrap();
+        // In two repositories it is not known which of them received it first.
+        let both = |name: &str| Grant {
+            signed_by: vec![(id(9), "key".to_owned())],
+            ..grant(name, "p", Scope::Shared, 9, &[9])
+        };
+        accept(&store, 9, &[update("both", 9)], &[both("both")]).unwrap();
+        store.mark_applied(&repository(), &[(request(9), reference("both"))], How::PostReceive).unwrap();
+        accept_in(&store, &elsewhere(), 10, &[update("both", 9)], &[both("both")]).unwrap();
+        store.mark_applied(&elsewhere(), &[(request(10), reference("both"))], How::PostReceive).unwrap();
         simple(&store, 2).unwrap();
         let head = store.head().unwrap();
         drop(store);
@@ -1317,6 +1390,7 @@ fn a_database_of_an_earlier_version_is_migrated() {
         assert_eq!(store.pending(&repository()).unwrap().len(), 1, "what was there is there");
         let receipts = store.receipts(&repository()).unwrap().unwrap();
         assert_eq!(receipts.received(&id(1)).unwrap(), Some(context(1).received_at));
+        assert_eq!(receipts.received(&id(9)).unwrap(), None);
         assert_eq!(receipts.taint_accepted(&id(1)).unwrap(), None);
         drop(receipts);
         // The clock of the log is that of its newest record.

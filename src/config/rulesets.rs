@@ -1,7 +1,7 @@
 //! `[[ruleset]]` tables.
 
 use super::{bypass, values};
-use crate::domain::text;
+use crate::domain::{Timestamp, text};
 use crate::keyring::document::{Item, Place, Table, Warning, nearest};
 use crate::policy::rules::{self, BuildError, Configured, bad_signature};
 use crate::policy::{Bypass, Enforcement, Pattern, PatternError, Refs, Ruleset, SpecError, Tenant};
@@ -250,7 +250,14 @@ fn build(name: &str, item: &Item<'_, '_>) -> Option<Configured> {
         return None;
     };
     match rules::build(name, &value) {
-        Ok(rule) => rule,
+        Ok(rule) => {
+            let from = rule.as_ref().and_then(|rule| rule.effective_from);
+            if let Some(from) = from.filter(|from| *from > Timestamp::now()) {
+                future(item, from);
+                return None;
+            }
+            rule
+        }
         Err(BuildError::Unknown(shown)) => {
             let names = || rules::ALL.iter().map(|kind| kind.name);
             let help = match nearest(name, names()) {
@@ -265,6 +272,21 @@ fn build(name: &str, item: &Item<'_, '_>) -> Option<Configured> {
             None
         }
     }
+}
+
+/// Until that time comes, whatever is let into a repository by a weaker ruleset would be exempt here for good.
+fn future(item: &Item<'_, '_>, from: Timestamp) {
+    let mut span = item.span.clone();
+    if let DeValue::Table(entries) = item.value
+        && let Some((key, _)) = entries.iter().find(|(key, _)| key.get_ref() == "effective-from")
+    {
+        span = key.span();
+    }
+    item.reader.error_with(
+        &span,
+        format!("`effective-from` is in the future: {from}"),
+        "it exempts what the record has from before; write a time that has passed, or add the rule when it is to begin",
+    );
 }
 
 /// A rule says in words what is wrong with its options. Where the words name one of them, that is

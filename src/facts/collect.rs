@@ -14,7 +14,7 @@ use crate::git::{self, Found, Relation, Repository};
 use crate::keyring::Keyring;
 use crate::policy::facts::{BuiltinFault, BuiltinRule, Needs, PushFacts, RefFacts, RepositoryFacts};
 use crate::policy::{Enforcement, Limits, Ruleset, Rulesets};
-use crate::signature::Rules;
+use crate::signature::{Rules, object};
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
@@ -122,6 +122,11 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
         }
     }
     counters::check(&mut refs, &mut commits, inputs.frontier, inputs.signatures)?;
+    let unquotable = match inputs.present {
+        Present::InRepository => unquotable(&inputs, &refs, commits.keys().chain(object_faults.keys()))?,
+        // Whoever judges a range in a clone of their own, or what is on record, can read all of it.
+        Present::AsClaimed | Present::AsItWas(_) => HashSet::new(),
+    };
     inputs.budget.check()?;
     let mut all = inputs.updates.faults;
     all.append(&mut faults);
@@ -135,7 +140,26 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
         pusher: inputs.pusher,
         repository,
         blobs: content.blobs,
+        unquotable,
     })
+}
+
+/// Those of the commits and tags that only an alternate has. What is in them may be nobody's business here: their
+/// ids are known to the pusher, and that is all that is certain (N12).
+fn unquotable<'a>(
+    inputs: &Inputs<'_>,
+    refs: &[RefFacts],
+    commits: impl Iterator<Item = &'a ObjectId>,
+) -> Result<HashSet<ObjectId>, CollectError> {
+    let objects = inputs.repository.objects();
+    let mut out = HashSet::new();
+    for id in commits.copied().chain(refs.iter().flat_map(|one| &one.tags).map(|tag| tag.id)) {
+        inputs.budget.check()?;
+        if objects.is_borrowed(&id)? {
+            out.insert(id);
+        }
+    }
+    Ok(out)
 }
 
 /// Those roots that the default branch stands on, before the push.
@@ -228,6 +252,8 @@ impl Collector<'_> {
             net: HashMap::new(),
             net_faults: HashMap::new(),
             foreign: false,
+            foreign_below: Vec::new(),
+            by_agent: false,
         };
         let Some(new) = update.new else { return Ok(facts) };
         let Some(found) = inputs.repository.objects().find(&new)? else {
@@ -236,7 +262,9 @@ impl Collector<'_> {
             return Ok(facts);
         };
         facts.tip_kind = Some(found.kind);
-        facts.foreign = found.borrowed && self.needs.has(Needs::FOREIGN) && !self.reaches(new)?;
+        facts.foreign = self.needs.has(Needs::FOREIGN)
+            && inputs.repository.objects().is_borrowed(&new)?
+            && !self.reaches(new)?;
         if facts.name.branch().is_some() && found.kind != ObjectKind::Commit {
             self.faults.push(no_branch(&shown, new, found.kind));
         }
@@ -250,7 +278,7 @@ impl Collector<'_> {
         let tip = self.peel(new, found, enforced, &shown, &mut facts)?;
         // Whether a walk met the ref's present value, which settles how the two relate.
         let mut descends = false;
-        for index in covering {
+        for index in covering.iter().copied() {
             let ruleset = &inputs.policy.rulesets[index];
             if let (true, Some(tip)) = (ruleset.judges_commits(), tip) {
                 let walked = self.introduced(index, &facts.name, tip, &shown)?;
@@ -277,16 +305,99 @@ impl Collector<'_> {
         if let (Some(tip), false) = (tip, walked) {
             self.check_tip(tip, &shown)?;
         }
+        if let Some(tip) = tip {
+            let bypass = covering.iter().any(|index| !inputs.policy.rulesets[*index].bypass.is_empty());
+            facts.by_agent = bypass && facts.introduced.is_empty() && self.by_agent(facts.current, tip)?;
+            if self.needs.has(Needs::FOREIGN) && !facts.foreign && inputs.repository.objects().borrows() {
+                facts.foreign_below = self.foreign_below(new, tip)?;
+            }
+        }
         facts.kind =
             if descends { UpdateKind::FastForward } else { self.kind(facts.current, new, tip, &shown)? };
         Ok(facts)
     }
 
-    /// Whether the repository's own refs reach an object (N12).
-    fn reaches(&mut self, id: ObjectId) -> Result<bool, CollectError> {
+    /// Whether an agent signed something of what an update brings to a ref, where no ruleset looks at commits.
+    /// Where the history cannot be followed, nobody can say that none did.
+    fn by_agent(&self, current: Option<ObjectId>, tip: ObjectId) -> Result<bool, CollectError> {
+        let inputs = self.inputs;
+        let objects = inputs.repository.objects();
+        let stop = || inputs.budget.check();
+        let old = current.map(|current| git::leads_to(objects, current)).transpose()?.flatten();
+        let commits = match old {
+            Some((old, ObjectKind::Commit)) => git::between(objects, old, tip, &stop),
+            _ => self.brought(tip).map(|(brought, _)| brought),
+        };
+        let commits = match commits {
+            Ok(commits) if commits.len() <= inputs.limits.commits => commits,
+            Ok(_) | Err(CollectError::Git(git::GitError::Missing { .. } | git::GitError::Object { .. })) => {
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
+        };
+        for commit in commits {
+            if self.judge.by_agent(&commit)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The commits that the push brings below a tip, and those that they stand on and it does not bring.
+    fn brought(&self, tip: ObjectId) -> Result<(Vec<ObjectId>, HashSet<ObjectId>), CollectError> {
+        let inputs = self.inputs;
+        let objects = inputs.repository.objects();
+        let (mut brought, mut edge) = (Vec::new(), HashSet::new());
+        let (mut seen, mut waiting, mut raw) = (HashSet::from([tip]), vec![tip], Vec::new());
+        while let Some(id) = waiting.pop() {
+            inputs.budget.check()?;
+            // What is nowhere is a fault of its own.
+            let Some(found) = objects.find(&id)? else { continue };
+            if !found.in_quarantine {
+                edge.insert(id);
+                continue;
+            }
+            brought.push(id);
+            if found.kind != ObjectKind::Commit || found.size > inputs.limits.object_bytes as u64 {
+                continue;
+            }
+            objects.read_unchecked(&id, &mut raw)?;
+            let parents = object::parents_lenient(objects.format(), &raw).unwrap_or_default();
+            waiting.extend(parents.into_iter().filter(|parent| seen.insert(*parent)));
+        }
+        Ok((brought, edge))
+    }
+
+    /// What the push puts its own commits, or its tag, on top of, although only another repository has it (N12).
+    fn foreign_below(&mut self, new: ObjectId, tip: ObjectId) -> Result<Vec<ObjectId>, CollectError> {
+        let objects = self.inputs.repository.objects();
+        let (_, edge) = self.brought(tip)?;
+        let mut borrowed = HashSet::new();
+        for id in edge {
+            // A tip that was not pushed is a matter of its own.
+            if id != new && objects.is_borrowed(&id)? {
+                borrowed.insert(id);
+            }
+        }
+        let own = self.own(borrowed.clone())?;
+        let mut foreign: Vec<ObjectId> = borrowed.difference(&own).copied().collect();
+        foreign.sort_unstable();
+        Ok(foreign)
+    }
+
+    /// Those of some objects that the repository's own refs reach.
+    fn own(&mut self, objects: HashSet<ObjectId>) -> Result<HashSet<ObjectId>, CollectError> {
+        if objects.is_empty() {
+            return Ok(objects);
+        }
         let tips = self.present()?.iter().map(|(_, tip)| *tip).collect();
         let inputs = self.inputs;
-        git::reaches(inputs.repository.objects(), tips, id, &|| inputs.budget.check())
+        git::reached(inputs.repository.objects(), tips, objects, &|| inputs.budget.check())
+    }
+
+    /// Whether the repository's own refs reach an object (N12).
+    fn reaches(&mut self, id: ObjectId) -> Result<bool, CollectError> {
+        Ok(!self.own(HashSet::from([id]))?.is_empty())
     }
 
     /// What the built-in ruleset has to say of the name and of the claimed old value.

@@ -2,7 +2,7 @@
 
 use super::collect::too_large;
 use super::{Budget, CollectError};
-use crate::domain::{ObjectFormat, ObjectId, ObjectKind, PushContext, Timestamp};
+use crate::domain::{ObjectFormat, ObjectId, ObjectKind, PrincipalKind, PushContext, Timestamp};
 use crate::git::{self, Found, Objects, Repository};
 use crate::keyring::Keyring;
 use crate::policy::Limits;
@@ -121,6 +121,22 @@ impl<'a> Judge<'a> {
     pub(super) fn finish(mut self) -> Result<Judged, CollectError> {
         self.flush()?;
         Ok((self.commits, self.faults))
+    }
+
+    /// Whether an agent's key signed a commit that nobody else looks at. What cannot be read might be.
+    pub(super) fn by_agent(&self, id: &ObjectId) -> Result<bool, CollectError> {
+        let Some(found) = self.objects.find(id)? else { return Ok(true) };
+        if found.kind != ObjectKind::Commit || found.size > self.verifier.limits.object_bytes as u64 {
+            return Ok(true);
+        }
+        let mut raw = Vec::new();
+        self.objects.read_unchecked(id, &mut raw)?;
+        Ok(match self.verifier.judge(id, &raw)? {
+            Outcome::Commit(commit) => {
+                commit.signature.principal.is_some_and(|signer| signer.kind == PrincipalKind::Agent)
+            }
+            Outcome::Fault(..) => true,
+        })
     }
 
     /// The faults that one commit has as an object, for a tip that nobody else judges.

@@ -25,7 +25,7 @@ pub use changes::{
 };
 pub use merge::{MergeError, MergeShape, Merger, Recomputed, merge_shape};
 pub use objects::{Found, Objects, verify_commit_id};
-pub use relation::{Relation, leads_to, reached, reaches, relate};
+pub use relation::{Relation, between, leads_to, reached, reaches, relate};
 pub use repository::{RefState, Repository};
 pub use tree::{EntryKind, TooManyEntries, Tree, TreeEntry, TreeFault, TreeFaultCode};
 

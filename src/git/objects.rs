@@ -18,7 +18,11 @@ pub struct Objects {
     /// Everything that the push did not bring, opened when it is first needed: most pushes to a branch
     /// never need it.
     standing: OnceCell<Vec<Handle>>,
+    /// See [`Objects::own_packs`].
+    own_packs: OnceCell<Option<Vec<PackIndex>>>,
 }
+
+type PackIndex = gix::odb::pack::index::File;
 
 type Handle = gix::odb::HandleArc;
 
@@ -36,16 +40,6 @@ pub struct Found {
     pub size: u64,
     /// Whether the push in flight brought it.
     pub in_quarantine: bool,
-    /// Whether only an alternate has it.
-    pub borrowed: bool,
-}
-
-/// Whose store an object was found in.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    Quarantine,
-    Own,
-    Alternate,
 }
 
 impl Objects {
@@ -57,20 +51,25 @@ impl Objects {
         let quarantine_directory = quarantine.map(Path::to_owned);
         let quarantine = quarantine.map(|path| handle(format, path)).transpose()?;
         let directory = objects.to_owned();
-        Ok(Objects { format, directory, quarantine_directory, quarantine, standing: OnceCell::new() })
+        Ok(Objects {
+            format,
+            directory,
+            quarantine_directory,
+            quarantine,
+            standing: OnceCell::new(),
+            own_packs: OnceCell::new(),
+        })
     }
 
-    /// The stores that may hold an object, with whose they are, in the order of looking.
-    fn stores(&self) -> impl Iterator<Item = Result<(&Handle, Origin), GitError>> {
+    /// The stores that may hold an object, and whether they are the quarantine, in the order of looking.
+    fn stores(&self) -> impl Iterator<Item = Result<(&Handle, bool), GitError>> {
         let standing = std::iter::once_with(|| match self.standing() {
             Ok(stores) => (stores, None),
             Err(error) => (&[][..], Some(Err(error))),
         });
-        let standing = standing.flat_map(|(stores, error)| {
-            let own = |at| if at == 0 { Origin::Own } else { Origin::Alternate };
-            stores.iter().enumerate().map(move |(at, store)| Ok((store, own(at)))).chain(error)
-        });
-        self.quarantine.iter().map(|store| Ok((store, Origin::Quarantine))).chain(standing)
+        let standing =
+            standing.flat_map(|(stores, error)| stores.iter().map(|store| Ok((store, false))).chain(error));
+        self.quarantine.iter().map(|store| Ok((store, true))).chain(standing)
     }
 
     fn standing(&self) -> Result<&[Handle], GitError> {
@@ -99,18 +98,68 @@ impl Objects {
     pub fn find(&self, id: &ObjectId) -> Result<Option<Found>, GitError> {
         let Some(oid) = self.oid(id) else { return Ok(None) };
         for store in self.stores() {
-            let (store, origin) = store?;
+            let (store, in_quarantine) = store?;
             let header = store.try_header(&oid).map_err(|e| unreadable(id, &e))?;
             if let Some(header) = header {
-                return Ok(Some(Found {
-                    kind: kind(header.kind),
-                    size: header.size,
-                    in_quarantine: origin == Origin::Quarantine,
-                    borrowed: origin == Origin::Alternate,
-                }));
+                return Ok(Some(Found { kind: kind(header.kind), size: header.size, in_quarantine }));
             }
         }
         Ok(None)
+    }
+
+    /// Whether the repository may borrow objects of others. What it borrows is not opened for that.
+    pub fn borrows(&self) -> bool {
+        // What cannot be looked at is looked at again by whoever needs it.
+        self.directory.join("info/alternates").try_exists().unwrap_or(true)
+    }
+
+    /// Whether only an alternate has an object that is there: neither the quarantine nor the repository itself.
+    ///
+    /// The library's stores look into alternates by themselves, so they do not tell. The files do.
+    ///
+    /// # Errors
+    /// The object databases cannot be read.
+    pub fn is_borrowed(&self, id: &ObjectId) -> Result<bool, GitError> {
+        let Some(oid) = self.oid(id) else { return Ok(false) };
+        if let Some(quarantine) = &self.quarantine
+            && quarantine.try_header(&oid).map_err(|e| unreadable(id, &e))?.is_some()
+        {
+            return Ok(false);
+        }
+        let Some(packs) = self.own_packs()? else { return Ok(false) };
+        let hex = oid.to_string();
+        let loose = self.directory.join(&hex[..2]).join(&hex[2..]).exists();
+        Ok(!loose && !packs.iter().any(|index| index.lookup(oid).is_some()))
+    }
+
+    /// The indexes of the repository's own packs, where it has alternates; `None` where all is its own.
+    fn own_packs(&self) -> Result<Option<&[PackIndex]>, GitError> {
+        if let Some(packs) = self.own_packs.get() {
+            return Ok(packs.as_deref());
+        }
+        let failed = |path: &Path, why: String| GitError::Alternates { path: path.to_owned(), why };
+        let kind = hash_kind(self.format);
+        let mut packs = Vec::new();
+        let alone = alternates::flatten(&self.directory)?.len() == 1;
+        let directory = self.directory.join("pack");
+        let entries = match std::fs::read_dir(&directory) {
+            _ if alone => None,
+            Ok(entries) => Some(entries),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(&directory, error.to_string())),
+        };
+        for entry in entries.into_iter().flatten() {
+            let path = entry.map_err(|e| failed(&directory, e.to_string()))?.path();
+            if path.extension().is_some_and(|extension| extension == "idx") {
+                match PackIndex::at(&path, kind) {
+                    Ok(index) => packs.push(index),
+                    // A repack beside us has taken it away; what was in it is in another one.
+                    Err(_) if !path.exists() => {}
+                    Err(error) => return Err(failed(&path, error.to_string())),
+                }
+            }
+        }
+        Ok(self.own_packs.get_or_init(|| (!alone).then_some(packs)).as_deref())
     }
 
     /// Whether the push in flight brought an object that was nowhere before. An object that is sent
@@ -168,11 +217,15 @@ pub fn verify_commit_id(id: &ObjectId, bytes: &[u8]) -> Result<(), GitError> {
     verify_id(id, ObjectKind::Commit, bytes)
 }
 
-fn handle(format: ObjectFormat, directory: &Path) -> Result<Handle, GitError> {
-    let kind = match format {
+const fn hash_kind(format: ObjectFormat) -> gix::hash::Kind {
+    match format {
         ObjectFormat::Sha1 => gix::hash::Kind::Sha1,
         ObjectFormat::Sha256 => gix::hash::Kind::Sha256,
-    };
+    }
+}
+
+fn handle(format: ObjectFormat, directory: &Path) -> Result<Handle, GitError> {
+    let kind = hash_kind(format);
     let options = gix::odb::store::init::Options {
         current_dir: Some(directory.to_owned()),
         alloc_limit_bytes: Some(MAX_READ),

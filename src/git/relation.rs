@@ -44,6 +44,39 @@ pub(super) fn descends<E: From<GitError>>(
     if new.contains(&old) {
         return Ok(Relation::Descends);
     }
+    match paint(objects, old, new, true, stop)? {
+        None => Ok(Relation::Descends),
+        Some(_) => Ok(Relation::Diverges),
+    }
+}
+
+/// The commits that `new` reaches and `old` does not, in no order. Where dates lie it may be some more.
+///
+/// # Errors
+/// History that cannot be read, and what `stop` says; it is asked now and then.
+pub fn between<E: From<GitError>>(
+    objects: &Objects,
+    old: ObjectId,
+    new: ObjectId,
+    stop: &dyn Fn() -> Result<(), E>,
+) -> Result<Vec<ObjectId>, E> {
+    if old == new {
+        return Ok(Vec::new());
+    }
+    let history = paint(objects, old, &[new], false, stop)?;
+    let seen = history.into_iter().flat_map(|history| history.seen);
+    Ok(seen.filter(|(_, commit)| commit.flags & FROM_OLD == 0).map(|(id, _)| id).collect())
+}
+
+/// Paints both histories until what is waiting has been reached from both sides; `None` once `old` is reached
+/// from the new commits, where that is all that is asked for.
+fn paint<'a, E: From<GitError>>(
+    objects: &'a Objects,
+    old: ObjectId,
+    new: &[ObjectId],
+    until_met: bool,
+    stop: &dyn Fn() -> Result<(), E>,
+) -> Result<Option<History<'a>>, E> {
     let mut history = History { objects, buffer: Vec::new(), seen: HashMap::new() };
     let mut queue: BinaryHeap<(i64, ObjectId)> = BinaryHeap::new();
     // How many entries of the queue have been reached from one side only.
@@ -70,16 +103,16 @@ pub(super) fn descends<E: From<GitError>>(
             }
         }
         if waiting == 0 {
-            return Ok(Relation::Diverges);
+            return Ok(Some(history));
         }
-        let Some((_, id)) = queue.pop() else { return Ok(Relation::Diverges) };
+        let Some((_, id)) = queue.pop() else { return Ok(Some(history)) };
         // Each time: one object can take seconds to read.
         stop()?;
         let commit = history.commit(&id, None)?;
         commit.queued = false;
         waiting -= usize::from(commit.flags & STALE == 0);
-        if id == old && commit.flags & FROM_NEW != 0 {
-            return Ok(Relation::Descends);
+        if until_met && id == old && commit.flags & FROM_NEW != 0 {
+            return Ok(None);
         }
         if commit.flags & (FROM_NEW | FROM_OLD) == FROM_NEW | FROM_OLD {
             commit.flags |= STALE;

@@ -114,12 +114,15 @@ fn signer<'a>(rule: &dyn Rule, subject: Subject, scope: Scope<'a>) -> Option<&'a
 /// Whether an agent pushes, or signed anything that the ref brings: nothing is waived then.
 fn an_agent_takes_part(scope: Scope<'_>) -> bool {
     let agent = |one: &Principal| one.kind == PrincipalKind::Agent;
-    // By whichever ruleset they were walked: one without rules about commits has none of its own.
-    let commits = scope.reference.introduced.values().flatten();
+    // By whichever ruleset they were walked: one without rules about commits has none of its own. What another
+    // ref of the push introduces comes to this one as well.
+    let reference = scope.reference;
+    let commits = reference.introduced.values().chain(reference.builds_on.values()).flatten();
     let commits = commits.filter_map(|id| scope.facts.commits.get(id)).map(|one| &one.signature);
     let tags = scope.reference.tags.iter().map(|tag| &tag.signature);
     // An agent's key counts against it even where its signature does not count for it.
     scope.facts.pusher.as_deref().is_some_and(agent)
+        || reference.by_agent
         || commits.chain(tags).any(|signature| signature.principal.as_deref().is_some_and(agent))
 }
 

@@ -50,7 +50,7 @@ pub fn evaluate_with(facts: &PushFacts, policy: &Rulesets, observer: &mut dyn Ob
         carried: HashMap::new(),
     };
     for fault in &facts.faults {
-        judgement.enforced.add(builtin(fault));
+        judgement.enforced.add(judgement.quotable(builtin(fault), false));
     }
     let refs: Vec<RefVerdict> = facts.refs.iter().map(|reference| judgement.reference(reference)).collect();
     let Judgement { enforced, advisory, waivers, waiver_count, .. } = judgement;
@@ -163,7 +163,7 @@ impl<'a> Judgement<'a> {
             if !self.facts.commits.contains_key(id) {
                 for violation in without_facts(self.facts, *id, &reference.name.to_string()) {
                     found.violations += 1;
-                    self.list(ruleset).add(violation);
+                    self.add(ruleset, violation);
                 }
             }
         }
@@ -182,7 +182,7 @@ impl<'a> Judgement<'a> {
         let net_faults = reference.net_faults.get(&index).map(Vec::as_slice).unwrap_or_default();
         for fault in net_faults {
             found.violations += 1;
-            self.list(ruleset).add(builtin(fault));
+            self.add(ruleset, builtin(fault));
         }
         let unknown = |one: &Configured| !net_faults.is_empty() && one.rule.needs().has_any(Needs::CONTENT);
         for rule in ruleset.rules().iter().filter(|one| !(deleted && one.rule.judges() == Judges::Commit)) {
@@ -207,7 +207,7 @@ impl<'a> Judgement<'a> {
             let Some(commit) = facts.commits.get(id) else {
                 for violation in without_facts(facts, *id, &reference.name.to_string()) {
                     found.violations += 1;
-                    self.list(ruleset).add(violation);
+                    self.add(ruleset, violation);
                 }
                 continue;
             };
@@ -220,7 +220,7 @@ impl<'a> Judgement<'a> {
                 told.extend(fault.object.is_none().then_some(fault));
                 found.violations += 1;
                 let fault = BuiltinFault { reference: reference.name.to_string(), ..fault.clone() };
-                self.list(ruleset).add(builtin(&fault));
+                self.add(ruleset, self.quotable(builtin(&fault), true));
             }
             for rule in ruleset.rules().iter().filter(|one| one.rule.judges() == Judges::Commit) {
                 if content_faults.is_some() && rule.rule.needs().has_any(Needs::CONTENT) {
@@ -294,6 +294,8 @@ impl<'a> Judgement<'a> {
                 note: rule.note.as_ref().map(|note| text::escape(note.as_bytes())),
                 rulesets: vec![ruleset.name.clone()],
             };
+            let content = rule.rule.needs().has_any(Needs::CONTENT.and(Needs::MERGES));
+            let violation = self.quotable(violation, content);
             match waived {
                 Some(waived) => {
                     found.waived += 1;
@@ -305,9 +307,46 @@ impl<'a> Judgement<'a> {
                 }
                 None => {
                     found.violations += 1;
-                    self.list(ruleset).add(violation);
+                    self.add(ruleset, violation);
                 }
             }
+        }
+    }
+
+    /// Adds a violation to where those of the ruleset go.
+    fn add(&mut self, ruleset: &Ruleset, violation: Violation) {
+        let violation = self.quotable(violation, false);
+        self.list(ruleset).add(violation);
+    }
+
+    /// The violation as it may be told: what only another repository has is named by its id, which the pusher
+    /// gave, and not quoted (N12). What a commit changes (`content`) tells of its parents, too.
+    fn quotable(&self, violation: Violation, content: bool) -> Violation {
+        let unquotable = &self.facts.unquotable;
+        let hidden = match violation.subject {
+            // What the update changes as a whole tells of what it begins with.
+            Subject::Ref if content => self.facts.refs.iter().any(|one| {
+                (one.foreign || !one.foreign_below.is_empty()) && one.name.to_string() == violation.reference
+            }),
+            _ if unquotable.is_empty() => false,
+            Subject::Ref => false,
+            Subject::Tag(id) => unquotable.contains(&id),
+            Subject::Commit(id) => {
+                let parents = self.facts.commits.get(&id).map_or(&[][..], |commit| &commit.parents);
+                unquotable.contains(&id) || (content && parents.iter().any(|one| unquotable.contains(one)))
+            }
+        };
+        if !hidden {
+            return violation;
+        }
+        Violation {
+            path: None,
+            seen: "something that is not shown, since only another repository has it".to_owned(),
+            help:
+                "push it from a clone that does not know of the other repository, or ask an administrator to \
+                   fetch it"
+                    .to_owned(),
+            ..violation
         }
     }
 

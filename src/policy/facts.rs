@@ -33,6 +33,8 @@ pub struct PushFacts {
     pub repository: RepositoryFacts,
     /// What is known of the blobs that changes name, by id: only with [`Needs::BLOBS`].
     pub blobs: HashMap<ObjectId, BlobFacts>,
+    /// Commits and tags that only another repository has, from which this one borrows: no refusal quotes them (N12).
+    pub unquotable: HashSet<ObjectId>,
 }
 
 /// What rules may need to know of the repository as a whole.
@@ -158,6 +160,7 @@ impl PushFacts {
             pusher: None,
             repository: RepositoryFacts::default(),
             blobs: HashMap::new(),
+            unquotable: HashSet::new(),
         }
     }
 
@@ -223,6 +226,12 @@ pub struct RefFacts {
     /// The new tip is neither of this push nor reachable from the repository's own refs: the repository
     /// borrows it (N12). Only with [`Needs::FOREIGN`].
     pub foreign: bool,
+    /// Commits below what the push brings that are so: only with [`Needs::FOREIGN`].
+    pub foreign_below: Vec<ObjectId>,
+    /// An agent's key signed some commit between what the ref holds and what it shall hold, or of those that the
+    /// push brings where the ref is new. Only where a ruleset with a bypass covers the ref and none of those that
+    /// do looks at commits.
+    pub by_agent: bool,
 }
 
 impl RefFacts {
@@ -242,6 +251,8 @@ impl RefFacts {
             net: HashMap::new(),
             net_faults: HashMap::new(),
             foreign: false,
+            foreign_below: Vec::new(),
+            by_agent: false,
         }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! `tests/messages.rs` holds this against `git log` and `git interpret-trailers`.
 
+use super::charset;
 use super::facts::{CommitFacts, Needs};
 use super::selector::Selector;
 use crate::domain::{PrincipalKind, text};
@@ -300,6 +301,7 @@ impl Exempt {
         });
         let id_length = commit.id.to_string().len();
         let reverts = self.reverts == Reverts::SkipByMessage
+            && charset::readings(commit.encoding.as_deref(), &commit.message).is_ok()
             && claimed_revert(&commit.message).is_some_and(|id| id.len() == id_length);
         signed || reverts || (merged && self.merges == Merges::Skip)
     }

@@ -4,6 +4,7 @@
 //! [`PushFacts`]. [`evaluate()`] never stops at the first violation.
 
 pub mod bypass;
+pub mod charset;
 mod evaluate;
 pub mod facts;
 mod limits;

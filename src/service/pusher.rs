@@ -58,7 +58,16 @@ fn by_account(server: ServerKind, request: &Request, keyring: &Keyring) -> Resul
                 id = variable("GITEA_PUSHER_ID").map(|id| format!("#{id}"));
             }
         }
-        ServerKind::GitLab => id = variable("GL_ID").map(|id| format!("#{id}")),
+        // Over SSH the key's number says it, and the name is that of whoever put the key there: a deploy key comes
+        // under the name of its creator, who may not know of the push.
+        ServerKind::GitLab => match variable("GL_ID") {
+            Some(key) if key.starts_with("key-") => {
+                details.insert("GL_USERNAME", account.chars().take(MAX_DETAIL).collect());
+                name = format!("#{key}");
+                source = "GL_ID";
+            }
+            other => id = other.map(|id| format!("#{id}")),
+        },
         ServerKind::SoftServe => {
             if let Some(key) = variable("SOFT_SERVE_PUBLIC_KEY") {
                 // The whole key is long, and says no more.

@@ -191,7 +191,7 @@ impl Store {
                     count += 1;
                 }
             }
-            txn.settle(due)?;
+            txn.settle(repository, due)?;
             let entry = RepositoryEntry { id: id.clone(), name: text::escape(name.as_bytes()) };
             txn.append_applied(&entry, applied, how)?;
             Ok(count)
@@ -266,6 +266,10 @@ struct Due {
     commits: Vec<u8>,
     /// Packed ids.
     builds_on: Vec<u8>,
+    /// Those of the commits whose signature was verified: packed ids.
+    signed: Vec<u8>,
+    /// When the decision was made, milliseconds since the epoch.
+    at_ms: i64,
 }
 
 /// Every grant belongs to an update, and no ref moves twice.
@@ -364,7 +368,9 @@ impl Txn<'_> {
                 self.run(q::ADD_SIGNED, params![key, commit.as_bytes(), at_ms])?;
             }
             let builds_on = pack(&grant.builds_on)?;
-            self.run(q::ADD_GRANT, params![seq, reference, ruleset, grant.scope.column(), list, builds_on])?;
+            let signed: Vec<ObjectId> = grant.signed_by.iter().map(|(commit, _)| *commit).collect();
+            let scope = grant.scope.column();
+            self.run(q::ADD_GRANT, params![seq, reference, ruleset, scope, list, builds_on, pack(&signed)?])?;
         }
         Ok(refs)
     }
@@ -380,30 +386,35 @@ impl Txn<'_> {
     ) -> Result<Option<Option<ObjectId>>, StoreError> {
         let Some(reference) = self.find_ref(repository, reference)? else { return Ok(None) };
         let step = "apply a pending update";
-        let found: Option<(i64, Option<Vec<u8>>)> = self
+        let found: Option<(i64, Option<Vec<u8>>, i64)> = self
             .connection
             .prepare_cached(q::FIND_PENDING)
             .and_then(|mut s| {
-                s.query_row(params![repository, request, reference], |row| Ok((row.get(0)?, row.get(1)?)))
-                    .optional()
+                s.query_row(params![repository, request, reference], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                })
+                .optional()
             })
             .map_err(sql(step))?;
-        let Some((seq, new)) = found else { return Ok(None) };
+        let Some((seq, new, at_ms)) = found else { return Ok(None) };
         let grants = self
             .connection
             .prepare_cached(q::GRANTS_OF)
             .and_then(|mut s| {
-                s.query_map([seq, reference], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
-                    .collect::<Result<Vec<(i64, i64, i64, Vec<u8>)>, _>>()
+                s.query_map([seq, reference], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+                })?
+                .collect::<Result<Vec<(i64, i64, i64, Vec<u8>, Vec<u8>)>, _>>()
             })
             .map_err(sql(step))?;
-        for (ruleset, scope, list, builds_on) in grants {
+        for (ruleset, scope, list, builds_on, signed) in grants {
             self.run(q::RULESET_ON_RECORD, [ruleset])?;
             let scope = Scope::from_column(scope);
             let commits: Vec<u8> = self
                 .value(q::LIST_IDS, [seq, list])?
                 .ok_or_else(|| StoreError::Damaged("a grant lost its commits".to_owned()))?;
-            due.push(Due { order: (seq, list), ruleset, reference, scope, commits, builds_on });
+            let order = (seq, list);
+            due.push(Due { order, ruleset, reference, scope, commits, builds_on, signed, at_ms });
         }
         self.apply_counters(seq, reference)?;
         self.run(q::SET_TIP, params![reference, new])?;
@@ -424,7 +435,7 @@ impl Txn<'_> {
     /// Makes frontier of what applied updates were granted. Lists were numbered in the order of the
     /// decision, so what a grant builds on comes before it; a grant that builds on something that was not
     /// applied lapses, since its commits would not be closed under ancestry.
-    fn settle(&self, mut due: Vec<Due>) -> Result<(), StoreError> {
+    fn settle(&self, repository: i64, mut due: Vec<Due>) -> Result<(), StoreError> {
         due.sort_by_key(|grant| grant.order);
         let mut done = HashSet::new();
         for grant in due {
@@ -443,6 +454,9 @@ impl Txn<'_> {
             }
             for commit in unpack(&grant.commits)? {
                 self.accept(ruleset, commit, reference, scope)?;
+            }
+            for commit in unpack(&grant.signed)? {
+                self.run(q::ADD_RECEIPT, params![repository, commit, grant.at_ms])?;
             }
         }
         Ok(())

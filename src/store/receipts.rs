@@ -23,7 +23,7 @@ pub(super) fn received(
 ) -> Result<Option<Timestamp>, StoreError> {
     let at: Option<i64> = connection
         .prepare_cached(q::RECEIVED)
-        .and_then(|mut s| s.query_row(params![repository, commit.as_bytes()], |row| row.get(0)))
+        .and_then(|mut s| s.query_row(params![repository, commit.as_bytes()], |row| row.get(0)).optional())
         .map_err(sql("look up a receipt"))?;
     let damaged = |e| StoreError::Damaged(format!("the time of a receipt: {e}"));
     at.map(|at| Timestamp::from_millisecond(at).map_err(damaged)).transpose()

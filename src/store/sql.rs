@@ -159,6 +159,24 @@ create table pending_fido_signatures (
     primary key (seq, ref, object_id)
 ) without rowid;
 ",
+    "
+-- When a commit with a verified signature was first let into this repository, in a push that was applied
+-- (N13). What another repository has received says nothing here.
+create table receipts (
+    repository integer not null references repositories (repository),
+    commit_id  blob not null,
+    at_ms      integer not null,
+    primary key (repository, commit_id)
+) without rowid;
+-- Until now there was one time for all repositories: of a commit that several have, it is not known whose.
+insert into receipts (repository, commit_id, at_ms)
+    select min(r.repository), s.commit_id, min(s.at_ms) from signed_commits s join rulesets r
+        join accepted_commits a on a.ruleset = r.ruleset and a.commit_id = s.commit_id
+        group by s.commit_id having min(r.repository) = max(r.repository);
+drop index signed_by_commit;
+-- Those of a grant's commits whose signature was verified: packed like a list.
+alter table pending_grants add column signed blob not null default x'';
+",
 ];
 
 pub(super) const COUNT_TABLES: &str = "select count(*) from sqlite_master";
@@ -217,8 +235,8 @@ pub(super) const ACCEPT: &str = "insert into accepted_commits (ruleset, commit_i
 
 pub(super) const ADD_PENDING: &str = "insert into pending_updates \
     (seq, ref, repository, request_id, old_id, new_id, at_ms) values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-pub(super) const ADD_GRANT: &str =
-    "insert into pending_grants (seq, ref, ruleset, scope, list, builds_on) values (?1, ?2, ?3, ?4, ?5, ?6)";
+pub(super) const ADD_GRANT: &str = "insert into pending_grants (seq, ref, ruleset, scope, list, builds_on, signed) \
+    values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 pub(super) const ADD_SIGNED: &str = "insert into signed_commits (key, commit_id, at_ms) values (?1, ?2, ?3) \
     on conflict do nothing";
 /// Every key that signed something on record, by jumps through the index: there are few keys.
@@ -237,9 +255,10 @@ pub(super) const TAINTED_IN: &str = "select s.commit_id, s.at_ms, f.name from ru
     and not exists (select 1 from accepted_taints t where t.repository = ?1 and t.commit_id = s.commit_id) \
     order by s.at_ms, s.commit_id, f.name";
 /// When a commit was received that was let in here.
-pub(super) const RECEIVED: &str = "select min(s.at_ms) from signed_commits s where s.commit_id = ?2 \
-    and exists (select 1 from rulesets r join accepted_commits a \
-        on a.ruleset = r.ruleset and a.commit_id = s.commit_id where r.repository = ?1)";
+pub(super) const RECEIVED: &str = "select at_ms from receipts where repository = ?1 and commit_id = ?2";
+/// The first receipt stands.
+pub(super) const ADD_RECEIPT: &str = "insert into receipts (repository, commit_id, at_ms) values (?1, ?2, ?3) \
+    on conflict do nothing";
 pub(super) const TAINT_ACCEPTED: &str =
     "select seq from accepted_taints where repository = ?1 and commit_id = ?2";
 pub(super) const ACCEPT_TAINT: &str =
@@ -248,10 +267,10 @@ pub(super) const ADD_LIST: &str = "insert into pending_lists (seq, list, ids) va
 pub(super) const LIST_PENDING: &str = "select u.request_id, f.name, u.old_id, u.new_id \
     from pending_updates u join refs f on f.ref = u.ref join repositories p on p.repository = u.repository \
     where p.id = ?1 order by u.seq desc, u.ref limit ?2";
-pub(super) const FIND_PENDING: &str = "select seq, new_id from pending_updates \
+pub(super) const FIND_PENDING: &str = "select seq, new_id, at_ms from pending_updates \
     where repository = ?1 and request_id = ?2 and ref = ?3 order by seq desc limit 1";
 pub(super) const GRANTS_OF: &str =
-    "select ruleset, scope, list, builds_on from pending_grants where seq = ?1 and ref = ?2";
+    "select ruleset, scope, list, builds_on, signed from pending_grants where seq = ?1 and ref = ?2";
 pub(super) const LIST_IDS: &str = "select ids from pending_lists where seq = ?1 and list = ?2";
 /// A pending update and all older ones of its ref.
 pub(super) const PENDING_UP_TO: &str = "select seq from pending_updates where ref = ?1 and seq <= ?2";

@@ -28,3 +28,4 @@ mod signers;
 mod sources;
 mod tenants;
 mod transport;
+mod traps;

@@ -1,5 +1,6 @@
 //! Rules, and what a pusher reads of them.
 
+use crate::support::clone::Clone;
 use crate::support::gate::{Gate, PRODUCTION};
 use crate::support::history;
 use crate::support::signers::Signer;
@@ -391,4 +392,50 @@ fn what_is_odd_and_counts_all_the_same_is_one_line_and_on_record() {
     let note = format!("note: 2 findings on record ({code}), nothing is refused for it");
     assert_eq!(push.text(), note);
     gate.countersign(&["audit", "verify"]).ok();
+}
+
+/// What came in through a ruleset that asks for less is exempt from a rule that another one gets later: in this
+/// repository, and while its signature counts.
+#[test]
+fn n13_effective_from_is_about_what_this_repository_received_and_still_verifies() {
+    let topics = "[policy]\nuncovered = \"accept\"\n\n[[ruleset]]\nname = \"topics\"\nrepositories = [\"**\"]\n\
+                  refs = [\"refs/heads/topic/**\"]\n\n[ruleset.refuse]\nunsigned-commit = true\n";
+    let (gate, alice) = Gate::with_alice(topics);
+    let carol = Signer::ssh(&gate.sandbox, "carol", &["ed25519"]);
+    gate.trust(&carol, "sre");
+    gate.reload();
+    let (here, elsewhere) = (gate.repository("infra/live"), gate.repository("infra/fork"));
+    let work = gate.clone_of(&here);
+    let other = Clone::at(&gate, &elsewhere, &work.path);
+    let root = work.commit(Some(&alice), "no ticket, by alice");
+    work.accepted(&["main:topic/a"]);
+    work.branch("carols", &root);
+    work.commit(Some(&carol), "no ticket, by carol");
+    work.accepted(&["carols:topic/c"]);
+    // The record has milliseconds, a configuration is written in seconds.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let now = countersign::domain::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let main = format!(
+        "{topics}\n[[ruleset]]\nname = \"main\"\nrepositories = [\"**\"]\nrefs = [\"refs/heads/main\", \"refs/heads/next\"]\n\n\
+         [ruleset.refuse]\nmissing-ticket = {{ projects = [\"OPS\"], effective-from = {now} }}\n"
+    );
+    gate.reconfigure(&main);
+    // Another repository has received nothing, and does not by what this one did.
+    other.push(&["main"]).assert_refused(&["missing-ticket"]);
+    other.accepted(&["main:topic/a"]);
+    other.push(&["main"]).assert_refused(&["missing-ticket"]);
+    // A date that the commit claims exempts it from nothing.
+    work.branch("late", &root);
+    work.sign_at(
+        Some(&alice),
+        "2020-01-01T00:00:00Z",
+        &["commit", "--quiet", "--allow-empty", "-m", "no ticket, and an old date"],
+    );
+    work.push(&["late:main"]).assert_refused(&["missing-ticket"]);
+    work.accepted(&["main"]);
+    // Carol's key is gone: what it signed is not exempt any more.
+    std::fs::remove_file(gate.home.join("keyring/carol.toml")).unwrap();
+    gate.reload();
+    let push = work.push(&["carols:next"]).assert_refused(&["missing-ticket"]);
+    assert!(push.text().contains("1 violation,"), "{}", push.text());
 }

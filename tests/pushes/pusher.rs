@@ -320,10 +320,54 @@ fn n18_gitlab_tells_a_number_beside_the_name() {
     let over_http = by("user-2", "http");
     assert_eq!((&over_http["principal"], &over_http["source"]), (&json!("alice"), &json!("GL_USERNAME")));
     assert_eq!(over_http["details"], json!({ "GL_ID": "user-2", "GL_PROTOCOL": "http" }));
-    assert_eq!(by("key-4", "ssh")["principal"], "alice");
     // A deploy key comes under the name of whoever made it. Its number says whose it really is.
     let deploy = by("key-9", "ssh");
-    assert_eq!((&deploy["principal"], &deploy["name"]), (&json!("deploy"), &json!("alice")));
+    assert_eq!((&deploy["principal"], &deploy["name"]), (&json!("deploy"), &json!("#key-9")));
+    assert_eq!((&deploy["source"], &deploy["details"]["GL_USERNAME"]), (&json!("GL_ID"), &json!("alice")));
+    // One that nobody lists is nobody's, whoever made it: it may be a deploy key.
+    assert_eq!(by("key-4", "ssh")["principal"], Value::Null);
+    // Whoever lists a number of theirs is known by that alone: the name may be somebody else's by now.
+    let file = gate.home.join("keyring/alice.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let listed = |accounts: &str| {
+        fs::write(&file, text.replace("\"gitlab:alice\"", accounts)).unwrap();
+        gate.reload();
+    };
+    listed("\"gitlab:alice\", \"gitlab:#user-2\"");
+    assert_eq!(by("user-2", "http")["principal"], "alice");
+    assert_eq!(by("user-3", "http")["principal"], Value::Null);
+    assert_eq!(by("key-4", "ssh")["principal"], Value::Null);
+    listed("\"gitlab:alice\", \"gitlab:#key-4\"");
+    assert_eq!(by("key-4", "ssh")["principal"], "alice");
+    assert_eq!(by("key-5", "ssh")["principal"], Value::Null);
+    // A name that looks like a number is none, and is no key either.
+    listed("\"gitlab:key-4\"");
+    assert_eq!(by("key-4", "ssh")["principal"], Value::Null);
+}
+
+#[test]
+fn n01_whom_a_ruleset_leaves_alone_is_held_to_the_built_in_rules() {
+    let (gate, alice) = gate("gitolite", &["gitolite:alice"]);
+    gate.reconfigure(CONTRACTORS);
+    let bare = gate.repository("infra/live");
+    let work = gate.clone_of(&bare).with_env("GL_USER", "alice");
+    work.commit(Some(&alice), "anything");
+    work.accepted(&["main"]);
+    let tree = work.id("main^{tree}");
+    let who = "A <a@example.com> 1700000000 +0000";
+    let twice = format!(
+        "tree {tree}\nparent {}\nauthor {who}\nauthor {who}\ncommitter {who}\n\nOPS-1: two authors\n",
+        work.id("main")
+    );
+    let arguments = ["hash-object", "-t", "commit", "-w", "--literally", "--stdin"];
+    let odd = gate.sandbox.git_with_input(&work.path, &arguments, twice.as_bytes()).ok();
+    work.push(&[&format!("{}:main", odd.line())]).assert_refused(&["malformed-object"]);
+    // Below a tip that is fine as well.
+    work.git(&["reset", "--quiet", "--hard", odd.line()]).ok();
+    work.commit(None, "on top");
+    work.push(&["main"]).assert_refused(&["malformed-object"]);
+    let record = gate.last_decision();
+    assert_eq!((&record["outcome"], &record["pusher"]["principal"]), (&json!("refuse"), &json!("alice")));
 }
 
 #[test]
@@ -418,4 +462,49 @@ fn n18_a_ruleset_for_some_spares_only_whom_the_keyring_knows() {
     by("Alice").push(&["main"]).assert_refused(&["missing-ticket"]);
     by("alice").accepted(&["main"]);
     assert_eq!(pusher(&gate)["principal"], "alice");
+}
+
+#[test]
+fn n19_no_bypass_for_what_an_agent_signed_though_no_rule_looks_at_commits() {
+    let gate = Gate::prepared(PRODUCTION);
+    gate.repository_keys.replace("server = \"gitolite\"".to_owned());
+    gate.configure(
+        "[policy]\nuncovered = \"accept\"\n\n[[ruleset]]\nname = \"refs\"\nrepositories = [\"**\"]\n\
+         refs = [\"refs/heads/main\", \"refs/heads/new\"]\n\n[ruleset.refuse]\nforce-push = true\nref-creation = true\n\n\
+         [[ruleset.bypass]]\nwho = [\"person:alice\"]\nproof = \"pusher\"\nrules = [\"force-push\", \"ref-creation\"]\n\
+         reason = \"she keeps it\"\n",
+    );
+    let alice = Signer::ssh(&gate.sandbox, "alice", &["ed25519"]);
+    let agent = Signer::ssh(&gate.sandbox, "autofix", &["ed25519"]);
+    let add = |name: &str, kind: &str, key: &Path, more: &[&str]| {
+        let email = format!("{name}@example.com");
+        let add = ["keyring", "add", name, "--kind", kind, "--email", &email, "--key", key.to_str().unwrap()];
+        gate.countersign(&[&add[..], more].concat()).ok();
+    };
+    add("alice", "person", &alice.public, &["--account", "alice"]);
+    add("autofix", "agent", &agent.public, &[]);
+    gate.start();
+    let bare = gate.repository("app");
+    let work = gate.clone_of(&bare).with_env("GL_USER", "alice");
+    work.commit(Some(&alice), "base");
+    let base = work.id("HEAD");
+    work.accepted(&["main"]);
+    assert!(gate.last_decision().to_string().contains("she keeps it"));
+    let other = work.commit(Some(&alice), "one");
+    work.accepted(&["main"]);
+    // Hers, and she may.
+    work.git(&["reset", "--quiet", "--hard", &base]).ok();
+    work.commit(Some(&alice), "another");
+    work.accepted(&["--force", "main"]);
+    work.accepted(&["main:new"]);
+    // Below the tip is an agent's. That another ref has it already changes nothing.
+    work.git(&["reset", "--quiet", "--hard", &base]).ok();
+    work.commit(Some(&agent), "by an agent");
+    work.commit(Some(&alice), "on top");
+    work.push(&["--force", "main"]).assert_refused(&["force-push"]);
+    work.accepted(&["main:refs/heads/scratch"]);
+    work.push(&["--force", "main"]).assert_refused(&["force-push"]);
+    work.push(&["--force", "main:refs/heads/scratch", "main:new"]).assert_refused(&["force-push"]);
+    // What the ref had before is not what the push brings.
+    work.accepted(&["--force", &format!("{other}:main")]);
 }

@@ -172,6 +172,14 @@ fn n15_a_faulty_file_leaves_its_tenant_undecided_and_nobody_else() {
     gate.reload();
     zeta.push(&["main"]).assert_undecided("cause[faulty-tenant]: the policy of tenant `zeta`");
     acme.accepted(&["main"]);
+    // And so does a pattern that matches nothing any more.
+    fs::remove_file(tenants.file("acme/main.toml")).unwrap();
+    gate.reload();
+    acme.commit(None, "next");
+    acme.push(&["main"]).assert_undecided("cause[faulty-tenant]: the policy of tenant `acme`");
+    tenants.write("acme/main.toml", MAIN);
+    gate.reload();
+    acme.accepted(&["main"]);
     // A file that others can write could say anything.
     tenants.write("zeta.toml", MAIN);
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o666);

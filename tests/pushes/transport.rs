@@ -329,3 +329,32 @@ fn pushes_to_several_repositories_at_once() {
     let verified = gate.countersign(&["audit", "verify"]).ok();
     assert!(!verified.stdout.is_empty());
 }
+
+#[test]
+fn n12_what_is_built_on_what_another_repository_has_is_refused_without_a_word_of_it() {
+    let (gate, alice) = Gate::production();
+    let pool = gate.bare("pools/one", &[]);
+    let bare = gate.repository("infra/fork");
+    fs::write(bare.join("objects/info/alternates"), format!("{}/objects\n", pool.display())).unwrap();
+    let work = gate.clone_of(&bare);
+    work.commit(Some(&alice), "OPS-1: base");
+    work.accepted(&["main"]);
+    let secret = work.commit(None, "the merger with Initech");
+    work.git(&["push", "--quiet", pool.to_str().unwrap(), "main"]).ok();
+    let own = work.commit(Some(&alice), "OPS-2: on top");
+    for target in ["main", "main:refs/heads/scratch"] {
+        let push = work.push(&[target]);
+        assert!(push.rules().contains("foreign-object"), "{}", push.text());
+        assert!(push.text().contains(&format!("builds on {}, which", &secret[..10])), "{}", push.text());
+        assert!(!push.text().contains("Initech"), "{}", push.text());
+        assert!(!gate.last_decision().to_string().contains("Initech"));
+    }
+    work.push(&[&format!("{secret}:refs/heads/scratch")]).assert_refused(&["foreign-object"]);
+    work.sign(None, &["tag", "-a", "-m", "x", "v1", &secret]);
+    let push = work.push(&["v1"]).assert_refused(&["foreign-object"]);
+    assert!(push.text().contains(&secret[..10]), "{}", push.text());
+    // Once a ref of the repository has it, it is judged as the repository's own.
+    gate.sandbox.git(&bare, &["update-ref", "refs/heads/scratch", &secret]).ok();
+    work.push(&["main"]).assert_refused(&["missing-ticket", "unsigned-commit"]);
+    assert_eq!(work.id("main"), own);
+}

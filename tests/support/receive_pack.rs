@@ -45,6 +45,18 @@ pub fn push(
     revisions: &[&str],
     environment: &[(&str, &str)],
 ) -> Answer {
+    push_with_options(sandbox, repository, from, (updates, revisions), &[], environment)
+}
+
+/// The same with push options, whatever is in them.
+pub fn push_with_options(
+    sandbox: &Sandbox,
+    repository: &Path,
+    from: &Path,
+    (updates, revisions): (&[Update<'_>], &[&str]),
+    options: &[&[u8]],
+    environment: &[(&str, &str)],
+) -> Answer {
     let only_deletes = updates.iter().all(|(_, new, _)| new.bytes().all(|byte| byte == b'0'));
     let pack = if only_deletes {
         Vec::new()
@@ -64,12 +76,20 @@ pub fn push(
         line.extend_from_slice(name);
         if index == 0 {
             let format = if old.len() == 64 { " object-format=sha256" } else { "" };
-            line.extend_from_slice(format!("\0report-status{format}").as_bytes());
+            let wanted = if options.is_empty() { "" } else { " push-options" };
+            line.extend_from_slice(format!("\0report-status{wanted}{format}").as_bytes());
         }
         message.extend_from_slice(format!("{:04x}", line.len() + 4).as_bytes());
         message.extend_from_slice(&line);
     }
     message.extend_from_slice(b"0000");
+    for option in options {
+        message.extend_from_slice(format!("{:04x}", option.len() + 4).as_bytes());
+        message.extend_from_slice(option);
+    }
+    if !options.is_empty() {
+        message.extend_from_slice(b"0000");
+    }
     message.extend_from_slice(&pack);
     let mut command: Command = sandbox.command("git", repository);
     command.args(["receive-pack", "."]).envs(environment.iter().copied());

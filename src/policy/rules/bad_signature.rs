@@ -70,6 +70,10 @@ impl Rule for BadSignature {
         true
     }
 
+    fn refuses_what_is_verified(&self) -> bool {
+        false
+    }
+
     fn is_about_tag_signatures(&self) -> bool {
         self.tags
     }

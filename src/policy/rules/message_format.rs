@@ -1,6 +1,6 @@
 //! `message-format`: messages have a form, and hold or do not hold what patterns say.
 
-use super::{Finding, Judges, Kind, Rule, Scope, options, redo, retag};
+use super::{Finding, Judges, Kind, Rule, Scope, options, readings, redo, retag};
 use crate::domain::text;
 use crate::policy::Selector;
 use crate::policy::facts::{CommitFacts, Needs, TagFacts};
@@ -364,7 +364,14 @@ impl Rule for MessageFormat {
         if self.exempt.commit(commit) {
             return Vec::new();
         }
-        self.findings(&commit.message, &redo(commit, scope.reference, "", "-i"))
+        let again = redo(commit, scope.reference, "", "-i");
+        match readings(commit, scope) {
+            Ok(all) => {
+                let mut each = all.iter().map(|message| self.findings(message, &again));
+                each.find(|found| !found.is_empty()).unwrap_or_default()
+            }
+            Err(unreadable) => vec![unreadable],
+        }
     }
 
     fn check_tag(&self, tag: &TagFacts, _: Scope<'_>) -> Vec<Finding> {

@@ -1,6 +1,6 @@
 //! `missing-signoff`: the author of a commit has signed it off.
 
-use super::{Finding, Judges, Kind, Rule, Scope, options, redo};
+use super::{Finding, Judges, Kind, Rule, Scope, options, readings, redo};
 use crate::domain::text;
 use crate::policy::Selector;
 use crate::policy::facts::{CommitFacts, Needs, Person};
@@ -98,6 +98,10 @@ impl Rule for MissingSignoff {
     fn check_commit(&self, commit: &CommitFacts, scope: Scope<'_>) -> Vec<Finding> {
         if self.exempt.commit(commit) {
             return Vec::new();
+        }
+        // What ASCII is in the bytes is ASCII for every reader, and names are compared within one encoding.
+        if let Err(unreadable) = readings(commit, scope) {
+            return vec![unreadable];
         }
         let trailers = trailers(&commit.message);
         let off: BTreeSet<&[u8]> =

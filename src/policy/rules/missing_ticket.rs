@@ -1,6 +1,6 @@
 //! `missing-ticket`: every commit names a ticket of a known project.
 
-use super::{Finding, Judges, Kind, Rule, Scope, options, redo, retag};
+use super::{Finding, Judges, Kind, Rule, Scope, options, readings, redo, retag};
 use crate::domain::{UpdateKind, text};
 use crate::policy::Selector;
 use crate::policy::facts::{CommitFacts, Needs, TagFacts};
@@ -275,7 +275,10 @@ impl Rule for MissingTicket {
             return Vec::new();
         }
         let again = || redo(commit, scope.reference, "", "-i");
-        self.judge(&commit.message, again).into_iter().collect()
+        match readings(commit, scope) {
+            Ok(all) => all.iter().find_map(|message| self.judge(message, again)).into_iter().collect(),
+            Err(unreadable) => vec![unreadable],
+        }
     }
 
     fn check_tag(&self, tag: &TagFacts, _: Scope<'_>) -> Vec<Finding> {

@@ -53,9 +53,11 @@ mod signed;
 pub(crate) use catalog::option;
 pub use catalog::{Opt, Shape, names_of, options_of};
 
+use super::charset::{self, NoCharset};
 use super::facts::{CommitFacts, Needs, PushFacts, RefFacts, TagFacts};
 use super::ruleset::{Refs, Ruleset, Rulesets};
 use crate::domain::{Timestamp, text};
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -156,6 +158,12 @@ pub trait Rule: Debug + Send + Sync {
         Vec::new()
     }
 
+    /// Whether it can refuse a commit whose signature counts. Only such a one is excused by a receipt
+    /// (`effective-from`), so for a rule that refuses none of them a receipt changes nothing.
+    fn refuses_what_is_verified(&self) -> bool {
+        true
+    }
+
     /// Which facts it needs that are not always there.
     fn needs(&self) -> Needs {
         Needs::NONE
@@ -197,8 +205,8 @@ pub struct Configured {
     pub rule: Arc<dyn Rule>,
     /// What the administrator wants said with each of its refusals: a text or an address (`help`).
     pub note: Option<String>,
-    /// Commits that the gate's own record has from before this time are not judged by it (`effective-from`,
-    /// N13). No time that a commit claims is compared.
+    /// Commits that the gate's own record has from before this time, in this repository and by a signature
+    /// that still counts, are not judged by it (`effective-from`, N13). No time that a commit claims is compared.
     pub effective_from: Option<Timestamp>,
     /// Its own options as they are written, for those who look at the policy; a rule that came with another
     /// has none.
@@ -311,6 +319,12 @@ pub fn build(name: &str, value: &toml::Value) -> Result<Option<Configured>, Buil
             "`effective-from` is about commits on record, and this rule judges updates".into(),
         ));
     }
+    if effective_from.is_some() && !rule.refuses_what_is_verified() {
+        return Err(error(
+            "`effective-from` exempts commits whose signature counts, and this rule refuses none of them: leave it out"
+                .into(),
+        ));
+    }
     Ok(Some(Configured { rule: rule.into(), note, effective_from, written }))
 }
 
@@ -344,6 +358,21 @@ fn redo(commit: &CommitFacts, reference: &RefFacts, amend: &str, rebase: &str) -
     }
     let onto = commit.parents.first().map_or_else(|| "--root".to_owned(), |parent| parent.short());
     format!("`git rebase --rebase-merges {rebase} {onto}`")
+}
+
+/// The readings of a commit's message ([`charset::readings`]), or what is wrong where nobody can tell what it
+/// says: then it holds nothing that is asked for, and may hold what is forbidden.
+fn readings<'a>(commit: &'a CommitFacts, scope: Scope<'_>) -> Result<Vec<Cow<'a, [u8]>>, Finding> {
+    let header = commit.encoding.as_deref();
+    charset::readings(header, &commit.message).map_err(|why| Finding {
+        path: None,
+        seen: why.seen(header.unwrap_or_default()),
+        wanted: format!("a message that can be read: {}", NoCharset::WANTED),
+        help: format!(
+            "unset `i18n.commitEncoding`, reword it with {}, then push again",
+            redo(commit, scope.reference, "", "-i")
+        ),
+    })
 }
 
 /// The command that makes an annotated tag again.

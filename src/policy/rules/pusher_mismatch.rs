@@ -6,7 +6,7 @@ use super::signed::{Object, SHOWN};
 use super::{Finding, Judges, Kind, Rule, Scope, options};
 use crate::domain::{Principal, PrincipalKind, same_address, text};
 use crate::policy::Selector;
-use crate::policy::facts::{CommitFacts, Person, TagFacts};
+use crate::policy::facts::{CommitFacts, Needs, Person, TagFacts};
 use crate::signature::SignatureStatus;
 use serde::Deserialize;
 
@@ -121,10 +121,20 @@ impl PusherMismatch {
         }
     }
 
+    /// What a bot signed is its own work, whoever brings it. A forge signs whatever somebody does on its pages, in
+    /// whichever repository: only its merges say nothing but what the parents say (N20).
+    fn may_be_pushed_by_others(&self, object: Object<'_>) -> bool {
+        let signer = object.signature().verified_by().filter(|signer| any(&self.except, signer));
+        let merged = match object {
+            Object::Commit(commit) => commit.merge.as_ref().is_some_and(|merge| merge.real && merge.clean),
+            Object::Tag(_) => false,
+        };
+        signer.is_some_and(|signer| signer.kind != PrincipalKind::Forge || merged)
+    }
+
     fn check(&self, object: Object<'_>, scope: Scope<'_>) -> Vec<Finding> {
         let pusher = scope.facts.pusher.as_deref();
-        let exempt = |one: Option<&Principal>| one.is_some_and(|one| any(&self.except, one));
-        if exempt(pusher) || exempt(object.signature().verified_by()) {
+        if pusher.is_some_and(|one| any(&self.except, one)) || self.may_be_pushed_by_others(object) {
             return Vec::new();
         }
         let Some(by) = self.made_by_another(object, scope) else { return Vec::new() };
@@ -168,6 +178,11 @@ impl Rule for PusherMismatch {
 
     fn needs_pusher(&self) -> bool {
         true
+    }
+
+    fn needs(&self) -> Needs {
+        let forge = |one: &Selector| matches!(one, Selector::Named(PrincipalKind::Forge, _));
+        if self.except.iter().any(forge) { Needs::MERGES } else { Needs::NONE }
     }
 
     /// A signature says nothing of who pushes what it is on.

@@ -6,8 +6,8 @@
 
 use super::{Finding, Judges, Kind, Rule, Scope, options, redo, retag};
 use crate::domain::text;
+use crate::policy::charset::{Charset, NoCharset};
 use crate::policy::facts::{CommitFacts, TagFacts};
-use encoding_rs::Encoding;
 use serde::Deserialize;
 use std::borrow::Cow;
 
@@ -47,102 +47,6 @@ struct UnsafeMessage {
     /// Whether a carriage return before a line feed is a line end.
     crlf: bool,
     tags: bool,
-}
-
-/// How bytes are to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Charset {
-    Utf8,
-    Ascii,
-    /// What the web reads so.
-    Web(&'static Encoding),
-    /// The ISO sibling of it, where the bytes 0x80 to 0x9f are controls.
-    Iso(&'static Encoding),
-}
-
-/// Why the name of an encoding does not help.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NoCharset {
-    /// Nobody knows it.
-    Unknown,
-    /// Its bytes are not what they look like: a rule that reads them as ASCII sees another text.
-    NotAscii,
-}
-
-/// What iconv knows, and the web by other names.
-const ALIASES: [(&str, &str); 16] = [
-    ("cp932", "shift_jis"),
-    ("cp936", "gbk"),
-    ("cp949", "euc-kr"),
-    ("cp950", "big5"),
-    ("euccn", "gbk"),
-    ("euc-cn", "gbk"),
-    ("eucjp", "euc-jp"),
-    ("euckr", "euc-kr"),
-    ("koi8r", "koi8-r"),
-    ("koi8u", "koi8-u"),
-    ("latin-1", "iso-8859-1"),
-    ("latin-2", "iso-8859-2"),
-    ("latin-9", "iso-8859-15"),
-    ("latin9", "iso-8859-15"),
-    ("uhc", "euc-kr"),
-    ("tis620", "tis-620"),
-];
-
-/// Beginnings of the names of encodings in which ASCII's bytes mean something else.
-const NOT_ASCII: [&str; 12] =
-    ["utf-7", "utf7", "utf-16", "utf16", "utf-32", "utf32", "ucs-", "ucs", "iso-2022", "hz", "ebcdic", "ibm"];
-
-impl Charset {
-    fn named(name: &[u8]) -> Result<Self, NoCharset> {
-        let plain = !name.is_empty() && name.len() <= 40 && name.iter().all(u8::is_ascii_graphic);
-        if !plain {
-            return Err(NoCharset::Unknown);
-        }
-        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
-        let known =
-            ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name.as_str(), |(_, label)| label);
-        if matches!(known, "ascii" | "us-ascii" | "ansi_x3.4-1968" | "646") {
-            return Ok(Charset::Ascii);
-        }
-        let Some(encoding) = Encoding::for_label_no_replacement(known.as_bytes()) else {
-            let other = NOT_ASCII.iter().any(|start| known.starts_with(start));
-            return Err(if other { NoCharset::NotAscii } else { NoCharset::Unknown });
-        };
-        if encoding == encoding_rs::UTF_8 {
-            return Ok(Charset::Utf8);
-        }
-        if !encoding.is_ascii_compatible() || encoding == encoding_rs::X_USER_DEFINED {
-            return Err(NoCharset::NotAscii);
-        }
-        let windows = known.contains("125") || known == "windows-874";
-        let sibling = [encoding_rs::WINDOWS_1252, encoding_rs::WINDOWS_1254, encoding_rs::WINDOWS_874];
-        let iso = !windows && sibling.contains(&encoding);
-        Ok(if iso { Charset::Iso(encoding) } else { Charset::Web(encoding) })
-    }
-
-    /// The text, or `None` where the bytes are not of this encoding.
-    fn decode(self, bytes: &[u8]) -> Option<Cow<'_, str>> {
-        match self {
-            Charset::Utf8 => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
-            Charset::Ascii => bytes.is_ascii().then(|| String::from_utf8_lossy(bytes)),
-            Charset::Web(encoding) => encoding.decode_without_bom_handling_and_without_replacement(bytes),
-            Charset::Iso(encoding) => {
-                if !bytes.iter().any(|byte| (0x80..=0x9f).contains(byte)) {
-                    return encoding.decode_without_bom_handling_and_without_replacement(bytes);
-                }
-                // The controls as themselves, the rest as the sibling has it.
-                let one = |byte: &u8| match byte {
-                    0x80..=0x9f => Some(char::from(*byte)),
-                    _ => {
-                        let single = std::slice::from_ref(byte);
-                        encoding.decode_without_bom_handling_and_without_replacement(single)?.chars().next()
-                    }
-                };
-                bytes.iter().map(one).collect::<Option<String>>().map(Cow::Owned)
-            }
-        }
-    }
 }
 
 /// What kind of unsafe character it is, wherever it stands.
@@ -201,6 +105,19 @@ pub(super) fn belongs(before: Option<char>, c: char, after: Option<char>) -> boo
     }
 }
 
+/// What those see who read UTF-8 whatever the header says: web pages, terminals, `git cat-file`. Where each byte
+/// is a character, one byte that is no UTF-8 hides nothing; where two or more make one, other text would look like
+/// faults, so all of it has to be UTF-8.
+fn as_utf8(charset: Charset, bytes: &[u8]) -> Option<Cow<'_, str>> {
+    if charset == Charset::Utf8 || bytes.is_ascii() {
+        None
+    } else if charset.is_single_byte() {
+        Some(String::from_utf8_lossy(bytes))
+    } else {
+        std::str::from_utf8(bytes).ok().map(Cow::Borrowed)
+    }
+}
+
 /// Part of an object.
 #[derive(Clone, Copy)]
 struct Part<'a> {
@@ -252,15 +169,7 @@ impl UnsafeMessage {
     fn charset(&self, header: Option<&[u8]>) -> Result<Charset, (String, String)> {
         let Some(name) = header else { return Ok(Charset::Utf8) };
         let shown = text::escape_short(name, 40);
-        let charset = Charset::named(name).map_err(|why| {
-            let seen = match why {
-                NoCharset::Unknown => {
-                    format!("an `encoding` header with a name that is not known: \"{shown}\"")
-                }
-                NoCharset::NotAscii => format!("the encoding `{shown}`, in which ASCII is not ASCII"),
-            };
-            (seen, "UTF-8, or an encoding that is known and holds ASCII as it is".to_owned())
-        })?;
+        let charset = Charset::named(name).map_err(|why| (why.seen(name), NoCharset::WANTED.to_owned()))?;
         match &self.encodings {
             Some(all) if charset != Charset::Utf8 && !all.iter().any(|(_, one)| *one == charset) => {
                 let names: Vec<&str> =
@@ -334,7 +243,12 @@ impl UnsafeMessage {
             }
             // What could not be read is looked at as readers do who do not ask for the encoding.
             let text = text.unwrap_or_else(|| String::from_utf8_lossy(part.bytes));
-            if let Some(seen) = self.unsafe_in(&text, *part) {
+            let seen = self.unsafe_in(&text, *part).or_else(|| {
+                let other = as_utf8(charset?, part.bytes)?;
+                let seen = self.unsafe_in(&other, *part)?;
+                Some(format!("{seen}, for who reads it as UTF-8"))
+            });
+            if let Some(seen) = seen {
                 out.push((seen, format!("plain characters in the {}", part.name), part.name));
             }
         }
@@ -413,6 +327,18 @@ mod tests {
         let part = Part { name: "message", bytes: message, lines: true };
         let faults = rule.faults(header.map(str::as_bytes), &[part]);
         faults.into_iter().map(|(seen, ..)| seen).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn a_stray_byte_hides_nothing_from_who_reads_utf_8() {
+        let rule = rule(toml::Table::new());
+        let stray = [&b"\xff "[..], "\u{202e}".as_bytes()].concat();
+        assert!(seen(&rule, Some("windows-1252"), &stray).contains("U+202E"));
+        assert!(
+            seen(&rule, Some("windows-1251"), "\u{200b}".as_bytes()).contains("for who reads it as UTF-8")
+        );
+        // What is a word in an encoding of two bytes is no soft hyphen.
+        assert_eq!(seen(&rule, Some("gb2312"), b"\xcd\xb7\xb0\xa1\xc2\xad"), "");
     }
 
     #[test]

@@ -36,6 +36,10 @@ impl Rule for UnsignedCommit {
         true
     }
 
+    fn refuses_what_is_verified(&self) -> bool {
+        false
+    }
+
     fn check_commit(&self, commit: &CommitFacts, scope: Scope<'_>) -> Vec<Finding> {
         match commit.signature.status {
             SignatureStatus::Unsigned => vec![absent(commit, scope.reference)],

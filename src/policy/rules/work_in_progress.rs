@@ -1,6 +1,6 @@
 //! `work-in-progress`: commits that say themselves that they are not done.
 
-use super::{Finding, Judges, Kind, Rule, Scope, options, redo};
+use super::{Finding, Judges, Kind, Rule, Scope, options, readings, redo};
 use crate::domain::text;
 use crate::policy::facts::CommitFacts;
 use crate::policy::message::{subject, trim};
@@ -78,8 +78,15 @@ impl Rule for WorkInProgress {
     }
 
     fn check_commit(&self, commit: &CommitFacts, scope: Scope<'_>) -> Vec<Finding> {
-        let subject = subject(&commit.message);
-        let Some(marker) = self.marker(trim(&subject)) else { return Vec::new() };
+        let all = match readings(commit, scope) {
+            Ok(all) => all,
+            Err(unreadable) => return vec![unreadable],
+        };
+        let marked = all.iter().find_map(|message| {
+            let subject = subject(message);
+            self.marker(trim(&subject)).map(|marker| (marker, subject.clone()))
+        });
+        let Some((marker, subject)) = marked else { return Vec::new() };
         let squashes = ["fixup!", "squash!", "amend!"].iter().any(|one| marker.eq_ignore_ascii_case(one));
         let help = if squashes {
             "fold it into the commit that it is for with `git rebase -i --autosquash`, then push again"
