@@ -11,6 +11,7 @@
 //! | [`signature`] | what a signature on a Git object means: bytes and keys in, status out |
 //! | [`keyring`] | who owns which key, valid when, revoked why |
 //! | [`policy`] | rulesets and rules; the decision |
+//! | [`import`] | rules of other systems as rulesets of ours: text in, text out |
 //! | [`git`] | reading repositories and quarantines; the only place that names gix |
 //! | [`facts`] | everything about a push that rules may look at |
 //! | [`audit`] | the record and its hash chain |
@@ -33,6 +34,7 @@ pub mod facts;
 pub mod git;
 pub mod hook;
 pub mod http;
+pub mod import;
 pub mod keyring;
 pub mod policy;
 pub mod service;

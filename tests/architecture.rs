@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("signature", &["domain"]),
     ("keyring", &["domain", "signature"]),
     ("policy", &["domain", "signature"]),
+    ("import", &["domain", "policy"]),
     ("git", &["domain", "signature"]),
     ("hook", &["domain"]),
     ("audit", &["domain"]),
@@ -36,6 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "audit",
             "hook",
             "config",
+            "import",
             "service",
             "http",
         ],
@@ -67,7 +69,7 @@ const OWNERS: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that may not touch files, clocks, the environment, processes, threads or the network.
-const PURE: &[&str] = &["domain", "signature", "policy", "audit"];
+const PURE: &[&str] = &["domain", "signature", "policy", "audit", "import"];
 
 /// What gives such a touch away.
 const IMPURE: &[&str] = &[

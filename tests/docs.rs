@@ -187,6 +187,77 @@ fn every_rule_that_a_page_shows_loads() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// The rows of docs/compare.md: id, answer, and the last column.
+fn compared() -> Vec<(String, String, String)> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/compare.md")).unwrap();
+    let rows = text.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect();
+        let [id, _, answer, why] = cells[..] else { return None };
+        let is_id = id.len() <= 3 && id.as_bytes()[0].is_ascii_uppercase() && id[1..].parse::<u8>().is_ok();
+        is_id.then(|| (id.to_owned(), answer.to_owned(), why.to_owned()))
+    });
+    rows.collect()
+}
+
+#[test]
+fn the_comparison_has_every_feature_and_claims_nothing_without_a_test() {
+    let counts = [
+        ('A', 16),
+        ('B', 14),
+        ('C', 14),
+        ('D', 16),
+        ('E', 5),
+        ('F', 8),
+        ('G', 4),
+        ('H', 5),
+        ('I', 3),
+        ('J', 5),
+    ];
+    let wanted = counts.iter().flat_map(|(letter, count)| (1..=*count).map(move |n| format!("{letter}{n}")));
+    let rows = compared();
+    assert_eq!(rows.iter().map(|(id, ..)| id.clone()).collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let mut wrong = Vec::new();
+    for (id, answer, why) in &rows {
+        match answer.as_str() {
+            "no" => continue,
+            "yes" | "partly" => {}
+            other => wrong.push(format!("{id}: `{other}` is no answer")),
+        }
+        let mut links = Vec::new();
+        for (at, _) in why.match_indices("](") {
+            let label = why[..at].rsplit('[').next().unwrap();
+            let target = why[at + 2..].split(')').next().unwrap();
+            links.push((label, target));
+        }
+        let (tests, pages): (Vec<_>, Vec<_>) =
+            links.into_iter().partition(|(_, target)| target.starts_with("../tests/"));
+        if !pages.iter().any(|(_, target)| docs.join(target).is_file()) {
+            wrong.push(format!("{id}: no page"));
+        }
+        if tests.is_empty() {
+            wrong.push(format!("{id}: no test"));
+        }
+        for (label, target) in tests {
+            let place = docs.join(target);
+            let there = if place.is_dir() {
+                // Cases are run by tests/cases.rs, all of them.
+                target.starts_with("../tests/cases/")
+                    && fs::read_dir(&place)
+                        .unwrap()
+                        .any(|one| one.unwrap().path().extension().is_some_and(|e| e == "toml"))
+            } else {
+                let code = fs::read_to_string(&place).unwrap_or_default();
+                code.contains(&format!("#[test]\nfn {}()", label.trim_matches('`')))
+            };
+            if !there {
+                wrong.push(format!("{id}: {label} in {target} is no test"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Each trap and each decision on meaning has a test that says so by its name.
 #[test]
 fn every_trap_and_every_decision_has_a_test() {

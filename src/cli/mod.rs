@@ -6,6 +6,7 @@ pub mod bypass;
 pub mod check;
 pub mod common;
 pub mod config_check;
+pub mod config_import;
 pub mod config_match;
 pub mod config_schema;
 pub mod config_show;
@@ -17,6 +18,7 @@ pub mod init;
 pub mod install;
 pub mod keyring;
 mod policy;
+pub mod replay;
 pub mod serve;
 pub mod shell;
 pub mod taint;
@@ -84,6 +86,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Show which rules judge a push to a ref, what each saw, and why it passed or not
     Explain(explain::ExplainArgs),
+    /// Hold a proposed configuration against the decisions on record, or against the way of a branch
+    Replay(replay::ReplayArgs),
     /// See who may break which rules
     #[command(subcommand)]
     Bypass(bypass::BypassCommand),
@@ -111,6 +115,8 @@ enum ConfigCommand {
     Test(config_test::TestArgs),
     /// Print the JSON schema of the configuration file
     Schema(config_schema::SchemaArgs),
+    /// Turn rules of GitHub, GitLab or gitolite into rulesets; what has no equal is said
+    Import(config_import::ImportArgs),
     /// Show which refs of a repository patterns match, or which rulesets cover which refs
     Match(config_match::MatchArgs),
 }
@@ -154,8 +160,10 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<u8, CliError> {
         Command::Config(ConfigCommand::Show(args)) => config_show::run(args, &config(), cli.format, out),
         Command::Config(ConfigCommand::Test(args)) => config_test::run(args, &config(), cli.format, out),
         Command::Config(ConfigCommand::Schema(args)) => config_schema::run(args, out),
+        Command::Config(ConfigCommand::Import(args)) => config_import::run(args, cli.format, out, err),
         Command::Config(ConfigCommand::Match(args)) => config_match::run(args, &config(), cli.format, out),
         Command::Explain(args) => explain::run(args, &config(), cli.format, out),
+        Command::Replay(args) => replay::run(args, &config(), cli.format, out, err),
         Command::Bypass(command) => bypass::run(command, &config(), cli.format, out),
         Command::Check(args) => check::run(args, &config(), cli.format, out, err),
         Command::Verify(args) => verify::run(args, &config(), cli.format, out),

@@ -25,6 +25,35 @@ pub fn escape(bytes: &[u8]) -> String {
     out
 }
 
+/// The bytes that [`escape`] made this of; `None` if it made no such text, a cut one for example.
+pub fn unescape(escaped: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(escaped.len());
+    let mut rest = escaped;
+    while let Some(at) = rest.find('\\') {
+        out.extend_from_slice(&rest.as_bytes()[..at]);
+        let code = &rest[at + 1..];
+        let (byte, used) = match *code.as_bytes().first()? {
+            b'\\' => (b'\\', 1),
+            b'n' => (b'\n', 1),
+            b'r' => (b'\r', 1),
+            b't' => (b'\t', 1),
+            b'x' => (u8::from_str_radix(code.get(1..3)?, 16).ok()?, 3),
+            b'u' => {
+                let hex = code.strip_prefix("u{")?.split_once('}')?.0;
+                let c = u32::from_str_radix(hex, 16).ok().and_then(char::from_u32)?;
+                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                rest = &code[hex.len() + 3..];
+                continue;
+            }
+            _ => return None,
+        };
+        out.push(byte);
+        rest = &code[used..];
+    }
+    out.extend_from_slice(rest.as_bytes());
+    (escape(&out) == escaped).then_some(out)
+}
+
 /// [`escape`], cut to at most `max` characters with an ellipsis.
 pub fn escape_short(bytes: &[u8], max: usize) -> String {
     // A character has at most four bytes, so this prefix is long enough and bounds the work.
@@ -58,6 +87,16 @@ mod tests {
         assert_eq!(escape(b"\xff\\"), "\\xff\\\\");
         assert_eq!(escape("über\n".as_bytes()), "über\\n");
         assert_eq!(escape("\u{9b}31m".as_bytes()), "\\u{9b}31m");
+    }
+
+    #[test]
+    fn what_was_escaped_comes_back() {
+        let mut bytes: Vec<u8> = (0..=255).collect();
+        bytes.extend("ü\u{202e}\u{9b}\u{e0041}\\\\x41".as_bytes());
+        assert_eq!(unescape(&escape(&bytes)).unwrap(), bytes);
+        for wrong in ["\\", "\\q", "\\x4", "\\x41", "\\u{41}", "\\u{", "a\nb", "\\xzz", "\\u{d800}"] {
+            assert_eq!(unescape(wrong), None, "{wrong:?}");
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub struct Inputs<'a> {
     /// What git says the push does.
     pub updates: Updates,
     /// Where the present value of a ref comes from.
-    pub present: Present,
+    pub present: Present<'a>,
     /// Whether git reports that the push comes with a shallow file (N6).
     pub shallow_push: bool,
     /// The rulesets in force.
@@ -63,11 +63,13 @@ impl Inputs<'_> {
 
 /// Where the present value of a ref comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Present {
+pub enum Present<'a> {
     /// From the repository: what an update claims is held against it (T18).
     InRepository,
     /// From the update itself: for judging a range in some clone of the repository.
     AsClaimed,
+    /// From the update itself, and all other refs from here: for judging again what is on record.
+    AsItWas(&'a [(RefName, ObjectId)]),
 }
 
 /// Collects the facts of one push.
@@ -122,8 +124,8 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
     counters::check(&mut refs, &mut commits, inputs.frontier, inputs.signatures)?;
     let unquotable = match inputs.present {
         Present::InRepository => unquotable(&inputs, &refs, commits.keys().chain(object_faults.keys()))?,
-        // Whoever judges a range in a clone of their own can read all of it.
-        Present::AsClaimed => HashSet::new(),
+        // Whoever judges a range in a clone of their own, or what is on record, can read all of it.
+        Present::AsClaimed | Present::AsItWas(_) => HashSet::new(),
     };
     inputs.budget.check()?;
     let mut all = inputs.updates.faults;
@@ -230,7 +232,7 @@ impl Collector<'_> {
         let inputs = self.inputs;
         let state = match inputs.present {
             Present::InRepository => inputs.repository.resolve(&update.name)?,
-            Present::AsClaimed => {
+            Present::AsClaimed | Present::AsItWas(_) => {
                 git::RefState { target: update.name.clone(), symbolic: false, value: update.old }
             }
         };
@@ -635,6 +637,9 @@ impl Collector<'_> {
     }
 
     fn present(&mut self) -> Result<&[(RefName, ObjectId)], CollectError> {
+        if let Present::AsItWas(refs) = self.inputs.present {
+            return Ok(refs);
+        }
         if self.present.is_none() {
             self.present = Some(self.inputs.repository.references()?);
         }

@@ -84,20 +84,51 @@ pub(super) fn check_with(
     let _ = getrandom::fill(&mut random);
     let id = RequestId::from_random(random);
     let base = Base(History::new(repository.objects(), request.old.into_iter()).collect::<Result<_, _>>()?);
-    let never = AtomicBool::new(false);
     let update = RefUpdate { name: request.reference.clone(), old: request.old, new: request.new };
-    let facts = facts::collect(Inputs {
+    let context = PushContext {
+        request_id: id.clone(),
+        repository: RepositoryRef { id: RepositoryId(String::new()), name },
+        pusher,
+        push_options: Vec::new(),
+        received_at: Timestamp::now(),
+    };
+    let judging = Judging {
         repository: &repository,
-        context: PushContext {
-            request_id: id.clone(),
-            repository: RepositoryRef { id: RepositoryId(String::new()), name },
-            pusher,
-            push_options: Vec::new(),
-            received_at: Timestamp::now(),
-        },
-        pusher: request.pusher.clone(),
-        updates: Updates { updates: vec![update], faults: Vec::new() },
+        context,
+        updates: vec![update],
         present: Present::AsClaimed,
+        frontier: &base,
+    };
+    let (facts, verdict) = judge(snapshot, judging, observer)?;
+    let text = render::verdict(&facts, &verdict, &id, config.contact.as_deref(), config.limits.violations);
+    Ok(Checked { facts, verdict, text })
+}
+
+/// A push that is judged without the gate.
+pub(super) struct Judging<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) context: PushContext,
+    pub(super) updates: Vec<RefUpdate>,
+    pub(super) present: Present<'a>,
+    pub(super) frontier: &'a dyn Frontier,
+}
+
+/// Facts and verdict, as the gate would have them. Nothing is recorded.
+pub(super) fn judge(
+    snapshot: &Snapshot,
+    judging: Judging<'_>,
+    observer: &mut dyn Observer,
+) -> Result<(PushFacts, Verdict), CheckFault> {
+    let config = &snapshot.config;
+    let Judging { repository, context, updates, present, frontier } = judging;
+    let pusher = context.pusher.principal().cloned();
+    let never = AtomicBool::new(false);
+    let facts = facts::collect(Inputs {
+        repository,
+        context,
+        pusher,
+        updates: Updates { updates, faults: Vec::new() },
+        present,
         shallow_push: false,
         policy: &config.policy,
         limits: &config.limits,
@@ -105,7 +136,7 @@ pub(super) fn check_with(
         namespaces: &config.repositories.namespaces,
         allow_symref_push: config.repositories.allow_symref_push,
         keyring: &snapshot.keyring,
-        frontier: &base,
+        frontier,
         budget: Budget {
             deadline: Instant::now() + std::time::Duration::from_secs(24 * 3600),
             seconds: 24 * 3600,
@@ -113,8 +144,7 @@ pub(super) fn check_with(
         },
     })?;
     let verdict = evaluate_with(&facts, &config.policy, observer);
-    let text = render::verdict(&facts, &verdict, &id, config.contact.as_deref(), config.limits.violations);
-    Ok(Checked { facts, verdict, text })
+    Ok((facts, verdict))
 }
 
 /// The name that a repository goes by: the one that was said, the path below the configured root, or the

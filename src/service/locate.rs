@@ -94,6 +94,12 @@ pub(super) fn carries(root: &Path, name: &str, id: &RepositoryId, here: &Path) -
     places.iter().any(|place| place != here && read_id(place).is_ok_and(|found| found == *id))
 }
 
+/// Where the repository is that is on record under `name`, if it is still there and is still the same one.
+pub(super) fn find(root: &Path, name: &str, id: &RepositoryId) -> Option<PathBuf> {
+    let places = [root.join(format!("{name}.git")), root.join(name), root.join(name).join(".git")];
+    places.into_iter().find(|place| read_id(place).is_ok_and(|found| found == *id))
+}
+
 /// Gives a repository an identity, if it has none. Returns it.
 ///
 /// # Errors

@@ -19,6 +19,7 @@ mod pusher;
 mod reasons;
 mod record;
 mod render;
+mod replay;
 mod taint;
 
 pub use adopt::{AdoptError, Adopter, Adoption, adopt, adoptions};
@@ -39,6 +40,9 @@ pub use gate::{Gate, Health, Snapshot, StartError};
 pub use history::{Anchor, HistoryFault, HistoryRequest, Judged, Scope, history};
 pub use install::{Done, InstallError, Mode as InstallMode, install, uninstall};
 pub use reasons::{Asked, Reason, Reasons, RuleReasons, RulesetReasons, reasons, would_judge};
+pub use replay::{
+    BranchWindow, Change, Each, LogWindow, Now, ReplayFault, Replayed, Unjudged, replay_branch, replay_log,
+};
 pub use taint::{
     Acceptable, TaintError, TaintedKey, TaintedRepository, Which, accept_taint, acceptable, tainted,
 };

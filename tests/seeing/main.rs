@@ -9,6 +9,8 @@ mod support;
 mod effective;
 mod explain;
 mod fixtures;
+mod import;
+mod replay;
 mod schema;
 
 use crate::support::gate::Gate;
