@@ -1,7 +1,7 @@
 //! Rules of other systems as rulesets of ours. Text in, text out: nothing is read, nothing is asked, and nothing is
 //! granted. What has no equal here is said, never dropped.
 //!
-//! Every text from outside ends up in a comment or in a string of TOML, and only through [`document`], which
+//! Every text from outside ends up in a comment or in a string of TOML, and only through `document`, which
 //! escapes it.
 
 mod dialect;
