@@ -10,7 +10,7 @@ use countersign::facts::{Budget, CollectError, Frontier, Inputs, Present, Standi
 use countersign::git::GitError;
 use countersign::keyring::Keyring;
 use countersign::policy::facts::{BuiltinFault, Needs};
-use countersign::policy::rules::{Configured, Judges, Rule};
+use countersign::policy::rules::{Configured, Judges, Kind, Rule};
 use countersign::policy::{
     Decision, Enforcement, Limits, Pattern, PushFacts, Refs, Ruleset, Rulesets, Selector, Uncovered, evaluate,
 };
@@ -23,9 +23,16 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 struct Probe(Needs, Judges);
 
+static PROBE: Kind = Kind {
+    name: "probe",
+    summary: "nothing",
+    judges: Judges::Commit,
+    build: |_| Err("it is made by hand".to_owned()),
+};
+
 impl Rule for Probe {
-    fn name(&self) -> &'static str {
-        "probe"
+    fn kind(&self) -> &'static Kind {
+        &PROBE
     }
     fn judges(&self) -> Judges {
         self.1

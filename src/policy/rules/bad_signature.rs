@@ -58,8 +58,8 @@ impl BadSignature {
 }
 
 impl Rule for BadSignature {
-    fn name(&self) -> &'static str {
-        NAME
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     fn judges(&self) -> Judges {

@@ -18,12 +18,8 @@ pub const KIND: Kind = Kind {
 struct ForeignObject;
 
 impl Rule for ForeignObject {
-    fn name(&self) -> &'static str {
-        KIND.name
-    }
-
-    fn judges(&self) -> Judges {
-        KIND.judges
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     fn needs(&self) -> Needs {

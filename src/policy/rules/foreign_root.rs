@@ -43,12 +43,8 @@ struct ForeignRoot {
 }
 
 impl Rule for ForeignRoot {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn judges(&self) -> Judges {
-        KIND.judges
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     fn needs(&self) -> Needs {

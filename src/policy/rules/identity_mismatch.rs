@@ -166,12 +166,8 @@ impl IdentityMismatch {
 }
 
 impl Rule for IdentityMismatch {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn judges(&self) -> Judges {
-        KIND.judges
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     fn is_about_signatures(&self) -> bool {

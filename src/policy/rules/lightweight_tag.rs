@@ -19,12 +19,8 @@ pub const KIND: Kind = Kind {
 struct LightweightTag;
 
 impl Rule for LightweightTag {
-    fn name(&self) -> &'static str {
-        KIND.name
-    }
-
-    fn judges(&self) -> Judges {
-        KIND.judges
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     /// Whatever is below `refs/tags/` and no annotated tag: a commit, and a tree or a blob as well.

@@ -18,12 +18,8 @@ pub const KIND: Kind = Kind {
 struct LockedRef;
 
 impl Rule for LockedRef {
-    fn name(&self) -> &'static str {
-        KIND.name
-    }
-
-    fn judges(&self) -> Judges {
-        KIND.judges
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     fn check_ref(&self, scope: Scope<'_>) -> Vec<Finding> {

@@ -32,12 +32,8 @@ struct MergeCommit {
 }
 
 impl Rule for MergeCommit {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn judges(&self) -> Judges {
-        KIND.judges
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     /// Parents are counted as they are written: one that is named twice is two.

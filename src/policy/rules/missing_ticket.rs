@@ -261,8 +261,8 @@ impl MissingTicket {
 }
 
 impl Rule for MissingTicket {
-    fn name(&self) -> &'static str {
-        NAME
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     /// With `where = ["branch"]` the rule is about the update, and the frontier has no say (N11).

@@ -126,8 +126,8 @@ impl MissingUserPresence {
 }
 
 impl Rule for MissingUserPresence {
-    fn name(&self) -> &'static str {
-        KIND.name
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     fn judges(&self) -> Judges {

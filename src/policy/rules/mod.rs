@@ -115,11 +115,18 @@ pub struct Scope<'a> {
 
 /// A configured rule. Its functions are pure and total.
 pub trait Rule: Debug + Send + Sync {
-    /// The rule's one word.
-    fn name(&self) -> &'static str;
+    /// Which rule it is.
+    fn kind(&self) -> &'static Kind;
 
-    /// What it looks at.
-    fn judges(&self) -> Judges;
+    /// The rule's one word.
+    fn name(&self) -> &'static str {
+        self.kind().name
+    }
+
+    /// What it looks at, configured as it is.
+    fn judges(&self) -> Judges {
+        self.kind().judges
+    }
 
     /// Whether it belongs to the signature rules, which bring `bad-signature` with them (N17).
     fn is_about_signatures(&self) -> bool {
@@ -182,9 +189,7 @@ pub trait Rule: Debug + Send + Sync {
 
     /// What it wants, options included, in one line for lists: what [`Finding::wanted`] says to a pusher.
     fn describe(&self) -> String {
-        ALL.iter()
-            .find(|kind| kind.name == self.name())
-            .map_or_else(String::new, |kind| kind.summary.to_owned())
+        self.kind().summary.to_owned()
     }
 
     /// Selectors of principals that its options name, for lints.

@@ -96,8 +96,8 @@ impl<J: Judge> OnPaths<J> {
 }
 
 impl<J: Judge> Rule for OnPaths<J> {
-    fn name(&self) -> &'static str {
-        self.judge.kind().name
+    fn kind(&self) -> &'static Kind {
+        self.judge.kind()
     }
 
     fn judges(&self) -> Judges {

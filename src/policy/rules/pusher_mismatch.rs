@@ -160,12 +160,8 @@ impl PusherMismatch {
 }
 
 impl Rule for PusherMismatch {
-    fn name(&self) -> &'static str {
-        KIND.name
-    }
-
-    fn judges(&self) -> Judges {
-        KIND.judges
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     fn is_about_signatures(&self) -> bool {

@@ -53,12 +53,8 @@ impl NameRule {
 }
 
 impl Rule for NameRule {
-    fn name(&self) -> &'static str {
-        KIND.name
-    }
-
-    fn judges(&self) -> Judges {
-        KIND.judges
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     /// A ref that exists keeps its name: only new ones are judged.

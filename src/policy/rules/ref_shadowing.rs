@@ -19,12 +19,8 @@ pub const KIND: Kind = Kind {
 struct RefShadowing;
 
 impl Rule for RefShadowing {
-    fn name(&self) -> &'static str {
-        KIND.name
-    }
-
-    fn judges(&self) -> Judges {
-        KIND.judges
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     fn needs(&self) -> Needs {

@@ -75,8 +75,8 @@ fn days(count: i64) -> String {
 }
 
 impl Rule for StaleSignature {
-    fn name(&self) -> &'static str {
-        KIND.name
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     fn judges(&self) -> Judges {

@@ -41,12 +41,8 @@ struct TagNameMismatch {
 }
 
 impl Rule for TagNameMismatch {
-    fn name(&self) -> &'static str {
-        KIND.name
-    }
-
-    fn judges(&self) -> Judges {
-        KIND.judges
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     /// Names are compared byte by byte. A tag object on a ref that is no tag stands under no name of its own.

@@ -18,12 +18,8 @@ pub const KIND: Kind = Kind {
 struct TagUpdate;
 
 impl Rule for TagUpdate {
-    fn name(&self) -> &'static str {
-        KIND.name
-    }
-
-    fn judges(&self) -> Judges {
-        KIND.judges
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     /// Forwards or not makes no difference: whoever fetched the tag keeps what it was. Deleting it is

@@ -55,12 +55,8 @@ struct UnauthorizedPusher {
 }
 
 impl Rule for UnauthorizedPusher {
-    fn name(&self) -> &'static str {
-        KIND.name
-    }
-
-    fn judges(&self) -> Judges {
-        KIND.judges
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     fn needs_pusher(&self) -> bool {

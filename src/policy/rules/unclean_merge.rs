@@ -25,12 +25,8 @@ const SHOWN: usize = 5;
 struct UncleanMerge;
 
 impl Rule for UncleanMerge {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn judges(&self) -> Judges {
-        KIND.judges
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     fn needs(&self) -> Needs {

@@ -46,12 +46,8 @@ impl UnknownIdentity {
 }
 
 impl Rule for UnknownIdentity {
-    fn name(&self) -> &'static str {
-        KIND.name
-    }
-
-    fn judges(&self) -> Judges {
-        KIND.judges
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     fn needs(&self) -> Needs {

@@ -24,12 +24,8 @@ pub const KIND: Kind = Kind {
 struct UnsignedCommit;
 
 impl Rule for UnsignedCommit {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn judges(&self) -> Judges {
-        KIND.judges
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     fn is_about_signatures(&self) -> bool {

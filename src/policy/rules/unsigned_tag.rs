@@ -45,12 +45,8 @@ struct UnsignedTag {
 }
 
 impl Rule for UnsignedTag {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn judges(&self) -> Judges {
-        KIND.judges
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     fn is_about_signatures(&self) -> bool {

@@ -159,8 +159,8 @@ impl UntrustedSigner {
 }
 
 impl Rule for UntrustedSigner {
-    fn name(&self) -> &'static str {
-        NAME
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     fn judges(&self) -> Judges {

@@ -170,8 +170,8 @@ impl WeakSignature {
 }
 
 impl Rule for WeakSignature {
-    fn name(&self) -> &'static str {
-        KIND.name
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     fn judges(&self) -> Judges {

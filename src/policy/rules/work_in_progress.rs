@@ -69,12 +69,8 @@ impl WorkInProgress {
 }
 
 impl Rule for WorkInProgress {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn judges(&self) -> Judges {
-        KIND.judges
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     fn check_commit(&self, commit: &CommitFacts, scope: Scope<'_>) -> Vec<Finding> {

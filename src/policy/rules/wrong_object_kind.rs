@@ -43,12 +43,8 @@ struct WrongObjectKind {
 }
 
 impl Rule for WrongObjectKind {
-    fn name(&self) -> &'static str {
-        KIND.name
-    }
-
-    fn judges(&self) -> Judges {
-        KIND.judges
+    fn kind(&self) -> &'static Kind {
+        &KIND
     }
 
     /// That branches hold commits, the built-in rules see to.
