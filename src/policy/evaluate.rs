@@ -205,7 +205,12 @@ impl<'a> Judgement<'a> {
         // What a bypass is for on one ref says nothing of commits that other refs stand on.
         let_through.clear();
         let introduced = reference.introduced.get(&index).map(Vec::as_slice).unwrap_or_default();
-        let by_content = ruleset.needs().has(Needs::CHANGES);
+        let needs = ruleset.needs();
+        let faults_of = |id: &ObjectId| -> Vec<&BuiltinFault> {
+            let known = [(Needs::CHANGES, &facts.content_faults), (Needs::BLOBS, &facts.file_faults)];
+            let asked = known.into_iter().filter(|(kind, _)| needs.has(Needs::CHANGES) && needs.has(*kind));
+            asked.flat_map(|(_, faults)| faults.get(id).into_iter().flatten()).collect()
+        };
         let mut told: Vec<&BuiltinFault> = Vec::new();
         for id in introduced {
             let Some(commit) = facts.commits.get(id) else {
@@ -215,8 +220,9 @@ impl<'a> Judgement<'a> {
                 }
                 continue;
             };
-            let content_faults = facts.content_faults.get(id).filter(|_| by_content);
-            for fault in content_faults.into_iter().flatten() {
+            let content_faults = faults_of(id);
+            for fault in &content_faults {
+                let fault = *fault;
                 // A budget of the whole push is passed once, and not by each commit that comes after.
                 if fault.object.is_none() && told.contains(&fault) {
                     continue;
@@ -227,7 +233,7 @@ impl<'a> Judgement<'a> {
                 self.list(ruleset).add(builtin(&fault));
             }
             for rule in ruleset.rules().iter().filter(|one| one.rule.judges() == Judges::Commit) {
-                if content_faults.is_some() && rule.rule.needs().has_any(Needs::CONTENT) {
+                if !content_faults.is_empty() && rule.rule.needs().has_any(Needs::CONTENT) {
                     continue;
                 }
                 let subject = Subject::Commit(*id);

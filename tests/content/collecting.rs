@@ -230,6 +230,31 @@ fn only_for_who_needs_it() {
 }
 
 #[test]
+fn merges_are_computed_again_for_who_asks_what_they_are_worth() {
+    let world = World::sha1();
+    let base = commit(&world, To::Push, files(&world, To::Push, &["a"]), &[], "base");
+    let [left, right] = [["a", "l"], ["a", "r"]]
+        .map(|names| commit(&world, To::Push, files(&world, To::Push, &names), &[base], names[1]));
+    let merge = commit(&world, To::Push, files(&world, To::Push, &["a", "l", "r"]), &[left, right], "merge");
+    let asks =
+        || ruleset("asks", "refs/heads/main", Enforcement::Enforce, Probe(Needs::MERGES, Judges::Commit));
+    let plain = || ruleset("plain", "refs/**", Enforcement::Enforce, PLAIN);
+    let worth = |name: &'static str, rulesets| {
+        let asked = Asked::of(&[("refs/heads/main", None, base), (name, None, merge)]);
+        asked.facts(&world, rulesets).commits[&merge].merge.clone().map(|merge| merge.clean)
+    };
+    assert_eq!(worth("refs/heads/topic", vec![asks(), plain()]), None, "no ruleset that asks judges it");
+    let main = Asked::of(&[("refs/heads/main", None, merge)]);
+    let facts = main.facts(&world, vec![asks(), plain()]);
+    assert!(facts.commits[&merge].merge.as_ref().is_some_and(|merge| merge.clean && merge.real));
+    let mut exempt = asks();
+    exempt.actors = vec![Selector::parse("person:alice").unwrap()];
+    let bob = Principal { name: "bob".into(), kind: PrincipalKind::Person, emails: vec![], groups: vec![] };
+    let main = Asked { pusher: Some(Arc::new(bob)), ..main };
+    assert_eq!(main.facts(&world, vec![exempt, plain()]).commits[&merge].merge, None);
+}
+
+#[test]
 fn n18_what_an_exempt_pusher_brings_is_walked_again_and_its_faults_refuse() {
     let world = World::sha1();
     let tree = files(&world, To::Push, &["a"]);
@@ -410,6 +435,12 @@ fn names_that_collide_are_told_where_they_come_in() {
 
 // --- budgets
 
+/// Why something of a commit's content is not known.
+#[track_caller]
+fn content_faults(facts: &PushFacts, commit: ObjectId) -> &[BuiltinFault] {
+    facts.content_faults.get(&commit).or_else(|| facts.file_faults.get(&commit)).unwrap()
+}
+
 #[track_caller]
 fn only_fault(faults: &[BuiltinFault]) -> &BuiltinFault {
     assert_eq!(faults.len(), 1, "{faults:?}");
@@ -449,7 +480,7 @@ fn n23_each_budget_is_a_refusal_with_figures_and_its_option() {
     for (key, limits, seen, wanted) in cases {
         let asked = Asked::of(&[("refs/heads/x", None, three)]).limits(limits);
         let (facts, verdict) = asked.judged(&world, all(FILES));
-        let fault = only_fault(&facts.content_faults[&one]);
+        let fault = only_fault(content_faults(&facts, one));
         assert!(fault.seen.contains(seen) && fault.wanted.starts_with(wanted), "{fault:?}");
         assert!(fault.help.contains(&format!("`[limits] {key}`")), "{fault:?}");
         assert_eq!(verdict.decision, Decision::Refuse);
@@ -483,6 +514,27 @@ fn n23_what_is_only_tried_costs_nothing_of_what_counts() {
     let (facts, verdict) = asked.judged(&world, rulesets());
     assert_eq!(each(&facts, two), ["+a +b"]);
     assert_eq!((verdict.decision, verdict.advisory_count), (Decision::Accept, 1));
+}
+
+#[test]
+fn n23_what_is_only_tried_refuses_nothing_by_the_commits_that_it_shares() {
+    let world = World::sha1();
+    let tip = commit(&world, To::Push, files(&world, To::Push, &["a", "b", "c"]), &[], "tip");
+    for rules in [[EACH, FILES], [NET, FILES], [PLAIN, EACH]] {
+        let [counts, tried] = rules;
+        let needs = (counts.0, tried.0);
+        let limits = match needs {
+            (Needs::NONE, _) => Limits { changed_paths: 2, ..Limits::default() },
+            _ => Limits { blobs: 2, ..Limits::default() },
+        };
+        let rulesets = vec![
+            ruleset("counts", "refs/**", Enforcement::Enforce, counts),
+            ruleset("tried", "refs/**", Enforcement::Evaluate, tried),
+        ];
+        let (_, verdict) = Asked::of(&[("refs/heads/x", None, tip)]).limits(limits).judged(&world, rulesets);
+        assert_eq!(verdict.decision, Decision::Accept, "{needs:?}: {:?}", verdict.violations);
+        assert_eq!((verdict.violation_count, verdict.advisory_count), (0, 1), "{needs:?}");
+    }
 }
 
 #[test]
@@ -539,7 +591,7 @@ fn malformed_trees_of_the_push_refuse_the_refs_that_introduce_them() {
         let tip = commit(&world, To::Push, good, &[bad], "good again");
         let updates = [("refs/heads/good", None, one), ("refs/heads/bad", None, tip)];
         let (facts, verdict) = Asked::of(&updates).judged(&world, all(FILES));
-        let fault = only_fault(&facts.content_faults[&bad]);
+        let fault = only_fault(content_faults(&facts, bad));
         assert!(fault.seen.contains(seen), "{fault:?}");
         assert_eq!(verdict.decision, Decision::Refuse);
         let first = &verdict.violations[0];
