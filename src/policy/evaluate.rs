@@ -39,11 +39,30 @@ pub fn evaluate(facts: &PushFacts, policy: &Rulesets) -> Verdict {
 
 /// The same, step by step in front of an observer. It sees everything and changes nothing.
 pub fn evaluate_with(facts: &PushFacts, policy: &Rulesets, observer: &mut dyn Observer) -> Verdict {
+    judge(facts, policy, observer, &|| false).0
+}
+
+/// The same under a deadline: `stop` is asked before each question to a rule, and no verdict comes of it once it
+/// has said so. Facts that are small in memory can be much to judge, where many commits share them (N23).
+pub fn evaluate_until(facts: &PushFacts, policy: &Rulesets, stop: &dyn Fn() -> bool) -> Option<Verdict> {
+    let (verdict, stopped) = judge(facts, policy, &mut (), stop);
+    (!stopped).then_some(verdict)
+}
+
+/// A verdict, and whether it says nothing because the judging was stopped.
+fn judge(
+    facts: &PushFacts,
+    policy: &Rulesets,
+    observer: &mut dyn Observer,
+    stop: &dyn Fn() -> bool,
+) -> (Verdict, bool) {
     let mut judgement = Judgement {
         facts,
         policy,
         concerned: policy.concerned(&facts.context.repository.name),
         observer,
+        stop,
+        stopped: false,
         enforced: Findings::default(),
         advisory: Findings::default(),
         waivers: Vec::new(),
@@ -54,11 +73,11 @@ pub fn evaluate_with(facts: &PushFacts, policy: &Rulesets, observer: &mut dyn Ob
         judgement.enforced.add(builtin(fault));
     }
     let refs: Vec<RefVerdict> = facts.refs.iter().map(|reference| judgement.reference(reference)).collect();
-    let Judgement { enforced, advisory, waivers, waiver_count, .. } = judgement;
-    let clean = enforced.total() == 0;
+    let Judgement { enforced, advisory, waivers, waiver_count, stopped, .. } = judgement;
+    let clean = enforced.total() == 0 && !stopped;
     // A push without a single judged update has nothing that could be accepted.
     let decision = if clean && !refs.is_empty() { Decision::Accept } else { Decision::Refuse };
-    Verdict {
+    let verdict = Verdict {
         decision,
         violation_count: enforced.total(),
         violations: enforced.kept,
@@ -67,7 +86,8 @@ pub fn evaluate_with(facts: &PushFacts, policy: &Rulesets, observer: &mut dyn Ob
         waivers,
         waiver_count,
         refs,
-    }
+    };
+    (verdict, stopped)
 }
 
 struct Judgement<'a> {
@@ -76,6 +96,8 @@ struct Judgement<'a> {
     /// The rulesets that judge refs of this repository.
     concerned: Vec<usize>,
     observer: &'a mut dyn Observer,
+    stop: &'a dyn Fn() -> bool,
+    stopped: bool,
     enforced: Findings,
     advisory: Findings,
     waivers: Vec<Waiver>,
@@ -160,6 +182,12 @@ impl<'a> Judgement<'a> {
         }
     }
 
+    /// Whether the judging has to end. Once it has, nothing is asked any more.
+    fn is_over(&mut self) -> bool {
+        self.stopped = self.stopped || (self.stop)();
+        self.stopped
+    }
+
     /// What nobody is exempt from: the faults of the commits themselves (N1).
     fn built_in(&mut self, reference: &RefFacts, index: usize, ruleset: &Ruleset) -> Found {
         let mut found = Found::default();
@@ -192,6 +220,9 @@ impl<'a> Judgement<'a> {
         for rule in ruleset.rules().iter().filter(|one| !(deleted && one.rule.judges() == Judges::Commit)) {
             if unknown(rule) {
                 continue;
+            }
+            if self.is_over() {
+                return found;
             }
             let findings = rule.rule.check_ref(scope);
             self.settle(scope, rule, Subject::Ref, findings, &mut found, &mut let_through);
@@ -244,6 +275,9 @@ impl<'a> Judgement<'a> {
                 if rule.effective_from.is_some_and(on_record) {
                     self.observer.step(scope, Step { rule, subject, found: &[], skipped: true });
                     continue;
+                }
+                if self.is_over() {
+                    return found;
                 }
                 let findings = rule.rule.check_commit(commit, scope);
                 self.settle(scope, rule, subject, findings, &mut found, &mut let_through);

@@ -326,7 +326,7 @@ pub struct ParentChanges {
     /// Pairs of names in one directory of the new tree that a file system that ignores case, or composes
     /// characters, takes for one: full paths, where this commit made the directory or changed it. No more
     /// than about [`ParentChanges::COLLISIONS`] of them need be listed.
-    pub collisions: Vec<(Vec<u8>, Vec<u8>)>,
+    pub collisions: Arc<[(Vec<u8>, Vec<u8>)]>,
 }
 
 impl ParentChanges {

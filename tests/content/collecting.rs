@@ -9,14 +9,15 @@ use countersign::domain::{
 use countersign::facts::{Budget, CollectError, Frontier, Inputs, Present, Standing, Updates, collect};
 use countersign::git::GitError;
 use countersign::keyring::Keyring;
-use countersign::policy::facts::{BuiltinFault, Needs};
-use countersign::policy::rules::{Configured, Judges, Rule};
+use countersign::policy::facts::{BuiltinFault, CommitFacts, Needs};
+use countersign::policy::rules::{Configured, Finding, Judges, Rule, Scope};
 use countersign::policy::{
-    Decision, Enforcement, Limits, Pattern, PushFacts, Refs, Ruleset, Rulesets, Selector, Uncovered, evaluate,
+    Decision, Enforcement, Limits, Pattern, PushFacts, Refs, Ruleset, Rulesets, Selector, Uncovered,
+    evaluate, evaluate_until,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// A rule that needs facts and finds nothing.
@@ -428,7 +429,7 @@ fn names_that_collide_are_told_where_they_come_in() {
     let later =
         commit(&world, To::Push, files(&world, To::Push, &["README", "a=2", "readme"]), &[collides], "y");
     let facts = Asked::of(&[("refs/heads/x", None, later)]).facts(&world, all(EACH));
-    let pairs = |commit| facts.commits[&commit].changes[0].collisions.clone();
+    let pairs = |commit| facts.commits[&commit].changes[0].collisions.to_vec();
     assert_eq!(pairs(collides), [(b"readme".to_vec(), b"README".to_vec())]);
     assert!(pairs(base).is_empty() && pairs(later).is_empty());
 }
@@ -555,6 +556,75 @@ fn the_same_two_trees_are_compared_once() {
     assert_eq!(verdict.decision, Decision::Accept, "{:?}", verdict.violations);
     assert_eq!(facts.commits.len(), 21);
     assert_eq!(each(&facts, tip), ["+a -b"]);
+}
+
+#[test]
+fn n23_what_many_commits_or_refs_share_is_there_once() {
+    let world = World::sha1();
+    let names = files(&world, To::Push, &["A", "B", "a", "b"]);
+    let nothing = world.tree(To::Push, &[]);
+    let base = commit(&world, To::Push, nothing, &[], "base");
+    let one = commit(&world, To::Push, names, &[base], "one");
+    let back = commit(&world, To::Push, nothing, &[one], "back");
+    let two = commit(&world, To::Push, names, &[back], "two");
+    let facts = Asked::of(&[("refs/heads/x", None, two)]).facts(&world, all(EACH));
+    let [one, two] = [one, two].map(|commit| &facts.commits[&commit].changes[0]);
+    assert_eq!((one.changes.len(), one.collisions.len()), (4, 2));
+    assert!(Arc::ptr_eq(&one.changes, &two.changes) && Arc::ptr_eq(&one.collisions, &two.collisions));
+    // Nor is what a new ref changes against several commits told anew for each ref.
+    let [left, right] = [["a", "l"], ["a", "r"]]
+        .map(|names| commit(&world, To::Repository, files(&world, To::Repository, &names), &[], names[1]));
+    let merge = commit(&world, To::Push, files(&world, To::Push, &["a", "e"]), &[left, right], "merge");
+    let updates = [("refs/heads/x", None, merge), ("refs/heads/y", None, merge)];
+    let facts = Asked::of(&updates).accepted(&[left, right]).facts(&world, all(NET));
+    assert_eq!([net(&facts, 0), net(&facts, 1)], ["+e -l -r"; 2]);
+    assert!(Arc::ptr_eq(&facts.refs[0].net[&0], &facts.refs[1].net[&0]));
+}
+
+/// Counts what it is asked.
+#[derive(Debug)]
+struct Counting(Arc<AtomicUsize>);
+
+impl Rule for Counting {
+    fn name(&self) -> &'static str {
+        "counting"
+    }
+    fn judges(&self) -> Judges {
+        Judges::Commit
+    }
+    fn needs(&self) -> Needs {
+        Needs::CHANGES
+    }
+    fn check_commit(&self, _: &CommitFacts, _: Scope<'_>) -> Vec<Finding> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Vec::new()
+    }
+}
+
+#[test]
+fn n23_a_deadline_ends_the_judging_and_nothing_comes_of_it() {
+    let world = World::sha1();
+    let trees = [files(&world, To::Push, &["a"]), files(&world, To::Push, &["b"])];
+    let mut tip = commit(&world, To::Push, trees[0], &[], "base");
+    for turn in 1..20 {
+        tip = commit(&world, To::Push, trees[turn % 2], &[tip], &format!("{turn}"));
+    }
+    let count = Arc::new(AtomicUsize::new(0));
+    let rules: Vec<Configured> =
+        (0..2).map(|_| Configured::from(Box::new(Counting(Arc::clone(&count))) as Box<dyn Rule>)).collect();
+    let everything = vec![Pattern::new("**").unwrap()];
+    let refs = Refs::new(["refs/**"]).unwrap();
+    let counting = Ruleset::new("counting", everything, refs, Enforcement::Enforce, rules).unwrap();
+    let policy = Rulesets { rulesets: vec![counting], uncovered: Uncovered::Accept };
+    let asked = Asked::of(&[("refs/heads/x", None, tip), ("refs/heads/y", None, tip)]);
+    let facts = asked.try_facts(&world, &policy).unwrap();
+    for most in [0, 1, 7, 39] {
+        count.store(0, Ordering::Relaxed);
+        let verdict = evaluate_until(&facts, &policy, &|| count.load(Ordering::Relaxed) >= most);
+        assert_eq!((verdict.is_none(), count.load(Ordering::Relaxed)), (true, most));
+    }
+    let verdict = evaluate_until(&facts, &policy, &|| false).unwrap();
+    assert_eq!((verdict.decision, count.load(Ordering::Relaxed)), (Decision::Accept, 79));
 }
 
 #[test]

@@ -61,8 +61,8 @@ impl Judge for Submodule {
         for change in changes {
             let Some(new) = change.new else { continue };
             // What some file system takes for it is read as it.
-            let list = bare_name(&change.path) == bare_name(b".gitmodules");
-            if self.gitmodules == What::Refuse && list {
+            let list = || bare_name(&change.path) == bare_name(b".gitmodules");
+            if self.gitmodules == What::Refuse && list() {
                 out.add(|| Finding {
                     path: place(&change.path),
                     seen: "another list of submodules".to_owned(),
