@@ -13,6 +13,7 @@ mod support;
 mod fail_closed;
 mod fido;
 mod gitolite;
+mod heavy;
 mod history;
 mod install;
 mod laundering;
