@@ -220,9 +220,12 @@ impl Filler<'_, '_> {
             }
         }
         let mut trees: Vec<Option<ObjectId>> = Vec::new();
+        let mut seen = HashSet::new();
+        // There can be as many of them as there are parents in the push.
         for edge in edges {
+            stop()?;
             let tree = self.contents.tree_of(&edge, self.commits)?;
-            if !trees.contains(&tree) {
+            if seen.insert(tree) {
                 trees.push(tree);
             }
         }
