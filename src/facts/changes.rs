@@ -21,6 +21,9 @@ const TOLERATED: [TreeFaultCode; 1] = [TreeFaultCode::LegacyFileMode];
 /// Two trees, and what differs.
 type Pair = (Option<ObjectId>, Option<ObjectId>);
 
+/// Several trees, and one that is compared with each of them.
+type Joined = (Vec<Option<ObjectId>>, ObjectId);
+
 /// Something to compare, or the fault that stands for it.
 pub(super) type Known<T> = Result<T, BuiltinFault>;
 
@@ -39,7 +42,7 @@ pub(super) struct Contents<'a> {
     differ: Differ<'a>,
     compared: HashMap<Pair, Compared>,
     /// What several comparisons with one tree come to: many refs can stand on the same.
-    joined: HashMap<(Vec<Option<ObjectId>>, ObjectId), Arc<[Change]>>,
+    joined: HashMap<Joined, Arc<[Change]>>,
     blobs: HashMap<ObjectId, BlobFacts>,
     blob_bytes: u64,
     /// The budget that did not suffice. Nothing more is read then.
@@ -301,12 +304,23 @@ impl<'a> Contents<'a> {
     }
 
     fn overrun(&mut self, reached: u64, limit: u64, noun: &str, key: &str, whose: &Whose) -> BuiltinFault {
+        // What is too much in one place is as much in each part of a push.
+        let help = match key {
+            "one-tree-bytes" => "spread the files of that directory over several",
+            "one-path-bytes" | "tree-depth" => "use shorter paths, with fewer directories in each other",
+            _ => "push the history in several parts",
+        };
+        let raise = if key == "one-tree-bytes" && limit >= Limits::LARGEST_OBJECT {
+            String::new()
+        } else {
+            format!("; the administrator can raise `[limits] {key}`")
+        };
         let fault = too_large(
             "",
             None,
             format!("the push has {reached} {noun} or more, counted {}", whose.at),
             format!("at most {limit} {noun}"),
-            &format!("push the history in several parts; the administrator can raise `[limits] {key}`"),
+            &format!("{help}{raise}"),
         );
         self.over = Some(fault.clone());
         fault

@@ -236,6 +236,6 @@ fn t22_many_collisions_are_counted_and_new_ones_come_first() {
     let (before, after) = (tree(&many[..999]), tree(&many));
     let found = complete(world.compare(Some(before), Some(after))).collisions;
     assert_eq!(found.len(), 1);
-    assert_eq!(found[0].names.len(), 16);
+    assert_eq!(found[0].names.len(), 257);
     assert_eq!(found[0].names.iter().filter(|name| name.added).count(), 1);
 }
