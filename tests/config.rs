@@ -429,6 +429,8 @@ fn values_that_cannot_work_are_errors() {
         ("[daemon]", "[limits]\ncommits = 0\n[daemon]", "a limit of zero would refuse every push"),
         ("[daemon]", "[limits]\npush-bytes = \"1 MB\"\n[daemon]", "`1 MB` is not a size"),
         ("[daemon]", "[limits]\npush-bytes = \"99999999999 GiB\"\n[daemon]", "is not a size"),
+        ("[daemon]", "[limits]\none-tree-bytes = \"1 GiB\"\n[daemon]", "`one-tree-bytes` is at most 64 MiB"),
+        ("[daemon]", "[limits]\nobject-bytes = 67108865\n[daemon]", "`object-bytes` is at most 64 MiB"),
         (
             "[daemon]",
             "[limits]\ndeadline = \"0s\"\n[daemon]",

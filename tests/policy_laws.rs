@@ -351,7 +351,7 @@ fn commit_facts(push: &Push) -> Vec<CommitFacts> {
         let parents: Vec<ObjectId> = (0..commit.parents).map(|parent| id(5, n * 4 + parent)).collect();
         let changed = changes(n, &commit.changes);
         let against =
-            |parent| ParentChanges { parent, changes: Arc::clone(&changed), collisions: Vec::new() };
+            |parent| ParentChanges { parent, changes: Arc::clone(&changed), collisions: Arc::default() };
         CommitFacts {
             message: MESSAGES[commit.message].to_vec(),
             author: person(commit.people.0),

@@ -558,6 +558,12 @@ fn read_limits(table: Table<'_, '_>) -> (Limits, Option<Duration>) {
     cap("one-path-bytes", &mut limits.one_path_bytes, true);
     cap("blobs", &mut limits.blobs, false);
     cap("blob-bytes", &mut limits.blob_bytes, true);
+    let largest = [("object-bytes", limits.object_bytes as u64), ("one-tree-bytes", limits.one_tree_bytes)];
+    for (name, _) in largest.into_iter().filter(|(_, bytes)| *bytes > Limits::LARGEST_OBJECT) {
+        if let Some(item) = table.get(name) {
+            item.error(format!("`{name}` is at most 64 MiB: no larger object is read"));
+        }
+    }
     let deadline = table.get("deadline").and_then(|item| values::duration(&item));
     table.finish();
     (limits, deadline)

@@ -11,7 +11,6 @@ use crate::git::{
 use crate::policy::Limits;
 use crate::policy::facts::{BlobFacts, BuiltinFault, BuiltinRule, CommitFacts, ParentChanges};
 use std::collections::{BTreeMap, HashMap};
-use std::rc::Rc;
 use std::sync::Arc;
 
 /// Up to this size a file is read as a whole, and of a larger one less than this.
@@ -22,6 +21,9 @@ const TOLERATED: [TreeFaultCode; 1] = [TreeFaultCode::LegacyFileMode];
 /// Two trees, and what differs.
 type Pair = (Option<ObjectId>, Option<ObjectId>);
 
+/// Several trees, and one that is compared with each of them.
+type Joined = (Vec<Option<ObjectId>>, ObjectId);
+
 /// Something to compare, or the fault that stands for it.
 pub(super) type Known<T> = Result<T, BuiltinFault>;
 
@@ -29,7 +31,7 @@ pub(super) type Known<T> = Result<T, BuiltinFault>;
 #[derive(Clone)]
 struct Compared {
     changes: Arc<[Change]>,
-    collisions: Rc<[(Vec<u8>, Vec<u8>)]>,
+    collisions: Arc<[(Vec<u8>, Vec<u8>)]>,
 }
 
 /// Reads trees and blobs for one push. No pair of trees is compared twice, and no blob is read twice.
@@ -39,6 +41,8 @@ pub(super) struct Contents<'a> {
     budget: &'a Budget<'a>,
     differ: Differ<'a>,
     compared: HashMap<Pair, Compared>,
+    /// What several comparisons with one tree come to: many refs can stand on the same.
+    joined: HashMap<Joined, Arc<[Change]>>,
     blobs: HashMap<ObjectId, BlobFacts>,
     blob_bytes: u64,
     /// The budget that did not suffice. Nothing more is read then.
@@ -53,6 +57,7 @@ impl<'a> Contents<'a> {
             budget,
             differ: Differ::new(objects, figures(limits)).tolerating(&TOLERATED).look_for_collisions(),
             compared: HashMap::new(),
+            joined: HashMap::new(),
             blobs: HashMap::new(),
             blob_bytes: 0,
             over: None,
@@ -86,7 +91,7 @@ impl<'a> Contents<'a> {
             };
             match self.compare((old, Some(commit.tree)), &whose)? {
                 Ok(Compared { changes, collisions }) => {
-                    out.push(ParentChanges { parent, changes, collisions: collisions.to_vec() });
+                    out.push(ParentChanges { parent, changes, collisions });
                 }
                 Err(fault) => return Ok(Err(fault)),
             }
@@ -104,21 +109,20 @@ impl<'a> Contents<'a> {
         shown: &str,
     ) -> Result<Known<Arc<[Change]>>, CollectError> {
         let whose = Whose { commit: tip, old: None, at: format!("at what {shown} changes as a whole") };
-        let mut all: Option<BTreeMap<Vec<u8>, Change>> = None;
-        let mut first: Option<Arc<[Change]>> = None;
+        if let [old] = from {
+            return Ok(self.compare((*old, Some(to)), &whose)?.map(|compared| compared.changes));
+        }
+        let key = (from.to_vec(), to);
+        if let Some(known) = self.joined.get(&key) {
+            return Ok(Ok(Arc::clone(known)));
+        }
+        let mut all: BTreeMap<Vec<u8>, Change> = BTreeMap::new();
         for old in from {
             let changes = match self.compare((*old, Some(to)), &whose)? {
                 Ok(compared) => compared.changes,
                 Err(fault) => return Ok(Err(fault)),
             };
-            let Some(before) = &first else {
-                first = Some(changes);
-                continue;
-            };
-            let by_path = |changes: &Arc<[Change]>| {
-                changes.iter().map(|change| (change.path.clone(), change.clone())).collect()
-            };
-            let all = all.get_or_insert_with(|| by_path(before));
+            self.budget.check()?;
             for change in changes.iter() {
                 let known = all.entry(change.path.clone()).or_insert_with(|| change.clone());
                 if change.old.is_none() {
@@ -126,10 +130,9 @@ impl<'a> Contents<'a> {
                 }
             }
         }
-        Ok(Ok(match (all, first) {
-            (Some(all), _) => all.into_values().collect(),
-            (None, first) => first.unwrap_or_default(),
-        }))
+        let joined: Arc<[Change]> = all.into_values().collect();
+        self.joined.insert(key, Arc::clone(&joined));
+        Ok(Ok(joined))
     }
 
     /// Looks into the files that changes bring.
@@ -140,7 +143,11 @@ impl<'a> Contents<'a> {
         at: &str,
     ) -> Result<Known<()>, CollectError> {
         let whose = Whose { commit, old: None, at: at.to_owned() };
-        for change in changes {
+        for (count, change) in changes.into_iter().enumerate() {
+            // Also where nothing has to be read: one list of changes can be that of many commits.
+            if count % 1024 == 0 {
+                self.budget.check()?;
+            }
             let Some(entry) = change.new.filter(|entry| entry.mode.has_blob()) else { continue };
             if let Err(fault) = self.look_at(entry, &change.path, &whose)? {
                 return Ok(Err(fault));
@@ -229,7 +236,7 @@ impl<'a> Contents<'a> {
 
     fn compare(&mut self, pair: Pair, whose: &Whose) -> Result<Known<Compared>, CollectError> {
         if pair.0 == pair.1 {
-            return Ok(Ok(Compared { changes: Arc::default(), collisions: Rc::from([]) }));
+            return Ok(Ok(Compared { changes: Arc::default(), collisions: Arc::default() }));
         }
         if let Some(known) = self.compared.get(&pair) {
             return Ok(Ok(known.clone()));
@@ -297,12 +304,23 @@ impl<'a> Contents<'a> {
     }
 
     fn overrun(&mut self, reached: u64, limit: u64, noun: &str, key: &str, whose: &Whose) -> BuiltinFault {
+        // What is too much in one place is as much in each part of a push.
+        let help = match key {
+            "one-tree-bytes" => "spread the files of that directory over several",
+            "one-path-bytes" | "tree-depth" => "use shorter paths, with fewer directories in each other",
+            _ => "push the history in several parts",
+        };
+        let raise = if key == "one-tree-bytes" && limit >= Limits::LARGEST_OBJECT {
+            String::new()
+        } else {
+            format!("; the administrator can raise `[limits] {key}`")
+        };
         let fault = too_large(
             "",
             None,
             format!("the push has {reached} {noun} or more, counted {}", whose.at),
             format!("at most {limit} {noun}"),
-            &format!("push the history in several parts; the administrator can raise `[limits] {key}`"),
+            &format!("{help}{raise}"),
         );
         self.over = Some(fault.clone());
         fault

@@ -109,7 +109,8 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
         repository.own_roots = own_roots(&inputs, default_branch.as_ref(), roots)?;
     }
     if needs.has(Needs::MERGES) {
-        merges::recompute(&mut commits, inputs.repository.objects(), inputs.limits, &inputs.budget)?;
+        let ids = for_rules_about_merges(&inputs, &refs);
+        merges::recompute(&ids, &mut commits, inputs.repository.objects(), inputs.limits, &inputs.budget)?;
     }
     let content = if needs.has_any(Needs::CONTENT) {
         content::fill(&inputs, default_branch.as_ref(), edges, &mut refs, &mut commits)?
@@ -137,6 +138,7 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
         faults: all,
         object_faults,
         content_faults: content.faults,
+        file_faults: content.file_faults,
         pusher: inputs.pusher,
         repository,
         blobs: content.blobs,
@@ -160,6 +162,17 @@ fn unquotable<'a>(
         }
     }
     Ok(out)
+}
+
+/// The commits that a ruleset has to judge which asks what merges are worth. To compute a merge again is dear,
+/// and other refs and rulesets have no use for it.
+fn for_rules_about_merges(inputs: &Inputs<'_>, refs: &[RefFacts]) -> HashSet<ObjectId> {
+    let asks = |index: usize| {
+        let ruleset = &inputs.policy.rulesets[index];
+        ruleset.needs().has(Needs::MERGES) && !ruleset.exempts(inputs.pusher.as_deref())
+    };
+    let introduced = refs.iter().flat_map(|reference| &reference.introduced);
+    introduced.filter(|(index, _)| asks(**index)).flat_map(|(_, commits)| commits).copied().collect()
 }
 
 /// Those roots that the default branch stands on, before the push.

@@ -21,7 +21,10 @@ const MAX_RELATED: usize = 8;
 /// What was found beside the facts of commits and refs.
 #[derive(Default)]
 pub(super) struct Found {
+    /// Why it is not known what commits change.
     pub(super) faults: HashMap<ObjectId, Vec<BuiltinFault>>,
+    /// Why it is not known what files they bring.
+    pub(super) file_faults: HashMap<ObjectId, Vec<BuiltinFault>>,
     pub(super) blobs: HashMap<ObjectId, BlobFacts>,
 }
 
@@ -57,6 +60,7 @@ pub(super) fn fill(
         contents: Contents::new(objects, inputs.limits, &inputs.budget),
         commits,
         faults: HashMap::new(),
+        file_faults: HashMap::new(),
         looked_into: HashSet::new(),
     };
     for (_, place, index, needs) in asked {
@@ -81,8 +85,8 @@ pub(super) fn fill(
             }
         }
     }
-    let Filler { contents, faults, .. } = filler;
-    Ok(Found { faults, blobs: contents.into_blobs() })
+    let Filler { contents, faults, file_faults, .. } = filler;
+    Ok(Found { faults, file_faults, blobs: contents.into_blobs() })
 }
 
 /// What an earlier ref of the push introduces is judged there, commit by commit. What the later ref changes as a
@@ -115,6 +119,8 @@ struct Filler<'a, 'c> {
     contents: Contents<'a>,
     commits: &'c mut HashMap<ObjectId, CommitFacts>,
     faults: HashMap<ObjectId, Vec<BuiltinFault>>,
+    /// Apart from those, since not every ruleset asks what files are.
+    file_faults: HashMap<ObjectId, Vec<BuiltinFault>>,
     looked_into: HashSet<ObjectId>,
 }
 
@@ -143,7 +149,7 @@ impl Filler<'_, '_> {
             let changes = changes.iter().flat_map(|one| one.changes.iter());
             let at = format!("at commit {}", id.short());
             if let Err(fault) = self.contents.look_into(changes, Some(id), &at)? {
-                self.faults.insert(id, vec![fault]);
+                self.file_faults.insert(id, vec![fault]);
             }
         }
         Ok(())
@@ -214,9 +220,12 @@ impl Filler<'_, '_> {
             }
         }
         let mut trees: Vec<Option<ObjectId>> = Vec::new();
+        let mut seen = HashSet::new();
+        // There can be as many of them as there are parents in the push.
         for edge in edges {
+            stop()?;
             let tree = self.contents.tree_of(&edge, self.commits)?;
-            if !trees.contains(&tree) {
+            if seen.insert(tree) {
                 trees.push(tree);
             }
         }

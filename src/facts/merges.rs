@@ -7,12 +7,13 @@ use crate::domain::{ObjectId, ObjectKind};
 use crate::git::{Comparison, Differ, GitError, MergeShape, Merger, Objects, Recomputed, merge_shape};
 use crate::policy::Limits;
 use crate::policy::facts::{CommitFacts, MergeFacts};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-/// Computes every merge of the push again. A merge of more than two parents is never clean: git merges two at
+/// Computes those of these commits again that are merges. A merge of more than two parents is never clean: git merges two at
 /// a time, and in which order these were merged is nowhere to be read.
 pub(super) fn recompute(
+    ids: &HashSet<ObjectId>,
     commits: &mut HashMap<ObjectId, CommitFacts>,
     objects: &Objects,
     limits: &Limits,
@@ -20,7 +21,8 @@ pub(super) fn recompute(
 ) -> Result<(), CollectError> {
     let mut merger = None;
     let mut merged: Vec<(ObjectId, Recomputed)> = Vec::new();
-    for commit in commits.values_mut().filter(|commit| commit.parents.len() > 1) {
+    let asked = |commit: &&mut CommitFacts| commit.parents.len() > 1 && ids.contains(&commit.id);
+    for commit in commits.values_mut().filter(asked) {
         let stop = || budget.check();
         let real = merge_shape(objects, &commit.parents, &stop)? == MergeShape::Real;
         let mut same = false;

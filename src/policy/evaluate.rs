@@ -39,11 +39,30 @@ pub fn evaluate(facts: &PushFacts, policy: &Rulesets) -> Verdict {
 
 /// The same, step by step in front of an observer. It sees everything and changes nothing.
 pub fn evaluate_with(facts: &PushFacts, policy: &Rulesets, observer: &mut dyn Observer) -> Verdict {
+    judge(facts, policy, observer, &|| false).0
+}
+
+/// The same under a deadline: `stop` is asked before each question to a rule, and no verdict comes of it once it
+/// has said so. Facts that are small in memory can be much to judge, where many commits share them (N23).
+pub fn evaluate_until(facts: &PushFacts, policy: &Rulesets, stop: &dyn Fn() -> bool) -> Option<Verdict> {
+    let (verdict, stopped) = judge(facts, policy, &mut (), stop);
+    (!stopped).then_some(verdict)
+}
+
+/// A verdict, and whether it says nothing because the judging was stopped.
+fn judge(
+    facts: &PushFacts,
+    policy: &Rulesets,
+    observer: &mut dyn Observer,
+    stop: &dyn Fn() -> bool,
+) -> (Verdict, bool) {
     let mut judgement = Judgement {
         facts,
         policy,
         concerned: policy.concerned(&facts.context.repository.name),
         observer,
+        stop,
+        stopped: false,
         enforced: Findings::default(),
         advisory: Findings::default(),
         waivers: Vec::new(),
@@ -54,11 +73,11 @@ pub fn evaluate_with(facts: &PushFacts, policy: &Rulesets, observer: &mut dyn Ob
         judgement.enforced.add(judgement.quotable(builtin(fault), false));
     }
     let refs: Vec<RefVerdict> = facts.refs.iter().map(|reference| judgement.reference(reference)).collect();
-    let Judgement { enforced, advisory, waivers, waiver_count, .. } = judgement;
-    let clean = enforced.total() == 0;
+    let Judgement { enforced, advisory, waivers, waiver_count, stopped, .. } = judgement;
+    let clean = enforced.total() == 0 && !stopped;
     // A push without a single judged update has nothing that could be accepted.
     let decision = if clean && !refs.is_empty() { Decision::Accept } else { Decision::Refuse };
-    Verdict {
+    let verdict = Verdict {
         decision,
         violation_count: enforced.total(),
         violations: enforced.kept,
@@ -67,7 +86,8 @@ pub fn evaluate_with(facts: &PushFacts, policy: &Rulesets, observer: &mut dyn Ob
         waivers,
         waiver_count,
         refs,
-    }
+    };
+    (verdict, stopped)
 }
 
 struct Judgement<'a> {
@@ -76,6 +96,8 @@ struct Judgement<'a> {
     /// The rulesets that judge refs of this repository.
     concerned: Vec<usize>,
     observer: &'a mut dyn Observer,
+    stop: &'a dyn Fn() -> bool,
+    stopped: bool,
     enforced: Findings,
     advisory: Findings,
     waivers: Vec<Waiver>,
@@ -160,6 +182,12 @@ impl<'a> Judgement<'a> {
         }
     }
 
+    /// Whether the judging has to end. Once it has, nothing is asked any more.
+    fn is_over(&mut self) -> bool {
+        self.stopped = self.stopped || (self.stop)();
+        self.stopped
+    }
+
     /// What nobody is exempt from: the faults of the commits themselves (N1).
     fn built_in(&mut self, reference: &RefFacts, index: usize, ruleset: &Ruleset) -> Found {
         let mut found = Found::default();
@@ -193,6 +221,9 @@ impl<'a> Judgement<'a> {
             if unknown(rule) {
                 continue;
             }
+            if self.is_over() {
+                return found;
+            }
             let findings = rule.rule.check_ref(scope);
             self.settle(scope, rule, Subject::Ref, findings, &mut found, &mut let_through);
         }
@@ -205,7 +236,12 @@ impl<'a> Judgement<'a> {
         // What a bypass is for on one ref says nothing of commits that other refs stand on.
         let_through.clear();
         let introduced = reference.introduced.get(&index).map(Vec::as_slice).unwrap_or_default();
-        let by_content = ruleset.needs().has(Needs::CHANGES);
+        let needs = ruleset.needs();
+        let faults_of = |id: &ObjectId| -> Vec<&BuiltinFault> {
+            let known = [(Needs::CHANGES, &facts.content_faults), (Needs::BLOBS, &facts.file_faults)];
+            let asked = known.into_iter().filter(|(kind, _)| needs.has(Needs::CHANGES) && needs.has(*kind));
+            asked.flat_map(|(_, faults)| faults.get(id).into_iter().flatten()).collect()
+        };
         let mut told: Vec<&BuiltinFault> = Vec::new();
         for id in introduced {
             let Some(commit) = facts.commits.get(id) else {
@@ -215,8 +251,9 @@ impl<'a> Judgement<'a> {
                 }
                 continue;
             };
-            let content_faults = facts.content_faults.get(id).filter(|_| by_content);
-            for fault in content_faults.into_iter().flatten() {
+            let content_faults = faults_of(id);
+            for fault in &content_faults {
+                let fault = *fault;
                 // A budget of the whole push is passed once, and not by each commit that comes after.
                 if fault.object.is_none() && told.contains(&fault) {
                     continue;
@@ -227,7 +264,7 @@ impl<'a> Judgement<'a> {
                 self.add(ruleset, self.quotable(builtin(&fault), true));
             }
             for rule in ruleset.rules().iter().filter(|one| one.rule.judges() == Judges::Commit) {
-                if content_faults.is_some() && rule.rule.needs().has_any(Needs::CONTENT) {
+                if !content_faults.is_empty() && rule.rule.needs().has_any(Needs::CONTENT) {
                     continue;
                 }
                 let subject = Subject::Commit(*id);
@@ -238,6 +275,9 @@ impl<'a> Judgement<'a> {
                 if rule.effective_from.is_some_and(on_record) {
                     self.observer.step(scope, Step { rule, subject, found: &[], skipped: true });
                     continue;
+                }
+                if self.is_over() {
+                    return found;
                 }
                 let findings = rule.rule.check_commit(commit, scope);
                 self.settle(scope, rule, subject, findings, &mut found, &mut let_through);

@@ -26,6 +26,8 @@ pub struct PushFacts {
     /// Why it is not known what some commits change, although a rule needs it. Their `reference` is empty: they
     /// are faults on every ref that introduces the commit, by every ruleset with such a rule.
     pub content_faults: HashMap<ObjectId, Vec<BuiltinFault>>,
+    /// The same for what the files are that commits bring, by every ruleset with a rule that asks for that.
+    pub file_faults: HashMap<ObjectId, Vec<BuiltinFault>>,
     /// The principal whose account pushes, where the keyring lists the account. `None` is nobody that a
     /// rule may trust (N18).
     pub pusher: Option<Arc<Principal>>,
@@ -157,6 +159,7 @@ impl PushFacts {
             faults: Vec::new(),
             object_faults: HashMap::new(),
             content_faults: HashMap::new(),
+            file_faults: HashMap::new(),
             pusher: None,
             repository: RepositoryFacts::default(),
             blobs: HashMap::new(),
@@ -334,7 +337,7 @@ pub struct ParentChanges {
     /// Pairs of names in one directory of the new tree that a file system that ignores case, or composes
     /// characters, takes for one: full paths, where this commit made the directory or changed it. No more
     /// than about [`ParentChanges::COLLISIONS`] of them need be listed.
-    pub collisions: Vec<(Vec<u8>, Vec<u8>)>,
+    pub collisions: Arc<[(Vec<u8>, Vec<u8>)]>,
 }
 
 impl ParentChanges {

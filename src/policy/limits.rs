@@ -40,6 +40,11 @@ pub struct Limits {
     pub violations: usize,
 }
 
+impl Limits {
+    /// The largest commit, tag or tree that is read at all, bytes. A cap beyond it would make of a refusal an outage.
+    pub const LARGEST_OBJECT: u64 = 64 << 20;
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Limits {
@@ -52,7 +57,7 @@ impl Default for Limits {
             tag_depth: 4,
             tree_entries: 50_000_000,
             tree_bytes: 4 << 30,
-            one_tree_bytes: 64 << 20,
+            one_tree_bytes: Limits::LARGEST_OBJECT,
             tree_depth: 256,
             changed_paths: 1_000_000,
             changed_path_bytes: 256 << 20,

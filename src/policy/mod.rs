@@ -16,7 +16,7 @@ mod selector;
 mod verdict;
 
 pub use bypass::{Bypass, Proof};
-pub use evaluate::{Observer, Step, evaluate, evaluate_with};
+pub use evaluate::{Observer, Step, evaluate, evaluate_until, evaluate_with};
 pub use facts::PushFacts;
 pub use limits::Limits;
 pub use pattern::{Pattern, PatternError};

@@ -9,7 +9,7 @@ use crate::domain::{ObjectId, PushContext, RefName, RepositoryId, Timestamp, tex
 use crate::facts::{self, Budget, CollectError, Frontier, Inputs, Present, Standing};
 use crate::git::Repository;
 use crate::hook::wire::{Answer, Outcome, PROTOCOL, Request};
-use crate::policy::{Decision, Verdict, evaluate};
+use crate::policy::{Decision, Verdict, evaluate_until};
 use crate::store::{FrontierReader, Observed, Scope, Store};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -126,6 +126,8 @@ impl Gate {
             push_options: request.push_options.iter().map(|option| option.0.clone()).collect(),
             received_at: asked.received_at,
         };
+        let seconds = config.daemon.deadline.as_secs();
+        let budget = || Budget { deadline: started + config.daemon.deadline, seconds, abandoned };
         let facts = facts::collect(Inputs {
             repository: &located.repository,
             context,
@@ -140,14 +142,14 @@ impl Gate {
             allow_symref_push: config.repositories.allow_symref_push,
             keyring: &snapshot.keyring,
             frontier: &frontier,
-            budget: Budget {
-                deadline: started + config.daemon.deadline,
-                seconds: config.daemon.deadline.as_secs(),
-                abandoned,
-            },
+            budget: budget(),
         })?;
         self.report_drift(repository, &facts);
-        let verdict = evaluate(&facts, &config.policy);
+        let over = || budget().check().is_err();
+        let verdict = evaluate_until(&facts, &config.policy, &over).ok_or_else(|| {
+            let over = budget().check().err();
+            Fault::Collect(over.unwrap_or(CollectError::Deadline { seconds }))
+        })?;
         Ok(Decided { facts, verdict })
     }
 

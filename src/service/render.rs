@@ -58,10 +58,13 @@ pub(super) fn undecided(fault: &Fault, request: &RequestId, contact: Option<&str
         String::from("countersign could not decide about this push. This is not a policy decision.\n");
     let _ = writeln!(out, "  cause[{}]: {}", fault.code(), text::escape(fault.to_string().as_bytes()));
     let _ = writeln!(out, "  request: {request}");
-    let _ = writeln!(
-        out,
-        "  help: nothing was changed; try again later, or tell the administrator of this server"
-    );
+    // What takes too long now takes too long later.
+    let help = if fault.code() == "deadline" {
+        "push the history in several parts; the administrator of this server can raise `[limits] deadline`"
+    } else {
+        "try again later, or tell the administrator of this server"
+    };
+    let _ = writeln!(out, "  help: nothing was changed; {help}");
     if let Some(contact) = contact {
         let _ = writeln!(out, "{}", text::escape(contact.as_bytes()));
     }

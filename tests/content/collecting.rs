@@ -9,14 +9,15 @@ use countersign::domain::{
 use countersign::facts::{Budget, CollectError, Frontier, Inputs, Present, Standing, Updates, collect};
 use countersign::git::GitError;
 use countersign::keyring::Keyring;
-use countersign::policy::facts::{BuiltinFault, Needs};
-use countersign::policy::rules::{Configured, Judges, Kind, Rule};
+use countersign::policy::facts::{BuiltinFault, CommitFacts, Needs};
+use countersign::policy::rules::{Configured, Finding, Judges, Kind, Rule, Scope};
 use countersign::policy::{
-    Decision, Enforcement, Limits, Pattern, PushFacts, Refs, Ruleset, Rulesets, Selector, Uncovered, evaluate,
+    Decision, Enforcement, Limits, Pattern, PushFacts, Refs, Ruleset, Rulesets, Selector, Uncovered,
+    evaluate, evaluate_until,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// A rule that needs facts and finds nothing.
@@ -237,6 +238,31 @@ fn only_for_who_needs_it() {
 }
 
 #[test]
+fn merges_are_computed_again_for_who_asks_what_they_are_worth() {
+    let world = World::sha1();
+    let base = commit(&world, To::Push, files(&world, To::Push, &["a"]), &[], "base");
+    let [left, right] = [["a", "l"], ["a", "r"]]
+        .map(|names| commit(&world, To::Push, files(&world, To::Push, &names), &[base], names[1]));
+    let merge = commit(&world, To::Push, files(&world, To::Push, &["a", "l", "r"]), &[left, right], "merge");
+    let asks =
+        || ruleset("asks", "refs/heads/main", Enforcement::Enforce, Probe(Needs::MERGES, Judges::Commit));
+    let plain = || ruleset("plain", "refs/**", Enforcement::Enforce, PLAIN);
+    let worth = |name: &'static str, rulesets| {
+        let asked = Asked::of(&[("refs/heads/main", None, base), (name, None, merge)]);
+        asked.facts(&world, rulesets).commits[&merge].merge.clone().map(|merge| merge.clean)
+    };
+    assert_eq!(worth("refs/heads/topic", vec![asks(), plain()]), None, "no ruleset that asks judges it");
+    let main = Asked::of(&[("refs/heads/main", None, merge)]);
+    let facts = main.facts(&world, vec![asks(), plain()]);
+    assert!(facts.commits[&merge].merge.as_ref().is_some_and(|merge| merge.clean && merge.real));
+    let mut exempt = asks();
+    exempt.actors = vec![Selector::parse("person:alice").unwrap()];
+    let bob = Principal { name: "bob".into(), kind: PrincipalKind::Person, emails: vec![], groups: vec![] };
+    let main = Asked { pusher: Some(Arc::new(bob)), ..main };
+    assert_eq!(main.facts(&world, vec![exempt, plain()]).commits[&merge].merge, None);
+}
+
+#[test]
 fn n18_what_an_exempt_pusher_brings_is_walked_again_and_its_faults_refuse() {
     let world = World::sha1();
     let tree = files(&world, To::Push, &["a"]);
@@ -410,12 +436,18 @@ fn names_that_collide_are_told_where_they_come_in() {
     let later =
         commit(&world, To::Push, files(&world, To::Push, &["README", "a=2", "readme"]), &[collides], "y");
     let facts = Asked::of(&[("refs/heads/x", None, later)]).facts(&world, all(EACH));
-    let pairs = |commit| facts.commits[&commit].changes[0].collisions.clone();
+    let pairs = |commit| facts.commits[&commit].changes[0].collisions.to_vec();
     assert_eq!(pairs(collides), [(b"readme".to_vec(), b"README".to_vec())]);
     assert!(pairs(base).is_empty() && pairs(later).is_empty());
 }
 
 // --- budgets
+
+/// Why something of a commit's content is not known.
+#[track_caller]
+fn content_faults(facts: &PushFacts, commit: ObjectId) -> &[BuiltinFault] {
+    facts.content_faults.get(&commit).or_else(|| facts.file_faults.get(&commit)).unwrap()
+}
 
 #[track_caller]
 fn only_fault(faults: &[BuiltinFault]) -> &BuiltinFault {
@@ -456,7 +488,7 @@ fn n23_each_budget_is_a_refusal_with_figures_and_its_option() {
     for (key, limits, seen, wanted) in cases {
         let asked = Asked::of(&[("refs/heads/x", None, three)]).limits(limits);
         let (facts, verdict) = asked.judged(&world, all(FILES));
-        let fault = only_fault(&facts.content_faults[&one]);
+        let fault = only_fault(content_faults(&facts, one));
         assert!(fault.seen.contains(seen) && fault.wanted.starts_with(wanted), "{fault:?}");
         assert!(fault.help.contains(&format!("`[limits] {key}`")), "{fault:?}");
         assert_eq!(verdict.decision, Decision::Refuse);
@@ -493,6 +525,27 @@ fn n23_what_is_only_tried_costs_nothing_of_what_counts() {
 }
 
 #[test]
+fn n23_what_is_only_tried_refuses_nothing_by_the_commits_that_it_shares() {
+    let world = World::sha1();
+    let tip = commit(&world, To::Push, files(&world, To::Push, &["a", "b", "c"]), &[], "tip");
+    for rules in [[EACH, FILES], [NET, FILES], [PLAIN, EACH]] {
+        let [counts, tried] = rules;
+        let needs = (counts.0, tried.0);
+        let limits = match needs {
+            (Needs::NONE, _) => Limits { changed_paths: 2, ..Limits::default() },
+            _ => Limits { blobs: 2, ..Limits::default() },
+        };
+        let rulesets = vec![
+            ruleset("counts", "refs/**", Enforcement::Enforce, counts),
+            ruleset("tried", "refs/**", Enforcement::Evaluate, tried),
+        ];
+        let (_, verdict) = Asked::of(&[("refs/heads/x", None, tip)]).limits(limits).judged(&world, rulesets);
+        assert_eq!(verdict.decision, Decision::Accept, "{needs:?}: {:?}", verdict.violations);
+        assert_eq!((verdict.violation_count, verdict.advisory_count), (0, 1), "{needs:?}");
+    }
+}
+
+#[test]
 fn the_same_two_trees_are_compared_once() {
     let world = World::sha1();
     let (a, b) = (files(&world, To::Push, &["a"]), files(&world, To::Push, &["b"]));
@@ -510,6 +563,72 @@ fn the_same_two_trees_are_compared_once() {
     assert_eq!(verdict.decision, Decision::Accept, "{:?}", verdict.violations);
     assert_eq!(facts.commits.len(), 21);
     assert_eq!(each(&facts, tip), ["+a -b"]);
+}
+
+#[test]
+fn n23_what_many_commits_or_refs_share_is_there_once() {
+    let world = World::sha1();
+    let names = files(&world, To::Push, &["A", "B", "a", "b"]);
+    let nothing = world.tree(To::Push, &[]);
+    let base = commit(&world, To::Push, nothing, &[], "base");
+    let one = commit(&world, To::Push, names, &[base], "one");
+    let back = commit(&world, To::Push, nothing, &[one], "back");
+    let two = commit(&world, To::Push, names, &[back], "two");
+    let facts = Asked::of(&[("refs/heads/x", None, two)]).facts(&world, all(EACH));
+    let [one, two] = [one, two].map(|commit| &facts.commits[&commit].changes[0]);
+    assert_eq!((one.changes.len(), one.collisions.len()), (4, 2));
+    assert!(Arc::ptr_eq(&one.changes, &two.changes) && Arc::ptr_eq(&one.collisions, &two.collisions));
+    // Nor is what a new ref changes against several commits told anew for each ref.
+    let [left, right] = [["a", "l"], ["a", "r"]]
+        .map(|names| commit(&world, To::Repository, files(&world, To::Repository, &names), &[], names[1]));
+    let merge = commit(&world, To::Push, files(&world, To::Push, &["a", "e"]), &[left, right], "merge");
+    let updates = [("refs/heads/x", None, merge), ("refs/heads/y", None, merge)];
+    let facts = Asked::of(&updates).accepted(&[left, right]).facts(&world, all(NET));
+    assert_eq!([net(&facts, 0), net(&facts, 1)], ["+e -l -r"; 2]);
+    assert!(Arc::ptr_eq(&facts.refs[0].net[&0], &facts.refs[1].net[&0]));
+}
+
+/// Counts what it is asked.
+#[derive(Debug)]
+struct Counting(Arc<AtomicUsize>);
+
+impl Rule for Counting {
+    fn kind(&self) -> &'static Kind {
+        &PROBE
+    }
+    fn needs(&self) -> Needs {
+        Needs::CHANGES
+    }
+    fn check_commit(&self, _: &CommitFacts, _: Scope<'_>) -> Vec<Finding> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Vec::new()
+    }
+}
+
+#[test]
+fn n23_a_deadline_ends_the_judging_and_nothing_comes_of_it() {
+    let world = World::sha1();
+    let trees = [files(&world, To::Push, &["a"]), files(&world, To::Push, &["b"])];
+    let mut tip = commit(&world, To::Push, trees[0], &[], "base");
+    for turn in 1..20 {
+        tip = commit(&world, To::Push, trees[turn % 2], &[tip], &format!("{turn}"));
+    }
+    let count = Arc::new(AtomicUsize::new(0));
+    let rules: Vec<Configured> =
+        (0..2).map(|_| Configured::from(Box::new(Counting(Arc::clone(&count))) as Box<dyn Rule>)).collect();
+    let everything = vec![Pattern::new("**").unwrap()];
+    let refs = Refs::new(["refs/**"]).unwrap();
+    let counting = Ruleset::new("counting", everything, refs, Enforcement::Enforce, rules).unwrap();
+    let policy = Rulesets { rulesets: vec![counting], uncovered: Uncovered::Accept };
+    let asked = Asked::of(&[("refs/heads/x", None, tip), ("refs/heads/y", None, tip)]);
+    let facts = asked.try_facts(&world, &policy).unwrap();
+    for most in [0, 1, 7, 39] {
+        count.store(0, Ordering::Relaxed);
+        let verdict = evaluate_until(&facts, &policy, &|| count.load(Ordering::Relaxed) >= most);
+        assert_eq!((verdict.is_none(), count.load(Ordering::Relaxed)), (true, most));
+    }
+    let verdict = evaluate_until(&facts, &policy, &|| false).unwrap();
+    assert_eq!((verdict.decision, count.load(Ordering::Relaxed)), (Decision::Accept, 79));
 }
 
 #[test]
@@ -546,7 +665,7 @@ fn malformed_trees_of_the_push_refuse_the_refs_that_introduce_them() {
         let tip = commit(&world, To::Push, good, &[bad], "good again");
         let updates = [("refs/heads/good", None, one), ("refs/heads/bad", None, tip)];
         let (facts, verdict) = Asked::of(&updates).judged(&world, all(FILES));
-        let fault = only_fault(&facts.content_faults[&bad]);
+        let fault = only_fault(content_faults(&facts, bad));
         assert!(fault.seen.contains(seen), "{fault:?}");
         assert_eq!(verdict.decision, Decision::Refuse);
         let first = &verdict.violations[0];

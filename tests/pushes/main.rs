@@ -14,6 +14,7 @@ mod budgets;
 mod fail_closed;
 mod fido;
 mod gitolite;
+mod heavy;
 mod history;
 mod install;
 mod laundering;

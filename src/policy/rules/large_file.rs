@@ -108,7 +108,8 @@ impl Judge for LargeFile {
             {
                 let seen = format!("a pointer to a file of {} in large file storage", size(claimed));
                 (seen, format!("at most {} there", size(max)))
-            } else if required && claimed.is_none() {
+            // An empty file stands for itself there, as the specification has it.
+            } else if required && claimed.is_none() && blob.size > 0 {
                 let seen = format!("a file of {} that is no pointer", size(blob.size));
                 (seen, "a pointer to large file storage (Git LFS)".to_owned())
             } else {

@@ -227,7 +227,8 @@ impl<'a> Ground<'a> {
             return format!("`{amend}`");
         }
         let onto = commit.parents.first().map_or_else(|| "--root".to_owned(), |parent| parent.short());
-        format!("`git rebase --rebase-merges -i {onto}`, write `edit` for this commit, and there `{amend}`")
+        let stop = stop_at(commit);
+        format!("`git rebase --rebase-merges -i {onto}`, {stop}, and there `{amend}`")
     }
 
     /// How what was done to a path is undone.
@@ -244,6 +245,15 @@ impl<'a> Ground<'a> {
             (None, Some(current)) => self.redo(&format!("git checkout {} -- {path}", current.short())),
             (None, None) => format!("put {path} back as it was"),
         }
+    }
+}
+
+/// How an interactive rebase is told to stop at a commit. The line of a merge knows no `edit`.
+pub(super) fn stop_at(commit: &CommitFacts) -> &'static str {
+    if commit.parents.len() > 1 {
+        "write a line `break` after the `merge` of this commit"
+    } else {
+        "write `edit` for this commit"
     }
 }
 

@@ -59,17 +59,20 @@ impl Judge for Submodule {
 
     fn check(&self, ground: Ground<'_>, changes: &[&Change], out: &mut Listed) {
         for change in changes {
-            let Some(new) = change.new else { continue };
             // What some file system takes for it is read as it.
-            let list = bare_name(&change.path) == bare_name(b".gitmodules");
-            if self.gitmodules == What::Refuse && list {
+            let list = || bare_name(&change.path) == bare_name(b".gitmodules");
+            if self.gitmodules == What::Refuse && list() {
                 out.add(|| Finding {
                     path: place(&change.path),
-                    seen: "another list of submodules".to_owned(),
+                    seen: match change.new {
+                        Some(_) => "another list of submodules".to_owned(),
+                        None => "the list of submodules deleted".to_owned(),
+                    },
                     wanted: "no change of `.gitmodules`".to_owned(),
                     help: ground.restore(change),
                 });
             }
+            let Some(new) = change.new else { continue };
             if new.mode != FileMode::Submodule || !self.paths.has(&change.path) {
                 continue;
             }

@@ -16,6 +16,11 @@ pub const KIND: Kind = Kind {
         if max_target == Some(0) {
             return Err("`max-target = 0` would refuse every link; `links = \"all\"` is for that".into());
         }
+        if max_target.is_some_and(|max| max > LONGEST) {
+            return Err(format!(
+                "`max-target` is at most {LONGEST}: no system takes more, and no more is read"
+            ));
+        }
         if links == Links::All && max_target.is_some() {
             return Err("`max-target` is for `links = \"unsafe\"`: all links are refused as it is".into());
         }
@@ -27,6 +32,9 @@ pub const KIND: Kind = Kind {
 
 /// Most bytes of a target, where nothing else is said. Longer ones fail on some systems.
 const MAX_TARGET: u64 = 1023;
+
+/// Of longer ones the facts tell the size alone.
+const LONGEST: u64 = 4096;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

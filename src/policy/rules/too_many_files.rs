@@ -1,6 +1,6 @@
 //! `too-many-files`: a commit, or an update, changes so many paths at most.
 
-use super::paths::{Ground, Judge, Listed, OnPaths, Paths, Span};
+use super::paths::{Ground, Judge, Listed, OnPaths, Paths, Span, stop_at};
 use super::{Finding, Judges, Kind, options};
 use crate::domain::Change;
 use serde::Deserialize;
@@ -60,7 +60,7 @@ impl Judge for TooManyFiles {
             help: match ground.commit {
                 Some(commit) => {
                     let onto = commit.parents.first().map_or_else(|| "--root".to_owned(), |parent| parent.short());
-                    format!("make several commits of it: `git rebase --rebase-merges -i {onto}`, write `edit` for this commit, and there `git reset HEAD~1` and commit in parts")
+                    format!("make several commits of it: `git rebase --rebase-merges -i {onto}`, {}, and there `git reset HEAD~1` and commit in parts", stop_at(commit))
                 }
                 None => "push it in parts, or ask for a higher limit".to_owned(),
             },

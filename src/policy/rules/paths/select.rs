@@ -46,8 +46,12 @@ impl Paths {
 
     /// Whether a path is one of them.
     pub(in super::super) fn has(&self, path: &[u8]) -> bool {
-        let path = Path::new(path, self.alike);
-        let any = |all: &[PathPattern]| all.iter().any(|one| one.is_match(&path));
+        let all = self.include.is_empty() && self.exclude.is_empty();
+        all || self.matches(&Path::new(path, self.alike))
+    }
+
+    fn matches(&self, path: &Path<'_>) -> bool {
+        let any = |all: &[PathPattern]| all.iter().any(|one| one.is_match(path));
         (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)
     }
 
@@ -58,7 +62,7 @@ impl Paths {
         let links = change.old.is_some_and(link) || change.new.is_some_and(link);
         let path = Path::new(&change.path, self.alike);
         let below = || self.include.iter().any(|one| one.lies_below(&path, links));
-        self.has(&change.path) || (below() && !self.exclude.iter().any(|one| one.is_match(&path)))
+        self.matches(&path) || (below() && !self.exclude.iter().any(|one| one.is_match(&path)))
     }
 
     /// As written, escaped: `` `deploy/**`, not `deploy/README.md` ``; nothing where it is all paths.

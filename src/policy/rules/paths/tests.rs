@@ -24,7 +24,7 @@ fn merge(paths: &[(&str, u8, u8, u8)], facts: Option<MergeFacts>) -> CommitFacts
         ParentChanges {
             parent: Some(id(parent)),
             changes: changed.map(change).collect(),
-            collisions: Vec::new(),
+            collisions: Arc::default(),
         }
     };
     let signature = SignatureFacts {
