@@ -1,7 +1,7 @@
 //! What commits and whole updates change, and what the files are: trees and blobs, read within one budget for
 //! the whole push (N23), and only where a rule needs them.
 
-use super::collect::too_large;
+use super::faults::too_large;
 use super::{Budget, CollectError};
 use crate::domain::{Change, Entry, FileMode, ObjectId, ObjectKind, Program, text};
 use crate::git::{

@@ -1,76 +1,23 @@
 //! From updates and a repository to [`PushFacts`].
 
+use super::CollectError;
 use super::content::{self, Edges};
 use super::counters;
+use super::faults::{cut, malformed_object, malformed_update, no_branch, shallow, too_large};
+use super::inputs::{Inputs, Present};
 use super::introduced::{self, Introduced, ParentCache, Standing, Stop};
-use super::judge::{self, Judge};
+use super::judge::Judge;
 use super::merges;
 use super::people;
 use super::taint::{Counts, RefTaint, Taint};
-use super::updates::malformed;
-use super::{Budget, CollectError, Frontier, Updates};
-use crate::domain::{ObjectId, ObjectKind, Principal, PushContext, RefName, RefUpdate, UpdateKind};
-use crate::git::{self, Found, Relation, Repository};
-use crate::keyring::Keyring;
+use crate::domain::{ObjectId, ObjectKind, RefName, RefUpdate, UpdateKind};
+use crate::git::{self, Found, Relation};
 use crate::policy::facts::{BuiltinFault, BuiltinRule, Needs, PushFacts, RefFacts, RepositoryFacts};
-use crate::policy::{Enforcement, Limits, Ruleset, Rulesets};
-use crate::signature::{Rules, object};
+use crate::policy::{Enforcement, Ruleset};
+use crate::signature::object;
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
-use std::sync::Arc;
-
-/// Everything that [`collect`] works from.
-pub struct Inputs<'a> {
-    /// The repository, opened together with the quarantine.
-    pub repository: &'a Repository,
-    /// Who, where, when.
-    pub context: PushContext,
-    /// The principal whose account pushes, where the keyring lists the account.
-    pub pusher: Option<Arc<Principal>>,
-    /// What git says the push does.
-    pub updates: Updates,
-    /// Where the present value of a ref comes from.
-    pub present: Present<'a>,
-    /// Whether git reports that the push comes with a shallow file (N6).
-    pub shallow_push: bool,
-    /// The rulesets in force.
-    pub policy: &'a Rulesets,
-    /// The counted budgets.
-    pub limits: &'a Limits,
-    /// How signatures are judged.
-    pub signatures: &'a Rules,
-    /// Ref hierarchies that may be pushed.
-    pub namespaces: &'a [String],
-    /// Whether a push to a symbolic ref is judged as a push to its target instead of refused (N4).
-    pub allow_symref_push: bool,
-    /// The keys that count.
-    pub keyring: &'a Keyring,
-    /// What was accepted before.
-    pub frontier: &'a dyn Frontier,
-    /// When to give up.
-    pub budget: Budget<'a>,
-}
-
-impl Inputs<'_> {
-    /// Which facts the rules of all rulesets for this repository need.
-    fn needs(&self) -> Needs {
-        let name = &self.context.repository.name;
-        let sets = self.policy.rulesets.iter().filter(|set| set.enforcement != Enforcement::Off);
-        sets.filter(|set| set.applies_to_repository(name)).fold(Needs::NONE, |sum, set| sum.and(set.needs()))
-    }
-}
-
-/// Where the present value of a ref comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Present<'a> {
-    /// From the repository: what an update claims is held against it (T18).
-    InRepository,
-    /// From the update itself: for judging a range in some clone of the repository.
-    AsClaimed,
-    /// From the update itself, and all other refs from here: for judging again what is on record.
-    AsItWas(&'a [(RefName, ObjectId)]),
-}
 
 /// Collects the facts of one push.
 ///
@@ -234,7 +181,7 @@ impl Collector<'_> {
             let facts = self.reference(update, refs.len())?;
             if !targets.insert(facts.name.clone()) {
                 let seen = format!("the push moves {} more than once", facts.name);
-                self.faults.push(malformed(&update.name.to_string(), seen));
+                self.faults.push(malformed_update(&update.name.to_string(), seen));
             }
             refs.push(facts);
         }
@@ -270,7 +217,8 @@ impl Collector<'_> {
         };
         let Some(new) = update.new else { return Ok(facts) };
         let Some(found) = inputs.repository.objects().find(&new)? else {
-            self.faults.push(malformed(&shown, format!("the new object {} is not there", new.short())));
+            self.faults
+                .push(malformed_update(&shown, format!("the new object {} is not there", new.short())));
             facts.kind = if facts.current.is_none() { UpdateKind::Create } else { UpdateKind::Force };
             return Ok(facts);
         };
@@ -447,7 +395,7 @@ impl Collector<'_> {
         }
         if update.old != state.value {
             let say = |id: Option<ObjectId>| id.map_or_else(|| "nothing".to_owned(), |id| id.short());
-            self.faults.push(malformed(
+            self.faults.push(malformed_update(
                 shown,
                 format!("the push moves the ref from {}, but it holds {}", say(update.old), say(state.value)),
             ));
@@ -500,7 +448,7 @@ impl Collector<'_> {
                 }
                 let seen =
                     format!("its target {} is neither in the push nor in the repository", target.short());
-                let fault = judge::malformed(ObjectKind::Tag, id, seen);
+                let fault = malformed_object(ObjectKind::Tag, id, seen);
                 self.faults.push(BuiltinFault { reference: shown.to_owned(), ..fault });
                 return Ok(None);
             };
@@ -726,59 +674,11 @@ impl Collector<'_> {
             Err(CollectError::Git(git::GitError::Object { id, why }))
                 if objects.find(&id)?.is_some_and(|found| found.in_quarantine) =>
             {
-                let fault = judge::malformed(ObjectKind::Commit, id, why);
+                let fault = malformed_object(ObjectKind::Commit, id, why);
                 self.faults.push(BuiltinFault { reference: shown.to_owned(), ..fault });
                 Ok(UpdateKind::Force)
             }
             Err(error) => Err(error),
         }
-    }
-}
-
-/// A `malformed-update` fault for a branch that would hold something else than a commit. Git refuses it as
-/// well, after the hook.
-fn no_branch(reference: &str, new: ObjectId, kind: ObjectKind) -> BuiltinFault {
-    let seen = format!("the branch would hold {}, which is a {}", new.short(), kind.name());
-    let wanted = "a commit on a branch".to_owned();
-    let help = "push the commit itself, such as `git push REMOTE 'TAG^{commit}:BRANCH'`".to_owned();
-    BuiltinFault { wanted, help, ..malformed(reference, seen) }
-}
-
-/// A `shallow-graft` fault for a commit whose parent is nowhere.
-fn cut(reference: &str, child: Option<ObjectId>, parent: ObjectId) -> BuiltinFault {
-    let child = child.map_or_else(String::new, |child| child.short());
-    let seen = format!(
-        "commit {child} has a parent, {}, that neither the push nor the repository has",
-        parent.short()
-    );
-    shallow(reference, seen)
-}
-
-fn shallow(reference: &str, seen: String) -> BuiltinFault {
-    BuiltinFault {
-        rule: BuiltinRule::ShallowGraft,
-        reference: reference.to_owned(),
-        object: None,
-        seen,
-        wanted: "a push whose history is complete".to_owned(),
-        help: "complete the clone with `git fetch --unshallow`, then push again".to_owned(),
-    }
-}
-
-/// A `push-too-large` fault with its figures.
-pub(super) fn too_large(
-    reference: &str,
-    object: Option<(ObjectKind, ObjectId)>,
-    seen: String,
-    wanted: String,
-    help: &str,
-) -> BuiltinFault {
-    BuiltinFault {
-        rule: BuiltinRule::PushTooLarge,
-        reference: reference.to_owned(),
-        object,
-        seen,
-        wanted,
-        help: help.to_owned(),
     }
 }

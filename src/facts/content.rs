@@ -1,7 +1,7 @@
 //! Which commits and updates the changes of are needed, and for which rulesets.
 
 use super::changes::{Contents, Known};
-use super::collect::Inputs;
+use super::inputs::Inputs;
 use super::{Budget, CollectError};
 use crate::domain::{Change, Entry, FileMode, ObjectId, ObjectKind, RefName};
 use crate::git::{self, Objects, Relation};

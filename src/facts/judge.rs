@@ -1,12 +1,12 @@
 //! Reading commits and tags and verifying their signatures, on all cores.
 
-use super::collect::too_large;
+use super::faults::{malformed_object, too_large};
 use super::{Budget, CollectError};
 use crate::domain::{ObjectFormat, ObjectId, ObjectKind, PrincipalKind, PushContext, Timestamp};
 use crate::git::{self, Found, Objects, Repository};
 use crate::keyring::Keyring;
 use crate::policy::Limits;
-use crate::policy::facts::{BuiltinFault, BuiltinRule, CommitFacts, Person, SignatureFacts, TagFacts};
+use crate::policy::facts::{BuiltinFault, CommitFacts, Person, SignatureFacts, TagFacts};
 use crate::signature::object::{self, CommitObject, Identity, Payload, SignatureField};
 use crate::signature::{self, Rules, Times, Trace, mergetag};
 use sha2::{Digest, Sha256};
@@ -84,7 +84,11 @@ impl<'a> Judge<'a> {
         if found.kind != ObjectKind::Commit {
             self.fault(
                 *id,
-                malformed(ObjectKind::Commit, *id, format!("it is a {}, not a commit", found.kind.name())),
+                malformed_object(
+                    ObjectKind::Commit,
+                    *id,
+                    format!("it is a {}, not a commit", found.kind.name()),
+                ),
             );
             return Ok(Some(Vec::new()));
         }
@@ -102,7 +106,10 @@ impl<'a> Judge<'a> {
             return Err(git::GitError::Missing { id: *id, child: None }.into());
         }
         let Some(parents) = object::parents_lenient(self.objects.format(), &raw) else {
-            self.fault(*id, malformed(ObjectKind::Commit, *id, "its parents cannot be read".to_owned()));
+            self.fault(
+                *id,
+                malformed_object(ObjectKind::Commit, *id, "its parents cannot be read".to_owned()),
+            );
             return Ok(Some(Vec::new()));
         };
         if let Some(fault) = self.verifier.many_parents(id, parents.len()) {
@@ -154,7 +161,7 @@ impl<'a> Judge<'a> {
                 let message = self.verifier.long_message(ObjectKind::Commit, id, commit.message);
                 parents.into_iter().chain(message).collect()
             }
-            Err(error) => vec![malformed(ObjectKind::Commit, *id, error.to_string())],
+            Err(error) => vec![malformed_object(ObjectKind::Commit, *id, error.to_string())],
         })
     }
 
@@ -177,7 +184,7 @@ impl<'a> Judge<'a> {
         let format = self.objects.format();
         let tag = match object::parse_tag_by(format, &raw, self.verifier.rules, &mut Trace::off()) {
             Ok(tag) => tag,
-            Err(error) => return Ok((None, vec![malformed(ObjectKind::Tag, *id, error.to_string())])),
+            Err(error) => return Ok((None, vec![malformed_object(ObjectKind::Tag, *id, error.to_string())])),
         };
         if let Some(fault) = self.verifier.long_message(ObjectKind::Tag, id, tag.message) {
             return Ok((None, vec![fault]));
@@ -277,7 +284,7 @@ impl Verifier<'_> {
         let commit = match object::parse_commit_by(self.format, raw, self.rules, &mut Trace::off()) {
             Ok(commit) => commit,
             Err(error) => {
-                return Ok(Outcome::Fault(*id, malformed(ObjectKind::Commit, *id, error.to_string())));
+                return Ok(Outcome::Fault(*id, malformed_object(ObjectKind::Commit, *id, error.to_string())));
             }
         };
         if let Some(fault) = self.long_message(ObjectKind::Commit, id, commit.message) {
@@ -356,16 +363,4 @@ fn person(identity: &Identity<'_>) -> Person {
 enum Outcome {
     Commit(Box<CommitFacts>),
     Fault(ObjectId, BuiltinFault),
-}
-
-/// A `malformed-object` fault of an object, on no ref yet.
-pub(super) fn malformed(kind: ObjectKind, id: ObjectId, seen: String) -> BuiltinFault {
-    BuiltinFault {
-        rule: BuiltinRule::MalformedObject,
-        reference: String::new(),
-        object: Some((kind, id)),
-        seen,
-        wanted: BuiltinRule::MALFORMED_OBJECT_WANTED.to_owned(),
-        help: BuiltinRule::MALFORMED_OBJECT_HELP.to_owned(),
-    }
 }

@@ -5,6 +5,8 @@ mod changes;
 mod collect;
 mod content;
 mod counters;
+mod faults;
+mod inputs;
 mod introduced;
 mod judge;
 mod merges;
@@ -12,8 +14,9 @@ mod people;
 mod taint;
 mod updates;
 
-pub use collect::{Inputs, Present, collect};
+pub use collect::collect;
 pub use counters::{FidoSignature, fido_signatures, judge_counter};
+pub use inputs::{Inputs, Present};
 pub use introduced::{Frontier, Standing};
 pub use updates::{Updates, parse_updates};
 

@@ -1,7 +1,8 @@
 //! The lines that git hands to `pre-receive`.
 
+use super::faults::malformed_update;
 use crate::domain::{ObjectId, RefName, RefUpdate, text};
-use crate::policy::facts::{BuiltinFault, BuiltinRule};
+use crate::policy::facts::BuiltinFault;
 use std::collections::HashSet;
 
 /// The updates of a push, and those that are none (N5).
@@ -21,7 +22,9 @@ pub fn parse_updates(input: &[u8]) -> Updates {
     let body = match input.strip_suffix(b"\n") {
         Some(body) => body,
         None => {
-            parsed.faults.push(malformed("", "the list of updates ends in the middle of a line".to_owned()));
+            parsed
+                .faults
+                .push(malformed_update("", "the list of updates ends in the middle of a line".to_owned()));
             return parsed;
         }
     };
@@ -30,11 +33,13 @@ pub fn parse_updates(input: &[u8]) -> Updates {
             Ok(update) => {
                 if !seen.insert(update.name.clone()) {
                     let name = update.name.to_string();
-                    parsed.faults.push(malformed(&name, "the push names this ref more than once".to_owned()));
+                    parsed
+                        .faults
+                        .push(malformed_update(&name, "the push names this ref more than once".to_owned()));
                 }
                 parsed.updates.push(update);
             }
-            Err((name, seen)) => parsed.faults.push(malformed(&name, seen)),
+            Err((name, seen)) => parsed.faults.push(malformed_update(&name, seen)),
         }
     }
     parsed
@@ -57,18 +62,6 @@ fn parse_line(line: &[u8]) -> Result<RefUpdate, (String, String)> {
         return Err((shown, "both ids of the update are zero".to_owned()));
     }
     Ok(RefUpdate { name, old, new })
-}
-
-/// A `malformed-update` fault.
-pub(super) fn malformed(reference: &str, seen: String) -> BuiltinFault {
-    BuiltinFault {
-        rule: BuiltinRule::MalformedUpdate,
-        reference: reference.to_owned(),
-        object: None,
-        seen,
-        wanted: "one well-formed update for each ref, from the value that the ref has now".to_owned(),
-        help: "fetch, then push again with an ordinary `git push`".to_owned(),
-    }
 }
 
 #[cfg(test)]
