@@ -63,6 +63,9 @@ pub enum PatternError {
     },
 }
 
+/// What a byte of a glob becomes, in bytes, and more than that.
+const GLOB: usize = 64;
+
 impl Pattern {
     /// Compiles a pattern for repository names or paths.
     pub fn new(source: &str) -> Result<Self, PatternError> {
@@ -132,6 +135,16 @@ impl Pattern {
             return Err(PatternError::ShortRef { pattern: source.to_owned(), suggestion });
         }
         Self::new(source)
+    }
+
+    /// About how many bytes the pattern takes once it is compiled. It may be none, which costs little.
+    pub fn weight(source: &str) -> usize {
+        let Some(expression) = source.strip_prefix("re:") else { return source.len() * GLOB };
+        let fits = |limit: &usize| {
+            let mut builder = regex::bytes::RegexBuilder::new(expression);
+            !matches!(builder.unicode(false).size_limit(*limit).build(), Err(regex::Error::CompiledTooBig(_)))
+        };
+        [1 << 12, 1 << 14, 1 << 16, 1 << 18].into_iter().find(fits).unwrap_or(1 << 20)
     }
 
     /// Whether the whole of `name` matches.
