@@ -433,7 +433,7 @@ impl Loading {
         {
             let document = reader.parse();
             if tenant.is_some() {
-                self.weight += document.iter().map(|(_, value)| weight(value.get_ref())).sum::<usize>();
+                document.iter().for_each(|(_, value)| weigh(value.get_ref(), &mut self.weight));
             }
             if self.weight > MAX_TENANT_WEIGHT {
                 let message = format!(
@@ -460,23 +460,25 @@ impl Loading {
     }
 }
 
-/// About how much memory a value of a tenant's file comes to, where all of its texts are patterns.
-fn weight(value: &DeValue<'_>) -> usize {
+/// Adds about how much memory a value of a tenant's file comes to, where all of its texts are patterns; not all of it
+/// where that is too much already.
+fn weigh(value: &DeValue<'_>, weight: &mut usize) {
+    if *weight > MAX_TENANT_WEIGHT {
+        return;
+    }
     match value {
-        DeValue::String(text) => Pattern::weight(text),
-        DeValue::Array(all) => all.iter().map(|one| weight(one.get_ref())).sum(),
-        DeValue::Table(entries) => {
-            let one = |(key, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
-                let key: &std::borrow::Cow<'_, str> = key.get_ref();
-                match (key.as_ref(), value.get_ref()) {
-                    // Expressions for messages stand without `re:`.
-                    ("matches" | "contains", DeValue::String(_)) => MAX_MESSAGE_WEIGHT,
-                    (key, value) => key.len() + weight(value),
-                }
-            };
-            entries.iter().map(one).sum()
-        }
-        _ => 16,
+        DeValue::String(text) => *weight += Pattern::weight(text),
+        DeValue::Array(all) => all.iter().for_each(|one| weigh(one.get_ref(), weight)),
+        DeValue::Table(entries) => entries.iter().for_each(|(key, value)| {
+            let key: &str = key.get_ref();
+            *weight += key.len();
+            match value.get_ref() {
+                // Expressions for messages stand without `re:`.
+                DeValue::String(_) if ["matches", "contains"].contains(&key) => *weight += MAX_MESSAGE_WEIGHT,
+                value => weigh(value, weight),
+            }
+        }),
+        _ => *weight += 16,
     }
 }
 
