@@ -224,6 +224,16 @@ fn push_rules_and_protected_refs_of_gitlab() {
     ] {
         assert!(text.contains(part), "no {part} in\n{text}");
     }
+    let two = |first: &str| {
+        let branch = |name: &str, level: u8| serde_json::json!({ "name": name, "push_access_levels": [{ "access_level": level }] });
+        let source = serde_json::json!([branch(first, 30), branch("main", 0)]).to_string();
+        import(Format::Gitlab, &[source.into_bytes()], &["x".to_owned()]).unwrap().notes
+    };
+    // There developers may push to `main` by the first of them.
+    let notes = two("m*");
+    assert!(notes.len() == 1 && notes[0].weight == Weight::Stricter, "{notes:?}");
+    assert_eq!(notes[0].what, "refs that both \"m*\" and \"main\" match");
+    assert!(two("x*").is_empty());
     let ran = imported(&gate, "gitlab", GITLAB, &[]);
     assert_eq!(ran.code(), Some(2));
     assert!(ran.stderr.contains("--repositories"), "{}", ran.stderr);
