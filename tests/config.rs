@@ -657,6 +657,49 @@ fn n02_selectors_that_select_nothing_are_warnings() {
 }
 
 #[test]
+fn n02_patterns_that_protect_nothing_are_errors_or_warnings() {
+    let place = Place::new();
+    let error = |from: &str, to: &str| place.errors(&with(from, to));
+    for (wrong, right) in [
+        ("\"re:main|release/.*\"", "write \"re:refs/heads/(main|release/.*)\""),
+        ("\"re:refs/heads/main|master\"", "its part `master` is all of a name"),
+        ("\"refs/heads/main \"", "it has one of: space"),
+        ("\"~default\"", "write \"~DEFAULT\""),
+    ] {
+        let text = error("\"refs/heads/main\"", wrong);
+        assert!(text.contains(right) && text.contains("can match no ref") && text.contains(":18:"), "{text}");
+    }
+    for wrong in ["/srv/git/infra", "./infra/*", "infra/app/", "infra//app"] {
+        let text = error("\"infra/**\"", &format!("\"{wrong}\""));
+        assert!(text.contains("can match no repository") && text.contains(":17:"), "{text}");
+    }
+    let lint = |from: &str, to: &str| -> String {
+        let config = place.ok(&with(from, to));
+        let keyring = Keyring::load(&config.keyring).unwrap().keyring;
+        let warnings = config::lint(&config, &keyring, &["infra/x".to_owned()]);
+        warnings.iter().map(|one| one.to_string()).collect()
+    };
+    for (from, to, expected) in [
+        ("\"infra/**\"", "\"infra/**\", \"shop/a.git\"", "`shop/a.git` of ruleset `production` matches none"),
+        ("\"infra/**\"", "\"infra/**\", \"shop/a.git\"", "without `.git`; write `shop/a`"),
+        (
+            "\"refs/heads/main\"",
+            "\"refs/head/main\"",
+            "`refs/head/main` of ruleset `production` is in none of",
+        ),
+        // Everybody who is known would be exempt.
+        ("enforcement", "actors = [\"group:contractor\"]\nenforcement", "`group:contractor` selects nobody"),
+    ] {
+        let text = lint(from, to);
+        assert!(text.contains(expected), "no {expected:?} in {text}");
+    }
+    let bypass = "\n[[ruleset.bypass]]\nwho = [\"person:nobody\"]\nproof = \"pusher\"\nrules = [\"unsigned-commit\"]\nreason = \"x\"\n";
+    let last = "untrusted-signer = { allow = [\"group:sre\"] }\n";
+    let text = lint(last, &format!("{last}{bypass}"));
+    assert!(text.contains("`person:nobody` selects nobody"), "{text}");
+}
+
+#[test]
 fn signers_without_an_address_are_a_warning_under_identity_mismatch() {
     let place = Place::new();
     let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILjsHwrk323j4INnHZE7APILaq2LJfnCnC3UFBUa+iCZ";
@@ -843,7 +886,7 @@ fn n02_check_warns_of_patterns_that_match_no_ref() {
         assert!(status.success(), "{arguments:?}");
     };
     git(&["init", "--quiet", "--bare"]);
-    let warned = |text: &str| text.contains("match no ref that there is yet");
+    let warned = |text: &str| text.contains("`refs/heads/main` of ruleset `production` matches no ref that");
     assert!(!warned(&check(&place.path(), Format::Text).1), "a repository without refs proves nothing");
     let tree = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
     git(&["hash-object", "-t", "tree", "-w", "/dev/null"]);

@@ -5,6 +5,7 @@ use crate::config::{self, Diagnostic, Warning};
 use crate::domain::RefName;
 use crate::git::Repository;
 use crate::keyring::Keyring;
+use crate::policy::Refs;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
@@ -175,17 +176,25 @@ fn repositories(root: &Path) -> Vec<String> {
 /// protected in name only. Repositories without refs prove nothing, so they do not count.
 fn unmatched_refs(config: &config::Config, repositories: &[String]) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    for ruleset in config.policy.configured() {
+    for ruleset in config.policy.configured().filter(|set| set.part_of.is_none()) {
         let mut refs = 0;
+        let mut unmatched: Vec<Refs> = ruleset.refs.included().collect();
         let concerned = repositories.iter().filter(|name| ruleset.applies_to_repository(name));
-        let matched = concerned.take(MAX_READ).any(|name| {
+        for name in concerned.take(MAX_READ) {
             let (found, default_branch) = references(&config.repositories.root, name);
             refs += found.len();
-            found.iter().any(|reference| ruleset.refs.is_match(reference, default_branch.as_ref()))
-        });
-        if !matched && refs > 0 {
+            let hit = |one: &Refs| found.iter().any(|name| one.is_match(name, default_branch.as_ref()));
+            unmatched.retain(|one| !hit(one));
+            if unmatched.is_empty() {
+                break;
+            }
+        }
+        if !unmatched.is_empty() && refs > 0 {
+            let sources: Vec<String> = unmatched.iter().flat_map(Refs::sources).collect();
+            let shown = config::listed(sources.iter().map(String::as_str));
+            let verb = if sources.len() == 1 { "matches" } else { "match" };
             warnings.push(Warning {
-                message: format!("the refs of ruleset `{}` match no ref that there is yet", ruleset.name),
+                message: format!("{shown} of ruleset `{}` {verb} no ref that there is yet", ruleset.name),
                 place: config.places.of(&ruleset.name, "refs").cloned(),
             });
         }

@@ -5,7 +5,7 @@ use crate::domain::{Principal, text};
 use crate::keyring::Keyring;
 use crate::keyring::document::nearest;
 use crate::policy::rules::{identity_mismatch, untrusted_signer};
-use crate::policy::{Ruleset, Selector};
+use crate::policy::{Pattern, Refs, Ruleset, Selector};
 
 /// What loads and yet cannot have been meant: an empty keyring, selectors that name nobody, signers whom
 /// `identity-mismatch` always refuses, rulesets for repositories that are not there (N2).
@@ -30,10 +30,27 @@ pub fn lint(config: &Config, keyring: &Keyring, repositories: &[String]) -> Vec<
         if !repositories.is_empty() && !repositories.iter().any(known) {
             let message = format!("ruleset `{}` matches none of the known repositories", ruleset.name);
             warnings.push(warn("repositories", message));
+        } else if let Some(message) = unmatched(ruleset, repositories) {
+            warnings.push(warn("repositories", message));
+        }
+        if let Some(message) = with_ending(ruleset) {
+            warnings.push(warn("repositories", message));
+        }
+        for message in not_pushed(ruleset, &config.repositories.namespaces) {
+            warnings.push(warn("refs", message));
         }
         for (rule, selector) in selectors(ruleset) {
             if let Some(message) = names_nobody(selector, keyring) {
                 warnings.push(warn(rule, message));
+            }
+        }
+        // A pusher who is known and among no actors is not judged at all.
+        for message in ruleset.actors.iter().filter_map(|one| names_nobody(one, keyring)) {
+            warnings.push(warn("actors", message));
+        }
+        for (index, bypass) in ruleset.bypass.iter().enumerate() {
+            for message in bypass.who.iter().filter_map(|one| names_nobody(one, keyring)) {
+                warnings.push(warn(&format!("bypass {index}"), message));
             }
         }
         if let Some(message) = without_emails(ruleset, keyring) {
@@ -43,7 +60,56 @@ pub fn lint(config: &Config, keyring: &Keyring, repositories: &[String]) -> Vec<
     warnings
 }
 
-/// Most principals that one warning names.
+/// The patterns of a ruleset for repositories that match none, where others do.
+fn unmatched(ruleset: &Ruleset, repositories: &[String]) -> Option<String> {
+    if repositories.is_empty() {
+        return None;
+    }
+    let matches = |pattern: &&Pattern| repositories.iter().any(|name| pattern.is_match(name.as_bytes()));
+    let lost: Vec<&Pattern> = ruleset.repositories.iter().filter(|pattern| !matches(pattern)).collect();
+    let shown = listed(lost.iter().map(|pattern| pattern.source()));
+    let verb = if lost.len() == 1 { "matches" } else { "match" };
+    (!lost.is_empty())
+        .then(|| format!("{shown} of ruleset `{}` {verb} none of the known repositories", ruleset.name))
+}
+
+/// Patterns for repositories with the ending that names do not have here (N3).
+fn with_ending(ruleset: &Ruleset) -> Option<String> {
+    let lost: Vec<&str> =
+        ruleset.repositories.iter().map(Pattern::source).filter(|source| source.ends_with(".git")).collect();
+    let bare = listed(lost.iter().map(|source| source.trim_end_matches(".git").trim_end_matches('\\')));
+    let shown = listed(lost.iter().copied());
+    (!lost.is_empty()).then(|| format!("{shown}: names of repositories are without `.git`; write {bare}"))
+}
+
+/// Patterns that match only refs which nobody can push: a mistyped hierarchy protects nothing.
+fn not_pushed(ruleset: &Ruleset, namespaces: &[String]) -> Vec<String> {
+    let pushed = |refs: &Refs| {
+        let sources = refs.sources();
+        let Some(source) = sources.first().filter(|source| source.starts_with("refs/")) else { return true };
+        let begin = source.split(['*', '?', '[', '{', '\\']).next().unwrap_or_default();
+        namespaces.iter().any(|one| begin.starts_with(one.as_str()) || one.starts_with(begin))
+    };
+    let lost = ruleset.refs.included().filter(|refs| !pushed(refs));
+    let message = |refs: Refs| {
+        let shown = listed(refs.sources().iter().map(String::as_str));
+        format!("{shown} of ruleset `{}` is in none of the `namespaces` that may be pushed", ruleset.name)
+    };
+    lost.map(message).collect()
+}
+
+/// Patterns for people, the first of them.
+pub fn listed<'a>(patterns: impl Iterator<Item = &'a str>) -> String {
+    let all: Vec<String> =
+        patterns.map(|one| format!("`{}`", text::escape_short(one.as_bytes(), 80))).collect();
+    let mut shown = all.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if all.len() > NAMED {
+        shown.push_str(&format!(" and {} more", all.len() - NAMED));
+    }
+    shown
+}
+
+/// Most principals or patterns that one warning names.
 const NAMED: usize = 5;
 
 /// Who may sign by this ruleset, and cannot match because the keyring has no address of theirs.

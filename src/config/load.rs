@@ -9,7 +9,7 @@ use crate::keyring::Sources;
 use crate::keyring::document::{Diagnostic, Item, Owner, Reader, Source, Table};
 use crate::keyring::document::{check_directory, own_uid, read_checked, sort};
 use crate::policy::rules::Configured;
-use crate::policy::{Limits, Proof, Ruleset, Rulesets, Tenant, Uncovered};
+use crate::policy::{Limits, Pattern, Proof, Ruleset, Rulesets, Tenant, Uncovered};
 use data_encoding::HEXLOWER;
 use globset::GlobBuilder;
 use sha2::{Digest, Sha256};
@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use toml::de::DeValue;
 
 /// Largest configuration file, in bytes.
 const MAX_FILE: u64 = 4 << 20;
@@ -26,6 +27,11 @@ const MAX_CONTACT: usize = 200;
 const MAX_INCLUDES: usize = 1000;
 /// Most files of one tenant: it may be no friend of the others, and all of them are held in memory together.
 const MAX_TENANT_FILES: usize = 100;
+/// Most memory that the patterns of one tenant may need, bytes: what tenants write must not be able to end the daemon
+/// of all of them (N15).
+const MAX_TENANT_WEIGHT: usize = 128 << 20;
+/// What an expression for messages is taken for, bytes: the most that one can become.
+const MAX_MESSAGE_WEIGHT: usize = 128 << 10;
 
 /// A configuration, and what is odd about it.
 #[derive(Debug)]
@@ -71,6 +77,8 @@ struct Loading {
     /// The rules that come with every configuration, as `[policy.defaults]` leaves them.
     defaults: Vec<Configured>,
     tenants: Vec<TenantFiles>,
+    /// How much the files of the tenant that is read now have asked for so far.
+    weight: usize,
 }
 
 /// Reads and validates a configuration file and what it includes.
@@ -404,6 +412,7 @@ impl Loading {
         let TenantFiles { tenant, files, .. } = self.tenants[index].clone();
         let (diagnostics, rulesets) = (self.diagnostics.len(), self.collected.rulesets.len());
         let checked = self.checked.len();
+        self.weight = 0;
         for file in &files {
             self.included(file, Some(&tenant));
         }
@@ -423,6 +432,21 @@ impl Loading {
         let reader = Reader::new(source);
         {
             let document = reader.parse();
+            if tenant.is_some() {
+                document.iter().for_each(|(_, value)| weigh(value.get_ref(), &mut self.weight));
+            }
+            if self.weight > MAX_TENANT_WEIGHT {
+                let message = format!(
+                    "the patterns of this tenant need more than {} MiB of memory, up to this file",
+                    MAX_TENANT_WEIGHT >> 20
+                );
+                self.diagnostics.push(
+                    Diagnostic::whole(path, message).suggest(
+                        "write fewer or simpler patterns: `{1,900}` is as long as what it stands for",
+                    ),
+                );
+                return;
+            }
             let top =
                 Table::new(&reader, &document, 0..0, "an included file, which only holds `[[ruleset]]`");
             let before = self.collected.rulesets.len();
@@ -433,6 +457,28 @@ impl Loading {
             top.finish();
         }
         self.diagnostics.extend(reader.into_diagnostics());
+    }
+}
+
+/// Adds about how much memory a value of a tenant's file comes to, where all of its texts are patterns; not all of it
+/// where that is too much already.
+fn weigh(value: &DeValue<'_>, weight: &mut usize) {
+    if *weight > MAX_TENANT_WEIGHT {
+        return;
+    }
+    match value {
+        DeValue::String(text) => *weight += Pattern::weight(text),
+        DeValue::Array(all) => all.iter().for_each(|one| weigh(one.get_ref(), weight)),
+        DeValue::Table(entries) => entries.iter().for_each(|(key, value)| {
+            let key: &str = key.get_ref();
+            *weight += key.len();
+            match value.get_ref() {
+                // Expressions for messages stand without `re:`.
+                DeValue::String(_) if ["matches", "contains"].contains(&key) => *weight += MAX_MESSAGE_WEIGHT,
+                value => weigh(value, weight),
+            }
+        }),
+        _ => *weight += 16,
     }
 }
 

@@ -190,6 +190,15 @@ pub(super) fn patterns(item: &Item<'_, '_>) -> Vec<Pattern> {
             );
             continue;
         }
+        let starts = ["/", "./", "../", "~/"].iter().any(|start| written.starts_with(start));
+        if !written.starts_with("re:") && (starts || written.ends_with('/') || written.contains("//")) {
+            let shown = text::escape_short(written.as_bytes(), 60);
+            item.error_with(
+                format!("`{shown}` can match no repository"),
+                "names are paths below `root`, without a slash at either end: write \"infra/app\" or \"infra/**\"",
+            );
+            continue;
+        }
         match Pattern::new(written) {
             Ok(pattern) => made.push(pattern),
             Err(error) => pattern_error(&item, "", error),

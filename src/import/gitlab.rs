@@ -42,6 +42,7 @@ fn any(document: &mut Document, value: &Value, repositories: &[String]) -> Resul
             Ok(())
         }
         Value::Array(all) => {
+            overlaps(document, all);
             for one in all {
                 match one {
                     Value::Object(one) if one.contains_key("push_access_levels") => {
@@ -57,6 +58,46 @@ fn any(document: &mut Document, value: &Value, repositories: &[String]) -> Resul
         }
         _ => Err(ImportError::whole(unknown)),
     }
+}
+
+/// Most protected names that are held against each other.
+const MOST_NAMES: usize = 500;
+
+/// Says which protected names meet: in GitLab the most permissive of them decides, here the strictest.
+fn overlaps(document: &mut Document, all: &[Value]) {
+    let why =
+        "in GitLab the most permissive of them decides, here all of them hold: leave out what is not meant";
+    let name = |one: &'_ Value| one.get("name").and_then(Value::as_str).map(str::to_owned);
+    let names: Vec<String> = all.iter().filter_map(name).collect();
+    if names.len() > MOST_NAMES {
+        document.note(Weight::Stricter, "protected names that may be for the same refs", why);
+        return;
+    }
+    for (at, one) in names.iter().enumerate() {
+        let other = names[..at].iter().find(|other| meet(one.as_bytes(), other.as_bytes()));
+        if let Some(other) = other {
+            document.note(Weight::Stricter, &format!("refs that both \"{other}\" and \"{one}\" match"), why);
+        }
+    }
+}
+
+/// Whether there is a name that both of two wildcards match, `*` being anything.
+fn meet(one: &[u8], other: &[u8]) -> bool {
+    // Which beginnings of `other` can be what the beginning of `one` so far is.
+    let star = |pattern: &[u8], at: usize| at > 0 && pattern.get(at - 1) == Some(&b'*');
+    let mut row: Vec<bool> =
+        (0..=other.len()).map(|at| other[..at].iter().all(|byte| *byte == b'*')).collect();
+    for at in 1..=one.len() {
+        let mut next = vec![row[0] && star(one, at); other.len() + 1];
+        for to in 1..=other.len() {
+            next[to] = match (star(one, at), star(other, to)) {
+                (true, _) | (_, true) => row[to] || next[to - 1] || row[to - 1],
+                _ => one[at - 1] == other[to - 1] && row[to - 1],
+            };
+        }
+        row = next;
+    }
+    row[other.len()]
 }
 
 /// What push rules are told by.
@@ -227,7 +268,13 @@ fn who(levels: &Value) -> Result<Who, ImportError> {
 /// `unauthorized-pusher` for these actions, or `locked-ref` where nobody is left.
 fn actors(document: &mut Document, what: &str, made: &mut Ruleset, who: &Who, actions: &[&str]) {
     for one in &who.unnamed {
-        let why = "the file does not say who that is in the keyring: add them to `unauthorized-pusher`";
+        let why = match who.selectors.is_empty() {
+            false => "the file does not say who that is in the keyring: add them to `unauthorized-pusher`",
+            true => {
+                "the file does not say who that is in the keyring: write `unauthorized-pusher` with them, in place of \
+                 `locked-ref`"
+            }
+        };
         document.note(Weight::Stricter, &format!("{what} for {one}"), why);
     }
     if who.selectors.is_empty() {
@@ -331,6 +378,33 @@ fn unknown(document: &mut Document, one: &Object, name: &str, known: &[&str]) {
                 &format!("{key} = {value} of \"{name}\""),
                 "there is no such setting here",
             );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_meet_where_one_name_is_of_both() {
+        for (one, other, expected) in [
+            ("main", "main", true),
+            ("main", "mai", false),
+            ("*", "main", true),
+            ("*", "", true),
+            ("", "", true),
+            ("a*", "*b", true),
+            ("a*", "b*", false),
+            ("a*c", "abc", true),
+            ("a*c", "ab", false),
+            ("*-stable", "production/*", true),
+            ("release/*", "rel*/1", true),
+            ("x*y*", "*z", true),
+            ("**", "a", true),
+        ] {
+            assert_eq!(meet(one.as_bytes(), other.as_bytes()), expected, "{one} {other}");
+            assert_eq!(meet(other.as_bytes(), one.as_bytes()), expected, "{other} {one}");
         }
     }
 }

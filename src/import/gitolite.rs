@@ -15,6 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Most lines, names and members: far more than anybody has.
 const MOST: usize = 100_000;
 
+/// Options that give an action a letter of its own.
+const LETTERS: [&str; 3] = ["CREATE_IS_C", "DELETE_IS_D", "MERGE_CHECK"];
+
 /// One line that lets somebody do something, or keeps them from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rule {
@@ -73,6 +76,7 @@ fn is_word(word: &str, more: &[u8]) -> bool {
 
 fn parse(document: &mut Document, source: &str) -> Result<Conf, ImportError> {
     let mut conf = Conf::default();
+    conf.groups.left = Cell::new(MOST * 20);
     let mut current: Vec<String> = Vec::new();
     let mut size = 0;
     for (number, line) in source.lines().enumerate() {
@@ -85,7 +89,9 @@ fn parse(document: &mut Document, source: &str) -> Result<Conf, ImportError> {
             return Err(error("lines that go on in the next one are not read: join them"));
         }
         let line = without_comment(line);
-        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        // The first `=` is a word, whatever stands beside it.
+        let spaced = line.replacen('=', " = ", 1);
+        let words: Vec<&str> = spaced.split_ascii_whitespace().collect();
         size += words.len() + 1;
         if size > MOST * 10 || number > MOST {
             return Err(ImportError::at(number, "the file is too large"));
@@ -98,12 +104,28 @@ fn parse(document: &mut Document, source: &str) -> Result<Conf, ImportError> {
                 if !is_word(group, b"-._@+/") || group == "@all" {
                     return Err(error("this cannot name a group"));
                 }
-                let into = conf.groups.members.entry(group[1..].to_owned()).or_default();
-                into.extend(members.iter().map(|one| (*one).to_owned()));
+                if members.contains(&"@all") {
+                    let why = "within a group gitolite takes `@all` for nobody, and so it is here";
+                    document.note(Weight::Aside, line.trim(), why);
+                }
+                let undefined = |one: &&&str| {
+                    **one != "@all" && one.strip_prefix('@').is_some_and(|one| !conf.groups.is_known(one))
+                };
+                for inner in members.iter().filter(undefined) {
+                    let what = format!("{inner} within {group}, in line {number}");
+                    document.note(Weight::Weaker, &what, "the group is not defined above it in this file");
+                }
+                conf.groups.define(&group[1..], members).map_err(error)?;
             }
             ("repo", None) if words.len() > 1 => {
-                current = words[1..].iter().map(|one| (*one).to_owned()).collect();
+                // gitolite warns of the ending, and goes without.
+                let name = |one: &&str| one.strip_suffix(".git").unwrap_or(one).to_owned();
+                current = words[1..].iter().map(name).collect();
                 conf.repos.extend(current.iter().cloned());
+            }
+            ("option", _) if LETTERS.iter().any(|option| words.get(1) == Some(option)) => {
+                let why = "which letter an action asks for is told by the rules of the repository alone here";
+                document.note(Weight::Weaker, line.trim(), why);
             }
             ("config" | "option" | "desc" | "owner" | "category", _) => {
                 document.note(Weight::Aside, line.trim(), "it says nothing about who may push what");
@@ -129,18 +151,18 @@ fn parse(document: &mut Document, source: &str) -> Result<Conf, ImportError> {
                 if perm == "R" || perm == "C" {
                     continue;
                 }
-                let refexes = if equals == 1 { vec!["refs/.*"] } else { words[1..equals].to_vec() };
+                let refexes = if equals == 1 {
+                    vec!["refs/.*".to_owned()]
+                } else {
+                    conf.groups.refexes(&words[1..equals]).map_err(error)?
+                };
                 for refex in refexes {
-                    if refex.starts_with("VREF/") {
+                    if refex.starts_with("VREF/") || refex.starts_with("NAME/") {
                         let why = "virtual refs are programs of gitolite's: it goes on asking them after us";
                         document.note(Weight::Weaker, line.trim(), why);
                         continue;
                     }
-                    let full = if refex.starts_with("refs/") {
-                        refex.to_owned()
-                    } else {
-                        format!("refs/heads/{refex}")
-                    };
+                    let full = if refex.starts_with("refs/") { refex } else { format!("refs/heads/{refex}") };
                     let rule =
                         Rule { perm: perm.to_owned(), refex: full, users: users.clone(), line: number };
                     conf.rules.push((current.clone(), rule));
@@ -149,7 +171,6 @@ fn parse(document: &mut Document, source: &str) -> Result<Conf, ImportError> {
             _ => return Err(error("this line is not understood")),
         }
     }
-    conf.groups.settle();
     Ok(conf)
 }
 
@@ -176,66 +197,69 @@ fn is_perm(word: &str) -> bool {
     ["", "C", "D", "CD", "DC"].contains(&rest)
 }
 
-/// The groups of a file.
+/// The groups of a file. One that is part of another is what it was in the line that makes it so: what is added to it
+/// below is not added there.
 #[derive(Default)]
 pub(super) struct Groups {
     members: BTreeMap<String, Vec<String>>,
-    /// Those that hold everybody.
-    everybody: BTreeSet<String>,
     /// How many members may still be listed, all together.
     left: Cell<usize>,
 }
 
 impl Groups {
-    /// Looks for those that hold everybody, once all are known.
-    fn settle(&mut self) {
-        self.left = Cell::new(MOST * 20);
-        let mut around: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (group, members) in &self.members {
-            for inner in members.iter().filter_map(|member| member.strip_prefix('@')) {
-                around.entry(inner).or_default().push(group);
+    /// Counts members that are listed.
+    fn count(&self, members: usize) -> Result<(), &'static str> {
+        let left = self.left.get().checked_sub(members);
+        self.left
+            .set(left.ok_or("its groups hold too many, all together: import fewer repositories at a time")?);
+        Ok(())
+    }
+
+    /// Adds to a group; of groups that are not defined yet, nobody.
+    fn define(&mut self, group: &str, words: &[&str]) -> Result<(), &'static str> {
+        let mut new: Vec<String> = Vec::new();
+        for word in words {
+            match word.strip_prefix('@') {
+                Some(inner) => new.extend(self.members.get(inner).into_iter().flatten().cloned()),
+                None => new.push((*word).to_owned()),
             }
         }
-        let mut waiting = vec!["all"];
-        while let Some(inner) = waiting.pop() {
-            for group in around.get(inner).into_iter().flatten() {
-                if self.everybody.insert((*group).to_owned()) {
-                    waiting.push(group);
+        self.count(new.len())?;
+        let into = self.members.entry(group.to_owned()).or_default();
+        let known: BTreeSet<&String> = into.iter().collect();
+        let mut seen = BTreeSet::new();
+        let new: Vec<String> =
+            new.iter().filter(|one| !known.contains(one) && seen.insert(*one)).cloned().collect();
+        into.extend(new);
+        Ok(())
+    }
+
+    /// Expressions for refs, groups of them as what they hold so far.
+    fn refexes(&self, words: &[&str]) -> Result<Vec<String>, &'static str> {
+        let mut made = Vec::new();
+        for word in words {
+            match word.strip_prefix('@') {
+                None => made.push((*word).to_owned()),
+                Some(group) => {
+                    let members = self.members.get(group);
+                    let members = members.ok_or("a group of refs that is not defined above it")?;
+                    self.count(members.len())?;
+                    made.extend(members.iter().cloned());
                 }
             }
         }
+        Ok(made)
     }
 
     fn is_known(&self, group: &str) -> bool {
         self.members.contains_key(group)
     }
 
-    fn holds_everybody(&self, group: &str) -> bool {
-        self.everybody.contains(group)
-    }
-
-    /// Whom a group holds, its own groups' members included; `@all` for everybody. Groups that hold each other are
-    /// walked once.
+    /// Whom a group holds.
     fn people(&self, group: &str) -> Result<BTreeSet<String>, ImportError> {
-        let (mut out, mut seen, mut waiting) = (BTreeSet::new(), BTreeSet::new(), vec![group]);
-        while let Some(group) = waiting.pop() {
-            if !seen.insert(group) {
-                continue;
-            }
-            for member in self.members.get(group).into_iter().flatten() {
-                let left = self.left.get().checked_sub(1);
-                self.left.set(left.ok_or_else(|| {
-                    ImportError::whole(
-                        "its groups hold too many, all together: import fewer repositories at a time",
-                    )
-                })?);
-                match member.strip_prefix('@') {
-                    Some(inner) if inner != "all" => waiting.push(inner),
-                    _ => drop(out.insert(member.clone())),
-                }
-            }
-        }
-        Ok(out)
+        let members = self.members.get(group).map(Vec::as_slice).unwrap_or_default();
+        self.count(members.len()).map_err(ImportError::whole)?;
+        Ok(members.iter().cloned().collect())
     }
 }
 

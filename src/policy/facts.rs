@@ -57,8 +57,9 @@ pub struct RepositoryFacts {
 #[derive(Clone, Debug, Default)]
 pub struct RefNames {
     names: BTreeSet<RefName>,
-    /// Made when it is first asked for: the names by what they are without case.
-    folded: OnceLock<HashMap<Vec<u8>, Vec<RefName>>>,
+    /// Made when it is first asked for: the names, and the directories that they stand in as files, by what they are
+    /// without case; with how many bytes of the name that is.
+    folded: OnceLock<HashMap<Vec<u8>, Vec<(RefName, usize)>>>,
 }
 
 impl FromIterator<RefName> for RefNames {
@@ -78,18 +79,40 @@ impl RefNames {
         self.names.iter()
     }
 
-    /// Another ref whose name is this one where neither case nor the way in which characters are composed
-    /// counts.
+    /// Another ref that a file system on which neither case nor the way in which characters are composed counts has
+    /// no room for beside this one: of the same name there, or of one that is a directory for the other.
     pub fn same_but_for_case(&self, name: &RefName) -> Option<&RefName> {
         let folded = self.folded.get_or_init(|| {
-            let mut out: HashMap<Vec<u8>, Vec<RefName>> = HashMap::new();
+            let mut out: HashMap<Vec<u8>, Vec<(RefName, usize)>> = HashMap::new();
             for name in &self.names {
-                out.entry(fold_name(name.as_bytes()).into_owned()).or_default().push(name.clone());
+                for length in directories(name).chain([name.as_bytes().len()]) {
+                    let key = fold_name(&name.as_bytes()[..length]).into_owned();
+                    out.entry(key).or_default().push((name.clone(), length));
+                }
             }
             out
         });
-        folded.get(fold_name(name.as_bytes()).as_ref())?.iter().find(|other| *other != name)
+        let of = |part: &[u8]| folded.get(fold_name(part).as_ref()).into_iter().flatten();
+        // Spelled alike they cannot both be there in the first place.
+        let differs = |part: &[u8], other: &RefName, length: usize| other.as_bytes()[..length] != *part;
+        let whole = name.as_bytes();
+        let same = of(whole).find(|(other, length)| differs(whole, other, *length));
+        let around = || {
+            directories(name).map(|length| &whole[..length]).find_map(|part| {
+                of(part).find(|(other, length)| {
+                    *length == other.as_bytes().len() && differs(part, other, *length)
+                })
+            })
+        };
+        same.or_else(around).map(|(other, _)| other)
     }
+}
+
+/// How many bytes of a name each directory below its hierarchy has: `refs/heads/a` and `refs/heads/a/b` of
+/// `refs/heads/a/b/c`.
+fn directories(name: &RefName) -> impl Iterator<Item = usize> {
+    let slashes = name.as_bytes().iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    slashes.map(|(at, _)| at).skip(2)
 }
 
 /// A set of facts that cost something, and are only collected for rules that ask for them.

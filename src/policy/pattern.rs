@@ -1,5 +1,6 @@
 //! The one pattern dialect: gitignore-like globs, or anchored regular expressions after `re:`.
 
+use crate::domain::RefName;
 use globset::{GlobBuilder, GlobMatcher};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -52,7 +53,18 @@ pub enum PatternError {
         /// The full name.
         suggestion: String,
     },
+    /// A ref pattern that can match no ref for another reason.
+    #[error("`{pattern}` can match no ref: {why}")]
+    NoRef {
+        /// As written.
+        pattern: String,
+        /// Why.
+        why: String,
+    },
 }
+
+/// What a byte of a glob becomes, in bytes, and more than that.
+const GLOB: usize = 64;
 
 impl Pattern {
     /// Compiles a pattern for repository names or paths.
@@ -99,9 +111,20 @@ impl Pattern {
         Ok(Pattern { source: source.to_owned(), literal, matcher })
     }
 
-    /// Compiles a pattern for full ref names. A glob that does not start with `refs/` could only ever
-    /// match nothing, which would silently unprotect a branch, so it is an error with a suggestion.
+    /// Compiles a pattern for full ref names. One that could only ever match nothing would silently unprotect a
+    /// branch, so it is an error, with a suggestion where there is one.
     pub fn for_refs(source: &str) -> Result<Self, PatternError> {
+        if source.starts_with('~') {
+            let meant = if source.to_ascii_lowercase().starts_with("~al") { "~ALL" } else { "~DEFAULT" };
+            return Err(PatternError::ShortRef { pattern: source.to_owned(), suggestion: meant.to_owned() });
+        }
+        if let Some(expression) = source.strip_prefix("re:") {
+            check_alternatives(source, expression)?;
+        } else if source.starts_with("refs/")
+            && let Some(why) = never(source)
+        {
+            return Err(PatternError::NoRef { pattern: source.to_owned(), why });
+        }
         let literal_start =
             source.starts_with("re:") || source.starts_with("refs/") || source.starts_with("**");
         if !literal_start && !source.is_empty() {
@@ -112,6 +135,16 @@ impl Pattern {
             return Err(PatternError::ShortRef { pattern: source.to_owned(), suggestion });
         }
         Self::new(source)
+    }
+
+    /// About how many bytes the pattern takes once it is compiled. It may be none, which costs little.
+    pub fn weight(source: &str) -> usize {
+        let Some(expression) = source.strip_prefix("re:") else { return source.len() * GLOB };
+        let fits = |limit: &usize| {
+            let mut builder = regex::bytes::RegexBuilder::new(expression);
+            !matches!(builder.unicode(false).size_limit(*limit).build(), Err(regex::Error::CompiledTooBig(_)))
+        };
+        [1 << 12, 1 << 14, 1 << 16, 1 << 18].into_iter().find(fits).unwrap_or(1 << 20)
     }
 
     /// Whether the whole of `name` matches.
@@ -139,6 +172,84 @@ fn literal_start(source: &str) -> usize {
     }
     let start = source.split(['*', '?', '[', ']', '{', '}', '\\']).next().unwrap_or_default();
     if start.len() == source.len() { start.len() } else { start.trim_end_matches('/').len() }
+}
+
+/// Why a glob can match no ref name, where that can be told without looking into its sets.
+fn never(glob: &str) -> Option<String> {
+    if glob.contains(['[', ']', '{', '}', '\\']) {
+        return None;
+    }
+    // A wildcard can stand for any letter, and what is no name then is none at all; `**` for parts as well.
+    let name = glob.replace("**", "*").replace(['*', '?'], "a");
+    RefName::parse(name.as_bytes()).err().map(|error| error.why.to_owned())
+}
+
+/// Looks at what each alternative of an expression for refs begins with: `re:refs/heads/a|b` does not hold the branch
+/// `b`, whatever its reader thinks.
+fn check_alternatives(source: &str, expression: &str) -> Result<(), PatternError> {
+    const START: &str = "refs/";
+    let lost = |part: &&str| {
+        let begin = literal_begin(part);
+        !START.starts_with(begin.as_str()) && !begin.starts_with(START)
+    };
+    let parts = alternatives(expression);
+    let Some(first) = parts.iter().copied().find(|part| lost(&part)) else { return Ok(()) };
+    let pattern = source.to_owned();
+    if parts.iter().all(|part| lost(&part)) {
+        let bare = expression.trim_start_matches('^');
+        let bare = bare.strip_suffix('$').filter(|bare| !bare.ends_with('\\')).unwrap_or(bare);
+        return Err(PatternError::ShortRef { pattern, suggestion: format!("re:refs/heads/({bare})") });
+    }
+    let why = format!(
+        "its part `{first}` is all of a name, since `|` divides the whole expression, and names begin with `refs/`; \
+         put what `|` is to divide into a group, such as `re:refs/heads/(main|master)`"
+    );
+    Err(PatternError::NoRef { pattern, why })
+}
+
+/// The parts of an expression between the `|` that stand in no group and no set.
+fn alternatives(expression: &str) -> Vec<&str> {
+    let (mut parts, mut from, mut depth, mut set, mut escaped) = (Vec::new(), 0, 0_usize, false, false);
+    for (at, c) in expression.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '[' => set = true,
+            ']' => set = false,
+            _ if set => {}
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            '|' if depth == 0 => {
+                parts.push(&expression[from..at]);
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&expression[from..]);
+    parts
+}
+
+/// What every match of an expression begins with, as far as its characters stand for themselves.
+fn literal_begin(part: &str) -> String {
+    let mut begin = String::new();
+    let mut rest = part.trim_start_matches('^').chars().peekable();
+    while let Some(c) = rest.next() {
+        let c = match c {
+            '\\' => match rest.next() {
+                Some(c) if c.is_ascii_punctuation() => c,
+                _ => break,
+            },
+            '.' | '[' | '(' | '$' | '^' | '|' | '*' | '+' | '?' | '{' | ')' => break,
+            c => c,
+        };
+        // What may be left out begins nothing.
+        if rest.peek().is_some_and(|next| "*?{".contains(*next)) {
+            break;
+        }
+        begin.push(c);
+    }
+    begin
 }
 
 fn last_line(error: &regex::Error) -> String {
@@ -220,6 +331,55 @@ mod tests {
         assert!(matches!(Pattern::new(""), Err(PatternError::Empty)));
         assert!(matches!(Pattern::new("a[").unwrap_err(), PatternError::Glob { .. }));
         assert!(matches!(Pattern::new("re:(").unwrap_err(), PatternError::Regex { .. }));
+    }
+
+    #[test]
+    fn expressions_that_hold_no_ref_protect_nothing_either() {
+        for (wrong, right) in [
+            ("re:main", "re:refs/heads/(main)"),
+            ("re:main|release/.*", "re:refs/heads/(main|release/.*)"),
+            ("re:^heads/x$", "re:refs/heads/(heads/x)"),
+            ("~default", "~DEFAULT"),
+            ("~DEFAULT_BRANCH", "~DEFAULT"),
+            ("~All", "~ALL"),
+        ] {
+            match Pattern::for_refs(wrong) {
+                Err(PatternError::ShortRef { suggestion, .. }) => assert_eq!(suggestion, right),
+                other => panic!("{wrong}: {other:?}"),
+            }
+        }
+        for wrong in [
+            "re:refs/heads/main|master",
+            "re:a|refs/heads/b",
+            "refs/heads/main ",
+            "refs/heads/",
+            "refs/heads/**/",
+            "refs/heads//x",
+            "refs/heads/a..b",
+            "refs/heads/x.lock",
+        ] {
+            assert!(matches!(Pattern::for_refs(wrong), Err(PatternError::NoRef { .. })), "{wrong}");
+        }
+        for right in [
+            "re:refs/heads/main|refs/heads/master",
+            "re:refs/heads/(main|master)",
+            "re:(refs/heads/a|b)",
+            "re:(?i)refs/heads/a",
+            "re:refs/heads/[|]x",
+            "re:refs\\/heads\\/x",
+            "re:.*main",
+            "re:r.*|refs/x",
+            "re:x?refs/heads/a",
+            "re:^refs/heads/x$",
+            "refs/heads/**",
+            "refs/**",
+            "refs/heads/**/*",
+            "refs/heads/v?.*",
+            "refs/heads/[ab].lock",
+            "**/main",
+        ] {
+            assert!(Pattern::for_refs(right).is_ok(), "{right}");
+        }
     }
 
     #[test]

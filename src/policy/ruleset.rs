@@ -107,6 +107,12 @@ impl Refs {
         any(&self.include) && !any(&self.exclude) && within
     }
 
+    /// Each pattern that includes, by itself.
+    pub fn included(&self) -> impl Iterator<Item = Refs> {
+        let one = |pattern: &RefPattern| Refs { include: vec![pattern.clone()], ..Refs::default() };
+        self.include.iter().map(one)
+    }
+
     /// Those of them that the others hold as well.
     fn and(&self, others: &Refs) -> Refs {
         let within = match &self.within {

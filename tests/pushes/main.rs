@@ -13,6 +13,7 @@ mod support;
 mod budgets;
 mod fail_closed;
 mod fido;
+mod fixes;
 mod gitolite;
 mod heavy;
 mod history;

@@ -164,3 +164,41 @@ fn content_that_a_clean_merge_carries_to_a_protected_place_is_its_signers() {
         assert!(push.text().contains("path: deploy/run.sh"), "{}", push.text());
     });
 }
+
+/// Listed around the hook by the account that could write there: names, sizes, modes, times, and what they hold.
+#[test]
+fn a_quarantine_is_read_and_nothing_is_written_to_it() {
+    let (gate, alice) =
+        Gate::with_alice(&format!("{POLICY}unclean-merge = true\nlarge-file = {{ max = \"1 MiB\" }}\n"));
+    let bare = gate.repository("infra/live");
+    let work = gate.clone_of(&bare);
+    commit(&work, &alice, "deploy/x", "1\n");
+    work.accepted(&["main"]);
+    work.branch("topic", "HEAD");
+    commit(&work, &alice, "src/a", "2\n");
+    work.git(&["checkout", "--quiet", "main"]).ok();
+    commit(&work, &alice, "src/b", "2\n");
+    begin(&work, &[], "topic");
+    work.commit(Some(&alice), "merge topic");
+
+    let hook = bare.join("hooks/pre-receive");
+    let listed = gate.sandbox.path("listed");
+    fs::create_dir(&listed).unwrap();
+    fs::rename(&hook, hook.with_file_name("judge")).unwrap();
+    let list = "cd \"$GIT_QUARANTINE_PATH\" && { find . -type d -printf '%P %m %i %T@\\n'; \
+                find . -type f -printf '%P %s %m %i\\n'; find . -type f -exec sha256sum {} +; } | sort";
+    let text = format!(
+        "#!/bin/sh\n({list}) > {0}/before\n\"$(dirname \"$0\")/judge\" \"$@\"\ncode=$?\n({list}) > {0}/after\nexit $code\n",
+        listed.display()
+    );
+    fs::write(&hook, text).unwrap();
+    fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+
+    work.accepted(&["main"]);
+    let read = |name: &str| fs::read_to_string(listed.join(name)).unwrap();
+    assert!(read("before").lines().count() > 2, "{}", read("before"));
+    assert_eq!(read("before"), read("after"));
+    commit(&work, &alice, "x.pem", "secret\n");
+    work.push(&["main"]).assert_refused(&["forbidden-path"]);
+    assert_eq!(read("before"), read("after"));
+}

@@ -236,3 +236,33 @@ fn what_names_a_tenant_is_the_instances_own_fault() {
         assert!(ran.stderr.contains(expected), "{to}: no {expected:?} in\n{}", ran.stderr);
     }
 }
+
+#[test]
+fn n15_a_tenant_whose_patterns_would_fill_the_memory_is_undecided_alone() {
+    let tenants = Tenants::new();
+    tenants.gate.start();
+    let acme = tenants.gate.clone_of(&tenants.gate.repository("acme/app"));
+    let zeta = tenants.gate.clone_of(&tenants.gate.repository("zeta/app"));
+    let patterns = |each: &str, count: usize| {
+        let all: Vec<String> = (0..count).map(|n| format!("'re:refs/{each}{n}'")).collect();
+        MAIN.replace("\"refs/heads/main\"", &all.join(", "))
+    };
+    // Many that are small are none of it.
+    tenants.write("acme/more.toml", &patterns("heads/[a-z]+", 500).replace("\"main\"", "\"more\""));
+    tenants.gate.reload();
+    acme.commit(None, "one");
+    acme.accepted(&["main"]);
+    // 3,000 of these would take two GiB.
+    tenants.write("acme/more.toml", &patterns("(?:[a-z]{1,900}){9}", 3_000).replace("\"main\"", "\"more\""));
+    tenants.gate.reload();
+    acme.commit(None, "two");
+    let push = acme.push(&["main"]).assert_undecided("cause[faulty-tenant]");
+    assert!(push.text().contains("more.toml"), "{}", push.text());
+    assert!(tenants.gate.log().contains("need more than 128 MiB of memory"), "{}", tenants.gate.log());
+    zeta.commit(None, "one");
+    zeta.push(&["main"]).assert_refused(&["locked-ref"]);
+    let status = fs::read_to_string(format!("/proc/{}/status", tenants.gate.pid().as_raw_nonzero())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 600 << 10, "{peak} KiB");
+}

@@ -224,6 +224,16 @@ fn push_rules_and_protected_refs_of_gitlab() {
     ] {
         assert!(text.contains(part), "no {part} in\n{text}");
     }
+    let two = |first: &str| {
+        let branch = |name: &str, level: u8| serde_json::json!({ "name": name, "push_access_levels": [{ "access_level": level }] });
+        let source = serde_json::json!([branch(first, 30), branch("main", 0)]).to_string();
+        import(Format::Gitlab, &[source.into_bytes()], &["x".to_owned()]).unwrap().notes
+    };
+    // There developers may push to `main` by the first of them.
+    let notes = two("m*");
+    assert!(notes.len() == 1 && notes[0].weight == Weight::Stricter, "{notes:?}");
+    assert_eq!(notes[0].what, "refs that both \"m*\" and \"main\" match");
+    assert!(two("x*").is_empty());
     let ran = imported(&gate, "gitlab", GITLAB, &[]);
     assert_eq!(ran.code(), Some(2));
     assert!(ran.stderr.contains("--repositories"), "{}", ran.stderr);
@@ -257,7 +267,7 @@ fn gitolites_order_becomes_rulesets_that_hold_at_once() {
     for part in [
         "# not imported: include \\\"more.conf\\\"",
         "# not imported: - VREF/COUNT/9 = @dev",
-        "# group:ops is @ops: carol @dev",
+        "# group:ops is @ops: carol alice bob",
         "# everybody may do everything to refs/**",
         "locked-ref = true",
     ] {
@@ -624,10 +634,103 @@ fn repositories_that_other_blocks_may_name_as_well_are_said() {
     }
 }
 
+/// What gitolite makes of a file that this has to say something about, where it cannot do the same.
+const ODD: &str = "\
+repo gitolite-admin
+    RW+ = admin
+@everyone = @all
+@important = master$ QA_done
+@inner = alice
+@outer = @inner bob
+@inner = late
+repo foo
+    -   @important = bob
+    RW+ = @all
+repo everyone
+    RW+ = @everyone
+    RW  notes = bob
+repo dot.git
+    RW+ = @outer
+repo denied
+    - = @outer
+    RW+=late
+repo tight
+    RW+ master=alice
+repo letter
+    option DELETE_IS_D = 1
+    RW+ = alice
+repo path
+    - NAME/secret = bob
+    RW+ = bob
+repo own
+    RW+ personal/USER/ = @all
+    -   personal/ = @all
+    RW+ = @all
+repo not-own
+    -   personal/USER/ = @all
+    RW+ = @all
+";
+
+#[test]
+fn what_a_real_gitolite_denies_is_denied_or_said() {
+    let gate = including();
+    let gitolite = |arguments: &[&str]| {
+        let mut command = gate.sandbox.command("gitolite", gate.sandbox.root());
+        command.args(arguments);
+        run(command, b"")
+    };
+    gitolite(&["setup", "-a", "admin"]).ok();
+    fs::write(gate.sandbox.path("home/.gitolite/conf/gitolite.conf"), ODD).unwrap();
+    gitolite(&["compile"]).ok();
+    let made = import(Format::Gitolite, &[ODD.into()], &[]).unwrap();
+    let (allows, _) = judge(&made, ODD);
+    // Who is weaker or stricter than there, and what says so.
+    let said = |repository: &str, weight: Weight| {
+        let of = match repository {
+            "own" | "not-own" => "personal/USER/` of own",
+            // Everybody but some: who is not named.
+            "foo" => "whoever is not named",
+            _ => return false,
+        };
+        let of = of.replace(" of own", &format!(" of {repository}"));
+        made.notes.iter().any(|note| note.weight == weight && note.what.contains(&of))
+    };
+    for (repository, users, references) in [
+        ("foo", &["alice", "bob", "zed"][..], &["master", "QA_done-2", "x"][..]),
+        ("everyone", &["alice", "bob"], &["x", "notes"]),
+        ("dot", &["alice", "late"], &["x"]),
+        ("denied", &["alice", "late", "zed"], &["x"]),
+        ("tight", &["alice", "zed"], &["master", "x"]),
+        ("own", &["bob"], &["personal/bob/x", "personal/zed/x", "x"]),
+        ("not-own", &["bob"], &["personal/bob/x", "personal/zed/x", "x"]),
+    ] {
+        for (user, reference) in users.iter().flat_map(|user| references.iter().map(move |one| (user, one))) {
+            let reference = format!("refs/heads/{reference}");
+            let theirs = gitolite(&["access", "-q", repository, user, "W", &reference]).code() == Some(0);
+            let ours = allows(repository, &reference, user, "update");
+            let weight = if ours { Weight::Weaker } else { Weight::Stricter };
+            assert!(
+                ours == theirs || said(repository, weight),
+                "{repository} {user} {reference}: ours {ours}, theirs {theirs}\n{}",
+                made.toml
+            );
+        }
+    }
+    let weaker: Vec<&str> =
+        made.notes.iter().filter(|one| one.weight == Weight::Weaker).map(|one| one.what.as_str()).collect();
+    assert_eq!(weaker.len(), 3, "{weaker:?}");
+    let undefined =
+        import(Format::Gitolite, &[b"@a = x @b\n@b = y\nrepo r\n RW+ = @a\n".to_vec()], &[]).unwrap();
+    assert!(undefined.notes.iter().any(|one| one.what.contains("@b within @a, in line 1")));
+    let (_, error) =
+        import(Format::Gitolite, &[b"repo r\n - @none = a\n RW+ = a\n".to_vec()], &[]).unwrap_err();
+    assert!(error.to_string().starts_with("line 2: a group of refs"), "{error}");
+}
+
 #[test]
 fn a_large_file_is_read_in_bounded_time() {
     let mut conf = String::new();
-    for n in 0..2_000 {
+    for n in (0..2_000).rev() {
         let inner = if n % 20 == 19 { "x".to_owned() } else { format!("@g{}", n + 1) };
         let team = n % 50;
         conf.push_str(&format!(
@@ -639,7 +742,7 @@ fn a_large_file_is_read_in_bounded_time() {
     assert!(made.rulesets > 2_000);
     // One whose answer would be without end is refused.
     let mut deep = String::new();
-    for n in 0..5_000 {
+    for n in (0..5_000).rev() {
         deep.push_str(&format!("@g{n} = u{n} @g{}\nrepo r{n}\n - = x\n RW+ = @g{n}\n", n + 1));
     }
     let (_, error) = import(Format::Gitolite, &[deep.into_bytes()], &[]).unwrap_err();

@@ -149,6 +149,13 @@ pub(super) fn rulesets(
     let mut sets = vec![Names::Prefix("refs/".to_owned()), Names::Prefix("refs/tags/".to_owned())];
     let mut of_rules = Vec::new();
     for rule in rules {
+        // Left out, an allowance decides nothing for those whom it is for, and the rules below it do.
+        if rule.refex.contains("/USER/") {
+            let weight = if rule.denies() { Weight::Weaker } else { Weight::Stricter };
+            let what = format!("the rule for `{}` of {title} in line {}", rule.refex, rule.line);
+            document.note(weight, &what, "`USER` is whoever pushes, and no ruleset says that");
+            continue;
+        }
         match Names::read(&rule.refex) {
             Ok(names) => {
                 if !sets.contains(&names) {
@@ -279,10 +286,7 @@ fn allowed(groups: &Groups, rules: &[&Rule], letter: char, notes: &mut Notes) ->
     }
     if !named.iter().any(|(rule, _)| rule.denies()) {
         let users: BTreeSet<&str> = named.into_iter().flat_map(|(_, users)| users).collect();
-        let everybody = |user: &&str| {
-            *user == "@all" || user.strip_prefix('@').is_some_and(|group| groups.holds_everybody(group))
-        };
-        if users.iter().any(everybody) {
+        if users.contains("@all") {
             return Ok(Who::Everybody);
         }
         let selector = |user: &str| match user.strip_prefix('@') {

@@ -117,7 +117,8 @@ pub(super) fn again(commit: &CommitFacts, scope: Scope<'_>, author: bool) -> Str
     let reset = if author { " --reset-author" } else { "" };
     let sign = if matches!(commit.signature.status, SignatureStatus::Unsigned) { "" } else { " -S" };
     let amend = format!("--no-edit{reset}{sign}");
-    let rebase = format!("--force-rebase --exec 'git commit --amend {amend}'");
+    // An empty commit may lie on the way, and would end it.
+    let rebase = format!("--force-rebase --exec 'git commit --amend --allow-empty {amend}'");
     format!("make it again with {}", redo(commit, scope.reference, &amend, &rebase))
 }
 

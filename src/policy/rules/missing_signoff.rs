@@ -112,7 +112,12 @@ impl Rule for MissingSignoff {
                     format!("no sign-off by its {role} {who}, and one by {}", text::escape_short(other, 120))
                 }
             };
-            let again = redo(commit, scope.reference, "--no-edit --signoff", "--signoff");
+            // `--signoff` leaves merges as they are.
+            let rebase = match commit.parents.len() {
+                0 | 1 => "--signoff",
+                _ => "--force-rebase --exec 'git commit --amend --no-edit --allow-empty --signoff'",
+            };
+            let again = redo(commit, scope.reference, "--no-edit --signoff", rebase);
             let help = format!(
                 "whoever that is agrees to the terms and adds the line with {again}, which takes `user.name` and \
                  `user.email`; then push again"
