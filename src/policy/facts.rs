@@ -6,7 +6,7 @@ use crate::domain::{
     fold_name,
 };
 use crate::signature::{Finding, SignatureStatus};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 /// Everything about one push that rules may look at.
@@ -57,9 +57,18 @@ pub struct RepositoryFacts {
 #[derive(Clone, Debug, Default)]
 pub struct RefNames {
     names: BTreeSet<RefName>,
-    /// Made when it is first asked for: the names, and the directories that they stand in as files, by what they are
-    /// without case; with how many bytes of the name that is.
-    folded: OnceLock<HashMap<Vec<u8>, Vec<(RefName, usize)>>>,
+    /// Made when it is first asked for.
+    folded: OnceLock<Folded>,
+}
+
+/// How a set of names is spelled: by what each is without case, its spellings, and a ref for each of them.
+type Spellings = HashMap<Vec<u8>, BTreeMap<Vec<u8>, RefName>>;
+
+#[derive(Clone, Debug, Default)]
+struct Folded {
+    names: Spellings,
+    /// The directories that the names stand in as files.
+    directories: Spellings,
 }
 
 impl FromIterator<RefName> for RefNames {
@@ -82,29 +91,28 @@ impl RefNames {
     /// Another ref that a file system on which neither case nor the way in which characters are composed counts has
     /// no room for beside this one: of the same name there, or of one that is a directory for the other.
     pub fn same_but_for_case(&self, name: &RefName) -> Option<&RefName> {
+        // Spelled alike they cannot both be there in the first place.
+        fn another<'a>(of: &'a Spellings, part: &[u8]) -> Option<&'a RefName> {
+            let spellings = of.get(fold_name(part).as_ref())?;
+            spellings.iter().find(|(spelled, _)| *spelled != part).map(|(_, name)| name)
+        }
         let folded = self.folded.get_or_init(|| {
-            let mut out: HashMap<Vec<u8>, Vec<(RefName, usize)>> = HashMap::new();
+            let mut out = Folded::default();
+            let add = |to: &mut Spellings, part: &[u8], name: &RefName| {
+                let spellings = to.entry(fold_name(part).into_owned()).or_default();
+                spellings.entry(part.to_vec()).or_insert_with(|| name.clone());
+            };
             for name in &self.names {
-                for length in directories(name).chain([name.as_bytes().len()]) {
-                    let key = fold_name(&name.as_bytes()[..length]).into_owned();
-                    out.entry(key).or_default().push((name.clone(), length));
-                }
+                let whole = name.as_bytes();
+                add(&mut out.names, whole, name);
+                directories(name).for_each(|length| add(&mut out.directories, &whole[..length], name));
             }
             out
         });
-        let of = |part: &[u8]| folded.get(fold_name(part).as_ref()).into_iter().flatten();
-        // Spelled alike they cannot both be there in the first place.
-        let differs = |part: &[u8], other: &RefName, length: usize| other.as_bytes()[..length] != *part;
         let whole = name.as_bytes();
-        let same = of(whole).find(|(other, length)| differs(whole, other, *length));
-        let around = || {
-            directories(name).map(|length| &whole[..length]).find_map(|part| {
-                of(part).find(|(other, length)| {
-                    *length == other.as_bytes().len() && differs(part, other, *length)
-                })
-            })
-        };
-        same.or_else(around).map(|(other, _)| other)
+        another(&folded.names, whole)
+            .or_else(|| another(&folded.directories, whole))
+            .or_else(|| directories(name).find_map(|length| another(&folded.names, &whole[..length])))
     }
 }
 

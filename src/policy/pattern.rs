@@ -188,14 +188,14 @@ fn never(glob: &str) -> Option<String> {
 /// `b`, whatever its reader thinks.
 fn check_alternatives(source: &str, expression: &str) -> Result<(), PatternError> {
     const START: &str = "refs/";
-    let lost = |part: &&str| {
+    let lost = |part: &str| {
         let begin = literal_begin(part);
         !START.starts_with(begin.as_str()) && !begin.starts_with(START)
     };
     let parts = alternatives(expression);
-    let Some(first) = parts.iter().copied().find(|part| lost(&part)) else { return Ok(()) };
+    let Some(first) = parts.iter().copied().find(|part| lost(part)) else { return Ok(()) };
     let pattern = source.to_owned();
-    if parts.iter().all(|part| lost(&part)) {
+    if parts.iter().all(|part| lost(part)) {
         let bare = expression.trim_start_matches('^');
         let bare = bare.strip_suffix('$').filter(|bare| !bare.ends_with('\\')).unwrap_or(bare);
         return Err(PatternError::ShortRef { pattern, suggestion: format!("re:refs/heads/({bare})") });
