@@ -51,13 +51,16 @@ pub struct RepositoryFacts {
     pub names: RefNames,
 }
 
+/// Names and how many bytes of them, by what that is without case.
+type ByFolding = HashMap<Vec<u8>, Vec<(RefName, usize)>>;
+
 /// A set of ref names.
 #[derive(Clone, Debug, Default)]
 pub struct RefNames {
     names: BTreeSet<RefName>,
     /// Made when it is first asked for: the names, and the directories that they stand in as files, by what they are
     /// without case; with how many bytes of the name that is.
-    folded: OnceLock<HashMap<Vec<u8>, Vec<(RefName, usize)>>>,
+    folded: OnceLock<ByFolding>,
 }
 
 impl FromIterator<RefName> for RefNames {
@@ -81,7 +84,7 @@ impl RefNames {
     /// no room for beside this one: of the same name there, or of one that is a directory for the other.
     pub fn same_but_for_case(&self, name: &RefName) -> Option<&RefName> {
         let folded = self.folded.get_or_init(|| {
-            let mut out: HashMap<Vec<u8>, Vec<(RefName, usize)>> = HashMap::new();
+            let mut out = ByFolding::new();
             for name in &self.names {
                 for length in directories(name).chain([name.as_bytes().len()]) {
                     let key = fold_name(&name.as_bytes()[..length]).into_owned();

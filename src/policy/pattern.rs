@@ -193,9 +193,9 @@ fn check_alternatives(source: &str, expression: &str) -> Result<(), PatternError
         !START.starts_with(begin.as_str()) && !begin.starts_with(START)
     };
     let parts = alternatives(expression);
-    let Some(first) = parts.iter().copied().find(|part| lost(&part)) else { return Ok(()) };
+    let Some(first) = parts.iter().copied().find(|part| lost(part)) else { return Ok(()) };
     let pattern = source.to_owned();
-    if parts.iter().all(|part| lost(&part)) {
+    if parts.iter().all(lost) {
         let bare = expression.trim_start_matches('^');
         let bare = bare.strip_suffix('$').filter(|bare| !bare.ends_with('\\')).unwrap_or(bare);
         return Err(PatternError::ShortRef { pattern, suggestion: format!("re:refs/heads/({bare})") });
