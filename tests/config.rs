@@ -657,6 +657,35 @@ fn n02_selectors_that_select_nothing_are_warnings() {
 }
 
 #[test]
+fn a_value_of_the_wrong_sort_is_named() {
+    let errors = |rule: &str| Place::new().errors(&with("unsigned-commit = true", rule));
+    for (rule, message, help) in [
+        (
+            "unauthorized-pusher = { create = \"group:x\" }",
+            "`create` is a string, not a list",
+            "[\"group:x\"]",
+        ),
+        (
+            "missing-ticket = { projects = [\"OPS\"], minimum = \"2\" }",
+            "`minimum` is a string, not a number",
+            "write 2",
+        ),
+        ("work-in-progress = { markers = \"WIP\" }", "`markers` is a string, not a list", "[\"WIP\"]"),
+        ("missing-ticket = true", "missing field `projects`", "`projects` is required: "),
+        ("email-domain = true", "it needs `domains = ", "corp.example"),
+    ] {
+        let text = errors(rule);
+        assert!(text.contains(message) && text.contains(help), "{text}");
+    }
+    let bypass = "[[ruleset.bypass]]\nwho = [\"person:a\"]\nproof = \"key\"\nrules = [\"missing-tickets\"]\nreason = \"x\"\n";
+    let text = Place::new().errors(&format!(
+        "{}{bypass}",
+        GOOD.replace("unsigned-commit = true\nuntrusted", "unsigned_commit = true\nuntrustet")
+    ));
+    assert!(text.contains("did you mean \"missing-ticket\"?"), "{text}");
+}
+
+#[test]
 fn n02_patterns_that_protect_nothing_are_errors_or_warnings() {
     let place = Place::new();
     let error = |from: &str, to: &str| place.errors(&with(from, to));

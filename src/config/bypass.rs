@@ -2,7 +2,7 @@
 
 use crate::domain::{PrincipalKind, Timestamp, text};
 use crate::keyring::document::{Item, Table, Warning, nearest};
-use crate::policy::rules::{Configured, Judges};
+use crate::policy::rules::{self, Configured, Judges};
 use crate::policy::{Bypass, Proof, Selector};
 
 const PROOFS: &[(&str, Proof)] = &[(Proof::Key.name(), Proof::Key), (Proof::Pusher.name(), Proof::Pusher)];
@@ -87,15 +87,17 @@ fn trusted(item: &Item<'_, '_>) -> Vec<Selector> {
     made
 }
 
-fn rules_of(item: &Item<'_, '_>, rules: &[Configured], proof: Option<Proof>) -> Vec<String> {
-    let names = || rules.iter().map(|one| one.rule.name());
+fn rules_of(item: &Item<'_, '_>, own: &[Configured], proof: Option<Proof>) -> Vec<String> {
+    let names = || own.iter().map(|one| one.rule.name());
     let mut made = Vec::new();
     let before = item.reader.count();
     for (written, item) in item.strings() {
-        let Some(found) = rules.iter().find(|one| one.rule.name() == written) else {
+        let Some(found) = own.iter().find(|one| one.rule.name() == written) else {
             let shown = text::escape_short(written.as_bytes(), 60);
-            let help = match nearest(written, names()) {
+            let all = rules::ALL.iter().map(|kind| kind.name).filter(|_| own.is_empty());
+            let help = match nearest(written, names().chain(all)) {
                 Some(best) => format!("did you mean \"{best}\"?"),
+                None if own.is_empty() => "name rules that `[ruleset.refuse]` has".to_owned(),
                 None => format!("its rules are: {}", names().collect::<Vec<_>>().join(", ")),
             };
             item.error_with(format!("`{shown}` is not a rule of this ruleset"), help);

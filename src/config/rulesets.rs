@@ -3,7 +3,7 @@
 use super::{bypass, values};
 use crate::domain::{Timestamp, text};
 use crate::keyring::document::{Item, Place, Table, Warning, nearest};
-use crate::policy::rules::{self, BuildError, Configured, bad_signature};
+use crate::policy::rules::{self, BuildError, Configured, Shape, bad_signature};
 use crate::policy::{Bypass, Enforcement, Pattern, PatternError, Refs, Ruleset, SpecError, Tenant};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -298,6 +298,72 @@ fn future(item: &Item<'_, '_>, from: Timestamp) {
     );
 }
 
+/// Sorts of values that options have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shapes {
+    Flag,
+    Number,
+    Text,
+    List,
+}
+
+impl Shapes {
+    const fn name(self) -> &'static str {
+        match self {
+            Shapes::Flag => "`true` or `false`",
+            Shapes::Number => "a number",
+            Shapes::Text => "a text",
+            Shapes::List => "a list",
+        }
+    }
+}
+
+/// What a value is, with its article.
+fn sort(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::Boolean(_) => "`true` or `false`".to_owned(),
+        DeValue::Integer(_) => "a number".to_owned(),
+        DeValue::Array(_) => "a list".to_owned(),
+        other => format!("a {}", other.type_str()),
+    }
+}
+
+type Spanned<'d> = toml::Spanned<DeValue<'d>>;
+
+/// An option whose value is of another sort than the rule takes, and which sort that is. `expected` is what the rule
+/// says of it, without its name.
+fn mistaken<'v, 'd>(
+    rule: &str,
+    expected: &str,
+    key: &'v str,
+    value: &'v Spanned<'d>,
+) -> Option<(&'v str, &'v Spanned<'d>, Shapes)> {
+    let option = rules::options_of(rule).iter().find(|one| one.name == key)?;
+    let wanted = match option.shape {
+        Shape::Flag => Shapes::Flag,
+        Shape::Count(_) => Shapes::Number,
+        Shape::Text | Shape::Word(_) => Shapes::Text,
+        Shape::Texts
+        | Shape::AnyTexts
+        | Shape::Selectors
+        | Shape::Named
+        | Shape::Refs
+        | Shape::Patterns
+        | Shape::Words(_) => Shapes::List,
+        // A form of its own, of which only this much is said.
+        Shape::Special if expected.ends_with("expected a sequence") => Shapes::List,
+        Shape::Size | Shape::Span | Shape::Time | Shape::WordOrWords(_) | Shape::Special => return None,
+    };
+    let fits = match value.get_ref() {
+        DeValue::Boolean(_) => wanted == Shapes::Flag,
+        DeValue::Integer(_) => wanted == Shapes::Number,
+        DeValue::String(_) => wanted == Shapes::Text,
+        DeValue::Array(_) => wanted == Shapes::List,
+        _ => false,
+    };
+    (!fits).then_some((key, value, wanted))
+}
+
 /// A rule says in words what is wrong with its options. Where the words name one of them, that is
 /// where the caret goes; where they name what would have been right, that is the suggestion.
 fn option_error(item: &Item<'_, '_>, rule: &str, why: &str) {
@@ -320,7 +386,35 @@ fn option_error(item: &Item<'_, '_>, rule: &str, why: &str) {
             }
         }
     }
+    if let Some(expected) = why.strip_prefix("invalid type: ")
+        && let DeValue::Table(entries) = item.value
+        && let Some((key, value, wanted)) =
+            entries.iter().find_map(|(key, value)| mistaken(rule, expected, key.get_ref(), value))
+    {
+        let key = text::escape_short(key.as_bytes(), 60);
+        let message = format!("rule `{rule}`: `{key}` is {}, not {}", sort(value.get_ref()), wanted.name());
+        let help = match (value.get_ref(), wanted) {
+            (DeValue::String(one), Shapes::List) => {
+                Some(format!("write [\"{}\"]", text::escape_short(one.as_bytes(), 60)))
+            }
+            (DeValue::String(digits), Shapes::Number) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Some(format!("write {digits}"))
+            }
+            _ => None,
+        };
+        match help {
+            Some(help) => item.reader.error_with(&value.span(), message, help),
+            None => item.reader.error(&value.span(), message),
+        }
+        return;
+    }
     let message = format!("rule `{rule}`: {}", text::escape(why.as_bytes()).replace("\\\\", "\\"));
+    if why.starts_with("missing field")
+        && let Some(option) = rules::options_of(rule).iter().find(|one| quoted.first() == Some(&one.name))
+    {
+        item.reader.error_with(&span, message, format!("`{}` is required: {}", option.name, option.about));
+        return;
+    }
     let suggestion = why.split_once(", expected ").and_then(|_| {
         let (wrong, right) = quoted.split_first()?;
         nearest(wrong, right.iter().copied())
