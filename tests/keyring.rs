@@ -12,7 +12,9 @@ mod import;
 mod sources;
 
 use countersign::cli::common::Format;
-use countersign::cli::keyring::{self as cli, AddArgs, ChangeArgs, KeyringArgs, KeyringCommand, ListArgs, ShowArgs};
+use countersign::cli::keyring::{
+    self as cli, AddArgs, ChangeArgs, KeyringArgs, KeyringCommand, ListArgs, ShowArgs,
+};
 use countersign::domain::{ObjectFormat, PrincipalKind, ServerKind, Timestamp};
 use countersign::keyring::{AddRequest, Added, EditError, Keyring, Material, Reason, Standing, add};
 use countersign::signature::object::{SignatureField, parse_commit};

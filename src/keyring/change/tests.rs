@@ -197,7 +197,10 @@ fn a_file_that_was_changed_since_stops_everything_until_somebody_looks() {
     let text = fs::read_to_string(dir.join("bob.toml")).unwrap();
     write(dir, "bob.toml", &format!("{text}# by hand\n"));
     let error = Keyring::load(dir).unwrap_err().to_string();
-    assert!(error.contains("an edit of the keyring was interrupted") && error.contains("bob.toml"), "{error}");
+    assert!(
+        error.contains("an edit of the keyring was interrupted") && error.contains("bob.toml"),
+        "{error}"
+    );
     let error = edit(0, dir, None).unwrap_err();
     assert!(matches!(error, EditError::Keyring(_)), "{error}");
     fs::remove_file(dir.join(JOURNAL)).unwrap();
