@@ -4,13 +4,17 @@
 
 #[path = "support/ssh_craft.rs"]
 mod craft;
+#[path = "keyring/edits.rs"]
+mod edits;
 #[path = "keyring/import.rs"]
 mod import;
 #[path = "keyring/sources.rs"]
 mod sources;
 
 use countersign::cli::common::Format;
-use countersign::cli::keyring::{self as cli, AddArgs, KeyringArgs, KeyringCommand, ShowArgs};
+use countersign::cli::keyring::{
+    self as cli, AddArgs, ChangeArgs, KeyringArgs, KeyringCommand, ListArgs, ShowArgs,
+};
 use countersign::domain::{ObjectFormat, PrincipalKind, ServerKind, Timestamp};
 use countersign::keyring::{AddRequest, Added, EditError, Keyring, Material, Reason, Standing, add};
 use countersign::signature::object::{SignatureField, parse_commit};
@@ -1019,9 +1023,10 @@ fn the_command_line_adds_lists_and_shows() {
             accounts: Vec::new(),
             kind,
             key: path,
+            change: ChangeArgs::default(),
         })
     };
-    let (code, out, _) = cli_run(&ring, KeyringCommand::List, Format::Text).unwrap();
+    let (code, out, _) = cli_run(&ring, KeyringCommand::List(ListArgs::default()), Format::Text).unwrap();
     assert!(code == 0 && out.starts_with("the keyring is empty"), "{out}");
     let (code, out, err) = cli_run(&ring, add("ann", ANN, &["sre", "web"], None), Format::Text).unwrap();
     assert!(code == 0 && err.is_empty() && out.starts_with("created `ann` with ssh key SHA256:"), "{out}");
@@ -1034,7 +1039,7 @@ fn the_command_line_adds_lists_and_shows() {
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, format!("{text}valid-until = 2020-01-01T00:00:00Z\n")).unwrap();
 
-    let (_, out, _) = cli_run(&ring, KeyringCommand::List, Format::Text).unwrap();
+    let (_, out, _) = cli_run(&ring, KeyringCommand::List(ListArgs::default()), Format::Text).unwrap();
     let keyring = ring.load();
     let print = |index: usize| keyring.keys()[index].id().text;
     assert_eq!(
@@ -1048,7 +1053,7 @@ fn the_command_line_adds_lists_and_shows() {
             print(1)
         )
     );
-    let (_, out, _) = cli_run(&ring, KeyringCommand::List, Format::Json).unwrap();
+    let (_, out, _) = cli_run(&ring, KeyringCommand::List(ListArgs::default()), Format::Json).unwrap();
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(json["keys"][1]["standing"], "expired");
     assert_eq!(json["keys"][0]["fingerprint"], print(0).as_str());
@@ -1171,9 +1176,9 @@ fn n18_accounts_are_added_listed_and_shown() {
     assert!(!ring.path().join("bob.toml").exists());
     ring.add(&request("bob", BOB)).unwrap();
 
-    let (_, out, _) = cli_run(&ring, KeyringCommand::List, Format::Text).unwrap();
+    let (_, out, _) = cli_run(&ring, KeyringCommand::List(ListArgs::default()), Format::Text).unwrap();
     assert!(out.ends_with("\n\nPRINCIPAL  ACCOUNTS\nann        gitlab:ann, gitea:#17\n"), "{out}");
-    let (_, out, _) = cli_run(&ring, KeyringCommand::List, Format::Json).unwrap();
+    let (_, out, _) = cli_run(&ring, KeyringCommand::List(ListArgs::default()), Format::Json).unwrap();
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(json["accounts"], serde_json::json!({ "ann": ["gitlab:ann", "gitea:#17"] }));
     let show =

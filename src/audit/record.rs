@@ -1,9 +1,9 @@
 //! What is written about one event, as JSON whose keys are stable.
 
 use super::entries::{
-    AdoptEntry, AppliedEntry, FaultEntry, FindingEntry, ObjectEntry, Outcome, Peer, PusherEntry,
-    RecoveredEntry, RefEntry, RepositoryEntry, ServiceEntry, TaintEntry, Truncated, ViolationEntry,
-    WaiverEntry, capped,
+    AdoptEntry, AppliedEntry, FaultEntry, FindingEntry, KeyringChangeEntry, ObjectEntry, Outcome, Peer,
+    PusherEntry, RecoveredEntry, RefEntry, RepositoryEntry, ServiceEntry, TaintEntry, Truncated,
+    ViolationEntry, WaiverEntry, capped,
 };
 use crate::domain::{PushContext, Timestamp, text};
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,8 @@ pub enum Event {
     Reload(ServiceEntry),
     /// An administrator accepted a state that had been rolled back (N27).
     Recovered(RecoveredEntry),
+    /// Somebody changed the keyring by a command.
+    KeyringChanged(KeyringChangeEntry),
 }
 
 impl Event {
@@ -75,6 +77,7 @@ impl Event {
             Event::Stop(_) => "stop",
             Event::Reload(_) => "reload",
             Event::Recovered(_) => "recovered",
+            Event::KeyringChanged(_) => "keyring-changed",
         }
     }
 }
@@ -382,6 +385,32 @@ mod tests {
         let back = Record::parse(&json).unwrap();
         assert_eq!(back.canonical().unwrap(), json);
         assert!(Record::parse(&json.replace(r#""keyring""#, r#""later":1,"keyring""#)).is_ok());
+    }
+
+    #[test]
+    fn a_change_of_the_keyring_has_a_stable_layout_and_a_size() {
+        let entry: KeyringChangeEntry = serde_json::from_str(
+            r#"{"id":"0f","action":"revoke","by":{"login":"keeper","uid":0},"reason":"compromised: stolen",
+                "principals":["alice"],"keys":["SHA256:x"],"files":[{"name":"alice.toml","after":"aa"}],
+                "keyring_before":"k0","keyring_after":"k1"}"#,
+        )
+        .unwrap();
+        let at = "2026-01-02T03:04:05.678901Z".parse().unwrap();
+        let record = Record::new(at, Event::KeyringChanged(entry.clone().fitted()));
+        let json = record.canonical().unwrap();
+        assert_eq!(
+            json,
+            concat!(
+                r#"{"schema":1,"at":"2026-01-02T03:04:05.678Z","kind":"keyring-changed","id":"0f","action":"revoke","#,
+                r#""by":{"login":"keeper","uid":0},"reason":"compromised: stolen","principals":["alice"],"#,
+                r#""keys":["SHA256:x"],"files":[{"name":"alice.toml","after":"aa"}],"#,
+                r#""keyring_before":"k0","keyring_after":"k1"}"#
+            )
+        );
+        assert_eq!(Record::parse(&json).unwrap(), record);
+        let keys = (0..10_000).map(|n| format!("SHA256:{n:043}")).collect();
+        let large = KeyringChangeEntry { keys, ..entry }.fitted();
+        assert_eq!((large.keys.len(), large.left_out), (50, 9950));
     }
 
     #[test]

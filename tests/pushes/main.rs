@@ -18,6 +18,7 @@ mod gitolite;
 mod heavy;
 mod history;
 mod install;
+mod keyring;
 mod laundering;
 mod merged_paths;
 mod messages;
