@@ -4,6 +4,10 @@
 
 #[path = "support/ssh_craft.rs"]
 mod craft;
+#[path = "support/keys.rs"]
+mod gnupg;
+#[path = "keyring/formats.rs"]
+mod formats;
 #[path = "keyring/import.rs"]
 mod import;
 #[path = "keyring/sources.rs"]

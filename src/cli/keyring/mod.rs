@@ -1,6 +1,7 @@
 //! `countersign keyring`: who owns which key.
 
 mod add;
+mod gnupg;
 mod import;
 mod list;
 mod show;

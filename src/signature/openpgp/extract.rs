@@ -149,6 +149,19 @@ impl Certificate {
         out
     }
 
+    /// Whether this copy has everything that counts in another one.
+    pub fn has_all_of(&self, other: &Certificate) -> bool {
+        let named = |certificate: &Certificate, over: Over| match over {
+            Over::Primary => Vec::new(),
+            Over::Identity(index) => certificate.identities[index].framed.clone(),
+            Over::Subkey(index) => certificate.subkeys[index].key.fingerprint.clone(),
+        };
+        let own: std::collections::HashSet<_> =
+            self.kept.iter().map(|(over, body)| (named(self, *over), body)).collect();
+        self.primary.fingerprint == other.primary.fingerprint
+            && other.kept.iter().all(|(over, body)| own.contains(&(named(other, *over), body)))
+    }
+
     /// The keys whose signatures over data count at `now`, by the default rules and the certificate's own
     /// word.
     pub fn signers(&self, now: Timestamp) -> Vec<Signer> {
