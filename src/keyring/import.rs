@@ -147,7 +147,10 @@ pub fn import_with(
                 return Err(EditError::Invalid(format!("`{shown}` cannot name a principal or a group")));
             }
         }
-        let source = Source::new(&request.file.path, &String::from_utf8_lossy(&request.bytes));
+        // Nothing of what is binary is ever shown.
+        let binary = request.bytes.first().is_some_and(|first| *first >= 0x80);
+        let text = if binary || request.bytes.len() > MAX_IMPORT { &[] } else { &request.bytes[..] };
+        let source = Source::new(&request.file.path, &String::from_utf8_lossy(text));
         match read(request, &source) {
             Ok(found) => all.push((request, source, found)),
             Err(found) => faults.extend(found),

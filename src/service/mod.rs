@@ -14,6 +14,7 @@ mod fixture;
 mod gate;
 mod history;
 mod install;
+pub mod keyring_changes;
 mod locate;
 mod pusher;
 mod reasons;

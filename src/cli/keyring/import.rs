@@ -1,13 +1,13 @@
 //! `countersign keyring import`.
 
 use super::super::common::{CliError, Format};
+use super::apply::{Action, Ground, recorded_json};
 use super::{gnupg, print_json, read_input};
 use crate::domain::text;
-use crate::keyring::{self, AllowedSigners, FileFormat, ImportRequest, ImportedFile, MAX_IMPORT, Sources};
+use crate::keyring::{self, AllowedSigners, FileFormat, ImportRequest, ImportedFile, MAX_IMPORT};
 use jiff::tz::TimeZone;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// What to import, and how.
@@ -49,6 +49,9 @@ pub struct ImportArgs {
     /// Show what would change, and write nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Why, for the audit log.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
     /// A group that new principals join, and that holders of certificates get; may be repeated.
     #[arg(long = "group", value_name = "GROUP")]
     pub groups: Vec<String>,
@@ -75,12 +78,7 @@ fn format_of(word: &str) -> Result<FileFormat, String> {
     })
 }
 
-pub(super) fn run(
-    args: &ImportArgs,
-    sources: &Sources,
-    format: Format,
-    out: &mut dyn Write,
-) -> Result<u8, CliError> {
+pub(super) fn run(args: &ImportArgs, ground: &mut Ground<'_>) -> Result<u8, CliError> {
     let zone = match args.timezone.as_deref() {
         None => None,
         Some("UTC") => Some(TimeZone::UTC),
@@ -122,9 +120,13 @@ pub(super) fn run(
     for file in &args.files {
         requests.push(request(file, read_input(file, MAX_IMPORT as u64 + 1)?, given));
     }
-    let done = keyring::import(sources, &requests).map_err(CliError::usage)?;
+    let action =
+        Action { name: "import", reason: args.reason.as_deref(), dry_run: args.dry_run, urgent: false };
+    let changed =
+        ground.change(action, |sources, options| keyring::import_with(sources, &requests, options))?;
+    let done = &changed.value;
     let shown = |path: &Path| text::escape(path.as_os_str().as_encoded_bytes());
-    match format {
+    match ground.format {
         Format::Json => {
             let file = |file: &ImportedFile| {
                 json!({
@@ -152,8 +154,9 @@ pub(super) fn run(
                 "files": done.files.iter().map(file).collect::<Vec<_>>(),
                 "unchanged": done.unchanged,
                 "skipped_lines": skipped,
+                "recorded": recorded_json(&changed.recorded),
             });
-            print_json(&document, out)?;
+            print_json(&document, ground.out)?;
         }
         Format::Text => {
             for source in &done.sources {
@@ -161,10 +164,10 @@ pub(super) fn run(
                     1 => "1 key".to_owned(),
                     count => format!("{count} keys"),
                 };
-                writeln!(out, "{}: {}, {count}", shown(&source.path), source.format.described())?;
+                writeln!(ground.out, "{}: {}, {count}", shown(&source.path), source.format.described())?;
                 if !source.skipped.is_empty() {
                     let lines: Vec<String> = source.skipped.iter().map(ToString::to_string).collect();
-                    writeln!(out, "left out, because they are not for git: lines {}", lines.join(", "))?;
+                    writeln!(ground.out, "left out, because they are not for git: lines {}", lines.join(", "))?;
                 }
             }
             for file in &done.files {
@@ -181,15 +184,15 @@ pub(super) fn run(
                 ];
                 let parts = parts.into_iter().filter(|(count, _)| *count > 0);
                 let parts: Vec<String> = parts.map(|(_, text)| text).collect();
-                writeln!(out, "{verb} {}: {}", shown(&file.path), parts.join(", "))?;
+                writeln!(ground.out, "{verb} {}: {}", shown(&file.path), parts.join(", "))?;
                 if args.dry_run {
-                    writeln!(out, "{}", file.diff)?;
+                    writeln!(ground.out, "{}", file.diff)?;
                 }
             }
             if done.files.is_empty() {
-                writeln!(out, "nothing to do: {} keys are in the keyring already", done.unchanged)?;
+                writeln!(ground.out, "nothing to do: {} keys are in the keyring already", done.unchanged)?;
             }
         }
     }
-    Ok(0)
+    ground.unrecorded(&changed.recorded)
 }

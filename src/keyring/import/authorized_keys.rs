@@ -27,6 +27,9 @@ const ABOUT_SESSIONS: [&str; 13] = [
 /// Options that say that the key is for something else than its owner's hands.
 const NARROWING: [&str; 5] = ["command", "environment", "from", "no-touch-required", "tunnel"];
 
+/// Most faults that are told: what has more of them is something else.
+const MAX_FAULTS: usize = 50;
+
 /// How lines are read.
 pub(super) struct Reading<'a> {
     /// Whether options may stand in front of a key.
@@ -61,6 +64,9 @@ pub(super) fn read(
     let (mut entries, mut faults) = (Vec::new(), Vec::new());
     let lines = bytes.split(|byte| *byte == b'\n');
     for (index, line) in lines.enumerate() {
+        if faults.len() >= MAX_FAULTS {
+            break;
+        }
         let at = reading.at.unwrap_or(At::line(index + 1));
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.len() > allowed_signers::MAX_LINE {
