@@ -376,7 +376,7 @@ impl Importer<'_, '_> {
                 None => {}
                 Some(known) if known == seen && !entry.says_window => return Ok(false),
                 Some((name, _)) if name != owner.name => {
-                    let message = format!("an earlier entry of the file gives the key to `{name}`");
+                    let message = format!("the key is held by `{name}` already, by an earlier entry");
                     return Err(self.fault(entry, message).into());
                 }
                 Some(_) => {
@@ -417,7 +417,7 @@ impl Importer<'_, '_> {
         if let Err(error) = edit::refuse_lost_revocations(key, &entry.material, self.now) {
             return Err(self.fault(entry, error.to_string()).into());
         }
-        if own.has_all_of(copy) {
+        if own.is_up_to_date_with(copy) {
             // An older copy says nothing new.
             return Ok(false);
         }

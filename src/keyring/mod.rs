@@ -10,6 +10,7 @@ mod authority;
 mod change;
 pub mod document;
 mod edit;
+pub mod export;
 mod fido;
 mod import;
 mod line_diff;

@@ -149,17 +149,30 @@ impl Certificate {
         out
     }
 
-    /// Whether this copy has everything that counts in another one.
-    pub fn has_all_of(&self, other: &Certificate) -> bool {
+    /// Whether another copy says nothing that is newer than what this one says: no revocation that this one
+    /// lacks, and of no key or user id something later. Programs that change an expiry drop what they said
+    /// before, so an older copy has signatures that a newer one lacks.
+    pub fn is_up_to_date_with(&self, other: &Certificate) -> bool {
         let named = |certificate: &Certificate, over: Over| match over {
             Over::Primary => Vec::new(),
             Over::Identity(index) => certificate.identities[index].framed.clone(),
             Over::Subkey(index) => certificate.subkeys[index].key.fingerprint.clone(),
         };
-        let own: std::collections::HashSet<_> =
-            self.kept.iter().map(|(over, body)| (named(self, *over), body)).collect();
-        self.primary.fingerprint == other.primary.fingerprint
-            && other.kept.iter().all(|(over, body)| own.contains(&(named(other, *over), body)))
+        let created = |body: &[u8]| RawSignature::parse(body).ok().and_then(|signature| signature.created());
+        let mut own: std::collections::HashMap<Vec<u8>, Vec<&Vec<u8>>> = std::collections::HashMap::new();
+        for (over, body) in &self.kept {
+            own.entry(named(self, *over)).or_default().push(body);
+        }
+        let old = |(over, body): &(Over, Vec<u8>)| {
+            let Some(known) = own.get(&named(other, *over)) else { return false };
+            let revokes = matches!(
+                peek_kind(body),
+                Some(kind::KEY_REVOCATION | kind::SUBKEY_REVOCATION | kind::CERTIFICATION_REVOCATION)
+            );
+            let newest = known.iter().filter_map(|body| created(body)).max();
+            known.contains(&body) || !revokes && created(body) <= newest
+        };
+        self.primary.fingerprint == other.primary.fingerprint && other.kept.iter().all(old)
     }
 
     /// The keys whose signatures over data count at `now`, by the default rules and the certificate's own
