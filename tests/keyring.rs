@@ -4,17 +4,19 @@
 
 #[path = "support/ssh_craft.rs"]
 mod craft;
-#[path = "support/keys.rs"]
-mod gnupg;
 #[path = "keyring/formats.rs"]
 mod formats;
+#[path = "support/keys.rs"]
+mod gnupg;
 #[path = "keyring/import.rs"]
 mod import;
 #[path = "keyring/sources.rs"]
 mod sources;
 
 use countersign::cli::common::Format;
-use countersign::cli::keyring::{self as cli, AddArgs, ChangeArgs, KeyringArgs, KeyringCommand, ListArgs, ShowArgs};
+use countersign::cli::keyring::{
+    self as cli, AddArgs, ChangeArgs, KeyringArgs, KeyringCommand, ListArgs, ShowArgs,
+};
 use countersign::domain::{ObjectFormat, PrincipalKind, ServerKind, Timestamp};
 use countersign::keyring::{AddRequest, Added, EditError, Keyring, Material, Reason, Standing, add};
 use countersign::signature::object::{SignatureField, parse_commit};

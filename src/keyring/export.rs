@@ -5,7 +5,9 @@
 
 mod text;
 
-pub use text::{Manifest, allowed_signers, argocd, argocd_appproject, flux_gitrepository, flux_secret, openpgp};
+pub use text::{
+    Manifest, allowed_signers, argocd, argocd_appproject, flux_gitrepository, flux_secret, openpgp,
+};
 
 use super::{Authority, Key, Keyring, Material, Position, Role, Scope, Standing};
 use crate::domain::{Principal, Timestamp};
@@ -79,6 +81,10 @@ pub struct Selection<'a> {
     pub principal: Option<&'a str>,
     /// How signatures are judged here.
     pub rules: &'a Rules,
+    /// Rules that ask more of signatures, where only those count that they accept.
+    pub asked: &'a [String],
+    /// Whether somebody of the keyring may not be accepted.
+    pub restricted: bool,
     /// Keys of which more would be made than here come along.
     pub wider: bool,
 }
@@ -94,13 +100,24 @@ pub struct Exported<'k> {
     pub signers: Vec<Signer>,
 }
 
+/// One table or line about an authority that is exported.
+#[derive(Clone, Debug)]
+pub struct ExportedAuthority<'k> {
+    /// The authority.
+    pub authority: &'k Authority,
+    /// Whom it certifies.
+    pub scope: &'k Scope,
+    /// As in [`Exported`].
+    pub spans: Vec<(Option<i64>, Option<i64>)>,
+}
+
 /// What comes of an export before it is written.
 #[derive(Clone, Debug, Default)]
 pub struct Export<'k> {
     /// By owner and fingerprint.
     pub keys: Vec<Exported<'k>>,
     /// By fingerprint.
-    pub authorities: Vec<(&'k Authority, &'k Scope, Vec<(Option<i64>, Option<i64>)>)>,
+    pub authorities: Vec<ExportedAuthority<'k>>,
     /// What the other program is not told, in the same order.
     pub notes: Vec<Note>,
 }
@@ -170,7 +187,9 @@ impl Keyring {
             judged.spans = spans(key, end);
             if judged.spans.is_empty() {
                 judged.hopeless = true;
-                judged.told.push("it counts for less than two seconds, and the format has no such time".into());
+                judged
+                    .told
+                    .push("it counts for less than two seconds, and the format has no such time".into());
             }
         }
         match &key.material {
@@ -198,7 +217,9 @@ impl Keyring {
             Material::Ssh(public) => {
                 if !target.has_windows() {
                     if key.windows.begins().is_some() {
-                        judged.wider.push("the format does not say from when it counts (`valid-from`)".into());
+                        judged
+                            .wider
+                            .push("the format does not say from when it counts (`valid-from`)".into());
                     }
                     if end.is_some() {
                         judged.wider.push(NO_END.into());
@@ -209,6 +230,8 @@ impl Keyring {
                 }
             }
         }
+        let asked = selection.asked.iter();
+        judged.wider.extend(asked.map(|rule| format!("the format does not say what the rule `{rule}` asks")));
         if !(key.roles.has(Role::Commit) && key.roles.has(Role::Tag)) {
             judged.wider.push(format!("the format does not say that it signs as {} only", key.roles));
         }
@@ -239,6 +262,14 @@ impl Keyring {
                 if selection.principal.is_some() || selection.group.is_some() {
                     wider.push("it is an authority, and certifies others than those who were asked for");
                 }
+                if !selection.asked.is_empty() {
+                    wider.push("the format does not say what the rulesets ask of signatures");
+                }
+                if selection.restricted {
+                    wider.push(
+                        "it is an authority, and the rulesets do not accept everybody whom it certifies",
+                    );
+                }
                 if !scope.serials.is_empty() {
                     wider.push("the format does not say which serial numbers count (`serials`)");
                 }
@@ -247,22 +278,31 @@ impl Keyring {
                 if demand(fido.touch) || demand(fido.user_verification) || fido.applications.is_some() {
                     wider.push("the format does not say what is asked of certified FIDO keys");
                 }
-                let end = earliest(scope.windows.ends(), authority.revoked.as_ref().and_then(|one| one.refused_from()));
-                let spans: Vec<_> = scope.windows.spans().iter().filter_map(|span| seconds(span.from, earliest(span.until, end))).collect();
+                let end = earliest(
+                    scope.windows.ends(),
+                    authority.revoked.as_ref().and_then(|one| one.refused_from()),
+                );
+                let spans: Vec<_> = scope
+                    .windows
+                    .spans()
+                    .iter()
+                    .filter_map(|span| seconds(span.from, earliest(span.until, end)))
+                    .collect();
                 let left_out = spans.is_empty() || (!wider.is_empty() && !selection.wider);
                 out.notes.extend(wider.iter().map(|why| note(left_out, why)));
                 if !left_out {
                     let told = "its certificates are taken by what they say of themselves: revoked keys under them, \
                                 more than one person in one, and FIDO keys that were not touched are refused here only";
                     out.notes.push(note(false, told));
-                    out.authorities.push((authority, scope, spans));
+                    out.authorities.push(ExportedAuthority { authority, scope, spans });
                 }
             }
         }
     }
 }
 
-const NO_END: &str = "the format does not say when it ends (`valid-until`, `revoked` or a suspension in the future)";
+const NO_END: &str =
+    "the format does not say when it ends (`valid-until`, `revoked` or a suspension in the future)";
 
 /// Whether it signs anything at all that git knows.
 fn signs(key: &Key) -> bool {
@@ -286,7 +326,8 @@ impl Judged {
         let allowed = key.fido.applications.as_ref().unwrap_or(&rules.fido_applications);
         if !allowed.iter().any(|pattern| super::fido::application_matches(pattern, application)) {
             self.hopeless = true;
-            self.told.push("it was made for an application that is not allowed here, so it never counts".into());
+            self.told
+                .push("it was made for an application that is not allowed here, so it never counts".into());
         }
         if key.fido.touch.unwrap_or(rules.touch) == Demand::Required {
             self.wider.push("a touch is asked for here, and nobody asks for it there".into());

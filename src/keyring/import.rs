@@ -237,7 +237,8 @@ fn read(request: &ImportRequest, source: &Source) -> Result<Read, Vec<Diagnostic
     let entries = match format {
         FileFormat::AllowedSigners => {
             let lines = signers::parse(bytes, file, source)?;
-            let (ours, others): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.signs_in(NAMESPACE));
+            let (ours, others): (Vec<_>, Vec<_>) =
+                lines.into_iter().partition(|line| line.signs_in(NAMESPACE));
             skipped = others.iter().map(|line| line.line).collect();
             let entry = |line: crate::signature::ssh::allowed_signers::Line| Entry {
                 at: At::line(line.line),
@@ -380,7 +381,8 @@ impl Importer<'_, '_> {
                     return Err(self.fault(entry, message).into());
                 }
                 Some(_) => {
-                    let message = "the key is in the file twice, and a principal's file has room for one window";
+                    let message =
+                        "the key is in the file twice, and a principal's file has room for one window";
                     let help = "join the lines, or keep the file as a live source";
                     return Err(self.fault(entry, message).suggest(help).into());
                 }
@@ -497,7 +499,8 @@ impl Importer<'_, '_> {
             return Ok(Owner { name: key.principal.name.clone(), made: None });
         }
         let label = text::escape_short(entry.labels[0].as_bytes(), 60);
-        let help = format!("say whose it is: `--name {label}=NAME`, or `--principal NAME` for the whole file");
+        let help =
+            format!("say whose it is: `--name {label}=NAME`, or `--principal NAME` for the whole file");
         let name = match &entry.whose {
             Whose::Called(name) => name.clone(),
             Whose::Claimed(addresses) => {
@@ -524,7 +527,8 @@ impl Importer<'_, '_> {
         }
         let named = |word: &String| self.keyring.called(word).next().map(|one| one.name.clone());
         if let Some(known) = claimed.iter().chain([&name]).find_map(named) {
-            let message = format!("{label} claims to be of `{known}`, who is in the keyring, and that proves nothing");
+            let message =
+                format!("{label} claims to be of `{known}`, who is in the keyring, and that proves nothing");
             let help = format!("if it is so, say it: `--name {label}={known}`; give another name otherwise");
             return Err(self.fault(entry, message).suggest(help).into());
         }
@@ -539,7 +543,10 @@ impl Importer<'_, '_> {
         }
         match own {
             Some(word) => self.state.named.insert(word.clone(), name.clone()).map_or((), drop),
-            None => self.state.named.extend(claimed.iter().chain([&name]).map(|word| (word.clone(), name.clone()))),
+            None => self
+                .state
+                .named
+                .extend(claimed.iter().chain([&name]).map(|word| (word.clone(), name.clone()))),
         }
         Ok(Owner { name, made: Some((claimed, groups)) })
     }

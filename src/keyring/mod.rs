@@ -36,7 +36,9 @@ pub use change::{
 };
 pub use edit::{AddRequest, Added, EditError, add, add_with};
 pub use fido::FidoDemands;
-pub use import::{FileFormat, ImportRequest, Imported, ImportedFile, ImportedSource, MAX_IMPORT, import, import_with};
+pub use import::{
+    FileFormat, ImportRequest, Imported, ImportedFile, ImportedSource, MAX_IMPORT, import, import_with,
+};
 pub use load::{KeyringError, LoadedKeyring};
 pub use material::{Material, MaterialError};
 pub use members::{Membership, Regrouped, Removed, groups, regroup, remove, rename};

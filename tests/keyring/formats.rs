@@ -45,7 +45,9 @@ fn files(ring: &Ring) -> Vec<(String, String)> {
         .unwrap()
         .map(|one| one.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
-        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read_to_string(path).unwrap()))
+        .map(|path| {
+            (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read_to_string(path).unwrap())
+        })
         .collect();
     all.sort();
     all
@@ -83,7 +85,10 @@ fn public_keys_need_somebody_to_say_whose_they_are() {
     let fingerprint = String::from_utf8(fingerprint).unwrap();
     let fingerprint = fingerprint.split(' ').nth(1).unwrap();
     done(&ring, named(file("id.pub", third.line()), &[(fingerprint, "carol")]));
-    assert_eq!(held(&ring).iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["alice", "alice", "carol"]);
+    assert_eq!(
+        held(&ring).iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        ["alice", "alice", "carol"]
+    );
 }
 
 #[test]
@@ -120,13 +125,17 @@ fn authorized_keys_say_more_than_keys() {
         (format!("restrict \"{}", key(5)), "public key"),
         (format!("restrict,command=\"x {}", key(5)), "no other one"),
         ("restrict".to_owned(), "no key behind"),
-        (format!("restrict {}\nrestrict ssh-ed25519-cert-v01@openssh.com AAAA", key(5)), "authorized_keys:2:10"),
+        (
+            format!("restrict {}\nrestrict ssh-ed25519-cert-v01@openssh.com AAAA", key(5)),
+            "authorized_keys:2:10",
+        ),
     ] {
         let error = refused(&ring, of(file("authorized_keys", &line), "alice"));
         assert!(error.contains(wanted), "{line}\n{error}");
     }
     let gitolite = format!("command=\"gitolite-shell dora\",restrict {}\n", key(6));
-    let ignoring = ImportRequest { ignored_options: vec!["command".into()], ..file("authorized_keys", gitolite) };
+    let ignoring =
+        ImportRequest { ignored_options: vec!["command".into()], ..file("authorized_keys", gitolite) };
     done(&ring, of(ignoring, "dora"));
 }
 
@@ -160,7 +169,8 @@ fn a_forges_files_are_their_users_and_nobodys_who_is_there() {
 fn certificates_go_to_whom_they_name_unless_that_is_somebody() {
     let gpg = Gpg::new();
     let make = |id: &str| {
-        let said = gpg.run(NOW, &["--status-fd", "1", "--quick-gen-key", id, "ed25519", "sign", "never"], b"");
+        let said =
+            gpg.run(NOW, &["--status-fd", "1", "--quick-gen-key", id, "ed25519", "sign", "never"], b"");
         let said = String::from_utf8(said).unwrap();
         said.lines().find_map(|line| line.strip_prefix("[GNUPG:] KEY_CREATED P ")).unwrap().to_owned()
     };
@@ -197,7 +207,11 @@ fn certificates_go_to_whom_they_name_unless_that_is_somebody() {
         assert!(error.contains(wanted) && error.contains(&format!("--name {fingerprint}=")), "{id}\n{error}");
     }
     let other = Gpg::new();
-    other.run(NOW, &["--quick-gen-key", "Dora (test key) <dora@example.org>", "ed25519", "sign", "never"], b"");
+    other.run(
+        NOW,
+        &["--quick-gen-key", "Dora (test key) <dora@example.org>", "ed25519", "sign", "never"],
+        b"",
+    );
     let dora = other.fingerprints()[0].clone();
     other.run(NOW, &["--quick-add-uid", &dora, "Dora (test key) <ds@example.com>"], b"");
     let armor = other.export(&dora);
@@ -235,7 +249,8 @@ fn a_gnupg_home_is_read_and_left_as_it_is() {
     let gpg = Gpg::new();
     let fingerprint = gpg.generate(NOW, "ed25519", "sign", "never");
     // Settings of the home that would run a program or change the output.
-    fs::write(gpg.home().join("gpg.conf"), "armor\nphoto-viewer \"touch /tmp/never\"\nno-such-option\n").unwrap();
+    fs::write(gpg.home().join("gpg.conf"), "armor\nphoto-viewer \"touch /tmp/never\"\nno-such-option\n")
+        .unwrap();
     let _ = fs::remove_file(gpg.home().join("trustdb.gpg"));
     let listing = |path: &Path| {
         let mut all: Vec<_> = fs::read_dir(path)
@@ -317,7 +332,10 @@ fn argo_cds_config_map_is_read() {
         let error = refused(&Ring::new(), file("cm.yaml", &text));
         assert!(error.contains(wanted), "{wanted}\n{error}");
     }
-    let two = format!("{armor}{}", String::from_utf8(gpg.export(&gpg.generate(NOW, "rsa2048", "sign", "never"))).unwrap());
+    let two = format!(
+        "{armor}{}",
+        String::from_utf8(gpg.export(&gpg.generate(NOW, "rsa2048", "sign", "never"))).unwrap()
+    );
     let error = refused(&Ring::new(), file("cm.yaml", manifest("ConfigMap", "argocd-gpg-keys-cm", id, &two)));
     assert!(error.contains("there are 2 certificates in this value"), "{error}");
 }
@@ -328,7 +346,8 @@ fn a_secret_of_flux_is_read_and_secrets_in_it_are_not_shown() {
     let one = gpg.generate(NOW, "ed25519", "sign", "never");
     let armor = String::from_utf8(gpg.export(&one)).unwrap();
     let encoded = data_encoding::BASE64.encode(armor.as_bytes());
-    let head = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: keys\n  namespace: flux-system\ntype: Opaque\n";
+    let head =
+        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: keys\n  namespace: flux-system\ntype: Opaque\n";
     let text = format!(
         "---\n{head}data:\n  team.asc: {encoded}\nstringData:\n  alice.sshpub: {} a\n  bob.sshpub: |\n    {}\n",
         key(1),
@@ -342,7 +361,10 @@ fn a_secret_of_flux_is_read_and_secrets_in_it_are_not_shown() {
     again(&ring, file("flux.yaml", &text));
     let error = refused(&ring, file("flux.yaml", format!("{head}stringData:\n  alice.sshpub: {}\n", key(3))));
     assert!(error.contains("`alice`, who is in the keyring"), "{error}");
-    let by_field = named(file("flux.yaml", format!("{head}stringData:\n  alice.sshpub: {}\n", key(3))), &[("alice.sshpub", "alice")]);
+    let by_field = named(
+        file("flux.yaml", format!("{head}stringData:\n  alice.sshpub: {}\n", key(3))),
+        &[("alice.sshpub", "alice")],
+    );
     done(&ring, by_field);
 
     let dir = tempfile::tempdir().unwrap();
@@ -356,7 +378,10 @@ fn a_secret_of_flux_is_read_and_secrets_in_it_are_not_shown() {
         format!("{head}data:\n  identity: {packed}\n"),
         format!("{head}data:\n  a.sshpub: {packed}\n"),
         format!("{head}data:\n  a.asc: {secret_packed}\n"),
-        format!("{head}stringData:\n  a.asc: |\n{}", indented(&String::from_utf8(secret.clone()).unwrap(), 4)),
+        format!(
+            "{head}stringData:\n  a.asc: |\n{}",
+            indented(&String::from_utf8(secret.clone()).unwrap(), 4)
+        ),
         format!("{head}data:\n  password: {packed}\n"),
         private.clone(),
         String::from_utf8(secret.clone()).unwrap(),

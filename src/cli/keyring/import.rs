@@ -167,7 +167,11 @@ pub(super) fn run(args: &ImportArgs, ground: &mut Ground<'_>) -> Result<u8, CliE
                 writeln!(ground.out, "{}: {}, {count}", shown(&source.path), source.format.described())?;
                 if !source.skipped.is_empty() {
                     let lines: Vec<String> = source.skipped.iter().map(ToString::to_string).collect();
-                    writeln!(ground.out, "left out, because they are not for git: lines {}", lines.join(", "))?;
+                    writeln!(
+                        ground.out,
+                        "left out, because they are not for git: lines {}",
+                        lines.join(", ")
+                    )?;
                 }
             }
             for file in &done.files {
@@ -177,7 +181,8 @@ pub(super) fn run(args: &ImportArgs, ground: &mut Ground<'_>) -> Result<u8, CliE
                     (false, true) => "created",
                     (false, false) => "changed",
                 };
-                let keys = |count: usize| if count == 1 { "1 key".to_owned() } else { format!("{count} keys") };
+                let keys =
+                    |count: usize| if count == 1 { "1 key".to_owned() } else { format!("{count} keys") };
                 let parts = [
                     (file.added, format!("{} more", keys(file.added))),
                     (file.updated, format!("{} renewed", keys(file.updated))),

@@ -47,7 +47,7 @@ pub fn allowed_signers(export: &mut Export<'_>) -> String {
             lines.push(format!("{} {options} {} {comment}\n", words.join(","), public_line(public)));
         }
     }
-    for (authority, scope, spans) in &export.authorities {
+    for super::ExportedAuthority { authority, scope, spans } in &export.authorities {
         let patterns = scope.patterns.join(",");
         let unsayable = patterns.contains('"') || text::escape(patterns.as_bytes()) != patterns;
         if unsayable {
@@ -143,13 +143,15 @@ pub fn argocd(export: &mut Export<'_>, manifest: &Manifest) -> String {
     for (id, all) in by_id {
         match &all[..] {
             [(_, _, armor)] => {
-                let _ = write!(data, "  {}: |\n{}", scalar(&id), indented(armor, 4));
+                let _ = write!(data, "  {}: |\n{}", quoted(&id), indented(armor, 4));
             }
             _ => export.notes.extend(all.iter().map(|(fingerprint, name, _)| Note {
                 fingerprint: fingerprint.clone(),
                 principal: Some(name.clone()),
                 left_out: true,
-                why: format!("another certificate has its key id {id}, and Argo CD tells keys apart by that alone"),
+                why: format!(
+                    "another certificate has its key id {id}, and Argo CD tells keys apart by that alone"
+                ),
             })),
         }
     }
@@ -187,7 +189,8 @@ pub fn flux_secret(export: &Export<'_>, manifest: &Manifest) -> String {
     let mut fields = BTreeMap::new();
     for exported in &export.keys {
         let key = exported.key;
-        let stem = format!("{}-{}", slug(&key.principal.name), super::super::export_name_suffix(&key.material));
+        let stem =
+            format!("{}-{}", slug(&key.principal.name), super::super::export_name_suffix(&key.material));
         match &key.material {
             Material::Ssh(public) => {
                 let name = text::escape(key.principal.name.as_bytes());
@@ -242,7 +245,8 @@ fn scalar(word: &str) -> String {
     let plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
     let special = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
     let upper = word.bytes().all(|byte| byte.is_ascii_alphabetic());
-    if plain && (first || upper) && !word.is_empty() && !special.contains(&word.to_ascii_lowercase().as_str()) {
+    if plain && (first || upper) && !word.is_empty() && !special.contains(&word.to_ascii_lowercase().as_str())
+    {
         word.to_owned()
     } else {
         quoted(word)

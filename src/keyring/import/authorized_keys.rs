@@ -155,20 +155,25 @@ impl LineReader<'_> {
         let at = self.at;
         let line = self.rest().trim().to_owned();
         let material = Material::ssh(&line).map_err(|error| match error {
-            super::super::MaterialError::Private => Fault { column: at, what: What::Private, help: String::new() },
+            super::super::MaterialError::Private => {
+                Fault { column: at, what: What::Private, help: String::new() }
+            }
             super::super::MaterialError::Ssh(SshKeyError::Certificate(_)) => fault(
                 at,
                 error.to_string(),
                 "certificates end; import the key of the authority that made it, with `cert-authority`",
             ),
-            other => fault(at, other.to_string(), "a line is: options if any, key type, key in base64, comment"),
+            other => {
+                fault(at, other.to_string(), "a line is: options if any, key type, key in base64, comment")
+            }
         })?;
         let Material::Ssh(key) = &material else { return Err(fault(at, "this is not an SSH key", "")) };
         let whose = match (self.says.authority, self.says.principals.take()) {
             (false, None) => self.reading.whose.clone(),
             (true, Some(principals)) => Whose::Authority(principals),
             (true, None) => {
-                let help = "write `cert-authority,principals=\"alice,bob\"`, or import an allowed_signers file";
+                let help =
+                    "write `cert-authority,principals=\"alice,bob\"`, or import an allowed_signers file";
                 return Err(fault(at, "the authority's line does not say whom it may certify", help));
             }
             (false, Some(_)) => {
@@ -247,7 +252,10 @@ impl LineReader<'_> {
                 let names: Vec<String> = list.split(',').map(str::to_owned).collect();
                 // There they are names and no patterns.
                 let plain = |name: &String| {
-                    !name.is_empty() && name.trim() == name && !name.contains(['*', '?', '!']) && visible(name)
+                    !name.is_empty()
+                        && name.trim() == name
+                        && !name.contains(['*', '?', '!'])
+                        && visible(name)
                 };
                 if !names.iter().all(plain) {
                     let help = "write plain names with commas between them";
@@ -274,7 +282,11 @@ impl LineReader<'_> {
             }
             (name, _) => {
                 let shown = text::escape_short(name.as_bytes(), 30);
-                return Err(fault(at, format!("the option `{shown}` cannot be read, or lacks its value"), ""));
+                return Err(fault(
+                    at,
+                    format!("the option `{shown}` cannot be read, or lacks its value"),
+                    "",
+                ));
             }
         }
         Ok(())

@@ -28,8 +28,8 @@ pub(super) fn read(
         return Err(vec![private(source, at(before + 1, 1))]);
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let documents = yaml::parse(text)
-        .map_err(|fault| vec![at(fault.line, fault.column).fault(source, fault.message)])?;
+    let documents =
+        yaml::parse(text).map_err(|fault| vec![at(fault.line, fault.column).fault(source, fault.message)])?;
     let mut reader = Manifests { source, zone, entries: Vec::new(), faults: Vec::new() };
     // A separator at the end begins a document with nothing in it.
     let empty = |node: &Node| matches!(&node.value, Value::Scalar(text) if text.is_empty() || text == "~");
@@ -129,7 +129,8 @@ impl Manifests<'_> {
             Ok(entries) => match <[Entry; 1]>::try_from(entries) {
                 Ok([entry]) if entry.labels[1].eq_ignore_ascii_case(name) => self.entries.push(entry),
                 Ok([entry]) => {
-                    let message = format!("this is the key {}, and not the one it is called", entry.labels[1]);
+                    let message =
+                        format!("this is the key {}, and not the one it is called", entry.labels[1]);
                     self.fault(key, message, "Argo CD reads a key under its own id only");
                 }
                 Err(all) => self.fault(

@@ -167,7 +167,8 @@ mod tests {
 
     #[test]
     fn manifests_and_json_are_read() {
-        let yaml = "# c\nkind: Secret\ndata:\n  a.asc: |\n    one\n    two\n  b: \"x\\ny\"\nlist: [1, {k: v}]\n";
+        let yaml =
+            "# c\nkind: Secret\ndata:\n  a.asc: |\n    one\n    two\n  b: \"x\\ny\"\nlist: [1, {k: v}]\n";
         let json = "{\"kind\": \"Secret\", \"data\": {\"a.asc\": \"one\\ntwo\\n\", \"b\": \"x\\ny\"},\n \"list\": [1, {\"k\": \"v\"}]}";
         for text in [yaml, json] {
             let all = parse(text).unwrap();

@@ -76,7 +76,8 @@ impl Certificate {
             add(&mut merged.revokers, &other.revokers);
             news = true;
         }
-        let revokes = |body: &[u8]| matches!(peek_kind(body), Some(kind::KEY_REVOCATION | kind::SUBKEY_REVOCATION));
+        let revokes =
+            |body: &[u8]| matches!(peek_kind(body), Some(kind::KEY_REVOCATION | kind::SUBKEY_REVOCATION));
         for (over, body) in other.kept.iter().filter(|(_, body)| revokes(body)) {
             let over = match over {
                 Over::Subkey(index) => {
