@@ -215,6 +215,10 @@ impl Keyring {
                 }
             }
             Material::Ssh(public) => {
+                if public.algorithm() == "ssh-rsa" && public.bits() > crate::signature::ssh::MAX_RSA_BITS {
+                    judged.hopeless = true;
+                    judged.told.push("it is larger than what is verified here, so it never counts".into());
+                }
                 if !target.has_windows() {
                     if key.windows.begins().is_some() {
                         judged

@@ -127,6 +127,10 @@ pub(super) fn run(args: &ExportArgs, ground: &mut Ground<'_>) -> Result<u8, CliE
         wider: args.wider,
     };
     let mut chosen = keyring.export(&selection, &accepts);
+    if target == Target::FluxGitRepository {
+        // It names the Secret and none of the keys.
+        chosen.notes.clear();
+    }
     let bytes = match target {
         Target::AllowedSigners => Some(export::allowed_signers(&mut chosen).into_bytes()),
         Target::OpenPgp => Some(export::openpgp(&chosen, args.binary)),
