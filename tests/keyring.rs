@@ -4,6 +4,8 @@
 
 #[path = "support/ssh_craft.rs"]
 mod craft;
+#[path = "keyring/edits.rs"]
+mod edits;
 #[path = "keyring/export.rs"]
 mod export;
 #[path = "keyring/formats.rs"]
