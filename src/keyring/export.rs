@@ -245,6 +245,13 @@ impl Keyring {
     /// Authorities, which only `allowed_signers` has.
     fn export_authorities<'k>(&'k self, selection: &Selection<'_>, out: &mut Export<'k>) {
         let mut authorities: Vec<&Authority> = self.authorities().iter().collect();
+        // Certificates that name those people or hold those keys are refused here.
+        let at = selection.at;
+        let ssh = |key: &&Key| matches!(key.material, Material::Ssh(_));
+        let revoked =
+            self.keys().iter().filter(ssh).any(|key| key.revoked.as_ref().is_some_and(|one| one.applies(at)));
+        let listed = self.parts.lists.iter().any(|list| !list.is_empty());
+        let suspended = self.parts.suspended.values().any(|one| one.applies(at));
         authorities.sort_by_cached_key(|one| one.key.fingerprint());
         for authority in authorities {
             if !matches!(authority.standing(selection.at), Standing::Valid { .. }) {
@@ -265,6 +272,13 @@ impl Keyring {
                 let mut wider = Vec::new();
                 if selection.principal.is_some() || selection.group.is_some() {
                     wider.push("it is an authority, and certifies others than those who were asked for");
+                }
+                if revoked || listed {
+                    wider
+                        .push("SSH keys are revoked, and nobody asks for that there when they are certified");
+                }
+                if suspended {
+                    wider.push("people are suspended, and their certificates would be accepted");
                 }
                 if !selection.asked.is_empty() {
                     wider.push("the format does not say what the rulesets ask of signatures");
@@ -295,8 +309,8 @@ impl Keyring {
                 let left_out = spans.is_empty() || (!wider.is_empty() && !selection.wider);
                 out.notes.extend(wider.iter().map(|why| note(left_out, why)));
                 if !left_out {
-                    let told = "its certificates are taken by what they say of themselves: revoked keys under them, \
-                                more than one person in one, and FIDO keys that were not touched are refused here only";
+                    let told = "its certificates are taken by what they say of themselves: more than one person in one, \
+                                and FIDO keys that were not touched, are refused here only";
                     out.notes.push(note(false, told));
                     out.authorities.push(ExportedAuthority { authority, scope, spans });
                 }

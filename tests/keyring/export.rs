@@ -228,6 +228,21 @@ fn certificates_mean_the_same_to_git() {
         assert!(signers_file(&ring.load(), false).is_empty(), "{extra}");
         assert!(signers_file(&ring.load(), true).contains("cert-authority,namespaces=\"git\""));
     }
+    // What is refused under certificates here, and nowhere else.
+    for other in [
+        "suspended = { at = 2026-01-01T00:00:00Z, reason = \"lost laptop\" }\n".to_owned(),
+        format!(
+            "[[key]]\nssh = \"{}\"\nrevoked = {{ at = 2026-01-01T00:00:00Z, reason = \"compromised\" }}\n",
+            key.line()
+        ),
+    ] {
+        let ring = table("[\"*@example.org\"]", "");
+        ring.write("alice.toml", &format!("name = \"alice\"\nemails = [\"alice@example.org\"]\n{other}"));
+        let keyring = ring.load();
+        assert!(!we_accept(&raw(&cert), &keyring), "{other}");
+        assert!(!git_accepts(&raw(&cert), &signers_file(&keyring, false), b""), "{other}");
+        assert!(git_accepts(&raw(&cert), &signers_file(&keyring, true), b""), "{other}");
+    }
     let until = Timestamp::from_second(now() - DAY).unwrap();
     let ring = table("[\"*@example.org\"]", &format!("valid-until = {until}\n"));
     same("an authority that ended", &raw(&cert), &ring, false);
@@ -636,6 +651,7 @@ fn only_keys_that_the_rulesets_of_a_ref_accept_go_out() {
     let ring = place.path().join("keyring");
     fs::create_dir(&ring).unwrap();
     crate::chmod(&ring, 0o755);
+    fs::create_dir(place.path().join("repositories")).unwrap();
     for (name, seed, group) in [("alice", 1, "sre"), ("bob", 2, "dev"), ("zoe", 3, "sre")] {
         let path = ring.join(format!("{name}.toml"));
         let key = Key::ed25519(seed).line();

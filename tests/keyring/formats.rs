@@ -474,3 +474,45 @@ fn several_files_are_one_change() {
     });
     assert!(cli_run(&ring, missing, Format::Text).unwrap_err().contains("cannot read"));
 }
+
+const RELEASE: &str = include_str!("../golden/keyring/release.asc");
+const CONFIG_MAP: &str = include_str!("../golden/keyring/argocd-gpg-keys-cm.yaml");
+const SECRET: &str = include_str!("../golden/keyring/flux-secret.yaml");
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 200, ..Default::default() })]
+    /// A file that somebody damaged is read as it is, or refused: it never ends the program, and never leaves half
+    /// of it in the keyring.
+    #[test]
+    fn damaged_files_never_do_harm(
+        which in 0_usize..5,
+        format in 0_usize..8,
+        changes in proptest::collection::vec((0_usize..4000, proptest::prelude::any::<u8>()), 0..4),
+        cut in 0_usize..4000,
+    ) {
+        let lines = format!("restrict {}\nexpiry-time=\"20300101Z\" {} x\n", key(1), key(2));
+        let signers = format!("a@x {}\n*@y cert-authority {}\n", key(1), key(2));
+        let mut bytes = [RELEASE, CONFIG_MAP, SECRET, &lines, &signers][which].as_bytes().to_vec();
+        for (at, byte) in changes {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        if cut % 3 == 0 {
+            bytes.truncate(cut % bytes.len());
+        }
+        let ring = Ring::new();
+        let format = FileFormat::ALL.get(format).copied();
+        let request = ImportRequest { format, ..of(file("alice.keys", &bytes), "alice") };
+        match import(ring.path(), &[request]) {
+            Ok(seen) => {
+                let added: usize = seen.files.iter().map(|file| file.added).sum();
+                let keyring = ring.load();
+                proptest::prop_assert_eq!(added, keyring.keys().len() + keyring.authorities().len());
+            }
+            Err(error) => {
+                proptest::prop_assert!(files(&ring).is_empty());
+                proptest::prop_assert!(error.to_string().contains("alice"), "{}", error);
+            }
+        }
+    }
+}
