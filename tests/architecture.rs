@@ -64,6 +64,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
     ("toml_edit", &["keyring", "config", "cli"]),
+    ("saphyr_parser", &["keyring"]),
     ("httparse", &["hook"]),
     ("tracing_subscriber", &["cli"]),
 ];

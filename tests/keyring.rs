@@ -6,6 +6,12 @@
 mod craft;
 #[path = "keyring/edits.rs"]
 mod edits;
+#[path = "keyring/export.rs"]
+mod export;
+#[path = "keyring/formats.rs"]
+mod formats;
+#[path = "support/keys.rs"]
+mod gnupg;
 #[path = "keyring/import.rs"]
 mod import;
 #[path = "keyring/sources.rs"]

@@ -1,16 +1,34 @@
-//! Turning an `allowed_signers` file into principals' files, once.
+//! Turning files of other programs into principals' files, once.
+//!
+//! Whatever the format, a file becomes a list of [`Entry`]s with their places, or a list of faults. Whose an
+//! entry is, and what it changes, is decided here. Nothing that a key or the name of a file says of itself
+//! makes it that of a principal who is there already: only the operator does, or a list whose keeper named
+//! its principals.
 
-use super::change::{ChangeOptions, Changed, broken, change};
+mod authorized_keys;
+mod certificates;
+mod entry;
+mod formats;
+pub(super) mod manifest;
+mod yaml;
+
+pub use formats::FileFormat;
+
+use super::change::{ChangeOptions, Changed, Draft, change};
 use super::document::{Diagnostic, Source};
-use super::edit::EditError;
+use super::edit::{self, EditError};
 use super::sources::AllowedSigners;
-use super::{Keyring, Material, Sources, load, principal_file, signers};
+use super::{Key, Keyring, Material, Sources, Windows, principal_file, signers};
 use crate::domain::{Principal, Timestamp, text};
-use crate::signature::ssh::{NAMESPACE, allowed_signers::Line};
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use crate::signature::ssh::NAMESPACE;
+use entry::{At, Entry, Whose};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use toml_edit::{Array, ArrayOfTables, Datetime, DocumentMut, Item, Table, value};
+use toml_edit::{Array, ArrayOfTables, Datetime, Item, Table, value};
+
+/// Largest file that is read, in bytes.
+pub const MAX_IMPORT: usize = certificates::MAX_FILE;
 
 /// What to import.
 #[derive(Clone, Debug)]
@@ -20,21 +38,57 @@ pub struct ImportRequest {
     pub file: AllowedSigners,
     /// What the file holds.
     pub bytes: Vec<u8>,
-    /// How those are to be called whose first principal says it badly.
+    /// How it is written; `None` for what it seems to be.
+    pub format: Option<FileFormat>,
+    /// Whose all of its keys are.
+    pub principal: Option<String>,
+    /// How those are to be called of whom the file says it badly, by a principal, an address, a fingerprint,
+    /// a key id or a name in a Secret.
     pub names: BTreeMap<String, String>,
+    /// Options of `authorized_keys` that do not matter although they narrow what the key is for.
+    pub ignored_options: Vec<String>,
     /// The principal in whose file authorities are written.
     pub authorities: String,
     /// Whether nothing is written.
     pub dry_run: bool,
 }
 
+impl ImportRequest {
+    /// A file, and nothing said about it.
+    pub fn of(path: &Path, bytes: Vec<u8>) -> Self {
+        ImportRequest {
+            file: AllowedSigners { path: path.to_owned(), groups: Vec::new(), zone: None },
+            bytes,
+            format: None,
+            principal: None,
+            names: BTreeMap::new(),
+            ignored_options: Vec::new(),
+            authorities: "ssh-authorities".to_owned(),
+            dry_run: false,
+        }
+    }
+}
+
 /// What became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Imported {
+    /// The files that were read.
+    pub sources: Vec<ImportedSource>,
     /// Files that were written, or would be, with their new texts.
     pub files: Vec<ImportedFile>,
-    /// Lines whose keys and authorities the keyring has already, just so.
+    /// Keys and authorities that the keyring has already, just so.
     pub unchanged: usize,
+}
+
+/// A file that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedSource {
+    /// The file.
+    pub path: PathBuf,
+    /// How it was read.
+    pub format: FileFormat,
+    /// How many keys and authorities it has.
+    pub entries: usize,
     /// Lines that are not for signatures by git.
     pub skipped: Vec<usize>,
 }
@@ -50,30 +104,29 @@ pub struct ImportedFile {
     pub created: bool,
     /// Keys and authorities that are new in it.
     pub added: usize,
+    /// Certificates of which a newer copy took the place of the one that was there.
+    pub updated: usize,
     /// Its new text.
     pub text: String,
+    /// What changes in it, as a unified diff.
+    pub diff: String,
 }
 
-/// A file on its way.
-struct Draft {
-    document: DocumentMut,
-    created: bool,
-    added: usize,
-}
-
-/// Writes what an `allowed_signers` file says into the principals' files of a keyring.
+/// Writes what files of other programs say into the principals' files of a keyring.
 ///
-/// Whose a line is, is decided as for a live file; a line of nobody known makes a principal called after
-/// it. What the keyring has already is left alone, so a second run changes nothing. The whole keyring is
-/// checked with all changes in place before anything is written, and all of them are one change.
+/// Whose a line of `allowed_signers` is, is decided as for a live file; a line of nobody known makes a
+/// principal called after it. Certificates make principals called after the address in their user ids, and
+/// the keys of a forge one called after the file. What the keyring has already is left alone, so a second run
+/// changes nothing. The whole keyring is checked with all changes in place before anything is written, and
+/// all of them are one change.
 ///
 /// # Errors
 /// See [`EditError`]; a fault in the file names its line and column. Nothing was written then, unless a
 /// file operation failed.
-pub fn import(sources: impl Into<Sources>, request: &ImportRequest) -> Result<Imported, EditError> {
+pub fn import(sources: impl Into<Sources>, requests: &[ImportRequest]) -> Result<Imported, EditError> {
     let mut options = ChangeOptions::unrecorded("import", Timestamp::now());
-    options.dry_run = request.dry_run;
-    import_with(&sources.into(), request, &options).map(|changed| changed.value)
+    options.dry_run = requests.iter().any(|request| request.dry_run);
+    import_with(&sources.into(), requests, &options).map(|changed| changed.value)
 }
 
 /// [`import`], with everything that belongs to a change. `options` say whether anything is written.
@@ -82,181 +135,426 @@ pub fn import(sources: impl Into<Sources>, request: &ImportRequest) -> Result<Im
 /// See [`EditError`].
 pub fn import_with(
     sources: &Sources,
-    request: &ImportRequest,
+    requests: &[ImportRequest],
     options: &ChangeOptions<'_>,
 ) -> Result<Changed<Imported>, EditError> {
-    for name in request.names.values().chain([&request.authorities]).chain(&request.file.groups) {
-        if !principal_file::is_name(name) {
-            let shown = text::escape_short(name.as_bytes(), 60);
-            return Err(EditError::Invalid(format!("`{shown}` cannot name a principal or a group")));
-        }
-    }
-    let source = Source::new(&request.file.path, &String::from_utf8_lossy(&request.bytes));
-    let lines = signers::parse(&request.bytes, &request.file, &source).map_err(EditError::Import)?;
-    change(sources, options, |draft| {
-        let done = drafted(draft.keyring, sources, request, source, &lines)?;
-        for file in &done.files {
-            if file.created {
-                draft.create(&file.name, &file.text)?;
-            } else {
-                *draft.document(&file.name)? = file.text.parse().map_err(|_| broken(&file.name))?;
+    let (mut all, mut faults) = (Vec::new(), Vec::new());
+    for request in requests {
+        let names = request.names.values().chain(&request.principal).chain([&request.authorities]);
+        for name in names.chain(&request.file.groups) {
+            if !principal_file::is_name(name) {
+                let shown = text::escape_short(name.as_bytes(), 60);
+                return Err(EditError::Invalid(format!("`{shown}` cannot name a principal or a group")));
             }
         }
-        Ok(done)
-    })
-}
-
-fn drafted(
-    keyring: &Keyring,
-    sources: &Sources,
-    request: &ImportRequest,
-    source: Source,
-    lines: &[Line],
-) -> Result<Imported, EditError> {
-    let mut importer =
-        Importer { keyring, sources, request, source, drafts: BTreeMap::new(), named: BTreeMap::new() };
-    let mut done = Imported { files: Vec::new(), unchanged: 0, skipped: Vec::new() };
-    let mut faults = Vec::new();
-    for line in lines {
-        if !line.signs_in(NAMESPACE) {
-            done.skipped.push(line.line);
-            continue;
-        }
-        match importer.line(line) {
-            Ok(true) => {}
-            Ok(false) => done.unchanged += 1,
-            Err(Fault::Line(diagnostic)) => faults.push(*diagnostic),
-            Err(Fault::Edit(error)) => return Err(error),
+        // Nothing of what is binary is ever shown.
+        let binary = request.bytes.first().is_some_and(|first| *first >= 0x80);
+        let text = if binary || request.bytes.len() > MAX_IMPORT { &[] } else { &request.bytes[..] };
+        let source = Source::new(&request.file.path, &String::from_utf8_lossy(text));
+        match read(request, &source) {
+            Ok(found) => all.push((request, source, found)),
+            Err(found) => faults.extend(found),
         }
     }
     if !faults.is_empty() {
         return Err(EditError::Import(faults));
     }
-    for (name, draft) in importer.drafts {
-        if draft.created || draft.added > 0 {
-            let path = sources.dir.join(format!("{name}.toml"));
-            let Draft { document, created, added } = draft;
-            done.files.push(ImportedFile { name, path, created, added, text: document.to_string() });
+    let mut done = change(sources, options, |draft| drafted(draft, &all, options.purpose.at))?;
+    for file in &mut done.value.files {
+        if let Some(changed) = done.files.iter().find(|changed| changed.principal == file.name) {
+            file.text = changed.after.clone().unwrap_or_default();
+            file.diff = changed.diff();
         }
+    }
+    let changed = |file: &ImportedFile| done.files.iter().any(|changed| changed.principal == file.name);
+    done.value.files.retain(changed);
+    Ok(done)
+}
+
+fn drafted(
+    draft: &mut Draft<'_>,
+    all: &[(&ImportRequest, Source, Read)],
+    now: Timestamp,
+) -> Result<Imported, EditError> {
+    let keyring = draft.keyring;
+    let mut done = Imported { sources: Vec::new(), files: Vec::new(), unchanged: 0 };
+    let mut state = State::default();
+    let mut faults = Vec::new();
+    for (request, source, found) in all {
+        let mut importer = Importer { keyring, draft: &mut *draft, request, source, now, state };
+        for entry in &found.entries {
+            match importer.entry(entry) {
+                Ok(true) => {}
+                Ok(false) => done.unchanged += 1,
+                Err(Fault::Entry(diagnostic)) => faults.push(*diagnostic),
+                Err(Fault::Edit(error)) => return Err(error),
+            }
+        }
+        state = importer.state;
+        let (path, skipped) = (request.file.path.clone(), found.skipped.clone());
+        let (format, entries) = (found.format, found.entries.len());
+        done.sources.push(ImportedSource { path, format, entries, skipped });
+    }
+    if !faults.is_empty() {
+        return Err(EditError::Import(faults));
+    }
+    for (name, touched) in state.touched {
+        let path = draft.path(&name);
+        let Touched { created, added, updated } = touched;
+        let (text, diff) = (String::new(), String::new());
+        done.files.push(ImportedFile { name, path, created, added, updated, text, diff });
     }
     Ok(done)
 }
 
+/// What a file says.
+struct Read {
+    format: FileFormat,
+    entries: Vec<Entry>,
+    skipped: Vec<usize>,
+}
+
+fn read(request: &ImportRequest, source: &Source) -> Result<Read, Vec<Diagnostic>> {
+    let ImportRequest { file, bytes, .. } = request;
+    if bytes.len() > MAX_IMPORT {
+        return Err(vec![Diagnostic::whole(&file.path, "the file is larger than 64 MiB")]);
+    }
+    let format = match request.format {
+        Some(format) => format,
+        None => FileFormat::detect(&file.path, source, bytes).map_err(|fault| vec![fault])?,
+    };
+    let lines = |options: bool, whose: Whose| {
+        let reading = authorized_keys::Reading {
+            options,
+            ignored: &request.ignored_options,
+            zone: file.zone.as_ref(),
+            whose,
+            at: None,
+        };
+        authorized_keys::read(bytes, &reading, source)
+    };
+    let mut skipped = Vec::new();
+    let entries = match format {
+        FileFormat::AllowedSigners => {
+            let lines = signers::parse(bytes, file, source)?;
+            let (ours, others): (Vec<_>, Vec<_>) =
+                lines.into_iter().partition(|line| line.signs_in(NAMESPACE));
+            skipped = others.iter().map(|line| line.line).collect();
+            let entry = |line: crate::signature::ssh::allowed_signers::Line| Entry {
+                at: At::line(line.line),
+                windows: signers::windows(&line),
+                says_window: true,
+                verified: false,
+                labels: line.principals.iter().cloned().chain([line.key.fingerprint()]).collect(),
+                written: authorized_keys::public_line(&line.key, &line.comment),
+                material: Material::Ssh(line.key),
+                whose: match line.authority {
+                    true => Whose::Authority(line.principals),
+                    false => Whose::Said(line.principals),
+                },
+            };
+            ours.into_iter().map(entry).collect()
+        }
+        FileFormat::AuthorizedKeys => lines(true, Whose::Unsaid)?,
+        FileFormat::Pub => lines(false, Whose::Unsaid)?,
+        FileFormat::OpenPgp => certificates::read(bytes, At::WHOLE, source)?,
+        FileFormat::Forge => {
+            let stem = file.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            let user = stem.to_ascii_lowercase();
+            let whose = if principal_file::is_name(&user) { Whose::Called(user) } else { Whose::Unsaid };
+            let text = bytes.iter().copied().find(|byte| !byte.is_ascii_whitespace());
+            match text {
+                Some(b'-' | 0x80..) => {
+                    let mut all = certificates::read(bytes, At::WHOLE, source)?;
+                    // Whose they are says the forge, not the user ids.
+                    all.iter_mut().for_each(|entry| entry.whose = whose.clone());
+                    all
+                }
+                _ => lines(false, whose)?,
+            }
+        }
+        FileFormat::ArgoCd | FileFormat::Flux => manifest::read(bytes, format, file.zone.as_ref(), source)?,
+    };
+    if entries.is_empty() && skipped.is_empty() && format != FileFormat::AllowedSigners {
+        return Err(vec![Diagnostic::whole(&file.path, "there is no key in the file")]);
+    }
+    Ok(Read { format, entries, skipped })
+}
+
 enum Fault {
-    Line(Box<Diagnostic>),
+    Entry(Box<Diagnostic>),
     Edit(EditError),
 }
 
 impl From<Diagnostic> for Fault {
     fn from(diagnostic: Diagnostic) -> Self {
-        Fault::Line(Box::new(diagnostic))
+        Fault::Entry(Box::new(diagnostic))
     }
 }
 
-struct Importer<'a> {
+impl From<EditError> for Fault {
+    fn from(error: EditError) -> Self {
+        Fault::Edit(error)
+    }
+}
+
+/// What was done to a principal's file.
+#[derive(Clone, Copy, Default)]
+struct Touched {
+    created: bool,
+    added: usize,
+    updated: usize,
+}
+
+/// Who gets an entry.
+struct Owner {
+    name: String,
+    /// Addresses and groups that a new principal gets from it; `None` for one with a file.
+    made: Option<(Vec<String>, Vec<String>)>,
+}
+
+struct Importer<'a, 'd> {
     keyring: &'a Keyring,
-    sources: &'a Sources,
+    draft: &'a mut Draft<'d>,
     request: &'a ImportRequest,
-    source: Source,
-    drafts: BTreeMap<String, Draft>,
+    source: &'a Source,
+    now: Timestamp,
+    state: State,
+}
+
+/// What is known from one file to the next.
+#[derive(Default)]
+struct State {
+    touched: BTreeMap<String, Touched>,
+    /// Principals that this file makes.
+    made: BTreeMap<String, BTreeSet<String>>,
     /// What earlier lines of nobody known call their owners.
     named: BTreeMap<String, String>,
+    /// Keys and parts of keys of earlier entries, and who got them, with their windows.
+    seen: HashMap<Vec<u8>, (String, Windows)>,
 }
 
-impl Importer<'_> {
-    fn fault(&self, line: &Line, message: impl Into<String>) -> Diagnostic {
-        load::at_line(&self.source, line.line, 1, message)
+impl Importer<'_, '_> {
+    fn fault(&self, entry: &Entry, message: impl Into<String>) -> Diagnostic {
+        entry.at.fault(self.source, message)
     }
 
-    /// Whether the line is news.
-    fn line(&mut self, line: &Line) -> Result<bool, Fault> {
-        if line.authority {
-            return self.authority(line);
+    /// Who has the key, or a part of it.
+    fn holder(&self, material: &Material) -> Option<&Key> {
+        let index = match material {
+            Material::Ssh(key) => self.keyring.ssh.get(key.blob()),
+            Material::OpenPgp(_) => {
+                let mut all = material.identities().into_iter();
+                all.find_map(|one| self.keyring.openpgp.get(&one).and_then(|indexes| indexes.first()))
+            }
+        };
+        index.map(|index| &self.keyring.keys()[*index])
+    }
+
+    /// Whether the entry is news.
+    fn entry(&mut self, entry: &Entry) -> Result<bool, Fault> {
+        if let Whose::Authority(patterns) = &entry.whose {
+            return self.authority(entry, patterns);
         }
-        let (name, owner) = self.name(line)?;
-        let windows = signers::windows(line);
-        if let Some(key) = self.keyring.ssh.get(line.key.blob()).map(|index| &self.keyring.keys()[*index]) {
-            if key.principal.name != name {
+        let held = self.holder(&entry.material).cloned();
+        let owner = self.owner(entry, held.as_ref())?;
+        if let Some(key) = &held {
+            if key.principal.name != owner.name {
                 let message =
                     format!("the key is held by `{}` already, at {}", key.principal.name, key.place);
-                return Err(self.fault(line, message).into());
+                return Err(self.fault(entry, message).into());
             }
-            if key.windows != windows {
-                let message = format!("the key is there already with another window, at {}", key.place);
-                return Err(self.fault(line, message).suggest("change the entry by hand").into());
+            return self.held(entry, key);
+        }
+        if let Material::Ssh(key) = &entry.material
+            && self.keyring.authority_blobs.contains_key(key.blob())
+        {
+            return Err(self.fault(entry, "the key is an authority in the keyring").into());
+        }
+        for identity in entry.material.identities() {
+            let seen = (owner.name.clone(), entry.windows.clone());
+            match self.state.seen.insert(identity, seen.clone()) {
+                None => {}
+                Some(known) if known == seen && !entry.says_window => return Ok(false),
+                Some((name, _)) if name != owner.name => {
+                    let message = format!("the key is held by `{name}` already, by an earlier entry");
+                    return Err(self.fault(entry, message).into());
+                }
+                Some(_) => {
+                    let message =
+                        "the key is in the file twice, and a principal's file has room for one window";
+                    let help = "join the lines, or keep the file as a live source";
+                    return Err(self.fault(entry, message).suggest(help).into());
+                }
             }
-            return Ok(false);
         }
-        if self.keyring.authority_blobs.contains_key(line.key.blob()) {
-            return Err(self.fault(line, "the key is an authority in the keyring").into());
+        let mut table = edit::key_table(entry.material.scheme(), &entry.written);
+        put_windows(&mut table, &entry.windows);
+        if entry.verified {
+            table.insert("user-verification", value("required"));
         }
-        let emails = line.principals.iter().filter(|word| principal_file::is_email(word)).cloned().collect();
-        let mut table = Table::new();
-        table.insert("ssh", value(public_line(line)));
-        put_windows(&mut table, line);
-        let made = owner.is_none().then_some((emails, self.request.file.groups.clone()));
-        if self.wrote_before(&name, line) {
-            let message = "the key is in the file twice, and a principal's file has room for one window";
-            return Err(self
-                .fault(line, message)
-                .suggest("join the lines, or keep the file as a live source")
-                .into());
-        }
-        self.put(&name, made, "key", table)?;
+        self.put(&owner.name, owner.made, "key", table)?;
         Ok(true)
     }
 
-    /// Whether an earlier line of the file brought the same key.
-    fn wrote_before(&self, name: &str, line: &Line) -> bool {
-        let tables = self.drafts.get(name).and_then(|draft| draft.document.get("key")?.as_array_of_tables());
-        tables.into_iter().flatten().any(|table| {
-            let written = table.get("ssh").and_then(Item::as_str);
-            let written = written.and_then(|text| Material::ssh(text).ok());
-            matches!(written, Some(Material::Ssh(key)) if key.blob() == line.key.blob())
-        })
+    /// A key that its owner has already: a newer copy of a certificate takes the place of the one there.
+    fn held(&mut self, entry: &Entry, key: &Key) -> Result<bool, Fault> {
+        let (own, copy) = match (&key.material, &entry.material) {
+            (Material::OpenPgp(own), Material::OpenPgp(copy)) => (own, copy),
+            _ => {
+                if entry.says_window && key.windows != entry.windows {
+                    let message = format!("the key is there already with another window, at {}", key.place);
+                    return Err(self.fault(entry, message).suggest("change the entry by hand").into());
+                }
+                return Ok(false);
+            }
+        };
+        if own.fingerprint() != copy.fingerprint() {
+            let message = format!("it shares a component key with {}, which is there already", key.id());
+            return Err(self.fault(entry, message).into());
+        }
+        if own.minimal() == copy.minimal() {
+            return Ok(false);
+        }
+        if let Err(error) = edit::refuse_lost_revocations(key, &entry.material, self.now) {
+            return Err(self.fault(entry, error.to_string()).into());
+        }
+        if own.is_up_to_date_with(copy) {
+            // An older copy says nothing new.
+            return Ok(false);
+        }
+        let name = &key.principal.name;
+        let path = self.draft.path(name);
+        let same = |other: &&Key| other.place.file == path;
+        let position = self.keyring.keys().iter().filter(same).position(|other| other.id() == key.id());
+        let document = self.draft.document(name)?;
+        let table = document
+            .get_mut("key")
+            .and_then(Item::as_array_of_tables_mut)
+            .and_then(|tables| tables.get_mut(position?));
+        let Some(table) = table else { return Err(uneditable(name)) };
+        table.insert("openpgp", edit::multi_line(&entry.written));
+        self.state.touched.entry(name.clone()).or_default().updated += 1;
+        Ok(true)
     }
 
-    fn authority(&mut self, line: &Line) -> Result<bool, Fault> {
-        let windows = signers::windows(line);
+    fn authority(&mut self, entry: &Entry, patterns: &[String]) -> Result<bool, Fault> {
+        let Material::Ssh(key) = &entry.material else { return Ok(false) };
         let groups = &self.request.file.groups;
-        if let Some(index) = self.keyring.authority_blobs.get(line.key.blob()) {
+        if let Some(index) = self.keyring.authority_blobs.get(key.blob()) {
             let known = &self.keyring.authorities()[*index];
             let same = known.scopes.iter().any(|scope| {
-                scope.patterns == line.principals && scope.windows == windows && scope.groups == *groups
+                scope.patterns == patterns && scope.windows == entry.windows && scope.groups == *groups
             });
             if same {
                 return Ok(false);
             }
-            let of_ours =
-                known.place.file == self.sources.dir.join(format!("{}.toml", self.request.authorities));
+            let of_ours = known.place.file == self.draft.path(&self.request.authorities);
             if !of_ours {
                 let message = format!("the authority is there already with other words, at {}", known.place);
-                return Err(self.fault(line, message).suggest("change the entry by hand").into());
+                return Err(self.fault(entry, message).suggest("change the entry by hand").into());
             }
         }
-        if self.keyring.ssh.contains_key(line.key.blob()) {
-            return Err(self
-                .fault(line, "the key signs for somebody of the keyring, so it cannot certify")
-                .into());
+        if self.keyring.ssh.contains_key(key.blob()) {
+            let message = "the key signs for somebody of the keyring, so it cannot certify";
+            return Err(self.fault(entry, message).into());
         }
         let list = |words: &[String]| value(words.iter().map(String::as_str).collect::<Array>());
         let mut table = Table::new();
-        table.insert("ssh", value(public_line(line)));
-        table.insert("principals", list(&line.principals));
+        table.insert("ssh", value(&entry.written));
+        table.insert("principals", list(patterns));
         if !groups.is_empty() {
             table.insert("groups", list(groups));
         }
-        put_windows(&mut table, line);
+        put_windows(&mut table, &entry.windows);
+        if entry.verified {
+            table.insert("user-verification", value("required"));
+        }
         let name = self.request.authorities.clone();
         let known = self.keyring.parts.principals.iter().any(|one| one.name == name);
         self.put(&name, (!known).then(|| (Vec::new(), Vec::new())), "authority", table)?;
         Ok(true)
     }
 
-    /// How the owner of a line is called, and who that is where there is one.
-    fn name(&mut self, line: &Line) -> Result<(String, Option<Arc<Principal>>), Fault> {
+    fn principal(&self, name: &str) -> Option<&Arc<Principal>> {
+        self.keyring.parts.principals.iter().find(|one| one.name == name)
+    }
+
+    /// Whose the entry is.
+    fn owner(&mut self, entry: &Entry, held: Option<&Key>) -> Result<Owner, Fault> {
+        if let Whose::Said(words) = &entry.whose {
+            return self.said(entry, words, held);
+        }
+        let claimed = match &entry.whose {
+            Whose::Claimed(addresses) => addresses.clone(),
+            _ => Vec::new(),
+        };
+        let groups = self.request.file.groups.clone();
+        let given = entry.labels.iter().find_map(|label| self.request.names.get(label));
+        if let Some(name) = given.or(self.request.principal.as_ref()).cloned() {
+            let made = self.principal(&name).is_none().then_some((claimed, groups));
+            return Ok(Owner { name, made });
+        }
+        if let Some(key) = held {
+            return Ok(Owner { name: key.principal.name.clone(), made: None });
+        }
+        let label = text::escape_short(entry.labels[0].as_bytes(), 60);
+        let help =
+            format!("say whose it is: `--name {label}=NAME`, or `--principal NAME` for the whole file");
+        let name = match &entry.whose {
+            Whose::Called(name) => name.clone(),
+            Whose::Claimed(addresses) => {
+                let mut names: Vec<String> = addresses.iter().map(|one| called_after(one)).collect();
+                names.dedup();
+                match &names[..] {
+                    [name] => name.clone(),
+                    _ => {
+                        let shown = text::escape_short(addresses.join(", ").as_bytes(), 120);
+                        let message = format!("{label} has several addresses, and they differ: {shown}");
+                        return Err(self.fault(entry, message).suggest(help).into());
+                    }
+                }
+            }
+            _ => {
+                let message = format!("nothing in the file says whose {label} is: comments prove nothing");
+                return Err(self.fault(entry, message).suggest(help).into());
+            }
+        };
+        if !principal_file::is_name(&name) {
+            let shown = text::escape_short(name.as_bytes(), 60);
+            let message = format!("`{shown}` cannot name a principal");
+            return Err(self.fault(entry, message).suggest(help).into());
+        }
+        let named = |word: &String| self.keyring.called(word).next().map(|one| one.name.clone());
+        if let Some(known) = claimed.iter().chain([&name]).find_map(named) {
+            let message =
+                format!("{label} claims to be of `{known}`, who is in the keyring, and that proves nothing");
+            let help = format!("if it is so, say it: `--name {label}={known}`; give another name otherwise");
+            return Err(self.fault(entry, message).suggest(help).into());
+        }
+        // In a file of one user that is the same user; among certificates it is a second one with the name.
+        // Names of files and addresses are kept apart by a byte that no name has.
+        let of_file = format!("\0{name}");
+        let own = matches!(entry.whose, Whose::Called(_)).then_some(&of_file);
+        let words = || claimed.iter().chain([&name, &of_file]);
+        if words().any(|word| Some(word) != own && self.state.named.contains_key(word)) {
+            let message = format!("an earlier entry of the file claims to be of `{name}`, too");
+            return Err(self.fault(entry, message).suggest(help).into());
+        }
+        match own {
+            Some(word) => self.state.named.insert(word.clone(), name.clone()).map_or((), drop),
+            None => self
+                .state
+                .named
+                .extend(claimed.iter().chain([&name]).map(|word| (word.clone(), name.clone()))),
+        }
+        Ok(Owner { name, made: Some((claimed, groups)) })
+    }
+
+    /// Whose a line is that names its principals.
+    fn said(&mut self, entry: &Entry, words: &[String], held: Option<&Key>) -> Result<Owner, Fault> {
         let mut found: Vec<&Arc<Principal>> = Vec::new();
-        for word in &line.principals {
+        for word in words {
             for principal in self.keyring.called(word) {
                 if found.iter().all(|one| one.name != principal.name) {
                     found.push(principal);
@@ -264,47 +562,41 @@ impl Importer<'_> {
             }
         }
         match found[..] {
-            [one] => return Ok((one.name.clone(), Some(Arc::clone(one)))),
+            [one] => return Ok(Owner { name: one.name.clone(), made: None }),
             [one, other, ..] => {
                 let message =
                     format!("the line names `{}` and `{}`, and a key belongs to one", one.name, other.name);
-                return Err(self.fault(line, message).into());
+                return Err(self.fault(entry, message).into());
             }
             [] => {}
         }
-        let first = line.principals.first().cloned().unwrap_or_default();
-        let given = line.principals.iter().find_map(|word| self.request.names.get(word));
-        let name = match given {
-            Some(name) => name.clone(),
-            None => {
-                let local = first.split('@').next().unwrap_or_default();
-                let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
-                local.chars().map(plain).collect::<String>().to_ascii_lowercase()
-            }
-        };
+        let first = words.first().cloned().unwrap_or_default();
+        let given = entry.labels.iter().find_map(|label| self.request.names.get(label));
+        let given = given.or(self.request.principal.as_ref());
+        let name = given.cloned().unwrap_or_else(|| called_after(&first));
         let given = given.is_some();
         let help = format!("give a name: `--name '{}=NAME'`", text::escape_short(first.as_bytes(), 60));
         if !principal_file::is_name(&name) {
             let shown = text::escape_short(name.as_bytes(), 60);
-            return Err(self.fault(line, format!("`{shown}` cannot name a principal")).suggest(help).into());
+            let message = format!("`{shown}` cannot name a principal");
+            return Err(self.fault(entry, message).suggest(help).into());
         }
         // Somebody else of that name, in the keyring or by an earlier line?
-        let owner = self.keyring.parts.principals.iter().find(|one| one.name == name);
-        if let Some(owner) = owner {
-            let holder = self.keyring.ssh.get(line.key.blob()).map(|index| &self.keyring.keys()[*index]);
-            if given || holder.is_some_and(|key| key.principal.name == name) {
-                return Ok((name, Some(Arc::clone(owner))));
+        if self.principal(&name).is_some() {
+            if given || held.is_some_and(|key| key.principal.name == name) {
+                return Ok(Owner { name, made: None });
             }
             let message = format!("`{name}` is in the keyring and has none of these addresses");
-            return Err(self.fault(line, message).suggest(help).into());
+            return Err(self.fault(entry, message).suggest(help).into());
         }
-        let known = line.principals.iter().any(|word| self.named.get(word) == Some(&name));
-        if !known && !given && self.named.values().any(|one| *one == name) {
+        let known = words.iter().any(|word| self.state.named.get(word) == Some(&name));
+        if !known && !given && self.state.named.values().any(|one| *one == name) {
             let message = format!("an earlier line is for another `{name}`");
-            return Err(self.fault(line, message).suggest(help).into());
+            return Err(self.fault(entry, message).suggest(help).into());
         }
-        self.named.extend(line.principals.iter().map(|word| (word.clone(), name.clone())));
-        Ok((name, None))
+        self.state.named.extend(words.iter().map(|word| (word.clone(), name.clone())));
+        let emails = words.iter().filter(|word| principal_file::is_email(word)).cloned().collect();
+        Ok(Owner { name, made: Some((emails, self.request.file.groups.clone())) })
     }
 
     /// Adds a table to a principal's file, which `made` is for where it is new: addresses and groups.
@@ -315,58 +607,54 @@ impl Importer<'_> {
         kind: &'static str,
         table: Table,
     ) -> Result<(), Fault> {
-        if !self.drafts.contains_key(name) {
-            let path = self.sources.dir.join(format!("{name}.toml"));
-            let (before, created) = match &made {
-                Some(_) => (format!("name = \"{name}\"\nkind = \"person\"\n"), true),
-                None => {
-                    let read = std::fs::read_to_string(&path).map_err(|source| {
-                        Fault::Edit(EditError::Io { step: "read", path: path.clone(), source })
-                    })?;
-                    (read, false)
-                }
-            };
-            let document = before.parse().map_err(|_| self.broken(name))?;
-            self.drafts.insert(name.to_owned(), Draft { document, created, added: 0 });
+        if self.keyring.removed().iter().any(|removed| removed == name) {
+            let message = format!("`{name}` was removed, and the name is not given again: give another one");
+            return Err(EditError::Refused(message).into());
         }
-        let broken = self.broken(name);
-        let Some(draft) = self.drafts.get_mut(name) else { return Err(broken) };
+        let created = made.is_some() && !self.state.made.contains_key(name);
+        let document = if created {
+            self.state.made.insert(name.to_owned(), BTreeSet::new());
+            self.draft.create(name, &format!("name = \"{name}\"\nkind = \"person\"\n"))?
+        } else {
+            self.draft.document(name)?
+        };
         for (field, words) in
             made.into_iter().flat_map(|(emails, groups)| [("emails", emails), ("groups", groups)])
         {
             if words.is_empty() {
                 continue;
             }
-            let entry = draft.document.entry(field).or_insert_with(|| value(Array::new()));
-            let Some(list) = entry.as_array_mut() else { return Err(broken) };
+            let entry = document.entry(field).or_insert_with(|| value(Array::new()));
+            let Some(list) = entry.as_array_mut() else { return Err(uneditable(name)) };
             for word in words {
                 if !list.iter().any(|one| one.as_str() == Some(&word)) {
                     list.push(word);
                 }
             }
         }
-        let tables = draft.document.entry(kind).or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
-        let Some(tables) = tables.as_array_of_tables_mut() else { return Err(broken) };
+        let tables = document.entry(kind).or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+        let Some(tables) = tables.as_array_of_tables_mut() else { return Err(uneditable(name)) };
         tables.push(table);
-        draft.added += 1;
+        let touched = self.state.touched.entry(name.to_owned()).or_default();
+        touched.created |= created;
+        touched.added += 1;
         Ok(())
     }
-
-    fn broken(&self, name: &str) -> Fault {
-        let message = format!("`{name}.toml` cannot be edited: write its keys as `[[key]]` tables first");
-        Fault::Edit(EditError::Invalid(message))
-    }
 }
 
-/// The key as a `.pub` file has it, with a comment that a line of TOML can hold.
-fn public_line(line: &Line) -> String {
-    let key = format!("{} {}", line.key.algorithm(), data_encoding::BASE64.encode(line.key.blob()));
-    let comment = text::escape_short(line.comment.as_bytes(), 200);
-    if comment.is_empty() { key } else { format!("{key} {comment}") }
+fn uneditable(name: &str) -> Fault {
+    let message = format!("`{name}.toml` cannot be edited: write its keys as `[[key]]` tables first");
+    Fault::Edit(EditError::Invalid(message))
 }
 
-fn put_windows(table: &mut Table, line: &Line) {
-    let windows = signers::windows(line);
+/// What somebody is called of whom an address is known: the part before the `@`, in the letters of names.
+fn called_after(word: &str) -> String {
+    let local = word.split('@').next().unwrap_or_default();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    local.chars().map(plain).collect::<String>().to_ascii_lowercase()
+}
+
+fn put_windows(table: &mut Table, windows: &Windows) {
     for (name, time) in [("valid-from", windows.begins()), ("valid-until", windows.ends())] {
         if let Some(time) = time {
             let written = time.to_string();

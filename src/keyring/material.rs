@@ -261,7 +261,7 @@ fn named(certificate: &openpgp::Certificate) -> String {
 }
 
 /// Binary packets in ASCII armor, with the checksum that GnuPG 2.2 cannot read armor without.
-fn armored(bytes: &[u8]) -> String {
+pub(super) fn armored(bytes: &[u8]) -> String {
     let encoded = data_encoding::BASE64.encode(bytes);
     let mut armor = String::from("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n");
     for line in encoded.as_bytes().chunks(64) {

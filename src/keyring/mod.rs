@@ -10,6 +10,7 @@ mod authority;
 mod change;
 pub mod document;
 mod edit;
+pub mod export;
 mod fido;
 mod import;
 mod line_diff;
@@ -35,7 +36,9 @@ pub use change::{
 };
 pub use edit::{AddRequest, Added, EditError, add, add_with};
 pub use fido::FidoDemands;
-pub use import::{ImportRequest, Imported, ImportedFile, import, import_with};
+pub use import::{
+    FileFormat, ImportRequest, Imported, ImportedFile, ImportedSource, MAX_IMPORT, import, import_with,
+};
 pub use load::{KeyringError, LoadedKeyring};
 pub use material::{Material, MaterialError};
 pub use members::{Membership, Regrouped, Removed, groups, regroup, remove, rename};
@@ -176,6 +179,18 @@ impl fmt::Display for Standing {
             Standing::Weak { what } => write!(f, "too weak ({what})"),
             Standing::Unusable { why } => write!(f, "unusable ({why})"),
         }
+    }
+}
+
+/// What the name of a key's file or field ends in, where one is made: enough of the fingerprint to tell the
+/// keys of one principal apart.
+fn export_name_suffix(material: &Material) -> String {
+    match material {
+        Material::Ssh(key) => {
+            use sha2::Digest;
+            data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(key.blob())[..8])
+        }
+        Material::OpenPgp(certificate) => certificate.key_id().to_ascii_lowercase(),
     }
 }
 

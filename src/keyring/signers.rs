@@ -18,6 +18,9 @@ use std::sync::Arc;
 /// Longest name that a line may give somebody, in bytes.
 const MAX_NAME: usize = 320;
 
+/// Most faults of a file that are told: what has more of them is something else.
+const MAX_FAULTS: usize = 200;
+
 /// What the files hold.
 #[derive(Debug, Default)]
 pub(super) struct Signers {
@@ -219,7 +222,7 @@ pub(super) fn parse(
             let message = fault.fault.to_string();
             load::at_line(source, fault.line, fault.column, message).suggest(fault.suggestion())
         };
-        faults.into_iter().map(one).collect()
+        faults.into_iter().take(MAX_FAULTS).map(one).collect()
     })
 }
 

@@ -4,23 +4,21 @@ use crate::craft::Key;
 use crate::{Ring, cli_run, time};
 use countersign::cli::common::Format;
 use countersign::cli::keyring::{ImportArgs, KeyringCommand};
-use countersign::keyring::{AllowedSigners, EditError, ImportRequest, Imported, Keyring, import};
-use std::collections::BTreeMap;
+use countersign::keyring::{AllowedSigners, EditError, FileFormat, ImportRequest, Imported, Keyring, import};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn request(text: &str) -> ImportRequest {
     ImportRequest {
         file: AllowedSigners { path: PathBuf::from("signers"), groups: vec!["staff".into()], zone: None },
-        bytes: text.as_bytes().to_vec(),
-        names: BTreeMap::new(),
         authorities: "cas".into(),
-        dry_run: false,
+        format: Some(FileFormat::AllowedSigners),
+        ..ImportRequest::of(Path::new("signers"), text.as_bytes().to_vec())
     }
 }
 
 fn run(ring: &Ring, text: &str) -> Result<Imported, EditError> {
-    import(ring.path(), &request(text))
+    import(ring.path(), &[request(text)])
 }
 
 fn names(ring: &Ring) -> Vec<String> {
@@ -51,11 +49,11 @@ fn lines_become_files_and_a_second_run_changes_nothing() {
         key(4),
         key(5)
     );
-    let plan = import(ring.path(), &ImportRequest { dry_run: true, ..request(&text) }).unwrap();
+    let plan = import(ring.path(), &[ImportRequest { dry_run: true, ..request(&text) }]).unwrap();
     assert_eq!((plan.files.len(), names(&ring)), (3, vec!["bob.toml".to_owned()]), "nothing is written");
     let done = run(&ring, &text).unwrap();
     assert_eq!(done, plan);
-    assert_eq!(done.skipped, [5]);
+    assert_eq!(done.sources[0].skipped, [5]);
     assert_eq!(names(&ring), ["alice.s.toml", "bob.toml", "cas.toml"]);
     let keyring = ring.load();
     let alice = keyring.principal("alice.s").unwrap();
@@ -112,11 +110,11 @@ fn names_may_be_given_and_then_a_second_run_is_none() {
         names: pairs.iter().map(|(word, name)| ((*word).to_owned(), (*name).to_owned())).collect(),
         ..request(&text)
     };
-    assert!(import(ring.path(), &request(&text)).is_err());
-    import(ring.path(), &with(&[("a@y", "anton")])).unwrap();
+    assert!(import(ring.path(), &[request(&text)]).is_err());
+    import(ring.path(), &[with(&[("a@y", "anton")])]).unwrap();
     assert_eq!(names(&ring), ["a.toml", "alice-smith.toml", "anton.toml"]);
-    assert_eq!(import(ring.path(), &request(&text)).unwrap().unchanged, 3);
-    assert!(import(ring.path(), &with(&[("a@y", "../x")])).is_err());
+    assert_eq!(import(ring.path(), &[request(&text)]).unwrap().unchanged, 3);
+    assert!(import(ring.path(), &[with(&[("a@y", "../x")])]).is_err());
 }
 
 #[test]
@@ -127,21 +125,19 @@ fn the_command_line_imports() {
     fs::write(&file, format!("ann@example.org valid-before=\"20300101\" {}\n", key(1))).unwrap();
     let args = |dry_run: bool, timezone: Option<&str>| {
         KeyringCommand::Import(ImportArgs {
-            file: file.clone(),
+            files: vec![file.clone()],
             allowed_signers: true,
             dry_run,
-            reason: None,
-            groups: Vec::new(),
             timezone: timezone.map(str::to_owned),
-            names: Vec::new(),
             authorities: "ssh-authorities".into(),
+            ..ImportArgs::default()
         })
     };
     let error = cli_run(&ring, args(false, None), Format::Text).unwrap_err();
     assert!(error.contains("signers:1:"), "{error}");
     assert!(cli_run(&ring, args(false, Some("Nowhere/Else")), Format::Text).is_err());
     let (_, out, _) = cli_run(&ring, args(true, Some("UTC")), Format::Text).unwrap();
-    assert!(out.starts_with("would create") && out.contains("emails = [\"ann@example.org\"]"), "{out}");
+    assert!(out.contains("would create") && out.contains("+emails = [\"ann@example.org\"]"), "{out}");
     assert!(Keyring::load(ring.path()).unwrap().keyring.keys().is_empty());
     let (_, out, _) = cli_run(&ring, args(false, Some("UTC")), Format::Json).unwrap();
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();

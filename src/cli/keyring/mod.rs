@@ -2,6 +2,8 @@
 
 mod add;
 mod apply;
+mod export;
+mod gnupg;
 mod import;
 mod list;
 mod members;
@@ -12,6 +14,7 @@ mod view;
 
 pub use add::{AddArgs, Kind};
 pub use apply::ChangeArgs;
+pub use export::ExportArgs;
 pub use import::ImportArgs;
 pub use list::ListArgs;
 pub use members::{GroupArgs, GroupCommand, MembersArgs, RemoveArgs, RenameArgs};
@@ -46,6 +49,8 @@ pub enum KeyringCommand {
     Add(AddArgs),
     /// Write what a file of another program says into the keyring.
     Import(ImportArgs),
+    /// Write keys as other programs read them.
+    Export(ExportArgs),
     /// List every key and authority: whose it is and what it is worth.
     List(ListArgs),
     /// Show one principal and its keys.
@@ -92,6 +97,7 @@ pub fn run(
     match &args.command {
         KeyringCommand::Add(args) => add::run(args, ground),
         KeyringCommand::Import(args) => import::run(args, ground),
+        KeyringCommand::Export(args) => export::run(args, ground),
         KeyringCommand::List(args) => {
             let keyring = load(&ground.sources, ground.err)?;
             list::run(args, &ground.sources, &keyring, now, format, ground.out)

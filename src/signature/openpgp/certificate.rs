@@ -153,6 +153,14 @@ pub(super) struct Subkey {
     pub(super) revocations: Vec<Revocation>,
 }
 
+/// What a signature of a certificate is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Over {
+    Primary,
+    Identity(usize),
+    Subkey(usize),
+}
+
 #[derive(Clone)]
 pub(super) struct Identity {
     pub(super) tag: u8,
@@ -175,6 +183,8 @@ pub struct Certificate {
     pub(super) revokers: Vec<Vec<u8>>,
     pub(super) delegated: Vec<Delegated>,
     pub(super) findings: Findings,
+    /// The signature packets that count, by what they are over, to write the certificate anew.
+    pub(super) kept: Vec<(Over, Vec<u8>)>,
     /// Signatures computed so far, while it is loaded.
     pub(super) attempts: usize,
 }

@@ -4,7 +4,7 @@
 //! shuffling a file changes nothing. Loading asks which signatures the certificate's own key made; what
 //! they mean at some time is [`super::validity`].
 
-use super::certificate::{Back, Certificate, CertificateError, Delegated, Revocation, SelfSignature};
+use super::certificate::{Back, Certificate, CertificateError, Delegated, Over, Revocation, SelfSignature};
 use super::packet::sub;
 use super::signature::{Issuer, RawSignature, kind, peek_kind};
 use pgp::crypto::hash::HashAlgorithm;
@@ -92,6 +92,11 @@ impl Certificate {
                 return Err(CertificateError::TooMany);
             }
             self.delegated.push(Delegated { signature: signature.clone(), revocation: meaning(signature) });
+            let over = match signature.kind {
+                kind::SUBKEY_REVOCATION if hint < self.subkeys.len() => Over::Subkey(hint),
+                _ => Over::Primary,
+            };
+            self.kept.push((over, signature.body.clone()));
             return Ok(Filed::Delegated);
         }
         Ok(if may_be(&issuer, &self.primary.fingerprint) { Filed::False } else { Filed::Foreign })
@@ -108,6 +113,7 @@ impl Certificate {
             let own = self.primary.revoked_by(signature, &[self.primary.framed()]);
             if own {
                 self.revocations.push(revocation);
+                self.kept.push((Over::Primary, signature.body.clone()));
             }
             return Ok(own);
         }
@@ -116,6 +122,7 @@ impl Certificate {
             let parts = [self.primary.framed(), self.subkeys[index].key.framed()];
             if self.primary.revoked_by(signature, &parts) {
                 self.subkeys[index].revocations.push(revocation);
+                self.kept.push((Over::Subkey(index), signature.body.clone()));
                 return Ok(true);
             }
         }
@@ -126,9 +133,12 @@ impl Certificate {
     fn file_self_signature(&mut self, signature: &RawSignature, hint: usize) -> Result<(), CertificateError> {
         let positive = matches!(signature.kind, kind::SUBKEY_BINDING | kind::DIRECT_KEY | 0x10..=0x13);
         if !positive {
-            // Revoked user ids change nothing: a user id gives no authority (O13, K067).
+            // Revoked user ids change nothing: a user id gives no authority (O13, K067). They are kept because
+            // others who get the certificate may think more of it.
             if signature.kind != kind::CERTIFICATION_REVOCATION {
                 self.findings.false_signatures += 1;
+            } else if let Some(index) = self.place(signature, hint)? {
+                self.kept.push((Over::Identity(index), signature.body.clone()));
             }
             return Ok(());
         }
@@ -160,6 +170,9 @@ impl Certificate {
         // Nobody vouches for a key that does not exist yet.
         if acceptance == Acceptance::None || signature.created().is_none_or(|created| created < born) {
             self.findings.refused_self_signatures += 1;
+            if names_revoker {
+                self.kept.push((Over::Primary, signature.body.clone()));
+            }
             return Ok(());
         }
         let sha1 = acceptance == Acceptance::Sha1;
@@ -172,13 +185,24 @@ impl Certificate {
             sha1,
             back: Vec::new(),
         };
-        match signature.kind {
-            kind::DIRECT_KEY => self.direct.push(facts),
+        let over = match signature.kind {
+            kind::DIRECT_KEY => {
+                self.direct.push(facts);
+                Over::Primary
+            }
             kind::SUBKEY_BINDING => {
                 let back = self.back_signatures(signature, place)?;
                 self.subkeys[place].bindings.push(SelfSignature { back, ..facts });
+                Over::Subkey(place)
             }
-            _ => self.certifications.push(facts),
+            _ => {
+                self.certifications.push(facts);
+                Over::Identity(place)
+            }
+        };
+        // What SHA-1 vouches for counts for some and not for others, so it is not passed on (O4).
+        if !sha1 || names_revoker {
+            self.kept.push((over, signature.body.clone()));
         }
         Ok(())
     }

@@ -131,6 +131,12 @@ impl Key {
         &self.framed
     }
 
+    /// The body of the key's packet.
+    pub(super) fn body(&self) -> &[u8] {
+        let header = if self.version == 4 { 3 } else { 5 };
+        &self.framed[header..]
+    }
+
     /// Whether this key made `signature` over `parts`: arithmetic, nothing else.
     pub(super) fn made(&self, signature: &RawSignature, parts: &[&[u8]]) -> bool {
         self.fits(signature, parts, false)

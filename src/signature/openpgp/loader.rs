@@ -167,6 +167,7 @@ impl<'a> Group<'a> {
             revokers: Vec::new(),
             delegated: Vec::new(),
             findings: Findings { ignored_packets: self.ignored, ..Findings::default() },
+            kept: Vec::new(),
             attempts: 0,
         };
         // Revocations last: who may make them besides the key is known by then.

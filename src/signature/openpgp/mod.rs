@@ -6,6 +6,7 @@
 
 mod blocks;
 mod certificate;
+mod extract;
 mod filing;
 mod findings;
 mod key;
@@ -17,6 +18,7 @@ mod validity;
 mod verify;
 
 pub use certificate::{Certificate, CertificateError, Findings};
+pub use extract::{Piece, Signer, pieces};
 pub use key::{KeyAlgorithm, MIN_RSA_BITS};
 pub use validity::Standing;
 pub use verify::{MAX_CANDIDATES, claimed_time, verify};

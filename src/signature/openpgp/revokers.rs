@@ -4,9 +4,9 @@
 //! The revoker's key is in another certificate. A [`Certificate`] is read once and stays as it is, so the
 //! keyring is asked whenever a signature is judged.
 
-use super::certificate::{Certificate, Delegated, Revocation};
+use super::certificate::{Certificate, Delegated, Over, Revocation};
 use super::filing::may_be;
-use super::signature::kind;
+use super::signature::{kind, peek_kind};
 use super::validity::Component;
 use crate::signature::Keys;
 
@@ -75,6 +75,22 @@ impl Certificate {
         if add(&mut merged.delegated, &other.delegated) {
             add(&mut merged.revokers, &other.revokers);
             news = true;
+        }
+        let revokes =
+            |body: &[u8]| matches!(peek_kind(body), Some(kind::KEY_REVOCATION | kind::SUBKEY_REVOCATION));
+        for (over, body) in other.kept.iter().filter(|(_, body)| revokes(body)) {
+            let over = match over {
+                Over::Subkey(index) => {
+                    let theirs = &other.subkeys[*index].key.fingerprint;
+                    merged.subkeys.iter().position(|one| one.key.fingerprint == *theirs).map(Over::Subkey)
+                }
+                other => Some(*other),
+            };
+            if let Some(kept) = over.map(|over| (over, body.clone()))
+                && !merged.kept.contains(&kept)
+            {
+                merged.kept.push(kept);
+            }
         }
         news.then_some(merged)
     }

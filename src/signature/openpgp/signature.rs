@@ -46,6 +46,8 @@ pub(super) struct RawSignature {
     numbers: SignatureBytes,
     /// Version 3 has its issuer and time in fixed fields.
     pub(super) v3: Option<(u32, [u8; 8])>,
+    /// The packet's body as it came.
+    pub(super) body: Vec<u8>,
 }
 
 /// The version and type of a signature that may not be readable any further.
@@ -89,6 +91,7 @@ impl RawSignature {
             salt: Vec::new(),
             numbers: numbers(key_algorithm, rest)?,
             v3: Some((time, issuer)),
+            body: body.to_vec(),
         })
     }
 
@@ -122,6 +125,7 @@ impl RawSignature {
             salt,
             numbers,
             v3: None,
+            body: body.to_vec(),
         })
     }
 

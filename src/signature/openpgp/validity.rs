@@ -128,7 +128,7 @@ impl Moments {
     }
 
     /// For a signature that would be made and received at `now`.
-    fn at(now: i64) -> Self {
+    pub(super) fn at(now: i64) -> Self {
         Moments { signed: now, received: now, known: now, soft_until: None }
     }
 }
@@ -296,7 +296,7 @@ impl Certificate {
     }
 
     /// Whether a subkey was ever bound for signing, and agreed to it.
-    fn bound(&self, index: usize, rules: &Rules, trace: &mut Trace) -> Result<(), Refusal> {
+    pub(super) fn bound(&self, index: usize, rules: &Rules, trace: &mut Trace) -> Result<(), Refusal> {
         let all = &self.subkeys[index].bindings;
         let mut bindings = counted(all, rules);
         if bindings.clone().next().is_none() {

@@ -506,6 +506,15 @@ fn unknown(name: &str) -> Fault {
     Fault::UnknownOption(text::escape_short(name.as_bytes(), 30))
 }
 
+/// A time as OpenSSH writes it in the option `expiry-time` of `authorized_keys` and elsewhere, in seconds since
+/// the epoch.
+///
+/// # Errors
+/// What cannot be a time, and one without a zone where none is configured.
+pub fn instant(value: &str, zone: Option<&TimeZone>) -> Result<i64, Fault> {
+    time("expiry-time", value, zone)
+}
+
 /// `YYYYMMDD`, `YYYYMMDDHHMM` or `YYYYMMDDHHMMSS`, with `Z` or `UTC` behind it, or in a configured zone.
 fn time(name: &'static str, value: &str, zone: Option<&TimeZone>) -> Result<i64, Fault> {
     let upper = value.to_ascii_uppercase();
