@@ -17,6 +17,7 @@ mod values;
 pub use crate::domain::ServerKind;
 pub use crate::keyring::document::{Diagnostic, Place, Warning};
 pub use lint::lint;
+pub(crate) use lint::names_nobody;
 pub use load::{ConfigError, Loaded, load, revocation_sources};
 pub use repositories::Repositories;
 pub use rulesets::RulesetPlaces;

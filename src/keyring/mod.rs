@@ -7,10 +7,12 @@
 
 mod accounts;
 mod authority;
+pub mod diff;
 pub mod document;
 mod edit;
 mod fido;
 mod import;
+pub mod lint;
 mod lists;
 mod load;
 mod material;
@@ -18,6 +20,7 @@ mod principal_file;
 mod revocation;
 mod signers;
 mod sources;
+pub mod whose;
 mod windows;
 
 pub use accounts::{Account, AccountError, LoginKey};

@@ -1,6 +1,7 @@
 //! The use cases: admit a push, note what was applied, adopt a base, check a range or a
 //! history, decide about tainted commits, reload.
 
+mod abilities;
 mod admit;
 mod adopt;
 mod beside;
@@ -14,6 +15,7 @@ mod fixture;
 mod gate;
 mod history;
 mod install;
+mod keyring_lint;
 mod locate;
 mod pusher;
 mod reasons;
@@ -21,6 +23,7 @@ mod record;
 mod render;
 mod taint;
 
+pub use abilities::{Ability, Grant, Naming, Shift, Waiving, abilities, shift};
 pub use adopt::{AdoptError, Adopter, Adoption, adopt, adoptions};
 pub use beside::{Beside, Said};
 pub use check::{CheckFault, CheckRequest, Checked, check};
@@ -38,6 +41,7 @@ pub use fixture::{Ran as FixtureRun, fixtures, run_fixture};
 pub use gate::{Gate, Health, Snapshot, StartError};
 pub use history::{Anchor, HistoryFault, HistoryRequest, Judged, Scope, history};
 pub use install::{Done, InstallError, Mode as InstallMode, install, uninstall};
+pub use keyring_lint::keyring_lints;
 pub use reasons::{Asked, Reason, Reasons, RuleReasons, RulesetReasons, reasons, would_judge};
 pub use taint::{
     Acceptable, TaintError, TaintedKey, TaintedRepository, Which, accept_taint, acceptable, tainted,

@@ -56,7 +56,7 @@ pub use catalog::{Opt, Shape, names_of, options_of};
 use super::charset::{self, NoCharset};
 use super::facts::{CommitFacts, Needs, PushFacts, RefFacts, TagFacts};
 use super::ruleset::{Refs, Ruleset, Rulesets};
-use crate::domain::{Timestamp, text};
+use crate::domain::{Principal, Timestamp, text};
 use std::borrow::Cow;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -190,6 +190,12 @@ pub trait Rule: Debug + Send + Sync {
     /// Selectors of principals that its options name, for lints.
     fn selectors(&self) -> &[super::Selector] {
         &[]
+    }
+
+    /// Whether it takes this principal's signature, where it asks whose it is.
+    fn accepts_signer(&self, principal: &Principal) -> Option<bool> {
+        let _ = principal;
+        None
     }
 
     /// Those of them who alone may sign; empty where it does not say.

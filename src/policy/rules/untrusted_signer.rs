@@ -207,6 +207,10 @@ impl Rule for UntrustedSigner {
         &self.named
     }
 
+    fn accepts_signer(&self, principal: &Principal) -> Option<bool> {
+        Some(self.trusts(principal))
+    }
+
     fn allowed(&self) -> &[Selector] {
         &self.allow
     }

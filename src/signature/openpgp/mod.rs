@@ -6,6 +6,7 @@
 
 mod blocks;
 mod certificate;
+mod components;
 mod filing;
 mod findings;
 mod key;
@@ -17,6 +18,7 @@ mod validity;
 mod verify;
 
 pub use certificate::{Certificate, CertificateError, Findings};
+pub use components::ComponentKey;
 pub use key::{KeyAlgorithm, MIN_RSA_BITS};
 pub use validity::Standing;
 pub use verify::{MAX_CANDIDATES, claimed_time, verify};
