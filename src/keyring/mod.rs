@@ -7,14 +7,14 @@
 
 mod accounts;
 mod authority;
-pub mod diff;
 mod change;
+pub mod diff;
 pub mod document;
 mod edit;
 mod fido;
 mod import;
-pub mod lint;
 mod line_diff;
+pub mod lint;
 mod lists;
 mod load;
 mod material;
@@ -23,8 +23,8 @@ mod revocation;
 mod roles;
 mod signers;
 mod sources;
-pub mod whose;
 mod suspension;
+pub mod whose;
 mod windows;
 
 pub use accounts::{Account, AccountError, LoginKey};
