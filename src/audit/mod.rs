@@ -10,7 +10,8 @@ mod record;
 
 pub use entries::{
     AdoptEntry, AppliedEntry, AppliedRef, Coverage, EvidenceEntry, FaultEntry, FindingEntry, How, JudgedBy,
-    MAX_TEXT, ObjectEntry, Outcome, Peer, PusherEntry, RecoveredEntry, RefEntry, RepositoryEntry,
-    ServiceEntry, TaintEntry, Tip, Truncated, ViolationEntry, WaiverEntry, capped,
+    KeyringAuthor, KeyringChangeEntry, KeyringFileEntry, MAX_TEXT, ObjectEntry, Outcome, Peer, PusherEntry,
+    RecoveredEntry, RefEntry, RepositoryEntry, ServiceEntry, TaintEntry, Tip, Truncated, ViolationEntry,
+    WaiverEntry, capped,
 };
 pub use record::{Decision, Event, Record, RecordError, SCHEMA, rfc3339_ms};

@@ -1,9 +1,9 @@
 //! What is written about one event, as JSON whose keys are stable.
 
 use super::entries::{
-    AdoptEntry, AppliedEntry, FaultEntry, FindingEntry, ObjectEntry, Outcome, Peer, PusherEntry,
-    RecoveredEntry, RefEntry, RepositoryEntry, ServiceEntry, TaintEntry, Truncated, ViolationEntry,
-    WaiverEntry, capped,
+    AdoptEntry, AppliedEntry, FaultEntry, FindingEntry, KeyringChangeEntry, ObjectEntry, Outcome, Peer,
+    PusherEntry, RecoveredEntry, RefEntry, RepositoryEntry, ServiceEntry, TaintEntry, Truncated,
+    ViolationEntry, WaiverEntry, capped,
 };
 use crate::domain::{PushContext, Timestamp, text};
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,8 @@ pub enum Event {
     Reload(ServiceEntry),
     /// An administrator accepted a state that had been rolled back (N27).
     Recovered(RecoveredEntry),
+    /// Somebody changed the keyring by a command.
+    KeyringChanged(KeyringChangeEntry),
 }
 
 impl Event {
@@ -75,6 +77,7 @@ impl Event {
             Event::Stop(_) => "stop",
             Event::Reload(_) => "reload",
             Event::Recovered(_) => "recovered",
+            Event::KeyringChanged(_) => "keyring-changed",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{CliError, Format};
 use crate::audit::chain::{Hash, Head};
-use crate::audit::{Decision, Event, Outcome, PusherEntry, RefEntry, ServiceEntry};
+use crate::audit::{Decision, Event, KeyringChangeEntry, Outcome, PusherEntry, RefEntry, ServiceEntry};
 use crate::config;
 use crate::domain::{RefName, RepositoryId, RequestId, Timestamp, text};
 use crate::store::{Filter, LogEntry, Mode, Store, StoreError};
@@ -246,7 +246,32 @@ fn print(out: &mut dyn Write, entry: &LogEntry) -> std::io::Result<()> {
             Some(error) => writeln!(out, "reload    rejected: {error}"),
         },
         Event::Recovered(entry) => writeln!(out, "recovered by {}: {}", entry.who, entry.finding),
+        Event::KeyringChanged(change) => print_keyring_change(out, change),
     }
+}
+
+fn print_keyring_change(out: &mut dyn Write, change: &KeyringChangeEntry) -> std::io::Result<()> {
+    let login = change.by.login.as_ref().map_or_else(String::new, |login| format!(" ({login})"));
+    let signer = change.by.signer.as_ref().map_or_else(String::new, |signer| format!(", signed by {signer}"));
+    let reason = change.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    writeln!(
+        out,
+        "keyring   {} {} by uid {}{login}{signer}{reason}",
+        change.action,
+        change.principals.join(", "),
+        change.by.uid
+    )?;
+    for key in &change.keys {
+        writeln!(out, "        key {key}")?;
+    }
+    for file in &change.files {
+        let digest = |digest: &Option<String>| digest.as_deref().map_or("-", |one| short(one, 12)).to_owned();
+        writeln!(out, "        {} {}..{}", file.name, digest(&file.before), digest(&file.after))?;
+    }
+    if change.left_out > 0 {
+        writeln!(out, "        ... {} more entries were left out", change.left_out)?;
+    }
+    Ok(())
 }
 
 fn faulty_tenants(service: &ServiceEntry) -> String {

@@ -16,6 +16,7 @@ mod gate;
 mod history;
 mod install;
 mod keyring_lint;
+pub mod keyring_changes;
 mod locate;
 mod pusher;
 mod reasons;

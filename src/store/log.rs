@@ -196,7 +196,8 @@ fn names_ref(json: &str, name: &str) -> bool {
         | Event::Start(_)
         | Event::Stop(_)
         | Event::Reload(_)
-        | Event::Recovered(_) => false,
+        | Event::Recovered(_)
+        | Event::KeyringChanged(_) => false,
     })
 }
 
