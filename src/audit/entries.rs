@@ -600,10 +600,6 @@ pub struct KeyringChangeEntry {
     pub left_out: u64,
 }
 
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
 /// Who changed the keyring.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyringAuthor {

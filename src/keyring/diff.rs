@@ -84,6 +84,14 @@ fn people(old: &Keyring, new: &Keyring, out: &mut Vec<Change>) {
         let groups = |one: Option<&Arc<Principal>>| one.map(|one| one.groups.clone()).unwrap_or_default();
         notes.lists(["email-added", "email-removed"], &emails(before), &emails(after));
         notes.lists(["group-added", "group-removed"], &groups(before), &groups(after));
+        let suspended = |keyring: &Keyring| keyring.suspension(name).map(ToString::to_string);
+        let (was, is) = (suspended(old), suspended(new));
+        let what = match (&was, &is) {
+            (None, _) => "suspended",
+            (_, None) => "resumed",
+            _ => "suspension-changed",
+        };
+        notes.note(what, was, is);
         let listed = |all: &BTreeMap<String, Vec<String>>| all.get(name).cloned().unwrap_or_default();
         let (before, after) = (listed(&old_accounts), listed(&new_accounts));
         notes.lists(["account-added", "account-removed"], &before, &after);
@@ -118,6 +126,7 @@ fn changed(was: &Key, is: &Key, now: Timestamp, notes: &mut Notes<'_>) {
     notes.note("key-moved", owner(was), owner(is));
     notes.note("window-changed", Some(window_text(&was.windows)), Some(window_text(&is.windows)));
     revocation(was.revoked.as_ref(), is.revoked.as_ref(), notes);
+    notes.note("roles-changed", Some(was.roles.to_string()), Some(is.roles.to_string()));
     notes.note("fido-changed", Some(fido_text(&was.fido)), Some(fido_text(&is.fido)));
     let (Some(was), Some(is)) = (was.material.certificate(), is.material.certificate()) else { return };
     let keys = |one: &openpgp::Certificate| -> BTreeMap<String, String> {
@@ -197,7 +206,9 @@ fn lists(old: &Keyring, new: &Keyring, out: &mut Vec<Change>) {
 }
 
 fn key_text(key: &Key) -> String {
-    format!("{} {}, {}", key.material.scheme().name(), key.material.algorithm(), window_text(&key.windows))
+    let (scheme, algorithm) = (key.material.scheme().name(), key.material.algorithm());
+    let roles = if key.roles.is_all() { String::new() } else { format!(", for {}", key.roles) };
+    format!("{scheme} {algorithm}, {}{roles}", window_text(&key.windows))
 }
 
 fn window_text(windows: &Windows) -> String {

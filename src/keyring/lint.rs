@@ -264,7 +264,7 @@ fn of_key(key: &Key, now: Timestamp, out: &mut Vec<Lint>) {
             format!("{fingerprint} cannot sign: {why}"),
             "have its owner add a signing subkey (`gpg --quick-add-key FINGERPRINT ed25519 sign`) and export it again",
         ),
-        Standing::Revoked { .. } => return,
+        Standing::Revoked { .. } | Standing::Suspended { .. } => return,
         _ => {}
     }
     if let Some(what) = key.material.advice(now) {
@@ -363,7 +363,7 @@ fn without_usable_key(keyring: &Keyring, dir: &Path, now: Timestamp, out: &mut V
     for key in keyring.keys() {
         let standing = key.standing(now);
         let good = matches!(standing, Standing::Valid { .. } | Standing::NotYetValid { .. });
-        let revoked = matches!(standing, Standing::Revoked { .. });
+        let revoked = matches!(standing, Standing::Revoked { .. } | Standing::Suspended { .. });
         let state = known.entry(&key.principal.name).or_insert((false, true));
         *state = (state.0 || good, state.1 && revoked);
     }

@@ -9,14 +9,15 @@ mod check;
 pub mod differences;
 mod effective;
 mod evidence;
+mod expiry;
 mod explain;
 mod fault;
 mod fixture;
 mod gate;
 mod history;
 mod install;
-mod keyring_lint;
 pub mod keyring_changes;
+mod keyring_lint;
 mod locate;
 mod pusher;
 mod reasons;
@@ -33,6 +34,7 @@ pub use effective::{
     coverage, effective,
 };
 pub use evidence::{Evidence, EvidenceError};
+pub use expiry::Expiring;
 pub use explain::{
     Covering, ExplainFault, ExplainRequest, Explanation, Ground, ObjectFault, Person, Receipt, Target,
     explain,

@@ -1,18 +1,24 @@
 //! `countersign keyring`: who owns which key.
 
 mod add;
+mod check;
+mod diff;
 mod import;
 mod list;
 mod show;
 mod view;
+mod whose;
 
 pub use add::{AddArgs, Kind};
+pub use check::CheckArgs;
+pub use diff::DiffArgs;
 pub use import::ImportArgs;
-pub use list::ListArgs;
+pub use list::{ListArgs, OfFormat, Within};
 pub use show::ShowArgs;
+pub use whose::WhoseArgs;
 
 use super::common::{CliError, Format};
-use crate::config;
+use crate::config::{self, Config};
 use crate::domain::{Timestamp, text};
 use crate::keyring::{Keyring, LoadedKeyring, Material, Sources};
 use serde_json::Value;
@@ -39,8 +45,14 @@ pub enum KeyringCommand {
     Import(ImportArgs),
     /// List every key and authority: whose it is and what it is worth.
     List(ListArgs),
-    /// Show one principal and its keys.
+    /// Show one principal, its keys, and what it may do.
     Show(ShowArgs),
+    /// Look for what should be seen to: keys that end, weak ones, groups that nothing names.
+    Check(CheckArgs),
+    /// Say what two keyrings differ in, and who gains and loses what.
+    Diff(DiffArgs),
+    /// Say whose a key, or the signature on a commit or tag, is.
+    Whose(WhoseArgs),
 }
 
 /// Runs `countersign keyring ...`; gives the exit code.
@@ -54,16 +66,64 @@ pub fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<u8, CliError> {
-    let now = Timestamp::now();
-    let sources = match &args.keyring {
-        Some(dir) => Sources::directory(dir),
-        None => config::load(config_path).map_err(CliError::usage)?.config.keyring,
+    run_at(args, config_path, Timestamp::now(), format, out, err)
+}
+
+/// The same as if it were `now`.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_at(
+    args: &KeyringArgs,
+    config_path: &Path,
+    now: Timestamp,
+    format: Format,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<u8, CliError> {
+    if let KeyringCommand::Diff(diff) = &args.command {
+        let wanted = args.keyring.is_none();
+        return diff::run(diff, wanted.then_some(config_path), now, format, out, err);
+    }
+    let config = match &args.keyring {
+        Some(_) => None,
+        None => Some(config::load(config_path).map_err(CliError::usage)?.config),
     };
+    let sources = match (&args.keyring, &config) {
+        (Some(dir), _) => Sources::directory(dir),
+        (None, Some(config)) => config.keyring.clone(),
+        (None, None) => return Err(CliError::usage("there is no keyring")),
+    };
+    let config: Option<&Config> = config.as_ref();
     match &args.command {
         KeyringCommand::Add(args) => add::run(args, &sources, now, format, out, err),
         KeyringCommand::Import(args) => import::run(args, &sources, format, out),
-        KeyringCommand::List(args) => list::run(args, &sources, &load(&sources, err)?, now, format, out),
-        KeyringCommand::Show(args) => show::run(args, &sources, &load(&sources, err)?, now, format, out),
+        KeyringCommand::List(args) => {
+            let keyring = load(&sources, err)?;
+            list::run(
+                args,
+                &list::View { sources: &sources, keyring: &keyring, config, now },
+                format,
+                out,
+                err,
+            )
+        }
+        KeyringCommand::Show(args) => {
+            let keyring = load(&sources, err)?;
+            show::run(
+                args,
+                &list::View { sources: &sources, keyring: &keyring, config, now },
+                format,
+                out,
+                err,
+            )
+        }
+        KeyringCommand::Check(args) => check::run(args, &sources, config, now, format, out),
+        KeyringCommand::Whose(args) => {
+            let config_path = config.map(|_| config_path);
+            whose::run(args, &load(&sources, err)?, config_path, now, format, out)
+        }
+        KeyringCommand::Diff(_) => Ok(2),
     }
 }
 
