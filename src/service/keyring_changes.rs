@@ -40,7 +40,7 @@ pub enum RecorderError {
 /// # Errors
 /// The audit log is there and cannot be opened.
 pub fn recorder(config: &Config) -> Result<Option<Box<dyn ChangeRecorder>>, RecorderError> {
-    if !Store::exists(&config.daemon.state) {
+    if !Store::find(&config.daemon.state)? {
         return Ok(None);
     }
     let store = Store::open(&config.daemon.state, Mode::ReadWrite)?;

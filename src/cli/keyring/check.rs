@@ -1,12 +1,12 @@
 //! `countersign keyring check`.
 
 use super::super::common::{CliError, Format};
+use super::apply::Ground;
 use super::print_json;
-use crate::config::Config;
-use crate::domain::{Timestamp, text};
+use crate::domain::text;
 use crate::keyring::document::{Diagnostic, Place};
 use crate::keyring::lint::{Lint, Severity, lint, of_warnings};
-use crate::keyring::{Keyring, KeyringError, LoadedKeyring, Sources};
+use crate::keyring::{Keyring, KeyringError, LoadedKeyring};
 use crate::service::keyring_lints;
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -31,15 +31,10 @@ pub struct CheckArgs {
     pub strict: bool,
 }
 
-pub(super) fn run(
-    args: &CheckArgs,
-    sources: &Sources,
-    config: Option<&Config>,
-    now: Timestamp,
-    format: Format,
-    out: &mut dyn Write,
-) -> Result<u8, CliError> {
-    let LoadedKeyring { keyring, warnings } = match Keyring::load(sources) {
+pub(super) fn run(args: &CheckArgs, ground: &mut Ground<'_>) -> Result<u8, CliError> {
+    let Ground { sources, config, now, format, out, .. } = ground;
+    let (now, format) = (*now, *format);
+    let LoadedKeyring { keyring, warnings } = match Keyring::load(&*sources) {
         Ok(loaded) => loaded,
         Err(error) => return unreadable(&error, format, out),
     };

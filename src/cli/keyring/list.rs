@@ -2,9 +2,9 @@
 
 use super::super::common::{CliError, Format, write_table};
 use super::add::Kind;
-use super::print_json;
+use super::apply::Ground;
 use super::view::{Uses, authority_json, key_json, revocation_json, revoked_text, standing};
-use crate::config::Config;
+use super::{load, print_json};
 use crate::domain::{PrincipalKind, Timestamp, text};
 use crate::keyring::{Authority, Key, Keyring, Sources, Standing};
 use crate::signature::Scheme;
@@ -86,15 +86,6 @@ impl std::str::FromStr for Within {
     }
 }
 
-/// What is looked at.
-pub(super) struct View<'a> {
-    pub(super) sources: &'a Sources,
-    pub(super) keyring: &'a Keyring,
-    /// Not there where a directory was named instead.
-    pub(super) config: Option<&'a Config>,
-    pub(super) now: Timestamp,
-}
-
 impl ListArgs {
     fn is_filter(&self) -> bool {
         let ListArgs { groups, kinds, formats, expiring, weak, revoked, never_used } = self;
@@ -147,15 +138,11 @@ impl ListArgs {
     }
 }
 
-pub(super) fn run(
-    args: &ListArgs,
-    view: &View<'_>,
-    format: Format,
-    out: &mut dyn Write,
-    err: &mut dyn Write,
-) -> Result<u8, CliError> {
-    let View { sources, keyring, now, .. } = *view;
-    let uses = Uses::of(view.config);
+pub(super) fn run(args: &ListArgs, ground: &mut Ground<'_>) -> Result<u8, CliError> {
+    let keyring = &load(&ground.sources, ground.err)?;
+    let Ground { sources, config, now, format, out, err } = ground;
+    let (now, format) = (*now, *format);
+    let uses = Uses::of(config.as_ref());
     if let (true, Uses::Unknown(why)) = (args.never_used, &uses) {
         let why = why.as_deref().unwrap_or("no configuration says where it is");
         let message = format!("nobody can tell which keys were never used: the record cannot be read: {why}");

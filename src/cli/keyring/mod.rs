@@ -1,26 +1,35 @@
 //! `countersign keyring`: who owns which key.
 
 mod add;
+mod apply;
 mod check;
 mod diff;
 mod import;
 mod list;
+mod members;
+mod revoke;
+mod rotate;
 mod show;
 mod view;
 mod whose;
 
 pub use add::{AddArgs, Kind};
+pub use apply::ChangeArgs;
 pub use check::CheckArgs;
 pub use diff::DiffArgs;
 pub use import::ImportArgs;
 pub use list::{ListArgs, OfFormat, Within};
+pub use members::{GroupArgs, GroupCommand, MembersArgs, RemoveArgs, RenameArgs};
+pub use revoke::{ResumeArgs, RevocationReason, RevokeArgs, SuspendArgs};
+pub use rotate::{RefreshArgs, RotateArgs};
 pub use show::ShowArgs;
 pub use whose::WhoseArgs;
 
 use super::common::{CliError, Format};
-use crate::config::{self, Config};
+use crate::config;
 use crate::domain::{Timestamp, text};
 use crate::keyring::{Keyring, LoadedKeyring, Material, Sources};
+use apply::Ground;
 use serde_json::Value;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -53,12 +62,29 @@ pub enum KeyringCommand {
     Diff(DiffArgs),
     /// Say whose a key, or the signature on a commit or tag, is.
     Whose(WhoseArgs),
+    /// Revoke a key of a principal, or all of them.
+    Revoke(RevokeArgs),
+    /// Let nothing of a principal count from now on, until it is resumed.
+    Suspend(SuspendArgs),
+    /// Let a suspended principal count again.
+    Resume(ResumeArgs),
+    /// Add a new key and end the old one after a grace.
+    Rotate(RotateArgs),
+    /// Take a newer copy of an OpenPGP certificate.
+    Refresh(RefreshArgs),
+    /// Give a principal another name.
+    Rename(RenameArgs),
+    /// Remove a principal for good, and keep what was revoked.
+    Remove(RemoveArgs),
+    /// Let principals join and leave groups.
+    Group(GroupArgs),
 }
 
 /// Runs `countersign keyring ...`; gives the exit code.
 ///
 /// # Errors
-/// Code 2 where the configuration or the keyring does not load, or the key cannot be added.
+/// Code 2 where the configuration or the keyring does not load, or what was given cannot be used; 1 where
+/// the change is refused; 3 where it cannot be put on record, or another edit is in progress.
 pub fn run(
     args: &KeyringArgs,
     config_path: &Path,
@@ -85,45 +111,30 @@ pub fn run_at(
         let wanted = args.keyring.is_none();
         return diff::run(diff, wanted.then_some(config_path), now, format, out, err);
     }
-    let config = match &args.keyring {
-        Some(_) => None,
-        None => Some(config::load(config_path).map_err(CliError::usage)?.config),
+    let (sources, config) = match &args.keyring {
+        Some(dir) => (Sources::directory(dir), None),
+        None => {
+            let config = config::load(config_path).map_err(CliError::usage)?.config;
+            (config.keyring.clone(), Some(config))
+        }
     };
-    let sources = match (&args.keyring, &config) {
-        (Some(dir), _) => Sources::directory(dir),
-        (None, Some(config)) => config.keyring.clone(),
-        (None, None) => return Err(CliError::usage("there is no keyring")),
-    };
-    let config: Option<&Config> = config.as_ref();
+    let ground = &mut Ground { sources, config, now, format, out, err };
     match &args.command {
-        KeyringCommand::Add(args) => add::run(args, &sources, now, format, out, err),
-        KeyringCommand::Import(args) => import::run(args, &sources, format, out),
-        KeyringCommand::List(args) => {
-            let keyring = load(&sources, err)?;
-            list::run(
-                args,
-                &list::View { sources: &sources, keyring: &keyring, config, now },
-                format,
-                out,
-                err,
-            )
-        }
-        KeyringCommand::Show(args) => {
-            let keyring = load(&sources, err)?;
-            show::run(
-                args,
-                &list::View { sources: &sources, keyring: &keyring, config, now },
-                format,
-                out,
-                err,
-            )
-        }
-        KeyringCommand::Check(args) => check::run(args, &sources, config, now, format, out),
-        KeyringCommand::Whose(args) => {
-            let config_path = config.map(|_| config_path);
-            whose::run(args, &load(&sources, err)?, config_path, now, format, out)
-        }
+        KeyringCommand::Add(args) => add::run(args, ground),
+        KeyringCommand::Import(args) => import::run(args, ground),
+        KeyringCommand::List(args) => list::run(args, ground),
+        KeyringCommand::Show(args) => show::run(args, ground),
+        KeyringCommand::Check(args) => check::run(args, ground),
         KeyringCommand::Diff(_) => Ok(2),
+        KeyringCommand::Whose(args) => whose::run(args, config_path, ground),
+        KeyringCommand::Revoke(args) => revoke::run(args, ground),
+        KeyringCommand::Suspend(args) => revoke::suspend(args, ground),
+        KeyringCommand::Resume(args) => revoke::resume(args, ground),
+        KeyringCommand::Rotate(args) => rotate::run(args, ground),
+        KeyringCommand::Refresh(args) => rotate::refresh(args, ground),
+        KeyringCommand::Rename(args) => members::rename(args, ground),
+        KeyringCommand::Remove(args) => members::remove(args, ground),
+        KeyringCommand::Group(args) => members::group(args, ground),
     }
 }
 

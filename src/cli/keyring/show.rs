@@ -1,11 +1,11 @@
 //! `countersign keyring show`.
 
 use super::super::common::{CliError, Format, write_table};
-use super::list::View;
-use super::print_json;
+use super::apply::Ground;
 use super::view::{
     Uses, authority_json, fido_rows, key_json, revoked_text, serials, standing, suspension_json,
 };
+use super::{load, print_json};
 use crate::domain::{Principal, Timestamp, text};
 use crate::keyring::lint::{days_until, in_days};
 use crate::keyring::{Authority, Key, Keyring};
@@ -36,14 +36,10 @@ struct Event {
     what: String,
 }
 
-pub(super) fn run(
-    args: &ShowArgs,
-    view: &View<'_>,
-    format: Format,
-    out: &mut dyn Write,
-    err: &mut dyn Write,
-) -> Result<u8, CliError> {
-    let View { sources, keyring, now, .. } = *view;
+pub(super) fn run(args: &ShowArgs, ground: &mut Ground<'_>) -> Result<u8, CliError> {
+    let keyring = &load(&ground.sources, ground.err)?;
+    let Ground { sources, config, now, format, out, err } = ground;
+    let (now, format) = (*now, *format);
     let principal = keyring.principal(&args.name).map_err(|near| {
         if let Some(gone) = keyring.suspension(&args.name).filter(|_| keyring.removed().contains(&args.name))
         {
@@ -63,9 +59,9 @@ pub(super) fn run(
         keyring.authorities().iter().filter(|one| one.place.file == file).collect();
     let accounts: Vec<String> = keyring.accounts_of(&principal.name).map(ToString::to_string).collect();
     let suspended = keyring.suspension(&principal.name);
-    let able = view.config.map(|config| abilities(config, principal, now));
+    let able = config.as_ref().map(|config| abilities(config, principal, now));
     let events = events(&keys, &authorities, able.as_deref().unwrap_or_default(), now);
-    let uses = Uses::of(view.config);
+    let uses = Uses::of(config.as_ref());
     match format {
         Format::Json => {
             let keys: Vec<Value> = keys.iter().map(|key| key_json(key, &uses, now)).collect();

@@ -2,13 +2,14 @@
 
 use super::super::check::git_dir;
 use super::super::common::{CliError, Format, write_table};
+use super::apply::Ground;
 use super::view::{revoked_text, standing};
-use super::{print_json, read_key};
+use super::{load, print_json, read_key};
 use crate::domain::{ObjectId, Timestamp, text};
 use crate::git;
 use crate::keyring::whose::{Owner, Query, QueryError, of_file, parse};
 use crate::keyring::{Authority, Key, Keyring, Material};
-use crate::service::{ExplainFault, ExplainRequest, Explanation, Ground, Snapshot, explain};
+use crate::service::{self, ExplainFault, ExplainRequest, Explanation, Snapshot, explain};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -38,14 +39,11 @@ pub struct WhoseArgs {
     pub repo: Option<PathBuf>,
 }
 
-pub(super) fn run(
-    args: &WhoseArgs,
-    keyring: &Keyring,
-    config: Option<&Path>,
-    now: Timestamp,
-    format: Format,
-    out: &mut dyn Write,
-) -> Result<u8, CliError> {
+pub(super) fn run(args: &WhoseArgs, config: &Path, ground: &mut Ground<'_>) -> Result<u8, CliError> {
+    let keyring = &load(&ground.sources, ground.err)?;
+    let config = ground.config.as_ref().map(|_| config);
+    let Ground { now, format, out, .. } = ground;
+    let (now, format) = (*now, *format);
     let usage = |why: String| {
         let shown = text::escape_short(args.name.as_bytes(), 100);
         CliError::usage(format!("`{shown}`: {why}"))
@@ -189,9 +187,9 @@ fn object(
         // The gate's rules and its record of receipts as well.
         Some(config) => {
             snapshot = Snapshot::load(config).map_err(CliError::usage)?.0;
-            Ground::Gate(&snapshot)
+            service::Ground::Gate(&snapshot)
         }
-        None => Ground::Keyring(keyring),
+        None => service::Ground::Keyring(keyring),
     };
     let request = ExplainRequest { git_dir: &git_dir, object, at: None, reference: None, with_git: false };
     let made = match explain(ground, &request) {
