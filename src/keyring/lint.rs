@@ -402,3 +402,37 @@ pub fn of_warnings(warnings: &[super::document::Warning]) -> Vec<Lint> {
     };
     warnings.iter().map(one).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEYS: [(&str, &str); 2] = [
+        ("ann", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOJaXzR/ywf7UudEZKOnGRUNAVLhzkP24lyaYdM5k4CS"),
+        ("bob", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFdCKdpbqvoIHJXbkSGZDXQ8jYZGNdIs4T1v0UTrO+UD"),
+    ];
+
+    /// Nobody makes two keys with one key id for a test, so the index is made to say so.
+    #[test]
+    fn two_certificates_with_one_key_id() {
+        let place = tempfile::tempdir().unwrap();
+        for (name, key) in KEYS {
+            let text = format!("name = \"{name}\"\n[[key]]\nssh = \"{key}\"\n");
+            std::fs::write(place.path().join(format!("{name}.toml")), text).unwrap();
+        }
+        let dir = place.path();
+        let mut keyring = Keyring::load(dir).unwrap().keyring;
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let codes = |keyring: &Keyring| -> Vec<&str> {
+            lint(keyring, dir, now).iter().map(|one| one.code).filter(|code| *code == "same-key-id").collect()
+        };
+        assert!(codes(&keyring).is_empty());
+        keyring.key_ids.insert([7; 8], vec![0, 0]);
+        assert!(codes(&keyring).is_empty(), "a certificate may have a key twice");
+        keyring.key_ids.insert([7; 8], vec![0, 1]);
+        assert_eq!(codes(&keyring), ["same-key-id"]);
+        let found = lint(&keyring, dir, now).into_iter().find(|one| one.code == "same-key-id").unwrap();
+        assert_eq!((found.severity, found.principal.as_deref()), (Severity::Warning, Some("ann")));
+        assert!(found.message.ends_with("have one key id, 0707070707070707"), "{}", found.message);
+    }
+}
