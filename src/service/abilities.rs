@@ -3,7 +3,7 @@
 use super::effective::{is_for, place, shown};
 use crate::config::Config;
 use crate::domain::{Principal, PrincipalKind, Timestamp};
-use crate::keyring::{Keyring, Standing};
+use crate::keyring::{Key, Keyring, Role, Standing};
 use crate::policy::rules::{bad_signature, protected_path, untrusted_signer};
 use crate::policy::{Enforcement, Ruleset};
 use serde::Serialize;
@@ -123,7 +123,7 @@ pub struct Grant {
     pub principal: String,
     /// By which ruleset.
     pub ruleset: String,
-    /// What: `sign`, or a rule or bypass in words.
+    /// What: `sign commits`, `sign tags`, or a rule or bypass in words.
     pub what: String,
 }
 
@@ -145,11 +145,19 @@ pub fn shift(config: &Config, old: &Keyring, new: &Keyring, now: Timestamp) -> S
 }
 
 fn grants(config: &Config, keyring: &Keyring, now: Timestamp) -> BTreeSet<Grant> {
-    let good = keyring.keys().iter().filter(|key| matches!(key.standing(now), Standing::Valid { .. }));
-    let able: BTreeSet<&str> = good.map(|key| key.principal.name.as_str()).collect();
+    let able = |role| -> BTreeSet<&str> {
+        let good = |key: &&Key| matches!(key.standing(now), Standing::Valid { .. }) && key.roles.has(role);
+        keyring.keys().iter().filter(good).map(|key| key.principal.name.as_str()).collect()
+    };
+    let (commits, tags) = (able(Role::Commit), able(Role::Tag));
     let mut out = BTreeSet::new();
     for principal in keyring.principals() {
-        let can_sign = able.contains(principal.name.as_str());
+        // Of somebody who is suspended nothing counts, the server's word on who pushes neither.
+        if keyring.suspension(&principal.name).is_some_and(|suspended| suspended.applies(now)) {
+            continue;
+        }
+        let name = principal.name.as_str();
+        let (signs_commits, signs_tags) = (commits.contains(name), tags.contains(name));
         for one in abilities(config, principal, now) {
             if one.enforcement == Enforcement::Off.name() {
                 continue;
@@ -158,14 +166,21 @@ fn grants(config: &Config, keyring: &Keyring, now: Timestamp) -> BTreeSet<Grant>
                 let (principal, ruleset) = (shown(&principal.name), one.ruleset.clone());
                 out.insert(Grant { principal, ruleset, what });
             };
-            if can_sign && one.signs == "yes" {
-                add("sign".to_owned());
+            if one.signs == "yes" {
+                for (able, what) in [(signs_commits, "sign commits"), (signs_tags, "sign tags")] {
+                    if able {
+                        add(what.to_owned());
+                    }
+                }
             }
             // What goes by the server's word needs no key.
             for naming in &one.named_by {
                 add(format!("{}: {}", naming.rule, naming.about));
             }
-            for waiving in one.bypasses.iter().filter(|one| one.active && (can_sign || one.proof == "pusher"))
+            for waiving in one
+                .bypasses
+                .iter()
+                .filter(|one| one.active && (signs_commits || signs_tags || one.proof == "pusher"))
             {
                 add(format!("bypass {}", waiving.rules.join(", ")));
             }

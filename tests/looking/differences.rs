@@ -158,14 +158,44 @@ fn who_gains_and_who_loses_by_the_rulesets() {
         })
         .collect()
     };
-    assert_eq!(told("gained"), ["bob production protected-path", "bob production sign"]);
+    assert_eq!(
+        told("gained"),
+        ["bob production protected-path", "bob production sign commits", "bob production sign tags"]
+    );
     assert_eq!(
         told("lost"),
-        ["ann everybody sign", "ann production sign", "bob production bypass missing-ticket"]
+        [
+            "ann everybody sign commits",
+            "ann everybody sign tags",
+            "ann production sign commits",
+            "ann production sign tags",
+            "bob production bypass missing-ticket"
+        ]
     );
     let text = diff(&place, &[]).out;
-    assert!(text.contains("bob gains, by production: sign\n"), "{text}");
-    assert!(text.contains("ann loses, by production: sign\n"), "{text}");
+    assert!(text.contains("bob gains, by production: sign commits\n"), "{text}");
+    assert!(text.contains("ann loses, by production: sign commits\n"), "{text}");
+}
+
+#[test]
+fn a_role_or_a_suspension_takes_something_away() {
+    let place = Place::new();
+    place.policy(super::abilities::RULES);
+    let lost = |new: &str| -> Vec<String> {
+        place.write_in("old", "ann", &format!("groups = [\"sre\", \"oncall\"]\n{}", ssh(ANN)));
+        place.write_in("new", "ann", &format!("groups = [\"sre\", \"oncall\"]\n{new}"));
+        let json = diff(&place, &["json"]).json();
+        assert_eq!(json["gained"], json!([]));
+        let all = json["lost"].as_array().unwrap().iter();
+        all.filter(|one| one["ruleset"] == "production")
+            .map(|one| one["what"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(lost(&ssh_with(ANN, "roles = [\"tag\"]\n")), ["sign commits"]);
+    assert_eq!(lost(""), ["sign commits", "sign tags"], "the server's word needs no key");
+    let suspended = "suspended = { at = 2030-01-01T00:00:00Z, reason = \"x\" }\n";
+    let all = ["bypass missing-ticket", "sign commits", "sign tags"];
+    assert_eq!(lost(&format!("{suspended}{}", ssh(ANN))), all);
 }
 
 #[test]

@@ -54,14 +54,18 @@ fn check() {
     let mut all = transcript(&place, &["check"]);
     place.write("eve", &ssh(ANN));
     all.push_str(&format!("\n{}", transcript(&place, &["check"])));
-    if rustix_is_root() {
-        golden("check", &all);
-    }
-}
-
-/// Whoever else runs this is told that they can change the keyring.
-fn rustix_is_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|one| std::os::unix::fs::MetadataExt::uid(&one) == 0)
+    // Whoever runs this and is not root is told besides that they can change the keyring.
+    let mut blocks: Vec<&str> = all.split("\n\n").collect();
+    blocks.retain(|block| !block.contains("[loose-permissions]"));
+    let lines = blocks
+        .join("\n\n")
+        .lines()
+        .map(|line| match line.split_once(" warnings, ") {
+            Some((counts, _)) => format!("{counts} warnings, NOTES\n"),
+            None => format!("{line}\n"),
+        })
+        .collect::<String>();
+    golden("check", &lines);
 }
 
 #[test]

@@ -14,17 +14,18 @@ use std::io::{self, Write};
 /// How strict to be.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(after_help = "\
-Each finding has a code, a place and what to do about it; docs/keyring.md lists them. An error does not work,
-or stops within 7 days; a warning should be seen to; a note is good to know. What refuses the whole keyring, a
-key that two principals have for example, is told as when it loads, and nothing else is looked at then.
+Each finding has a code, a place and what to do about it; docs/keyring.md lists them. An error does
+not work, or stops within 7 days; a warning should be seen to; a note is good to know. What refuses
+the whole keyring, a key of two principals for example, is told as when it loads, and nothing else
+is looked at then.
 
 Examples:
   countersign keyring check
   countersign keyring check --strict --keyring ./keyring
   countersign keyring check --format json | jq '.findings[] | select(.severity == \"error\")'
 
-Exits 0 when there is nothing but notes, 1 with an error or a warning, 2 when the keyring or the
-configuration does not load.")]
+Exits 0 when there is nothing but notes, 1 with an error or a warning, 2 when keyring or
+configuration do not load.")]
 pub struct CheckArgs {
     /// Exit with 1 for notes as well.
     #[arg(long)]

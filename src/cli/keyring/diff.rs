@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 /// What to compare.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
-Both are directories of principals' files; comments, spelling and the order of things make no difference. With
-a configuration it also says who gains and who loses what by its rulesets, as of now. To compare two revisions
-of a directory in Git, write them out first; `umask 022` keeps them as safe as a keyring has to be.
+Both are directories of principals' files; comments, spelling and the order of things make no
+difference. With a configuration it also says who gains and who loses what by its rulesets, as of
+now. To compare two revisions of a directory in Git, write them out first; `umask 022` keeps them
+as safe as a keyring has to be.
 
 Examples:
   countersign keyring diff /etc/countersign/keyring ./keyring

@@ -16,9 +16,10 @@ use std::path::Path;
 /// Which keys to list.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(after_help = "\
-Several conditions list what meets all of them; a condition that is repeated, what meets one of these.
-LAST USED is when the gate last accepted a signature by the key, on a commit or a tag: `never` since its
-record began, `unknown` where that cannot be read. What was adopted was never judged and does not count.
+Several conditions list what meets all of them; one that is repeated, what meets either.
+LAST USED is when the gate last accepted a signature by the key, on a commit or a tag: `never`
+since its record began, `unknown` where that cannot be read. What was adopted was never judged
+and does not count.
 
 Examples:
   countersign keyring list
@@ -27,7 +28,8 @@ Examples:
   countersign keyring list --format-of openpgp --weak
   countersign keyring list --format json | jq '.keys[] | select(.standing == \"expired\")'
 
-Exits 0 whatever it finds, 2 when the keyring does not load, 3 when --never-used cannot be answered.")]
+Exits 0 whatever it finds, 2 when the keyring does not load, 3 when nobody can tell what was
+never used.")]
 pub struct ListArgs {
     /// Only keys of members of this group; may be repeated.
     #[arg(long = "group", value_name = "GROUP")]

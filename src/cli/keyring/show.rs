@@ -8,7 +8,7 @@ use super::view::{
 use super::{load, print_json};
 use crate::domain::{Principal, Timestamp, text};
 use crate::keyring::lint::{days_until, in_days};
-use crate::keyring::{Authority, Key, Keyring};
+use crate::keyring::{Authority, Key, Keyring, Role, Standing};
 use crate::service::{Ability, Naming, Waiving, abilities};
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -16,15 +16,15 @@ use std::io::{self, Write};
 /// Whom to show.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
-With a configuration it also says what they may do: for each ruleset, whether it takes their signature and on
-which refs, which rules and `protected-path` lists name them, and which bypasses are theirs. What comes next
-is at the end: keys that begin and end, bypasses that end.
+With a configuration it also says what they may do: for each ruleset, whether it takes their
+signature and on which refs, which rules and `protected-path` lists name them, and which bypasses
+are theirs. What comes next is at the end: keys that begin and end, bypasses that end.
 
 Examples:
   countersign keyring show alice
-  countersign keyring show alice --format json | jq '.abilities[] | select(.signs == \"yes\") | .ruleset'
+  countersign keyring show alice --format json | jq '.abilities[] | .ruleset, .signs'
 
-Exits 0, 1 when there is nobody of that name, 2 when the keyring or the configuration does not load.")]
+Exits 0, 1 when there is nobody of that name, 2 when keyring or configuration do not load.")]
 pub struct ShowArgs {
     /// The principal's name.
     pub name: String,
@@ -62,6 +62,8 @@ pub(super) fn run(args: &ShowArgs, ground: &mut Ground<'_>) -> Result<u8, CliErr
     let able = config.as_ref().map(|config| abilities(config, principal, now));
     let events = events(&keys, &authorities, able.as_deref().unwrap_or_default(), now);
     let uses = Uses::of(config.as_ref());
+    let good = |key: &&Key| matches!(key.standing(now), Standing::Valid { .. });
+    let can = |role| keys.iter().any(|key| good(&key) && key.roles.has(role));
     match format {
         Format::Json => {
             let keys: Vec<Value> = keys.iter().map(|key| key_json(key, &uses, now)).collect();
@@ -81,6 +83,7 @@ pub(super) fn run(args: &ShowArgs, ground: &mut Ground<'_>) -> Result<u8, CliErr
                     "suspended": suspended.map(suspension_json),
                     "keys": keys,
                     "authorities": authorities,
+                    "can_sign": { "commit": can(Role::Commit), "tag": can(Role::Tag) },
                     "abilities": able,
                     "next": next,
                 }),
@@ -89,6 +92,7 @@ pub(super) fn run(args: &ShowArgs, ground: &mut Ground<'_>) -> Result<u8, CliErr
         }
         Format::Text => {
             uses.excuse(err)?;
+            let (can_commit, can_tag) = (can(Role::Commit), can(Role::Tag));
             about(principal, &accounts, keyring, out)?;
             for key in keys {
                 writeln!(out)?;
@@ -99,7 +103,13 @@ pub(super) fn run(args: &ShowArgs, ground: &mut Ground<'_>) -> Result<u8, CliErr
                 show_authority(authority, now, out)?;
             }
             if let Some(able) = &able {
-                writeln!(out, "\nwhat the rulesets say")?;
+                let lacks: &str = match (can_commit, can_tag) {
+                    (true, true) => "",
+                    (true, false) => "; no key of theirs is good for tags now",
+                    (false, true) => "; no key of theirs is good for commits now",
+                    (false, false) => "; no key of theirs is good now",
+                };
+                writeln!(out, "\nwhat the rulesets say{lacks}")?;
                 if able.is_empty() {
                     writeln!(out, "  there is no ruleset")?;
                 }

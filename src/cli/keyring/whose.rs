@@ -17,19 +17,19 @@ use std::path::{Path, PathBuf};
 /// Which key.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
-It takes every name that programs give a key: `SHA256:...`, the MD5 form with its colons, an OpenPGP
-fingerprint of the key or of a subkey with blanks or without, a long key id, the public key's file (`-` for
-standard input); and with --repo a commit or tag: whose signature is on it, and what that is worth. A key id
-of 8 digits names nobody.
+It takes every name that programs give a key: `SHA256:...`, the MD5 form with its colons, the
+OpenPGP fingerprint of a key or subkey with blanks or without, a long key id, the public key's file
+(`-` for standard input); and with --repo a commit or tag: whose signature is on it, and what that
+is worth. A key id of 8 digits names nobody.
 
 Examples:
-  countersign keyring whose SHA256:uNiVztksCsDhcc0u9e8BrFdCKdpbqvoIHJXbkSGZDXQ
+  countersign keyring whose SHA256:hf9e7868RgiNCUdkmVmn8EqiXL/PcPkgPVzr3W6ELcM
   countersign keyring whose 0x0123456789ABCDEF
   countersign keyring whose id_ed25519.pub
   countersign keyring whose HEAD --repo .
 
-Exits 0 when it is somebody's, and for a commit or tag when the signature counts; 1 when not; 2 for a name
-that no key has; 3 when the repository cannot be read.")]
+Exits 0 when it is somebody's, and for a commit or tag when the signature counts; 1 when not; 2 for
+a name that no key has; 3 when the repository cannot be read.")]
 pub struct WhoseArgs {
     /// A fingerprint, a long key id, a public key's file, or a commit or tag.
     #[arg(value_name = "FINGERPRINT|KEYID|FILE|COMMIT")]
