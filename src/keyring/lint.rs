@@ -14,6 +14,29 @@ const DAY: i64 = 86_400;
 /// How many days ahead the end of a key is told, the most urgent first.
 pub const AHEAD: [u16; 2] = [7, 30];
 
+/// Every code that a finding can have, those of the service among them: a contract (docs/keyring.md).
+pub const CODES: [&str; 19] = [
+    "expires-in-7-days",
+    "expires-in-30-days",
+    "signing-subkey-ends",
+    "expired",
+    "weak-key",
+    "weak-rsa",
+    "sha1-self-signature",
+    "cannot-sign",
+    "never-valid",
+    "same-key-id",
+    "same-email",
+    "no-usable-key",
+    "no-key",
+    "ignored-file",
+    "loose-permissions",
+    "load-warning",
+    "unused-group",
+    "selector-matches-nobody",
+    "bypass-for-agent",
+];
+
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {

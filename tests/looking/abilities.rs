@@ -5,7 +5,7 @@ use super::{ANN, BOB, NOW, Place, openpgp_with, ssh, ssh_with, time};
 use serde_json::{Value, json};
 
 /// Rulesets of every sort that names people.
-pub const RULES: &str = r#"
+pub(crate) const RULES: &str = r#"
 [[ruleset]]
 name = "production"
 repositories = ["infra/**"]

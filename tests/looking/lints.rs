@@ -2,6 +2,7 @@
 
 use super::keys::{DAY, Gpg, Ssh};
 use super::{ANN, BOB, CY, Place, Ran, openpgp_with, ssh, ssh_with, time};
+use countersign::keyring::lint::CODES;
 
 /// When the keys of these tests are looked at: what GnuPG makes is made before.
 const NOW: &str = "2025-06-01T00:00:00Z";
@@ -19,6 +20,9 @@ fn found(ran: &Ran) -> Vec<(String, String)> {
             assert!(one[field].as_str().is_some_and(|text| !text.is_empty()), "{one}");
         }
         assert!(one["place"]["file"].as_str().is_some(), "it has a place: {one}");
+    }
+    for one in &findings {
+        assert!(CODES.iter().any(|code| one["code"] == *code), "{one}");
     }
     let word = |one: &serde_json::Value, field: &str| one[field].as_str().unwrap().to_owned();
     let all = findings.iter().map(|one| (word(one, "code"), word(one, "severity")));
@@ -38,6 +42,29 @@ fn assert_found(place: &Place, wanted: &[(&str, &str)], code: u8) -> Ran {
     assert_eq!(ran.code, code);
     assert_eq!(ran.json()["clean"], code == 0);
     ran
+}
+
+#[test]
+fn every_code_is_told_of_and_tested() {
+    let (page, tests) = (include_str!("../../docs/keyring.md"), include_str!("lints.rs"));
+    let own = include_str!("../../src/keyring/lint.rs").split("mod tests").nth(1).unwrap();
+    for code in CODES {
+        assert!(page.contains(&format!("`{code}`")), "docs/keyring.md lacks {code}");
+        assert!(format!("{tests}{own}").contains(&format!("\"{code}\"")), "no test has {code}");
+    }
+}
+
+#[test]
+fn what_loading_tells_is_told() {
+    let place = Place::new();
+    place.write("ann", &ssh(ANN));
+    let file = place.path("allowed_signers");
+    std::fs::write(&file, format!("bob namespaces=\"file\" {BOB}\n")).unwrap();
+    super::chmod(&file, 0o644);
+    let config = std::fs::read_to_string(place.path("countersign.toml")).unwrap();
+    let named = format!("[[keyring.allowed-signers]]\npath = \"{}\"\n\n[repositories]", file.display());
+    std::fs::write(place.path("countersign.toml"), config.replace("[repositories]", &named)).unwrap();
+    assert_found(&place, &[("load-warning", "warning")], 1);
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn transcript(place: &Place, words: &[&str]) -> String {
     let kept = |text: &str| -> String {
         let lines: Vec<&str> = text.lines().collect();
         let own = |at: usize| lines[at].contains("the account that runs this can change");
-        let kept = (0..lines.len()).filter(|at| !own(*at) && !(*at > 0 && own(at - 1)));
+        let kept = (0..lines.len()).filter(|at| !(own(*at) || *at > 0 && own(at - 1)));
         kept.map(|at| format!("{}\n", lines[at])).collect()
     };
     let (out, err) = (ran.out, kept(&ran.err));

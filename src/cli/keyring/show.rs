@@ -63,7 +63,7 @@ pub(super) fn run(args: &ShowArgs, ground: &mut Ground<'_>) -> Result<u8, CliErr
     let events = events(&keys, &authorities, able.as_deref().unwrap_or_default(), now);
     let uses = Uses::of(config.as_ref());
     let good = |key: &&Key| matches!(key.standing(now), Standing::Valid { .. });
-    let can = |role| keys.iter().any(|key| good(&key) && key.roles.has(role));
+    let can = |role| keys.iter().any(|key| good(key) && key.roles.has(role));
     match format {
         Format::Json => {
             let keys: Vec<Value> = keys.iter().map(|key| key_json(key, &uses, now)).collect();
