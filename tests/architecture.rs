@@ -54,6 +54,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("p256", &["signature"]),
     ("p384", &["signature"]),
     ("p521", &["signature"]),
+    ("md5", &["keyring"]),
     ("rusqlite", &["store"]),
     ("axum", &["http"]),
     ("hyper", &["http"]),

@@ -1051,9 +1051,9 @@ fn the_command_line_adds_lists_and_shows() {
     assert_eq!(
         out,
         format!(
-            "PRINCIPAL  KIND    GROUPS   FORMAT  {:50}  STANDING\n\
-             ann        person  sre,web  ssh     {}  valid\n\
-             renovate   bot     -        ssh     {}  expired at 2020-01-01T00:00:00Z\n",
+            "PRINCIPAL  KIND    GROUPS   FORMAT  {:50}  LAST USED  STANDING\n\
+             ann        person  sre,web  ssh     {}  unknown    valid\n\
+             renovate   bot     -        ssh     {}  unknown    expired at 2020-01-01T00:00:00Z\n",
             "FINGERPRINT",
             print(0),
             print(1)

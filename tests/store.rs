@@ -11,7 +11,8 @@ use countersign::domain::{
     ObjectId, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp,
 };
 use countersign::store::{
-    CountedSignature, DecidedUpdate, Filter, Grant, Mode, Observed, Options, Scope, Store, StoreError,
+    CountedSignature, DecidedUpdate, ExpiryNotice, Filter, Grant, Mode, Observed, Options, Scope, Store,
+    StoreError,
 };
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Write};
@@ -149,7 +150,7 @@ fn write_ahead_logging_is_proven() {
         |name| behind(dir.path()).pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(
         [number("application_id"), number("user_version")],
-        [i64::from(u32::from_be_bytes(*b"CSGN")), 4]
+        [i64::from(u32::from_be_bytes(*b"CSGN")), 5]
     );
     let wal = fs::metadata(dir.path().join("state.db-wal")).unwrap();
     assert!(wal.len() > 0);
@@ -1301,7 +1302,13 @@ fn s6_counters_are_on_record_once_their_push_is_applied() {
     let known = |n| store.frontier(&repository()).unwrap().fido_known("SHA256:k", "ssh:", &id(n)).unwrap();
     let push = |n: u64, names: &[&str], all: Vec<CountedSignature>| {
         let updates: Vec<_> = names.iter().map(|name| update(name, n)).collect();
-        store.record_counted_decision(record(n, Outcome::Accept, &updates), updates, Vec::new(), all)
+        store.record_counted_decision(
+            record(n, Outcome::Accept, &updates),
+            updates,
+            Vec::new(),
+            all,
+            Vec::new(),
+        )
     };
     let applied = |n: u64, name: &str| {
         store.mark_applied(&repository(), &[(request(n), reference(name))], How::PostReceive).unwrap()
@@ -1323,14 +1330,71 @@ fn s6_counters_are_on_record_once_their_push_is_applied() {
     assert!(push(4, &["main"], vec![counted("stray", 5, 1)]).is_err(), "a counter has an update");
     let refused = record(5, Outcome::Refuse, &[]);
     let counters = vec![counted("main", 5, 1)];
-    assert!(store.record_counted_decision(refused, vec![update("main", 5)], Vec::new(), counters).is_err());
+    assert!(
+        store
+            .record_counted_decision(refused, vec![update("main", 5)], Vec::new(), counters, Vec::new())
+            .is_err()
+    );
     drop(store);
     assert_eq!(highest(&open(dir.path())), Some(u32::MAX), "durable");
 }
 
+#[test]
+fn the_last_use_of_a_key_is_that_of_an_accepted_push() {
+    let dir = state();
+    let store = open(dir.path());
+    let by = |n: u64, key: &str| Grant {
+        signed_by: vec![(id(n), key.to_owned())],
+        ..grant("main", "p", Scope::Shared, n, &[n])
+    };
+    assert!(store.key_uses().unwrap().is_empty());
+    let received = |n: u64| Timestamp::from_second(1_800_000_000 + n as i64).unwrap();
+    let accept = |n: u64, key: &str| {
+        let updates = vec![update("main", n)];
+        let record = Record { at: received(n).to_string(), ..record(n, Outcome::Accept, &updates) };
+        store.record_decision(record, updates, vec![by(n, key)]).unwrap()
+    };
+    accept(1, "a");
+    accept(3, "b");
+    accept(2, "b");
+    simple(&store, 4).unwrap();
+    let updates = vec![update("tag", 5)];
+    let tagged = vec!["c".to_owned()];
+    let accepted = record(5, Outcome::Accept, &updates);
+    store.record_counted_decision(accepted, updates, Vec::new(), Vec::new(), tagged.clone()).unwrap();
+    let refused = record(6, Outcome::Refuse, &[]);
+    assert!(store.record_counted_decision(refused, Vec::new(), Vec::new(), Vec::new(), tagged).is_err());
+    drop(store);
+    let uses = Store::open(dir.path(), Mode::ReadOnly).unwrap().key_uses().unwrap();
+    let at = |key: &str| uses.get(key).copied();
+    assert_eq!(uses.len(), 3);
+    assert_eq!(at("a"), Some(received(1)));
+    assert_eq!(at("b"), Some(received(3)), "the latest, whatever the order of writing");
+    assert_eq!(at("c"), Some(context(5).received_at), "a tag alone");
+}
+
+#[test]
+fn a_notice_is_given_once_whoever_asks() {
+    let dir = state();
+    let store = open(dir.path());
+    let notice = |key: &str, days| ExpiryNotice { key: key.into(), ends: context(1).received_at, days };
+    let all = vec![notice("a", 30), notice("a", 7), notice("b", 30)];
+    assert_eq!(store.claim_notices(all.clone()).unwrap(), all);
+    assert!(store.claim_notices(all.clone()).unwrap().is_empty());
+    drop(store);
+    let store = open(dir.path());
+    let later = ExpiryNotice { ends: Timestamp::UNIX_EPOCH, ..notice("a", 30) };
+    let asked = [all, vec![later.clone()]].concat();
+    assert_eq!(store.claim_notices(asked).unwrap(), [later], "another end is another notice");
+    assert!(store.claim_notices(Vec::new()).unwrap().is_empty());
+    drop(store);
+    let reader = Store::open(dir.path(), Mode::ReadOnly).unwrap();
+    assert!(matches!(reader.claim_notices(vec![notice("z", 7)]), Err(StoreError::ReadOnly)));
+}
+
 /// Takes away what the later versions of the schema have added.
 fn as_of_version(dir: &Path, version: i64) {
-    let added: [&[&str]; 3] = [
+    let added: [&[&str]; 4] = [
         &[
             "drop index signed_by_commit",
             "drop table accepted_taints",
@@ -1342,6 +1406,7 @@ fn as_of_version(dir: &Path, version: i64) {
             "create index signed_by_commit on signed_commits (commit_id, at_ms)",
             "alter table pending_grants drop column signed",
         ],
+        &["drop table key_uses", "drop table expiry_notices"],
     ];
     let database = behind(dir);
     for statement in added[usize::try_from(version - 1).unwrap()..].iter().rev().copied().flatten() {
@@ -1352,7 +1417,7 @@ fn as_of_version(dir: &Path, version: i64) {
 
 #[test]
 fn a_database_of_an_earlier_version_is_migrated() {
-    for version in [1, 2, 3] {
+    for version in [1, 2, 3, 4] {
         let dir = state();
         let store = open(dir.path());
         let signed = Grant {
@@ -1390,9 +1455,13 @@ fn a_database_of_an_earlier_version_is_migrated() {
         assert_eq!(store.pending(&repository()).unwrap().len(), 1, "what was there is there");
         let receipts = store.receipts(&repository()).unwrap().unwrap();
         assert_eq!(receipts.received(&id(1)).unwrap(), Some(context(1).received_at));
-        assert_eq!(receipts.received(&id(9)).unwrap(), None);
+        // From version 4 on, receipts are of one repository.
+        let both = (version == 4).then_some(context(9).received_at);
+        assert_eq!(receipts.received(&id(9)).unwrap(), both);
         assert_eq!(receipts.taint_accepted(&id(1)).unwrap(), None);
         drop(receipts);
+        let used = store.key_uses().unwrap();
+        assert_eq!(used.get("key"), Some(&context(10).received_at), "version {version}");
         // The clock of the log is that of its newest record.
         let clock = "select value from meta where name = 'clock'";
         let clock: String = behind(dir.path()).query_row(clock, [], |row| row.get(0)).unwrap();

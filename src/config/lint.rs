@@ -144,7 +144,8 @@ fn selectors(ruleset: &Ruleset) -> impl Iterator<Item = (&'static str, &Selector
     })
 }
 
-fn names_nobody(selector: &Selector, keyring: &Keyring) -> Option<String> {
+/// That a selector names nobody of the keyring, and whom it may mean; `None` where it names somebody.
+pub(crate) fn names_nobody(selector: &Selector, keyring: &Keyring) -> Option<String> {
     let everybody = || keyring.principals().iter().map(|principal| principal.as_ref());
     if everybody().any(|principal| selector.matches(principal)) {
         return None;

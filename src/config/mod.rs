@@ -17,6 +17,7 @@ mod values;
 
 pub use crate::domain::ServerKind;
 pub use crate::keyring::document::{Diagnostic, Place, Warning};
+pub(crate) use lint::names_nobody;
 pub use lint::{lint, listed};
 pub use load::{ConfigError, Loaded, load, revocation_sources};
 pub use naming::{Naming, namings};

@@ -40,6 +40,9 @@ const STRANGERS: usize = 64;
 /// How long a client may take to send the head of its request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often keys are looked at that end: what is due is told within the hour, each end once.
+const LOOK_AT_KEYS: Duration = Duration::from_secs(3600);
+
 /// Runs until SIGTERM or SIGINT, then lets the requests in flight finish. SIGHUP reloads configuration
 /// and keyring.
 pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
@@ -63,6 +66,8 @@ pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
     let public_routes = public_router(shared);
     let graceful = GracefulShutdown::new();
     let strangers = Arc::new(Semaphore::new(STRANGERS));
+    let mut look = tokio::time::interval_at(tokio::time::Instant::now() + LOOK_AT_KEYS, LOOK_AT_KEYS);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     tracing::info!(socket = %socket.display(), listen = ?listen, "ready");
     loop {
         tokio::select! {
@@ -81,6 +86,10 @@ pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
                 let gate = Arc::clone(&gate);
                 // Reading a large keyring takes a moment; requests go on meanwhile.
                 tokio::task::spawn_blocking(move || gate.reload());
+            }
+            _ = look.tick() => {
+                let gate = Arc::clone(&gate);
+                tokio::task::spawn_blocking(move || gate.look_at_keys());
             }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,

@@ -140,6 +140,12 @@ impl Keyring {
         listed.and_then(|index| self.parts.accounts.get(index)).into_iter().flatten()
     }
 
+    /// Everybody with a file who has accounts, and those.
+    pub fn account_holders(&self) -> impl Iterator<Item = (&Arc<Principal>, &[Account])> {
+        let all = self.parts.principals.iter().zip(self.parts.accounts.iter().map(Vec::as_slice));
+        all.filter(|(_, accounts)| !accounts.is_empty())
+    }
+
     /// Whose account this is: the one principal that lists it, for this kind of server or for any. `name` is
     /// compared byte for byte.
     pub fn account_holder(&self, server: ServerKind, name: &str) -> Option<&Arc<Principal>> {

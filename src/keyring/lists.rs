@@ -97,6 +97,11 @@ impl Listed {
         keys.map(|fingerprint| (fingerprint.clone(), &self.revocation))
     }
 
+    /// Whether it names the key of this fingerprint, by itself or by its SHA-256.
+    pub(super) fn names(&self, fingerprint: &str) -> bool {
+        self.fingerprints.iter().any(|one| one == fingerprint)
+    }
+
     /// Whether it lists nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty()

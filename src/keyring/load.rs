@@ -21,6 +21,11 @@ use std::path::Path;
 /// Largest principal's file that is read, in bytes.
 const MAX_FILE: u64 = 8 << 20;
 
+/// How warnings begin and end that `keyring check` tells apart.
+pub(super) const OWN_ACCOUNT: &str = "the account that runs this can change";
+pub(super) const IGNORED: &str = "ignored: a principal's file ends in `.toml`";
+pub(super) const NO_KEY: &str = "has no key";
+
 /// A keyring, and what is odd about it.
 #[derive(Clone, Debug)]
 pub struct LoadedKeyring {
@@ -118,7 +123,7 @@ impl Keyring {
             let by_line = line_keys.iter().any(|key| key.principal.name == file.principal.name);
             let by_name = !merged.is_empty();
             if !by_line && !by_name && file.accounts.is_empty() {
-                let message = format!("`{}` has no key", file.principal.name);
+                let message = format!("`{}` {NO_KEY}", file.principal.name);
                 scan.warnings.push(Warning::at(file.place.clone(), message));
             }
         }
@@ -299,10 +304,9 @@ impl Scan {
         let mut scan = Scan::default();
         match check_directory(dir, owner) {
             Ok(false) => {}
-            Ok(true) => scan.warnings.push(Warning::at(
-                Place::whole(dir),
-                "the account that runs this can change the keyring; let root own it",
-            )),
+            Ok(true) => scan
+                .warnings
+                .push(Warning::at(Place::whole(dir), format!("{OWN_ACCOUNT} the keyring; let root own it"))),
             Err(diagnostic) => scan.diagnostics.push(diagnostic),
         }
         let mut names = match list(dir) {
@@ -337,8 +341,7 @@ impl Scan {
         for name in names {
             let path = dir.join(&name);
             let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".toml")) else {
-                let message = "ignored: a principal's file ends in `.toml`";
-                scan.warnings.push(Warning::at(Place::whole(&path), message));
+                scan.warnings.push(Warning::at(Place::whole(&path), IGNORED));
                 continue;
             };
             let file_name = name.to_str().unwrap_or_default();
@@ -386,8 +389,7 @@ impl Scan {
             scan.file(&path, stem, bytes);
         }
         if writable > 0 {
-            let message =
-                format!("the account that runs this can change {writable} of its files; let root own them");
+            let message = format!("{OWN_ACCOUNT} {writable} of its files; let root own them");
             scan.warnings.push(Warning::at(Place::whole(dir), message));
         }
         scan

@@ -40,6 +40,9 @@ pub enum MaterialError {
     Unknown,
 }
 
+/// RSA keys below this size are told, in bits (O4).
+const ADVISED_RSA_BITS: u64 = 3072;
+
 impl Material {
     /// Longest key that is read, in bytes: certificates with many signatures are large.
     pub const MAX_LEN: usize = 1 << 20;
@@ -157,7 +160,31 @@ impl Material {
         }
     }
 
-    pub(super) fn certificate(&self) -> Option<&openpgp::Certificate> {
+    /// What is weaker than is advised, where signatures by the key are accepted nonetheless.
+    pub fn advice(&self, now: Timestamp) -> Option<String> {
+        let small = |bits: u64| (bits < ADVISED_RSA_BITS).then(|| format!("RSA-{bits}"));
+        match self {
+            Material::Ssh(key) if key.algorithm() == "ssh-rsa" && key.weakness().is_none() => {
+                small(key.bits() as u64)
+            }
+            Material::Ssh(_) => None,
+            Material::OpenPgp(certificate) => {
+                let keys = certificate.component_keys(now).into_iter();
+                let mut usable = keys
+                    .filter(|key| key.primary || matches!(key.standing, openpgp::Standing::Usable { .. }));
+                usable.find_map(|key| small(u64::from(key.rsa_bits?)))
+            }
+        }
+    }
+
+    /// Whether this is an OpenPGP key or subkey, or an SSH key, of this fingerprint as people see it.
+    pub fn has_fingerprint(&self, fingerprint: &str) -> bool {
+        self.fingerprint() == fingerprint
+            || self.components().iter().any(|(component, _)| hex(component) == fingerprint)
+    }
+
+    /// The certificate, where it is OpenPGP.
+    pub fn certificate(&self) -> Option<&openpgp::Certificate> {
         match self {
             Material::Ssh(_) => None,
             Material::OpenPgp(certificate) => Some(certificate),

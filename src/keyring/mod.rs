@@ -8,12 +8,14 @@
 mod accounts;
 mod authority;
 mod change;
+pub mod diff;
 pub mod document;
 mod edit;
 pub mod export;
 mod fido;
 mod import;
 mod line_diff;
+pub mod lint;
 mod lists;
 mod load;
 mod material;
@@ -27,6 +29,7 @@ mod select;
 mod signers;
 mod sources;
 mod suspension;
+pub mod whose;
 mod windows;
 
 pub use accounts::{Account, AccountError, LoginKey};

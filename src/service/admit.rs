@@ -43,7 +43,8 @@ impl Gate {
             // Nobody gets in unless it is written down first.
             let (record, updates, grants) = record::decision(&asked, &decided, started.elapsed());
             let counted = record::counted(&decided);
-            self.store.record_counted_decision(record, updates, grants, counted)?;
+            let tagged_by = record::tagged_by(&decided);
+            self.store.record_counted_decision(record, updates, grants, counted, tagged_by)?;
             Ok(decided)
         });
         match finished {

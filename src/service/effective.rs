@@ -282,15 +282,20 @@ pub(super) fn place(config: &Config, ruleset: &Ruleset, key: &str) -> Option<Str
     config.places.of(&ruleset.name, key).map(Place::to_string)
 }
 
-fn patterns(all: &[Pattern]) -> Vec<String> {
+/// The same, to go on with.
+pub(super) fn place_of(config: &Config, ruleset: &str, key: &str) -> Option<Place> {
+    config.places.of(ruleset, key).cloned()
+}
+
+pub(super) fn patterns(all: &[Pattern]) -> Vec<String> {
     all.iter().map(|one| shown(one.source())).collect()
 }
 
-fn ref_patterns(refs: &Refs) -> Vec<String> {
+pub(super) fn ref_patterns(refs: &Refs) -> Vec<String> {
     refs.sources().iter().map(|one| shown(one)).collect()
 }
 
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text::escape(text.as_bytes())
 }
 

@@ -1,5 +1,6 @@
 //! The running gate: one snapshot of configuration and keyring, and the record.
 
+use super::expiry::{Expiring, Told};
 use super::fault::Fault;
 use super::render;
 use crate::audit::{Event, Record, ServiceEntry};
@@ -103,6 +104,8 @@ pub struct Gate {
     state_error: Mutex<Option<String>>,
     /// When stale updates were last dropped.
     swept: Mutex<Option<Instant>>,
+    /// What was said about keys that end.
+    pub(super) told: Told,
     daemon: bool,
 }
 
@@ -145,6 +148,8 @@ pub struct Health {
     pub keyring: String,
     /// Principals in the keyring.
     pub principals: usize,
+    /// Keys of the keyring that end soon or have ended.
+    pub expiring: Expiring,
     /// Why the last reload was rejected; the last good state is in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reload_error: Option<String>,
@@ -171,6 +176,7 @@ impl Gate {
         if let Ok(Some(why)) = gate.store.clock_behind() {
             tracing::error!(%why, "every push is undecided until the clock is right, or `countersign adopt`");
         }
+        gate.tell_expiring(Gate::now());
         Ok(gate)
     }
 
@@ -203,6 +209,7 @@ impl Gate {
             state_asked: Mutex::default(),
             state_error: Mutex::default(),
             swept: Mutex::default(),
+            told: Told::default(),
             daemon,
         })
     }
@@ -227,6 +234,7 @@ impl Gate {
                 }
                 tracing::info!(configuration = %digest, "reloaded");
                 self.note(Event::Reload(entry));
+                self.tell_expiring(Gate::now());
             }
             Err(error) => {
                 let current = self.snapshot.load_full();
@@ -321,6 +329,7 @@ impl Gate {
             configuration: snapshot.config.digest.clone(),
             keyring: snapshot.keyring.digest().to_owned(),
             principals: snapshot.keyring.principals().len(),
+            expiring: self.expiring(),
             reload_error: rejected.as_ref().map(|rejected| rejected.error.clone()),
             tenant_errors,
             state_error,

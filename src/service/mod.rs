@@ -1,6 +1,7 @@
 //! The use cases: admit a push, note what was applied, adopt a base, check a range or a
 //! history, decide about tainted commits, reload.
 
+mod abilities;
 mod admit;
 mod adopt;
 mod beside;
@@ -8,6 +9,7 @@ mod check;
 pub mod differences;
 mod effective;
 mod evidence;
+mod expiry;
 mod explain;
 mod fault;
 mod fixture;
@@ -15,6 +17,7 @@ mod gate;
 mod history;
 mod install;
 pub mod keyring_changes;
+mod keyring_lint;
 mod locate;
 mod pusher;
 mod reasons;
@@ -23,6 +26,7 @@ mod render;
 mod replay;
 mod taint;
 
+pub use abilities::{Ability, Grant, Naming, Shift, Waiving, abilities, shift};
 pub use adopt::{AdoptError, Adopter, Adoption, adopt, adoptions};
 pub use beside::{Beside, Said};
 pub use check::{CheckFault, CheckRequest, Checked, check};
@@ -31,6 +35,7 @@ pub use effective::{
     coverage, effective,
 };
 pub use evidence::{Evidence, EvidenceError};
+pub use expiry::Expiring;
 pub use explain::{
     Covering, ExplainFault, ExplainRequest, Explanation, Ground, ObjectFault, Person, Receipt, Target,
     explain,
@@ -40,6 +45,7 @@ pub use fixture::{Ran as FixtureRun, fixtures, run_fixture};
 pub use gate::{Gate, Health, Snapshot, StartError};
 pub use history::{Anchor, HistoryFault, HistoryRequest, Judged, Scope, history};
 pub use install::{Done, InstallError, Mode as InstallMode, install, uninstall};
+pub use keyring_lint::keyring_lints;
 pub use reasons::{Asked, Reason, Reasons, RuleReasons, RulesetReasons, reasons, would_judge};
 pub use replay::{
     BranchWindow, Change, Each, LogWindow, Now, ReplayFault, Replayed, Unjudged, replay_branch, replay_log,

@@ -176,13 +176,27 @@ pub(super) fn counted(decided: &Decided) -> Vec<CountedSignature> {
     all.map(one).collect()
 }
 
+/// The keys of the verified tags that an accepted push brings to refs that enforcing rulesets judge.
+pub(super) fn tagged_by(decided: &Decided) -> Vec<String> {
+    if decided.verdict.decision != policy::Decision::Accept {
+        return Vec::new();
+    }
+    let judged = decided.facts.refs.iter().zip(&decided.verdict.refs);
+    let judged = judged.filter(|(_, verdict)| verdict.coverage == Coverage::Ruleset);
+    judged.flat_map(|(reference, _)| &reference.tags).flat_map(|tag| keys(&tag.signature)).collect()
+}
+
 /// The keys of a verified commit, as the keyring and its revocations name them: the one that the keyring
 /// holds, and the one that signed, where that is another: a subkey, or a key under an OpenSSH certificate.
 fn signers(commit: &CommitFacts) -> Vec<(ObjectId, String)> {
-    let SignatureStatus::Verified(signature) = &commit.signature.status else { return Vec::new() };
-    let mut keys = vec![(commit.id, signature.certificate().to_owned())];
+    keys(&commit.signature).into_iter().map(|key| (commit.id, key)).collect()
+}
+
+fn keys(signature: &SignatureFacts) -> Vec<String> {
+    let SignatureStatus::Verified(signature) = &signature.status else { return Vec::new() };
+    let mut keys = vec![signature.certificate().to_owned()];
     if signature.fingerprint() != signature.certificate() {
-        keys.push((commit.id, signature.fingerprint().to_owned()));
+        keys.push(signature.fingerprint().to_owned());
     }
     keys
 }

@@ -27,18 +27,20 @@ pub struct CountedSignature {
 
 impl Store {
     /// [`Store::record_decision`] of a push with FIDO signatures: their counters are on record once the
-    /// updates that brought them are applied.
+    /// updates that brought them are applied. `tagged_by` are the keys of the verified signatures on tags that it
+    /// brings; those on commits are in the grants.
     pub fn record_counted_decision(
         &self,
         record: Record,
         updates: Vec<DecidedUpdate>,
         grants: Vec<Grant>,
         counted: Vec<CountedSignature>,
+        tagged_by: Vec<String>,
     ) -> Result<u64, StoreError> {
         if counted.iter().any(|one| updates.iter().all(|update| update.reference != one.reference)) {
             return Err(StoreError::Invalid("a counter has no update"));
         }
-        self.record_full(record, updates, grants, counted)
+        self.record_full(record, updates, grants, counted, tagged_by)
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Store, lock};
 use crate::audit::{AppliedEntry, AppliedRef, Event, How, Outcome, PusherEntry, Record, RepositoryEntry};
 use crate::domain::{ObjectId, RefName, RepositoryId, RequestId, Timestamp, text};
 use rusqlite::{OptionalExtension, params};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 /// Most pending updates that [`Store::pending`] returns.
@@ -86,7 +86,7 @@ impl Store {
         updates: Vec<DecidedUpdate>,
         grants: Vec<Grant>,
     ) -> Result<u64, StoreError> {
-        self.record_full(record, updates, grants, Vec::new())
+        self.record_full(record, updates, grants, Vec::new(), Vec::new())
     }
 
     pub(super) fn record_full(
@@ -95,6 +95,7 @@ impl Store {
         updates: Vec<DecidedUpdate>,
         grants: Vec<Grant>,
         counted: Vec<CountedSignature>,
+        tagged_by: Vec<String>,
     ) -> Result<u64, StoreError> {
         let at: Timestamp =
             record.at.parse().map_err(|_| StoreError::Invalid("a record's time is not RFC 3339"))?;
@@ -107,7 +108,7 @@ impl Store {
         if outcome == Outcome::Accept {
             check(&updates, &grants)?;
         } else {
-            if !(updates.is_empty() && grants.is_empty() && counted.is_empty()) {
+            if !(updates.is_empty() && grants.is_empty() && counted.is_empty() && tagged_by.is_empty()) {
                 return Err(StoreError::Invalid("only accepted pushes have updates and grants"));
             }
             let limit = options.full_records_per_minute;
@@ -137,6 +138,9 @@ impl Store {
                 let refs =
                     txn.add_pending(seq.cast_signed(), repository, request, at_ms, &updates, &grants)?;
                 txn.add_counters(seq.cast_signed(), &refs, &counted)?;
+                let signers = grants.iter().flat_map(|grant| &grant.signed_by).map(|(_, key)| key);
+                let keys: BTreeSet<String> = signers.chain(&tagged_by).cloned().collect();
+                txn.use_keys(&keys, at_ms)?;
             }
             Ok(seq)
         })

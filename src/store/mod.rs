@@ -24,6 +24,7 @@ mod repositories;
 mod rollback;
 mod sql;
 mod taint;
+mod uses;
 mod writer;
 
 pub use adopt::{Base, Voucher};
@@ -36,6 +37,7 @@ pub use log::{Filter, LogEntries, LogEntry};
 pub use receipts::Receipts;
 pub use repositories::{KnownRepository, Observed};
 pub use taint::Tainted;
+pub use uses::ExpiryNotice;
 
 use crate::audit::chain::Head;
 use crate::domain::Timestamp;

@@ -177,6 +177,23 @@ drop index signed_by_commit;
 -- Those of a grant's commits whose signature was verified: packed like a list.
 alter table pending_grants add column signed blob not null default x'';
 ",
+    "
+-- When a commit or tag with a verified signature by the key was last in an accepted push, in whatever
+-- repository. Of tags, only what came since there is this table.
+create table key_uses (
+    key   text primary key,
+    at_ms integer not null
+) without rowid;
+insert into key_uses (key, at_ms) select key, max(at_ms) from signed_commits group by key;
+
+-- Which ends of keys were told already, how many days ahead.
+create table expiry_notices (
+    key     text not null,
+    ends_ms integer not null,
+    days    integer not null,
+    primary key (key, ends_ms, days)
+) without rowid;
+",
 ];
 
 pub(super) const COUNT_TABLES: &str = "select count(*) from sqlite_master";
@@ -239,6 +256,12 @@ pub(super) const ADD_GRANT: &str = "insert into pending_grants (seq, ref, rulese
     values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 pub(super) const ADD_SIGNED: &str = "insert into signed_commits (key, commit_id, at_ms) values (?1, ?2, ?3) \
     on conflict do nothing";
+pub(super) const USE_KEY: &str = "insert into key_uses (key, at_ms) values (?1, ?2) \
+    on conflict (key) do update set at_ms = excluded.at_ms where excluded.at_ms > key_uses.at_ms";
+pub(super) const LIST_USES: &str = "select key, at_ms from key_uses";
+pub(super) const FIND_NOTICE: &str =
+    "select 1 from expiry_notices where key = ?1 and ends_ms = ?2 and days = ?3";
+pub(super) const ADD_NOTICE: &str = "insert into expiry_notices (key, ends_ms, days) values (?1, ?2, ?3)";
 /// Every key that signed something on record, by jumps through the index: there are few keys.
 pub(super) const SIGNERS: &str = "with recursive each (key) as (select min(key) from signed_commits union all \
     select (select min(s.key) from signed_commits s where s.key > each.key) from each where each.key is not null) \

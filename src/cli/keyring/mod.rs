@@ -2,6 +2,8 @@
 
 mod add;
 mod apply;
+mod check;
+mod diff;
 mod export;
 mod gnupg;
 mod import;
@@ -11,16 +13,20 @@ mod revoke;
 mod rotate;
 mod show;
 mod view;
+mod whose;
 
 pub use add::{AddArgs, Kind};
 pub use apply::ChangeArgs;
+pub use check::CheckArgs;
+pub use diff::DiffArgs;
 pub use export::ExportArgs;
 pub use import::ImportArgs;
-pub use list::ListArgs;
+pub use list::{ListArgs, OfFormat, Within};
 pub use members::{GroupArgs, GroupCommand, MembersArgs, RemoveArgs, RenameArgs};
 pub use revoke::{ResumeArgs, RevocationReason, RevokeArgs, SuspendArgs};
 pub use rotate::{RefreshArgs, RotateArgs};
 pub use show::ShowArgs;
+pub use whose::WhoseArgs;
 
 use super::common::{CliError, Format};
 use crate::config;
@@ -53,8 +59,14 @@ pub enum KeyringCommand {
     Export(ExportArgs),
     /// List every key and authority: whose it is and what it is worth.
     List(ListArgs),
-    /// Show one principal and its keys.
+    /// Show one principal, its keys, and what it may do.
     Show(ShowArgs),
+    /// Look for what should be seen to: keys that end, weak ones, groups that nothing names.
+    Check(CheckArgs),
+    /// Say what two keyrings differ in, and who gains and loses what.
+    Diff(DiffArgs),
+    /// Say whose a key, or the signature on a commit or tag, is.
+    Whose(WhoseArgs),
     /// Revoke a key of a principal, or all of them.
     Revoke(RevokeArgs),
     /// Let nothing of a principal count from now on, until it is resumed.
@@ -85,6 +97,25 @@ pub fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<u8, CliError> {
+    run_at(args, config_path, Timestamp::now(), format, out, err)
+}
+
+/// The same as if it were `now`.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_at(
+    args: &KeyringArgs,
+    config_path: &Path,
+    now: Timestamp,
+    format: Format,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<u8, CliError> {
+    if let KeyringCommand::Diff(diff) = &args.command {
+        let wanted = args.keyring.is_none();
+        return diff::run(diff, wanted.then_some(config_path), now, format, out, err);
+    }
     let (sources, config) = match &args.keyring {
         Some(dir) => (Sources::directory(dir), None),
         None => {
@@ -92,20 +123,16 @@ pub fn run(
             (config.keyring.clone(), Some(config))
         }
     };
-    let now = Timestamp::now();
     let ground = &mut Ground { sources, config, now, format, out, err };
     match &args.command {
         KeyringCommand::Add(args) => add::run(args, ground),
         KeyringCommand::Import(args) => import::run(args, ground),
         KeyringCommand::Export(args) => export::run(args, ground),
-        KeyringCommand::List(args) => {
-            let keyring = load(&ground.sources, ground.err)?;
-            list::run(args, &ground.sources, &keyring, now, format, ground.out)
-        }
-        KeyringCommand::Show(args) => {
-            let keyring = load(&ground.sources, ground.err)?;
-            show::run(args, &ground.sources, &keyring, now, format, ground.out)
-        }
+        KeyringCommand::List(args) => list::run(args, ground),
+        KeyringCommand::Show(args) => show::run(args, ground),
+        KeyringCommand::Check(args) => check::run(args, ground),
+        KeyringCommand::Diff(_) => Ok(2),
+        KeyringCommand::Whose(args) => whose::run(args, config_path, ground),
         KeyringCommand::Revoke(args) => revoke::run(args, ground),
         KeyringCommand::Suspend(args) => revoke::suspend(args, ground),
         KeyringCommand::Resume(args) => revoke::resume(args, ground),

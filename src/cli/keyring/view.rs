@@ -1,9 +1,58 @@
 //! How keys and authorities are shown, to people and to programs.
 
+use crate::config::Config;
 use crate::domain::{Timestamp, text};
 use crate::keyring::{Authority, FidoDemands, Key, Revocation, Scope, Standing, Suspension};
 use crate::signature::Demand;
+use crate::store::{Mode, Store};
 use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+/// When keys were last used, by the gate's record.
+pub(super) enum Uses {
+    /// What the record has.
+    Known(HashMap<String, Timestamp>),
+    /// Nobody can tell, and why, where there is a record.
+    Unknown(Option<String>),
+}
+
+impl Uses {
+    /// Asks the record that the configuration names.
+    pub(super) fn of(config: Option<&Config>) -> Self {
+        let Some(config) = config else { return Uses::Unknown(None) };
+        let read = Store::open(&config.daemon.state, Mode::ReadOnly).and_then(|store| store.key_uses());
+        match read {
+            Ok(uses) => Uses::Known(uses),
+            Err(error) => Uses::Unknown(Some(error.to_string())),
+        }
+    }
+
+    /// A time, `never`, or `unknown`: what nobody can tell is never called `never`.
+    pub(super) fn last(&self, fingerprint: &str) -> String {
+        match self {
+            Uses::Known(uses) => uses.get(fingerprint).map_or("never".to_owned(), ToString::to_string),
+            Uses::Unknown(_) => "unknown".to_owned(),
+        }
+    }
+
+    /// The same for people who read a table: the day is enough.
+    pub(super) fn last_day(&self, fingerprint: &str) -> String {
+        let last = self.last(fingerprint);
+        last.split('T').next().unwrap_or_default().to_owned()
+    }
+
+    /// Says why nobody can tell, where there is a reason.
+    pub(super) fn excuse(&self, err: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Uses::Unknown(Some(why)) => {
+                let why = text::escape(why.as_bytes());
+                writeln!(err, "note: when keys were last used is unknown, the record cannot be read: {why}")
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 pub(super) fn revoked_text(revoked: &Revocation) -> String {
     let from = revoked.refused_from();
@@ -46,7 +95,7 @@ pub(super) fn fido_json(fido: &FidoDemands) -> Value {
     })
 }
 
-pub(super) fn authority_json(authority: &Authority, now: Timestamp) -> Value {
+pub(super) fn authority_json(authority: &Authority, uses: &Uses, now: Timestamp) -> Value {
     let standing = authority.standing(now);
     let scopes = authority.scopes.iter().map(|scope| {
         json!({
@@ -66,6 +115,7 @@ pub(super) fn authority_json(authority: &Authority, now: Timestamp) -> Value {
         "standing": standing.name(),
         "standing_text": standing.to_string(),
         "revoked": authority.revoked.as_ref().map(|revoked| revoked.reason.name()),
+        "last_used": uses.last(&authority.key.fingerprint()),
         "scopes": scopes.collect::<Vec<_>>(),
     })
 }
@@ -80,7 +130,7 @@ pub(super) fn standing(standing: &Standing, now: Timestamp) -> String {
     }
 }
 
-pub(super) fn key_json(key: &Key, now: Timestamp) -> Value {
+pub(super) fn key_json(key: &Key, uses: &Uses, now: Timestamp) -> Value {
     let standing = key.standing(now);
     let until = match &standing {
         Standing::Valid { until } => until.map(|at| at.to_string()),
@@ -102,7 +152,25 @@ pub(super) fn key_json(key: &Key, now: Timestamp) -> Value {
         "roles": key.roles.names(),
         "suspended": key.suspended.as_ref().map(suspension_json),
         "fido": fido_json(&key.fido),
+        "subkeys": components_json(key, now),
+        "last_used": uses.last(&key.material.fingerprint()),
         "file": key.place.file.to_string_lossy(),
         "line": key.place.line,
     })
+}
+
+/// The keys of an OpenPGP certificate; none for SSH.
+fn components_json(key: &Key, now: Timestamp) -> Vec<Value> {
+    let Some(certificate) = key.material.certificate() else { return Vec::new() };
+    let keys = certificate.component_keys(now).into_iter();
+    keys.map(|one| {
+        json!({
+            "fingerprint": one.fingerprint,
+            "key_id": one.key_id,
+            "primary": one.primary,
+            "algorithm": one.algorithm,
+            "standing": one.standing.to_string(),
+        })
+    })
+    .collect()
 }

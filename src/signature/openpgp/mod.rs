@@ -6,6 +6,7 @@
 
 mod blocks;
 mod certificate;
+mod components;
 mod extract;
 mod filing;
 mod findings;
@@ -18,6 +19,7 @@ mod validity;
 mod verify;
 
 pub use certificate::{Certificate, CertificateError, Findings};
+pub use components::ComponentKey;
 pub use extract::{Piece, Signer, pieces};
 pub use key::{KeyAlgorithm, MIN_RSA_BITS};
 pub use validity::Standing;

@@ -231,15 +231,18 @@ impl Certificate {
             Refusal::WrongPurpose(_) => 4,
         };
         refusals.sort_by_key(rank);
-        match refusals.into_iter().next() {
-            Some(Refusal::Revoked { reason, since, .. }) => {
-                Standing::Revoked { reason, since: timestamp(since) }
-            }
-            Some(Refusal::Expired { at, .. }) => Standing::Expired { at: timestamp(at) },
-            Some(Refusal::NotYetValid { from, .. }) => Standing::NotYetValid { from: timestamp(from) },
-            Some(Refusal::Weak(what)) => Standing::Weak { what },
-            Some(Refusal::WrongPurpose(why)) => Standing::NoSigningKey { why },
-            None => Standing::NoSigningKey { why: "there is no key" },
+        let none = Standing::NoSigningKey { why: "there is no key" };
+        refusals.into_iter().next().map_or(none, Standing::from)
+    }
+
+    /// When the primary key ends, by the self-signatures in force at `now`.
+    pub(super) fn primary_life(&self, now: i64) -> Option<i64> {
+        let rules = Rules::default();
+        let kinds = self.primary_signatures(&rules);
+        match one_alive(&self.primary, &kinds, (now, now), "key", &rules) {
+            Ok((_, ends)) => ends,
+            Err(Refusal::Expired { at, .. }) => Some(at),
+            Err(_) => None,
         }
     }
 

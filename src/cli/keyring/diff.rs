@@ -1,0 +1,115 @@
+//! `countersign keyring diff`.
+
+use super::super::common::{CliError, Format};
+use super::{load, print_json};
+use crate::config;
+use crate::domain::{Timestamp, text};
+use crate::keyring::Sources;
+use crate::keyring::diff::{Change, diff};
+use crate::service::{Grant, Shift, shift};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// What to compare.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+Both are directories of principals' files; comments, spelling and the order of things make no
+difference. With a configuration it also says who gains and who loses what by its rulesets, as of
+now. To compare two revisions of a directory in Git, write them out first; `umask 022` keeps them
+as safe as a keyring has to be.
+
+Examples:
+  countersign keyring diff /etc/countersign/keyring ./keyring
+  git archive --prefix=old/ v1.2 keyring | tar -x && countersign keyring diff old/keyring keyring
+  countersign keyring diff old new --format json | jq '.gained[] | .principal'
+
+Exits 0 when both mean the same, 1 when they differ, 2 when one of them does not load.")]
+pub struct DiffArgs {
+    /// The directory as it was.
+    #[arg(value_name = "OLD")]
+    pub old: PathBuf,
+    /// The directory as it is, or would be.
+    #[arg(value_name = "NEW")]
+    pub new: PathBuf,
+}
+
+pub(super) fn run(
+    args: &DiffArgs,
+    config: Option<&Path>,
+    now: Timestamp,
+    format: Format,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<u8, CliError> {
+    // Two directories can be compared where no gate is; a configuration that is there has to load.
+    let config = match config.filter(|path| path.exists()) {
+        Some(path) => Some(config::load(path).map_err(CliError::usage)?.config),
+        None => None,
+    };
+    let of = |dir: &PathBuf, err: &mut dyn Write| load(&Sources::directory(dir), err);
+    let (old, new) = (of(&args.old, err)?, of(&args.new, err)?);
+    let changes = diff(&old, &new, now);
+    let shifted = config.as_ref().map(|config| shift(config, &old, &new, now));
+    let same = changes.is_empty();
+    match format {
+        Format::Json => {
+            let changes: Vec<Value> = changes
+                .iter()
+                .map(|one| {
+                    json!({
+                        "what": one.what, "principal": one.principal, "key": one.key,
+                        "old": one.old, "new": one.new,
+                    })
+                })
+                .collect();
+            let (gained, lost) = match &shifted {
+                Some(Shift { gained, lost }) => (json!(gained), json!(lost)),
+                None => (Value::Null, Value::Null),
+            };
+            print_json(&json!({ "same": same, "changes": changes, "gained": gained, "lost": lost }), out)?;
+        }
+        Format::Text if same => writeln!(out, "both mean the same")?,
+        Format::Text => {
+            print(&changes, out)?;
+            match &shifted {
+                Some(Shift { gained, lost }) if gained.is_empty() && lost.is_empty() => {
+                    writeln!(out, "\nby the rulesets nobody gains or loses anything")?;
+                }
+                Some(Shift { gained, lost }) => {
+                    writeln!(out)?;
+                    grants("gains", gained, out)?;
+                    grants("loses", lost, out)?;
+                }
+                None => writeln!(out, "\nrulesets were not looked at: there is no configuration")?,
+            }
+        }
+    }
+    Ok(u8::from(!same))
+}
+
+fn print(changes: &[Change], out: &mut dyn Write) -> io::Result<()> {
+    let shown = |line: &str| text::escape(line.as_bytes());
+    let mut about: Option<&Option<String>> = None;
+    for one in changes {
+        if about != Some(&one.principal) {
+            about = Some(&one.principal);
+            writeln!(out, "{}", one.principal.as_deref().map_or("authorities and lists".to_owned(), shown))?;
+        }
+        let key = one.key.as_deref().map(|key| format!(" {}", shown(key))).unwrap_or_default();
+        let what = one.what.replace('-', " ");
+        match (&one.old, &one.new) {
+            (Some(old), Some(new)) => {
+                writeln!(out, "  ~ {what}{key}\n      {}\n   -> {}", shown(old), shown(new))?;
+            }
+            (None, Some(new)) => writeln!(out, "  + {what}{key}: {}", shown(new))?,
+            (Some(old), None) => writeln!(out, "  - {what}{key}: {}", shown(old))?,
+            (None, None) => writeln!(out, "  ~ {what}{key}")?,
+        }
+    }
+    Ok(())
+}
+
+fn grants(verb: &str, all: &[Grant], out: &mut dyn Write) -> io::Result<()> {
+    all.iter().try_for_each(|one| writeln!(out, "{} {verb}, by {}: {}", one.principal, one.ruleset, one.what))
+}
