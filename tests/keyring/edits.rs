@@ -228,7 +228,7 @@ fn n14_suspend_and_resume() {
     assert_eq!(listed["keys"][1]["suspended"], serde_json::Value::Null);
     let (_, shown, _) = cs(&ring, &["show", "ann"]);
     assert!(shown.contains("suspended  from 2026-03-01T09:00:00Z: laptop lost\n"), "{shown}");
-    assert!(shown.contains("standing  suspended (laptop lost)\n"), "{shown}");
+    assert!(shown.contains("standing   suspended (laptop lost)\n"), "{shown}");
     let later = ["suspend", "ann", "--reason", "x", "--at", "2026-04-01T00:00:00Z"];
     refuses(&ring, &later, 1, "is suspended from 2026-03-01T09:00:00Z already");
     let earlier = json(&ring, &["suspend", "ann", "--reason", "x", "--at", "2026-02-01T00:00:00Z"]);
@@ -541,7 +541,7 @@ fn roles_are_read_strictly() {
     ring.write("ann.toml", &format!("{}roles = [\"tag\", \"push\"]\n", principal("ann", ANN)));
     assert_eq!(json(&ring, &["list"])["keys"][0]["roles"], serde_json::json!(["tag", "push"]));
     let (_, shown, _) = cs(&ring, &["show", "ann"]);
-    assert!(shown.contains("roles     tag, push\n"), "{shown}");
+    assert!(shown.contains("roles      tag, push\n"), "{shown}");
     let principal = principal("ann", ANN);
     for (line, why) in [
         ("suspended = true", "`suspended` says when and why"),
