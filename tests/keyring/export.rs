@@ -481,7 +481,7 @@ fn exports_match_the_golden_files_and_manifests_parse() {
         let bytes = fs::read(&path).unwrap();
         let before = ring.load();
         let request = ImportRequest { format: Some(format), ..ImportRequest::of(&path, bytes.clone()) };
-        let done = import(ring.path(), &[request.clone()]).unwrap();
+        let done = import(ring.path(), std::slice::from_ref(&request)).unwrap();
         assert_eq!((done.files.len(), done.unchanged), (0, count), "{name}");
         let fresh = Ring::new();
         import(fresh.path(), &[request]).unwrap();
