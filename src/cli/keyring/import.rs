@@ -36,12 +36,12 @@ pub struct ImportArgs {
     pub files: Vec<PathBuf>,
     /// The format; without it, what the file seems to be.
     #[arg(long = "as", value_name = "FORMAT", value_parser = format_of)]
-    pub format: Option<FileFormat>,
+    pub read_as: Option<FileFormat>,
     /// The same as `--as allowed-signers`.
-    #[arg(long, conflicts_with = "format")]
+    #[arg(long, conflicts_with = "read_as")]
     pub allowed_signers: bool,
     /// Import the public keys of a GnuPG home, which is only read.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "format", "allowed_signers"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "read_as", "allowed_signers"])]
     pub gnupg_home: Option<PathBuf>,
     /// Whose all of the keys are.
     #[arg(long, value_name = "NAME")]
@@ -116,7 +116,7 @@ pub(super) fn run(args: &ImportArgs, ground: &mut Ground<'_>) -> Result<u8, CliE
     if let Some(home) = &args.gnupg_home {
         requests.push(request(home, gnupg::export(home)?, Some(FileFormat::OpenPgp)));
     }
-    let given = if args.allowed_signers { Some(FileFormat::AllowedSigners) } else { args.format };
+    let given = if args.allowed_signers { Some(FileFormat::AllowedSigners) } else { args.read_as };
     for file in &args.files {
         requests.push(request(file, read_input(file, MAX_IMPORT as u64 + 1)?, given));
     }
