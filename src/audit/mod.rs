@@ -6,6 +6,7 @@
 
 pub mod chain;
 mod entries;
+mod keyring;
 mod record;
 
 pub use entries::{
@@ -13,4 +14,5 @@ pub use entries::{
     MAX_TEXT, ObjectEntry, Outcome, Peer, PusherEntry, RecoveredEntry, RefEntry, RepositoryEntry,
     ServiceEntry, TaintEntry, Tip, Truncated, ViolationEntry, WaiverEntry, capped,
 };
+pub use keyring::{ChangeHow, FileEntry, KeyringChangeEntry, OperatorEntry};
 pub use record::{Decision, Event, Record, RecordError, SCHEMA, rfc3339_ms};

@@ -5,6 +5,7 @@ use super::entries::{
     RecoveredEntry, RefEntry, RepositoryEntry, ServiceEntry, TaintEntry, Truncated, ViolationEntry,
     WaiverEntry, capped,
 };
+use super::keyring::KeyringChangeEntry;
 use crate::domain::{PushContext, Timestamp, text};
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +60,8 @@ pub enum Event {
     Stop(ServiceEntry),
     /// The configuration or keyring was loaded again, or could not be.
     Reload(ServiceEntry),
+    /// The keyring changed.
+    KeyringChange(Box<KeyringChangeEntry>),
     /// An administrator accepted a state that had been rolled back (N27).
     Recovered(RecoveredEntry),
 }
@@ -74,6 +77,7 @@ impl Event {
             Event::Start(_) => "start",
             Event::Stop(_) => "stop",
             Event::Reload(_) => "reload",
+            Event::KeyringChange(_) => "keyring-change",
             Event::Recovered(_) => "recovered",
         }
     }

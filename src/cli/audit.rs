@@ -2,7 +2,10 @@
 
 use super::{CliError, Format};
 use crate::audit::chain::{Hash, Head};
-use crate::audit::{Decision, Event, Outcome, PusherEntry, RefEntry, ServiceEntry};
+use crate::audit::{
+    ChangeHow, Decision, Event, KeyringChangeEntry, OperatorEntry, Outcome, PusherEntry, RefEntry,
+    ServiceEntry,
+};
 use crate::config;
 use crate::domain::{RefName, RepositoryId, RequestId, Timestamp, text};
 use crate::store::{Filter, LogEntry, Mode, Store, StoreError};
@@ -245,8 +248,38 @@ fn print(out: &mut dyn Write, entry: &LogEntry) -> std::io::Result<()> {
             }
             Some(error) => writeln!(out, "reload    rejected: {error}"),
         },
+        Event::KeyringChange(change) => print_change(out, change),
         Event::Recovered(entry) => writeln!(out, "recovered by {}: {}", entry.who, entry.finding),
     }
+}
+
+fn print_change(out: &mut dyn Write, change: &KeyringChangeEntry) -> std::io::Result<()> {
+    let whose = match change.principals_total {
+        0 => "files".to_owned(),
+        total if total > change.principals.len() as u64 => {
+            format!("{} and {} more", change.principals.join(", "), total - change.principals.len() as u64)
+        }
+        _ => change.principals.join(", "),
+    };
+    let after = short(&change.after, 12);
+    match change.how {
+        ChangeHow::Found => writeln!(out, "keyring   found changed: {whose}; now {after}"),
+        ChangeHow::Command => {
+            let who = change.who.as_ref().map_or_else(|| "somebody".to_owned(), operator);
+            let action = change.action.as_deref().unwrap_or("change");
+            let why = change.reason.as_deref().map_or_else(String::new, |why| format!(": {why}"));
+            writeln!(out, "keyring   {action} {whose} by {who}, now {after}{why}")
+        }
+    }
+}
+
+/// Whom the kernel names; what the command says of itself stands in brackets.
+fn operator(who: &OperatorEntry) -> String {
+    let account = who.account.as_deref().map_or_else(|| format!("uid {}", who.uid), str::to_owned);
+    let login = who.login.as_deref().filter(|login| Some(*login) != who.account.as_deref());
+    let login = login.map_or_else(String::new, |login| format!(", logged in as {login}"));
+    let claim = who.claim.as_deref().map_or_else(String::new, |claim| format!(" (says: {claim})"));
+    format!("{account}{login}{claim}")
 }
 
 fn faulty_tenants(service: &ServiceEntry) -> String {

@@ -196,6 +196,7 @@ fn names_ref(json: &str, name: &str) -> bool {
         | Event::Start(_)
         | Event::Stop(_)
         | Event::Reload(_)
+        | Event::KeyringChange(_)
         | Event::Recovered(_) => false,
     })
 }

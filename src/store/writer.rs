@@ -173,7 +173,11 @@ impl<'r> Columns<'r> {
             Event::Applied(a) => (Some(&a.repository), None, Some(a.request_id.as_str())),
             Event::Adopt(a) => (Some(&a.repository), None, None),
             Event::TaintAccepted(t) => (Some(&t.repository), None, None),
-            Event::Start(_) | Event::Stop(_) | Event::Reload(_) | Event::Recovered(_) => (None, None, None),
+            Event::Start(_)
+            | Event::Stop(_)
+            | Event::Reload(_)
+            | Event::KeyringChange(_)
+            | Event::Recovered(_) => (None, None, None),
         };
         Columns { kind, repository: repository.map(|r| r.id.as_str()), outcome, request_id }
     }
