@@ -4,7 +4,7 @@ use super::collect::too_large;
 use super::{Budget, CollectError};
 use crate::domain::{ObjectFormat, ObjectId, ObjectKind, PrincipalKind, PushContext, Timestamp};
 use crate::git::{self, Found, Objects, Repository};
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, Role};
 use crate::policy::Limits;
 use crate::policy::facts::{BuiltinFault, BuiltinRule, CommitFacts, Person, SignatureFacts, TagFacts};
 use crate::signature::object::{self, CommitObject, Identity, Payload, SignatureField};
@@ -182,7 +182,7 @@ impl<'a> Judge<'a> {
         if let Some(fault) = self.verifier.long_message(ObjectKind::Tag, id, tag.message) {
             return Ok((None, vec![fault]));
         }
-        let signature = self.verifier.signature(&tag.signature, &tag.payload, tag.time());
+        let signature = self.verifier.signature(Role::Tag, &tag.signature, &tag.payload, tag.time());
         let facts = TagFacts {
             id: *id,
             sha256: Sha256::digest(&raw).into(),
@@ -283,7 +283,8 @@ impl Verifier<'_> {
         if let Some(fault) = self.long_message(ObjectKind::Commit, id, commit.message) {
             return Ok(Outcome::Fault(*id, fault));
         }
-        let mut signature = self.signature(&commit.signature, &commit.payload, commit.committer.time);
+        let mut signature =
+            self.signature(Role::Commit, &commit.signature, &commit.payload, commit.committer.time);
         let merged = self.merged_tags(&commit);
         signature.status = mergetag::veto(signature.status, &merged, self.rules);
         let mut findings = commit.findings;
@@ -308,7 +309,7 @@ impl Verifier<'_> {
     /// The tags that a merge carries, judged as tags that come in now (1.3).
     fn merged_tags(&self, commit: &CommitObject<'_>) -> Vec<mergetag::MergedTag> {
         mergetag::judge(self.format, commit, self.rules, &mut Trace::off(), &mut |tag, _| {
-            self.signature(&tag.signature, &tag.payload, tag.time()).status
+            self.signature(Role::Tag, &tag.signature, &tag.payload, tag.time()).status
         })
     }
 
@@ -338,11 +339,17 @@ impl Verifier<'_> {
         })
     }
 
-    fn signature(&self, field: &SignatureField, payload: &Payload<'_>, object_time: i64) -> SignatureFacts {
+    fn signature(
+        &self,
+        role: Role,
+        field: &SignatureField,
+        payload: &Payload<'_>,
+        object_time: i64,
+    ) -> SignatureFacts {
         let times = Times::introduced(object_time, self.received_at);
         let mut trace = Trace::off();
         let status = signature::judge(field, payload, self.keyring, times, self.rules, &mut trace);
-        let (status, principal) = self.keyring.assess(status, &times, self.rules);
+        let (status, principal) = self.keyring.assess_for(role, status, &times, self.rules);
         SignatureFacts { status, principal, judged_at: self.received_at }
     }
 }

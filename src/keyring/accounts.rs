@@ -3,8 +3,8 @@
 //! Only what a principal's file lists counts. An account that happens to be called like a principal, or like
 //! somebody's address, is nobody's.
 
-use super::Keyring;
 use super::document::{Item, Place, nearest};
+use super::{Keyring, Role};
 use crate::domain::{Principal, ServerKind, Timestamp, text};
 use crate::signature::{Rules, SignatureStatus, SshCertificate, Times, ssh};
 use std::fmt;
@@ -158,7 +158,7 @@ impl Keyring {
             SignatureStatus::Verified(proof) => proof.ssh_certificate().cloned(),
             _ => None,
         };
-        let holder = match self.assess(status, &times, rules) {
+        let holder = match self.assess_for(Role::Push, status, &times, rules) {
             (SignatureStatus::Verified(_), Some(principal)) => Ok(principal),
             (status, _) => Err(status),
         };

@@ -1,6 +1,7 @@
 //! Changing a keyring on disk, so that no reader ever sees half a change.
 
 use super::accounts::Account;
+use super::change::{ChangeOptions, Changed, Draft, broken, change, fault};
 use super::document::{Diagnostic, nearest};
 use super::principal_file;
 use super::{Key, Keyring, KeyringError, Material, MaterialError, Sources, Standing};
@@ -92,6 +93,14 @@ pub enum EditError {
     /// A file to import has faults, never none of them.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))]
     Import(Vec<Diagnostic>),
+    /// The keyring, or what names the principal, is against it.
+    #[error("{0}")]
+    Refused(String),
+    /// A change that a crash interrupted cannot be put on record.
+    #[error(
+        "an earlier change that was interrupted cannot be put on record, so nothing else is changed: {0}"
+    )]
+    Unrecorded(String),
     /// Another edit is in progress.
     #[error("another edit of this keyring is in progress")]
     Locked,
@@ -111,7 +120,7 @@ pub enum EditError {
     },
 }
 
-fn io_error(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> EditError {
+pub(super) fn io_error(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> EditError {
     let path = path.to_owned();
     move |source| EditError::Io { step, path, source }
 }
@@ -124,25 +133,62 @@ fn io_error(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> EditEr
 /// # Errors
 /// See [`EditError`]; nothing was written then.
 pub fn add(sources: impl Into<Sources>, request: &AddRequest, now: Timestamp) -> Result<Added, EditError> {
-    let sources = sources.into();
-    let dir = sources.dir.as_path();
+    add_with(&sources.into(), request, &ChangeOptions::unrecorded("add", now)).map(|changed| changed.value)
+}
+
+/// [`add`], with everything that belongs to a change.
+///
+/// # Errors
+/// See [`EditError`].
+pub fn add_with(
+    sources: &Sources,
+    request: &AddRequest,
+    options: &ChangeOptions<'_>,
+) -> Result<Changed<Added>, EditError> {
+    let now = options.purpose.at;
     check(request)?;
     let (material, written) = Material::from_file(&request.key)?;
     let id = KeyId { scheme: material.scheme(), text: material.fingerprint() };
-    let _lock = lock(dir)?;
-    let keyring = Keyring::load(&sources).map_err(EditError::Keyring)?.keyring;
+    let mut done = change(sources, options, |draft| put_key(draft, request, &material, &written, now))?;
+    done.value.changed = !done.files.is_empty();
+    let warnings = material.remarks().into_iter().map(|remark| format!("the key: {remark}"));
+    done.value.warnings = warnings.collect();
+    // As the keyring has it now: revocation lists have their say about a new key as well.
+    let standing = done.keyring.find(&id).map(|key| key.standing(now));
+    if let Some(standing) = standing.filter(|standing| !matches!(standing, Standing::Valid { .. })) {
+        done.value.warnings.push(format!("the key is {standing}: no signature by it is accepted"));
+    }
+    Ok(done)
+}
+
+/// Adds to the draft what `request` asks for.
+pub(super) fn put_key(
+    draft: &mut Draft<'_>,
+    request: &AddRequest,
+    material: &Material,
+    written: &str,
+    now: Timestamp,
+) -> Result<Added, EditError> {
+    let keyring = draft.keyring;
+    if keyring.removed().contains(&request.name) {
+        return Err(EditError::Refused(format!(
+            "`{}` was removed, and the name is not given again: records name people by it. Choose another name",
+            request.name
+        )));
+    }
     let known = keyring.parts.principals.iter().find(|principal| principal.name == request.name);
     if let (Some(principal), Some(wanted)) = (known, request.kind)
         && principal.kind != wanted
     {
         return Err(EditError::Kind { name: request.name.clone(), is: principal.kind, wanted });
     }
-    let holder = holder(&keyring, &material);
+    let holder = holder(keyring, material);
     if let Some(key) = holder
         && key.principal.name != request.name
     {
         return Err(EditError::Taken { key: key.id().to_string(), owner: key.principal.name.clone() });
     }
+    let path = draft.path(&request.name);
     let change = match holder {
         None => Change::Add,
         Some(key) if key.material.fingerprint() != material.fingerprint() => {
@@ -150,24 +196,46 @@ pub fn add(sources: impl Into<Sources>, request: &AddRequest, now: Timestamp) ->
             return Err(EditError::Invalid(message));
         }
         Some(Key { material: Material::OpenPgp(_), .. }) => {
-            let own = |key: &&Key| key.principal.name == request.name;
             let same = |key: &Key| key.material.fingerprint() == material.fingerprint();
-            let index = keyring.keys().iter().filter(own).position(same);
+            let index = keyring.keys().iter().filter(|key| key.place.file == path).position(same);
             index.map_or(Change::Keep, Change::Replace)
         }
         Some(_) => Change::Keep,
     };
-    if let Some(key) = holder
-        && key.material.own_revocation(now).is_some()
-        && material.own_revocation(now).is_none()
-    {
-        // An older copy would bring a key back that its owner has revoked.
+    if let Some(key) = holder {
+        refuse_lost_revocations(key, material, now)?;
+    }
+    let created = known.is_none();
+    let document = if created {
+        let kind = request.kind.unwrap_or_default();
+        draft.create(&request.name, &format!("name = \"{}\"\nkind = \"{kind}\"\n", request.name))?
+    } else {
+        draft.document(&request.name)?
+    };
+    let key_updated = edited(document, request, change, material.scheme(), written)?;
+    Ok(Added {
+        path,
+        created,
+        key_added: change == Change::Add,
+        key_updated,
+        changed: false,
+        scheme: material.scheme(),
+        fingerprint: material.fingerprint(),
+        warnings: Vec::new(),
+    })
+}
+
+/// An older copy of a certificate would bring a key back that its owner has revoked.
+pub(super) fn refuse_lost_revocations(
+    key: &Key,
+    material: &Material,
+    now: Timestamp,
+) -> Result<(), EditError> {
+    if key.material.own_revocation(now).is_some() && material.own_revocation(now).is_none() {
         let message = format!("{} is revoked in the keyring and not in this copy", key.id());
         return Err(EditError::Invalid(message));
     }
-    if let Some(key) = holder
-        && material.lacks_revocations_of(&key.material)
-    {
+    if material.lacks_revocations_of(&key.material) {
         let message = format!(
             "{} has a revocation in the keyring that this copy lacks; import both into one GnuPG home and \
              export it again",
@@ -175,42 +243,7 @@ pub fn add(sources: impl Into<Sources>, request: &AddRequest, now: Timestamp) ->
         );
         return Err(EditError::Invalid(message));
     }
-
-    let file_name = format!("{}.toml", request.name);
-    let path = dir.join(&file_name);
-    let before = match known {
-        Some(_) => std::fs::read_to_string(&path).map_err(io_error("read", &path))?,
-        None => format!("name = \"{}\"\nkind = \"{}\"\n", request.name, request.kind.unwrap_or_default()),
-    };
-    let (after, key_updated) = edited(&before, request, change, material.scheme(), &written)?;
-    let changed = known.is_none() || after != before;
-    let mut result = None;
-    if changed {
-        if path.is_symlink() {
-            return Err(EditError::Link(path));
-        }
-        let checked = Keyring::load_with(&sources, &[(file_name, after.clone())]);
-        result = Some(checked.map_err(EditError::Result)?.keyring);
-        replace(dir, &path, &after)?;
-    }
-    let mut warnings: Vec<String> =
-        material.remarks().into_iter().map(|remark| format!("the key: {remark}")).collect();
-    // As the keyring has it now: revocation lists have their say about a new key as well.
-    let entry = result.as_ref().unwrap_or(&keyring).find(&id);
-    let standing = entry.map(|key| key.standing(now));
-    if let Some(standing) = standing.filter(|standing| !matches!(standing, Standing::Valid { .. })) {
-        warnings.push(format!("the key is {standing}: no signature by it is accepted"));
-    }
-    Ok(Added {
-        path,
-        created: known.is_none(),
-        key_added: change == Change::Add,
-        key_updated,
-        changed,
-        scheme: material.scheme(),
-        fingerprint: material.fingerprint(),
-        warnings,
-    })
+    Ok(())
 }
 
 /// What happens to the key in its principal's file.
@@ -225,7 +258,7 @@ enum Change {
 }
 
 /// Who holds this key, or a component of it.
-fn holder<'k>(keyring: &'k Keyring, material: &Material) -> Option<&'k Key> {
+pub(super) fn holder<'k>(keyring: &'k Keyring, material: &Material) -> Option<&'k Key> {
     let identities = material.identities();
     keyring.keys().iter().find(|key| {
         key.material.scheme() == material.scheme()
@@ -259,18 +292,17 @@ fn check(request: &AddRequest) -> Result<(), EditError> {
     Ok(())
 }
 
-/// The file's new text, and whether a copy of the key in it was replaced.
+/// Writes it into the document; whether a copy of the key in it was replaced.
 fn edited(
-    before: &str,
+    document: &mut DocumentMut,
     request: &AddRequest,
     change: Change,
     scheme: Scheme,
     written: &str,
-) -> Result<(String, bool), EditError> {
+) -> Result<bool, EditError> {
     let name = &request.name;
     // The keyring loaded, so this parses; an edit in between is the one way to get here.
-    let broken = || EditError::Invalid(format!("`{name}.toml` changed while it was edited"));
-    let mut document: DocumentMut = before.parse().map_err(|_| broken())?;
+    let broken = || broken(name);
     let lists = [("emails", &request.emails), ("groups", &request.groups), ("accounts", &request.accounts)];
     for (name, words) in lists {
         if words.is_empty() {
@@ -285,7 +317,7 @@ fn edited(
         }
     }
     if change == Change::Keep {
-        return Ok((document.to_string(), false));
+        return Ok(false);
     }
     let tables = document.entry("key").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
     let inline =
@@ -293,13 +325,8 @@ fn edited(
     let tables = tables.as_array_of_tables_mut().ok_or_else(inline)?;
     match change {
         Change::Add => {
-            let mut table = Table::new();
-            match scheme {
-                Scheme::Ssh => table.insert("ssh", value(written)),
-                Scheme::OpenPgp => table.insert("openpgp", multi_line(written)),
-            };
-            tables.push(table);
-            Ok((document.to_string(), false))
+            tables.push(key_table(scheme, written));
+            Ok(false)
         }
         Change::Replace(index) => {
             let table = tables.get_mut(index).ok_or_else(broken)?;
@@ -308,14 +335,24 @@ fn edited(
             if !same {
                 table.insert("openpgp", multi_line(written));
             }
-            Ok((document.to_string(), !same))
+            Ok(!same)
         }
         Change::Keep => Err(broken()),
     }
 }
 
+/// A `[[key]]` with nothing but the key.
+pub(super) fn key_table(scheme: Scheme, written: &str) -> Table {
+    let mut table = Table::new();
+    match scheme {
+        Scheme::Ssh => table.insert("ssh", value(written)),
+        Scheme::OpenPgp => table.insert("openpgp", multi_line(written)),
+    };
+    table
+}
+
 /// A literal of several lines. Armor has neither quotes nor backslashes, see `Material::from_file`.
-fn multi_line(text: &str) -> Item {
+pub(super) fn multi_line(text: &str) -> Item {
     let literal = format!("\"\"\"\n{text}\"\"\"");
     match literal.parse::<Value>() {
         Ok(parsed) => value(parsed),
@@ -330,14 +367,21 @@ pub(super) fn replace(dir: &Path, path: &Path, text: &str) -> Result<(), EditErr
     getrandom::fill(&mut random)
         .map_err(|error| io_error("name a temporary file for", path)(io::Error::other(error.to_string())))?;
     let temporary = dir.join(format!(".tmp-{}", data_encoding::HEXLOWER.encode(&random)));
-    let written = write_new(&temporary, text)
-        .map_err(io_error("write", &temporary))
-        .and_then(|()| std::fs::rename(&temporary, path).map_err(io_error("replace", path)));
+    let written = write_new(&temporary, text).map_err(io_error("write", &temporary)).and_then(|()| {
+        fault("temporary");
+        std::fs::rename(&temporary, path).map_err(io_error("replace", path))
+    });
     if let Err(error) = written {
         // Best effort: what counts is that the old file stands.
         let _ = std::fs::remove_file(&temporary);
         return Err(error);
     }
+    fault("renamed");
+    flush(dir)
+}
+
+/// Makes names in the directory last.
+pub(super) fn flush(dir: &Path) -> Result<(), EditError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("flush", dir))
 }
 

@@ -1,10 +1,11 @@
 //! Turning an `allowed_signers` file into principals' files, once.
 
+use super::change::{ChangeOptions, Changed, broken, change};
 use super::document::{Diagnostic, Source};
-use super::edit::{EditError, lock, replace};
+use super::edit::EditError;
 use super::sources::AllowedSigners;
 use super::{Keyring, Material, Sources, load, principal_file, signers};
-use crate::domain::{Principal, text};
+use crate::domain::{Principal, Timestamp, text};
 use crate::signature::ssh::{NAMESPACE, allowed_signers::Line};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -64,14 +65,26 @@ struct Draft {
 ///
 /// Whose a line is, is decided as for a live file; a line of nobody known makes a principal called after
 /// it. What the keyring has already is left alone, so a second run changes nothing. The whole keyring is
-/// checked with all changes in place before anything is written; each file is then replaced in one step,
-/// and what a crash leaves is a keyring with some of them, which a second run completes.
+/// checked with all changes in place before anything is written, and all of them are one change.
 ///
 /// # Errors
 /// See [`EditError`]; a fault in the file names its line and column. Nothing was written then, unless a
 /// file operation failed.
 pub fn import(sources: impl Into<Sources>, request: &ImportRequest) -> Result<Imported, EditError> {
-    let sources = sources.into();
+    let mut options = ChangeOptions::unrecorded("import", Timestamp::now());
+    options.dry_run = request.dry_run;
+    import_with(&sources.into(), request, &options).map(|changed| changed.value)
+}
+
+/// [`import`], with everything that belongs to a change. `options` say whether anything is written.
+///
+/// # Errors
+/// See [`EditError`].
+pub fn import_with(
+    sources: &Sources,
+    request: &ImportRequest,
+    options: &ChangeOptions<'_>,
+) -> Result<Changed<Imported>, EditError> {
     for name in request.names.values().chain([&request.authorities]).chain(&request.file.groups) {
         if !principal_file::is_name(name) {
             let shown = text::escape_short(name.as_bytes(), 60);
@@ -80,19 +93,31 @@ pub fn import(sources: impl Into<Sources>, request: &ImportRequest) -> Result<Im
     }
     let source = Source::new(&request.file.path, &String::from_utf8_lossy(&request.bytes));
     let lines = signers::parse(&request.bytes, &request.file, &source).map_err(EditError::Import)?;
-    let _lock = lock(&sources.dir)?;
-    let keyring = Keyring::load(&sources).map_err(EditError::Keyring)?.keyring;
-    let mut importer = Importer {
-        keyring: &keyring,
-        sources: &sources,
-        request,
-        source,
-        drafts: BTreeMap::new(),
-        named: BTreeMap::new(),
-    };
+    change(sources, options, |draft| {
+        let done = drafted(draft.keyring, sources, request, source, &lines)?;
+        for file in &done.files {
+            if file.created {
+                draft.create(&file.name, &file.text)?;
+            } else {
+                *draft.document(&file.name)? = file.text.parse().map_err(|_| broken(&file.name))?;
+            }
+        }
+        Ok(done)
+    })
+}
+
+fn drafted(
+    keyring: &Keyring,
+    sources: &Sources,
+    request: &ImportRequest,
+    source: Source,
+    lines: &[Line],
+) -> Result<Imported, EditError> {
+    let mut importer =
+        Importer { keyring, sources, request, source, drafts: BTreeMap::new(), named: BTreeMap::new() };
     let mut done = Imported { files: Vec::new(), unchanged: 0, skipped: Vec::new() };
     let mut faults = Vec::new();
-    for line in &lines {
+    for line in lines {
         if !line.signs_in(NAMESPACE) {
             done.skipped.push(line.line);
             continue;
@@ -112,17 +137,6 @@ pub fn import(sources: impl Into<Sources>, request: &ImportRequest) -> Result<Im
             let path = sources.dir.join(format!("{name}.toml"));
             let Draft { document, created, added } = draft;
             done.files.push(ImportedFile { name, path, created, added, text: document.to_string() });
-        }
-    }
-    let overlay: Vec<(String, String)> =
-        done.files.iter().map(|file| (format!("{}.toml", file.name), file.text.clone())).collect();
-    Keyring::load_with(&sources, &overlay).map_err(EditError::Result)?;
-    if !request.dry_run {
-        if let Some(file) = done.files.iter().find(|file| file.path.is_symlink()) {
-            return Err(EditError::Link(file.path.clone()));
-        }
-        for file in &done.files {
-            replace(&sources.dir, &file.path, &file.text)?;
         }
     }
     Ok(done)

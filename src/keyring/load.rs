@@ -2,12 +2,13 @@
 
 use super::accounts;
 use super::authority::Authority;
-use super::document::{Diagnostic, Owner, Place, Reader, Source, Warning};
+use super::change;
+use super::document::{Diagnostic, Identity, Owner, Place, Reader, Source, Warning};
 use super::document::{check_directory, read_checked, sort};
 use super::lists::{Listed, join};
 use super::principal_file::{self, PrincipalFile};
 use super::signers::{Known, Signers};
-use super::{Key, Keyring, Material, Parts, Revocation, Sources};
+use super::{Key, Keyring, Material, Parts, Revocation, Sources, Suspension};
 use crate::domain::text;
 use crate::signature::Scheme;
 use data_encoding::HEXLOWER;
@@ -57,6 +58,8 @@ impl KeyringError {
 struct Scan {
     files: Vec<PrincipalFile>,
     bytes: Vec<(String, Vec<u8>)>,
+    /// Which journal and which files these were.
+    seen: (Option<Identity>, Vec<(std::ffi::OsString, Option<Identity>)>),
     diagnostics: Vec<Diagnostic>,
     warnings: Vec<Warning>,
 }
@@ -72,15 +75,12 @@ impl Keyring {
         Self::load_with(&sources.into(), &[])
     }
 
-    /// As [`Keyring::load`], as if these files of the directory had those texts.
-    pub(super) fn load_with(
-        sources: &Sources,
-        overlay: &[(String, String)],
-    ) -> Result<LoadedKeyring, KeyringError> {
+    /// As [`Keyring::load`], as if these files of the directory had those texts, or were not there.
+    pub(super) fn load_with(sources: &Sources, overlay: &[Overlaid]) -> Result<LoadedKeyring, KeyringError> {
         let mut scan = Scan::of(&sources.dir, Owner::RootOrSelf, overlay);
         let mut signers = Signers::default();
         let mut known: Known<'_> = HashMap::new();
-        for file in &scan.files {
+        for file in scan.files.iter().filter(|file| !file.removed) {
             for word in std::iter::once(&file.principal.name).chain(&file.principal.emails) {
                 known.entry(word.as_str()).or_default().push(&file.principal);
             }
@@ -112,7 +112,8 @@ impl Keyring {
             sort(&mut diagnostics);
             return Err(KeyringError::Invalid { diagnostics });
         }
-        for file in scan.files.iter().filter(|file| file.keys.is_empty() && file.authorities.is_empty()) {
+        let keyless = |file: &&PrincipalFile| file.keys.is_empty() && file.authorities.is_empty();
+        for file in scan.files.iter().filter(|file| !file.removed).filter(keyless) {
             let by_line = line_keys.iter().any(|key| key.principal.name == file.principal.name);
             let by_name = !merged.is_empty();
             if !by_line && !by_name && file.accounts.is_empty() {
@@ -131,17 +132,36 @@ impl Keyring {
         scan.bytes.extend(bytes);
         let digest = digest_of(&scan.bytes);
         let (mut principals, mut accounts, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut suspended, mut removed) = (HashMap::new(), Vec::new());
         for file in scan.files {
+            keys.extend(file.keys);
+            if file.removed {
+                removed.push(file.principal.name.clone());
+                continue;
+            }
+            if let Some(suspension) = file.suspended {
+                suspended.insert(file.principal.name.clone(), suspension);
+            }
             principals.push(file.principal);
             accounts.push(file.accounts.into_iter().map(|listed| listed.account).collect());
-            keys.extend(file.keys);
         }
         keys.extend(line_keys);
+        mark_suspended(&mut keys, &suspended);
         let mut authorities = merged;
         for listed in &lists {
             listed.mark(&mut keys, &mut authorities);
         }
-        let parts = Parts { principals, accounts, named_by_lines: named, keys, authorities, lists, digest };
+        let parts = Parts {
+            principals,
+            accounts,
+            suspended,
+            removed,
+            named_by_lines: named,
+            keys,
+            authorities,
+            lists,
+            digest,
+        };
         Ok(LoadedKeyring { keyring: Self::build(parts), warnings: scan.warnings })
     }
 
@@ -204,6 +224,16 @@ impl Keyring {
             listed.mark(&mut parts.keys, &mut parts.authorities);
             parts.lists.push(listed);
         }
+        for file in &scan.files {
+            let (name, Some(found)) = (&file.principal.name, &file.suspended) else { continue };
+            let known = parts.suspended.get(name).cloned();
+            let joined = known.clone().map_or_else(|| found.clone(), |known| known.join(found.clone()));
+            if known.as_ref() != Some(&joined) {
+                news.push(format!("suspended {name}"));
+                parts.suspended.insert(name.clone(), joined);
+            }
+        }
+        mark_suspended(&mut parts.keys, &parts.suspended);
         news.sort_unstable();
         news.dedup();
         if news.is_empty() {
@@ -230,8 +260,42 @@ impl Keyring {
     }
 }
 
+/// A file that is read as if it had this text, or were not there.
+pub(super) type Overlaid = (String, Option<String>);
+
+/// How often a directory is read that is changed meanwhile.
+const PATIENCE: usize = 20;
+
 impl Scan {
-    fn of(dir: &Path, owner: Owner, overlay: &[(String, String)]) -> Scan {
+    /// The directory as it was at one moment: read again where a file changed meanwhile, because a change of
+    /// several files is one change. An edit that is under way counts as done from the moment at which a crash
+    /// could not undo it.
+    fn of(dir: &Path, owner: Owner, overlay: &[Overlaid]) -> Scan {
+        for _ in 1..PATIENCE {
+            let scan = Scan::once(dir, owner, overlay);
+            if scan.still_so(dir) {
+                return scan;
+            }
+        }
+        // Revocations count whatever is wrong; everything else waits until the directory is left alone.
+        let mut scan = Scan::once(dir, owner, overlay);
+        if owner != Owner::Unchecked && !scan.still_so(dir) {
+            scan.diagnostics.push(Diagnostic::whole(dir, "its files change all the time; try again"));
+        }
+        scan
+    }
+
+    /// Whether every file is still the one that was read, and there is none besides.
+    fn still_so(&self, dir: &Path) -> bool {
+        let Ok(mut names) = list(dir) else { return true };
+        names.retain(|name| name.to_str().is_some_and(|name| name.ends_with(".toml")));
+        let journal = dir.join(change::JOURNAL);
+        self.seen.0 == Identity::now(&journal)
+            && names.len() == self.seen.1.len()
+            && self.seen.1.iter().all(|(name, identity)| *identity == Identity::now(&dir.join(name)))
+    }
+
+    fn once(dir: &Path, owner: Owner, overlay: &[Overlaid]) -> Scan {
         let mut scan = Scan::default();
         match check_directory(dir, owner) {
             Ok(false) => {}
@@ -252,7 +316,17 @@ impl Scan {
                 return scan;
             }
         };
-        for (name, _) in overlay {
+        scan.seen.0 = Identity::now(&dir.join(change::JOURNAL));
+        let journal = match scan.seen.0.map(|_| change::read_journal(dir, owner)) {
+            Some(Ok(journal)) => journal.files,
+            Some(Err(diagnostic)) => {
+                scan.diagnostics.push(diagnostic);
+                Vec::new()
+            }
+            None => Vec::new(),
+        };
+        let overlaid = overlay.iter().map(|(name, _)| name);
+        for name in overlaid.chain(journal.iter().map(|file| &file.name)) {
             if !names.iter().any(|one| one.as_encoded_bytes() == name.as_bytes()) {
                 names.push(name.into());
             }
@@ -267,19 +341,45 @@ impl Scan {
                 continue;
             };
             let replaced = overlay.iter().find(|(replaced, _)| replaced.strip_suffix(".toml") == Some(stem));
-            let bytes = match replaced {
-                Some((_, text)) => text.clone().into_bytes(),
-                None => match read_checked(&path, owner, MAX_FILE) {
+            if let Some((_, text)) = replaced {
+                if let Some(text) = text {
+                    scan.file(&path, stem, text.clone().into_bytes());
+                }
+                continue;
+            }
+            let under_way = journal.iter().find(|file| file.name.strip_suffix(".toml") == Some(stem));
+            let there = path.symlink_metadata().is_ok();
+            let mut found = None;
+            if there || under_way.is_none() {
+                match read_checked(&path, owner, MAX_FILE) {
                     Ok(checked) => {
                         writable += usize::from(checked.own_account_can_write);
-                        checked.bytes
+                        scan.seen.1.push((name.clone(), Some(checked.identity)));
+                        found = Some(checked.bytes);
                     }
                     Err(diagnostic) => {
+                        scan.seen.1.push((name.clone(), Identity::now(&path)));
                         scan.diagnostics.push(diagnostic);
                         continue;
                     }
-                },
+                }
+            }
+            let bytes = match under_way {
+                None => found,
+                Some(file) => {
+                    if !file.fits(found.as_deref()) {
+                        scan.diagnostics.push(file.strange(&path));
+                    }
+                    if owner == Owner::Unchecked
+                        && let Some(bytes) = found
+                    {
+                        // What either of them revokes is revoked.
+                        scan.file(&path, stem, bytes);
+                    }
+                    file.after.clone().map(String::into_bytes)
+                }
             };
+            let Some(bytes) = bytes else { continue };
             scan.file(&path, stem, bytes);
         }
         if writable > 0 {
@@ -397,6 +497,16 @@ impl Scan {
             }
         }
         self.diagnostics.extend(found);
+    }
+}
+
+/// Every key says that its owner is suspended, lines of other files among them.
+fn mark_suspended(keys: &mut [Key], suspended: &HashMap<String, Suspension>) {
+    if suspended.is_empty() {
+        return;
+    }
+    for key in keys {
+        key.suspended = suspended.get(&key.principal.name).cloned();
     }
 }
 

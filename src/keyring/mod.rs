@@ -7,30 +7,39 @@
 
 mod accounts;
 mod authority;
+mod change;
 pub mod document;
 mod edit;
 mod fido;
 mod import;
+mod line_diff;
 mod lists;
 mod load;
 mod material;
 mod principal_file;
 mod revocation;
+mod roles;
 mod signers;
 mod sources;
+mod suspension;
 mod windows;
 
 pub use accounts::{Account, AccountError, LoginKey};
 pub use authority::{Authority, Scope};
-pub use edit::{AddRequest, Added, EditError, add};
+pub use change::{
+    Author, ChangeOptions, ChangeRecord, Changed, ChangedFile, FileDigests, Purpose, Recorded, Recorder,
+};
+pub use edit::{AddRequest, Added, EditError, add, add_with};
 pub use fido::FidoDemands;
-pub use import::{ImportRequest, Imported, ImportedFile, import};
+pub use import::{ImportRequest, Imported, ImportedFile, import, import_with};
 pub use load::{KeyringError, LoadedKeyring};
 pub use material::{Material, MaterialError};
 pub use principal_file::is_name;
 pub(crate) use principal_file::{group_names, revocation_of};
 pub use revocation::{Reason, Revocation};
+pub use roles::{Role, Roles};
 pub use sources::{AllowedSigners, RevocationFile, Sources};
+pub use suspension::{SUSPENDED, Suspension};
 pub use windows::{Position, Window, Windows};
 
 use crate::domain::{Principal, ServerKind, Timestamp};
@@ -50,10 +59,14 @@ pub struct Key {
     pub material: Material,
     /// When what it signs counts.
     pub windows: Windows,
+    /// What it may be used for.
+    pub roles: Roles,
     /// What is asked of its signatures, where it is a FIDO key.
     pub fido: FidoDemands,
     /// Why and since when it is refused.
     pub revoked: Option<Revocation>,
+    /// Since when nothing of its owner counts.
+    pub suspended: Option<Suspension>,
     /// Where its `[[key]]` table or its first line stands.
     pub place: Place,
 }
@@ -71,6 +84,11 @@ impl Key {
             && revoked.applies(now)
         {
             return Standing::Revoked { reason: revoked.reason.name().to_owned() };
+        }
+        if let Some(suspended) = &self.suspended
+            && suspended.applies(now)
+        {
+            return Standing::Suspended { reason: suspended.reason.clone() };
         }
         if let Some(what) = self.material.weakness() {
             return Standing::Weak { what };
@@ -106,6 +124,11 @@ pub enum Standing {
         /// Why.
         reason: String,
     },
+    /// Its owner is suspended.
+    Suspended {
+        /// Why, in the keeper's words.
+        reason: String,
+    },
     /// No signature by such a key is accepted.
     Weak {
         /// What is too weak.
@@ -126,6 +149,7 @@ impl Standing {
             Standing::Expired { .. } => "expired",
             Standing::NotYetValid { .. } => "not-yet-valid",
             Standing::Revoked { .. } => "revoked",
+            Standing::Suspended { .. } => "suspended",
             Standing::Weak { .. } => "weak",
             Standing::Unusable { .. } => "unusable",
         }
@@ -140,6 +164,7 @@ impl fmt::Display for Standing {
             Standing::Expired { at } => write!(f, "expired at {at}"),
             Standing::NotYetValid { from } => write!(f, "not valid before {from}"),
             Standing::Revoked { reason } => write!(f, "revoked ({reason})"),
+            Standing::Suspended { reason } => write!(f, "suspended ({reason})"),
             Standing::Weak { what } => write!(f, "too weak ({what})"),
             Standing::Unusable { why } => write!(f, "unusable ({why})"),
         }
@@ -175,6 +200,10 @@ struct Parts {
     principals: Vec<Arc<Principal>>,
     /// The accounts of each of them, in the same order. No two principals have one that overlaps.
     accounts: Vec<Vec<Account>>,
+    /// Those of whom nothing counts, with a file or without one.
+    suspended: HashMap<String, Suspension>,
+    /// Names that are not given again: their files keep what was revoked.
+    removed: Vec<String>,
     /// Those whom only lines of `allowed_signers` files name.
     named_by_lines: Vec<Arc<Principal>>,
     /// Of the files in the order of their principals, then of the lines.
@@ -266,6 +295,16 @@ impl Keyring {
         out.into_iter().collect()
     }
 
+    /// Since when nothing of a principal counts, where that is so.
+    pub fn suspension(&self, principal: &str) -> Option<&Suspension> {
+        self.parts.suspended.get(principal)
+    }
+
+    /// The names of those who were removed and whose revoked keys are kept. They are nobody any more.
+    pub fn removed(&self) -> &[String] {
+        &self.parts.removed
+    }
+
     /// Every key: those of the principals' files by name, then those of `allowed_signers` lines.
     pub fn keys(&self) -> &[Key] {
         &self.parts.keys
@@ -311,8 +350,22 @@ impl Keyring {
     ///
     /// Under a certificate it is whom the certificate names; where that is nobody of the keyring, somebody
     /// made up for this signature, with the certificate's name and the authority's groups.
+    ///
+    /// As for a commit; [`Keyring::assess_for`] is for anything.
     pub fn assess(
         &self,
+        status: SignatureStatus,
+        times: &Times,
+        rules: &Rules,
+    ) -> (SignatureStatus, Option<Arc<Principal>>) {
+        self.assess_for(Role::Commit, status, times, rules)
+    }
+
+    /// As [`Keyring::assess`], of a signature for what `role` says: to `WrongPurpose` where the key's entry
+    /// lacks that role, and to `Revoked` where whose it is was suspended at the receipt.
+    pub fn assess_for(
+        &self,
+        role: Role,
         status: SignatureStatus,
         times: &Times,
         rules: &Rules,
@@ -323,9 +376,14 @@ impl Keyring {
         };
         if let Some(certificate) = signature.ssh_certificate() {
             let (verdict, holder) = self.assess_certified(signature, certificate, times, rules);
-            return match verdict {
-                Ok(()) => (status, holder),
-                Err(worse) => (worse, holder),
+            let suspended = holder.as_ref().and_then(|holder| self.suspended_at(&holder.name, times));
+            return match (verdict, suspended) {
+                (Err(worse), _) => (worse, holder),
+                (Ok(()), Some(reason)) => {
+                    let key = KeyId { scheme: Scheme::Ssh, text: signature.fingerprint().to_owned() };
+                    (SignatureStatus::Revoked { key, reason, hard: false }, holder)
+                }
+                (Ok(()), None) => (status, holder),
             };
         }
         let scheme = signature.scheme();
@@ -339,6 +397,13 @@ impl Keyring {
             let hard = revoked.reason == Reason::Compromised;
             let reason = revoked.reason.name().to_owned();
             return (SignatureStatus::Revoked { key: id, reason, hard }, owner);
+        }
+        if let Some(reason) = self.suspended_at(&key.principal.name, times) {
+            return (SignatureStatus::Revoked { key: id, reason, hard: false }, owner);
+        }
+        if !key.roles.has(role) {
+            let (why, remedy) = (key.roles.lack(role), "using a key whose keyring entry has that role");
+            return (SignatureStatus::WrongPurpose { key: id, why, remedy }, owner);
         }
         let what = "keyring entry";
         match key.windows.judge(times, signature.signed_at()) {
@@ -354,6 +419,11 @@ impl Keyring {
             return (SignatureStatus::WrongPurpose { key: id, why, remedy }, owner);
         }
         (status, owner)
+    }
+
+    /// Why nothing of a principal counts for what is judged at these times.
+    fn suspended_at(&self, principal: &str, times: &Times) -> Option<String> {
+        self.suspension(principal).filter(|one| one.refuses(times)).map(Suspension::told)
     }
 
     fn certificates(&self, indexes: Option<&Vec<usize>>) -> Vec<&openpgp::Certificate> {

@@ -2,9 +2,9 @@
 
 use super::accounts::{self, Listed};
 use super::authority::{Authority, Scope};
-use super::document::{Item, Place, Reader, Table};
+use super::document::{Item, Place, Reader, Table, nearest};
 use super::fido::application_matches;
-use super::{FidoDemands, Key, Material, Reason, Revocation, Windows};
+use super::{FidoDemands, Key, Material, Reason, Revocation, Role, Roles, Suspension, Windows};
 use crate::domain::{Principal, PrincipalKind, Timestamp, text};
 use crate::signature::{Demand, ssh};
 use std::ops::RangeInclusive;
@@ -14,6 +14,9 @@ use toml::de::DeValue;
 /// Longest name of a principal or group, in bytes.
 const MAX_NAME: usize = 100;
 
+/// Longest reason of a suspension or a removal, in characters.
+pub(super) const MAX_REASON: usize = 200;
+
 /// What a file says. Incomplete where the reader recorded errors.
 #[derive(Debug)]
 pub(super) struct PrincipalFile {
@@ -21,6 +24,10 @@ pub(super) struct PrincipalFile {
     pub(super) accounts: Vec<Listed>,
     pub(super) keys: Vec<Key>,
     pub(super) authorities: Vec<Authority>,
+    /// Nothing of the principal counts from then on.
+    pub(super) suspended: Option<Suspension>,
+    /// The principal is gone, and the file keeps what was revoked.
+    pub(super) removed: bool,
     /// Where the name stands.
     pub(super) place: Place,
 }
@@ -75,10 +82,18 @@ pub(super) fn read(reader: &Reader, stem: &str) -> PrincipalFile {
     let groups = top.get("groups").map(|item| group_names(&item)).unwrap_or_default();
     let accounts = top.get("accounts").map(|item| accounts::read(&item)).unwrap_or_default();
     let principal = Arc::new(Principal { name: stem.to_owned(), kind, emails, groups });
-    let keys = top.tables("key", "[[key]]").into_iter().filter_map(|table| key(table, &principal)).collect();
-    let authorities = top.tables("authority", "[[authority]]").into_iter().filter_map(authority).collect();
+    let suspended = top.get("suspended").map(|item| suspension(&item).unwrap_or_else(Suspension::illegible));
+    let removed = top.get("removed");
+    let keys: Vec<Key> =
+        top.tables("key", "[[key]]").into_iter().filter_map(|table| key(table, &principal)).collect();
+    let authorities: Vec<Authority> =
+        top.tables("authority", "[[authority]]").into_iter().filter_map(authority).collect();
+    if let Some(item) = &removed {
+        check_removed(item, &principal, accounts.is_empty(), &keys, &authorities);
+    }
+    let removed = removed.is_some();
     top.finish();
-    PrincipalFile { principal, accounts, keys, authorities, place }
+    PrincipalFile { principal, accounts, keys, authorities, suspended, removed, place }
 }
 
 /// Reads a list of groups.
@@ -116,6 +131,90 @@ fn check_name(item: &Item<'_, '_>, name: &str, stem: &str) {
     }
 }
 
+/// What is left of somebody who was removed is revoked keys, and nothing that gives anybody anything.
+fn check_removed(
+    item: &Item<'_, '_>,
+    principal: &Principal,
+    no_accounts: bool,
+    keys: &[Key],
+    authorities: &[Authority],
+) {
+    const HELP: &str = "write `removed = { at = 2026-01-31T12:00:00Z, reason = \"...\" }`";
+    // It reads like a suspension; when and why are for people.
+    suspension_like(item, "`removed`", HELP);
+    let own = |key: &Key| key.revoked.is_some() || key.material.holds_revocations();
+    let only = |what: &str| {
+        item.error_with(
+            format!("somebody who was removed keeps revoked keys only, and this file has {what}"),
+            "take it out, or take `removed` out",
+        );
+    };
+    if !no_accounts {
+        only("`accounts`");
+    }
+    if !principal.emails.is_empty() || !principal.groups.is_empty() {
+        only("`emails` or `groups`");
+    }
+    if let Some(key) = keys.iter().find(|key| !own(key)) {
+        only(&format!("{}, which is not revoked", key.id()));
+    }
+    if let Some(authority) = authorities.iter().find(|one| one.revoked.is_none()) {
+        only(&format!("the authority {}, which is not revoked", authority.id()));
+    }
+}
+
+/// Reads a suspension; `None` after an error was recorded.
+fn suspension(item: &Item<'_, '_>) -> Option<Suspension> {
+    const HELP: &str = "write `suspended = { at = 2026-01-31T12:00:00Z, reason = \"...\" }`";
+    suspension_like(item, "`suspended`", HELP)
+}
+
+fn suspension_like(item: &Item<'_, '_>, what: &'static str, help: &'static str) -> Option<Suspension> {
+    let before = item.reader.count();
+    let DeValue::Table(_) = item.value else {
+        item.error_with(format!("{what} says when and why"), help);
+        return None;
+    };
+    let table = item.table(what)?;
+    let at = table.require("at", help).and_then(|item| item.time("at"));
+    let reason = table.require("reason", help).and_then(|item| {
+        let reason = item.string()?.to_owned();
+        if reason.is_empty() || reason.chars().count() > MAX_REASON {
+            item.error(format!("a reason has 1 to {MAX_REASON} characters"));
+        }
+        Some(text::escape(reason.as_bytes()))
+    });
+    table.finish();
+    if item.reader.count() > before {
+        return None;
+    }
+    Some(Suspension { at, reason: reason? })
+}
+
+/// Reads the roles of a key.
+fn roles(item: &Item<'_, '_>) -> Roles {
+    const HELP: &str = "write [\"commit\", \"tag\"] for example; left out, a key has all of them";
+    let before = item.reader.count();
+    let mut all = Vec::new();
+    for (word, place) in item.strings() {
+        match Role::WORDS.iter().find(|(name, _)| *name == word) {
+            Some((_, role)) => all.push(*role),
+            None => {
+                let shown = text::escape_short(word.as_bytes(), 60);
+                let message = format!("`{shown}` is no role: `commit`, `tag` or `push`");
+                match nearest(word, Role::WORDS.iter().map(|(name, _)| *name)) {
+                    Some(best) => place.error_with(message, format!("did you mean \"{best}\"?")),
+                    None => place.error(message),
+                }
+            }
+        }
+    }
+    if all.is_empty() && item.reader.count() == before {
+        item.error_with("without a role the key never counts", HELP);
+    }
+    Roles::of(all).unwrap_or_default()
+}
+
 fn key(table: Table<'_, '_>, principal: &Arc<Principal>) -> Option<Key> {
     let reader = table.reader();
     let span = table.span().clone();
@@ -136,6 +235,7 @@ fn key(table: Table<'_, '_>, principal: &Arc<Principal>) -> Option<Key> {
     };
     let windows = windows(&table, "the key");
     let revoked = table.get("revoked").map(|item| revocation(&item).unwrap_or(Revocation::ILLEGIBLE));
+    let roles = table.get("roles").map(|item| roles(&item)).unwrap_or_default();
     let before = reader.count();
     let fido = fido(&table);
     if let (Some(Material::Ssh(public)), false) = (&material, fido.is_empty() && before == reader.count()) {
@@ -145,7 +245,16 @@ fn key(table: Table<'_, '_>, principal: &Arc<Principal>) -> Option<Key> {
     }
     let place = reader.place(&span);
     table.finish();
-    Some(Key { principal: Arc::clone(principal), material: material?, windows, fido, revoked, place })
+    Some(Key {
+        principal: Arc::clone(principal),
+        material: material?,
+        windows,
+        roles,
+        fido,
+        revoked,
+        suspended: None,
+        place,
+    })
 }
 
 /// Reads `valid-from` and `valid-until`.

@@ -8,7 +8,7 @@ use super::document::{Diagnostic, Owner, Place, Source, Warning};
 use super::fido::FidoDemands;
 use super::sources::AllowedSigners;
 use super::windows::Windows;
-use super::{Key, Material, load};
+use super::{Key, Material, Roles, load};
 use crate::domain::{Principal, PrincipalKind, Timestamp, text};
 use crate::signature::ssh::{NAMESPACE, allowed_signers};
 use allowed_signers::Line;
@@ -121,7 +121,16 @@ impl Signers {
             None => {
                 self.key_index.insert(public.blob().to_vec(), self.keys.len());
                 let fido = FidoDemands::default();
-                self.keys.push(Key { principal, material, windows, fido, revoked: None, place });
+                self.keys.push(Key {
+                    principal,
+                    material,
+                    windows,
+                    roles: Roles::default(),
+                    fido,
+                    revoked: None,
+                    suspended: None,
+                    place,
+                });
             }
         }
         Ok(())

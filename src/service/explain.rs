@@ -16,7 +16,7 @@ use crate::domain::{ObjectId, ObjectKind, RefName, Timestamp, text};
 use crate::facts;
 use crate::git::{GitError, Repository};
 use crate::keyring::document::Place;
-use crate::keyring::{Keyring, Position, Reason, Revocation, Window, Windows};
+use crate::keyring::{Keyring, Position, Reason, Revocation, Role, Window, Windows};
 use crate::policy::Limits;
 use crate::signature::object::{self, CommitObject, Identity, Payload, SignatureField, SignatureFormat};
 use crate::signature::{
@@ -196,7 +196,7 @@ impl Explanation {
         self.subject = subject(commit.message);
         self.findings.extend_from_slice(&commit.findings);
         self.limits(ground, commit.message, commit.parents.len());
-        self.signature(ground, &commit.signature, &commit.payload, commit.committer.time);
+        self.signature(ground, Role::Commit, &commit.signature, &commit.payload, commit.committer.time);
         self.merged_tags(ground, repository, &commit);
     }
 
@@ -248,7 +248,7 @@ impl Explanation {
         let merged = mergetag::judge(repository.format(), commit, &rules, &mut trace, &mut |tag, trace| {
             let times = Times { object: tag.time(), received: Some(received), now };
             let status = signature::judge(&tag.signature, &tag.payload, keyring, times, &rules, trace);
-            keyring.assess(status, &times, &rules).0
+            keyring.assess_for(Role::Tag, status, &times, &rules).0
         });
         self.checks.extend_from_slice(trace.checks());
         self.findings.extend(merged.iter().filter_map(mergetag::MergedTag::finding).cloned());
@@ -294,11 +294,18 @@ impl Explanation {
             Err(error) => self.refuse("target", "T5", "tag.target", error.to_string()),
         }
         self.target = Some(Target { id: tag.target, kind: tag.target_kind, name });
-        self.signature(ground, &tag.signature, &tag.payload, tag.time());
+        self.signature(ground, Role::Tag, &tag.signature, &tag.payload, tag.time());
     }
 
     /// The signature by its own rules, then by what the keyring says about its key.
-    fn signature(&mut self, ground: Ground<'_>, field: &SignatureField, payload: &Payload<'_>, claimed: i64) {
+    fn signature(
+        &mut self,
+        ground: Ground<'_>,
+        role: Role,
+        field: &SignatureField,
+        payload: &Payload<'_>,
+        claimed: i64,
+    ) {
         let (keyring, rules) = (ground.keyring(), ground.rules());
         let times = Times { object: claimed, received: Some(self.received), now: self.now };
         self.claimed = Some(claimed);
@@ -314,8 +321,8 @@ impl Explanation {
             self.entry = Some(signature.certificate().to_owned());
         }
         let by_itself = status.clone();
-        let (status, principal) = keyring.assess(status, &times, &rules);
-        self.standing(keyring, &times, &by_itself, &status);
+        let (status, principal) = keyring.assess_for(role, status, &times, &rules);
+        self.standing(keyring, role, &times, &by_itself, &status);
         if let SignatureStatus::Verified(signature) = &status {
             self.findings.extend_from_slice(signature.findings());
         }
@@ -335,6 +342,7 @@ impl Explanation {
     fn standing(
         &mut self,
         keyring: &Keyring,
+        role: Role,
         times: &Times,
         by_itself: &SignatureStatus,
         assessed: &SignatureStatus,
@@ -342,7 +350,7 @@ impl Explanation {
         let SignatureStatus::Verified(signature) = by_itself else { return };
         match signature.ssh_certificate() {
             Some(certificate) => self.authority(keyring, times, certificate),
-            None => self.entry(keyring, times, signature),
+            None => self.entry(keyring, role, times, signature),
         }
         let failed = self.checks.iter().any(|check| check.result == CheckResult::Failed);
         match assessed {
@@ -359,7 +367,7 @@ impl Explanation {
     }
 
     /// The `[[key]]` that signed.
-    fn entry(&mut self, keyring: &Keyring, times: &Times, signature: &VerifiedSignature) {
+    fn entry(&mut self, keyring: &Keyring, role: Role, times: &Times, signature: &VerifiedSignature) {
         let id = KeyId { scheme: signature.scheme(), text: signature.certificate().to_owned() };
         let Some(key) = keyring.find(&id) else {
             return self.step(
@@ -374,6 +382,15 @@ impl Explanation {
         let detail = format!("{name} ({}), by {}", owner.kind.name(), shown_place(&key.place));
         self.step("owner", "O13, S12", CheckResult::Passed, detail);
         self.revocation("key", key.revoked.as_ref(), times);
+        if let Some(suspended) = &key.suspended {
+            let result =
+                if suspended.applies(times.anchor()) { CheckResult::Failed } else { CheckResult::Noted };
+            self.step("suspension", "N14", result, format!("{name} is suspended {suspended}"));
+        }
+        if !key.roles.is_all() {
+            let result = if key.roles.has(role) { CheckResult::Passed } else { CheckResult::Failed };
+            self.step("role", "N14", result, format!("the entry is for: {}", key.roles));
+        }
         self.window(&key.windows, times, signature.signed_at());
     }
 

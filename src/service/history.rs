@@ -7,7 +7,7 @@ use super::gate::Snapshot;
 use super::{check, locate};
 use crate::domain::{ObjectFormat, ObjectId, ObjectKind, RefName, RepositoryId, Timestamp, text};
 use crate::git::{self, GitError, Objects, Repository};
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, Role};
 use crate::signature::object::{self, Payload, SignatureField};
 use crate::signature::{self, Rules, SignatureStatus, Times, Trace, mergetag};
 use crate::store::{Mode, Receipts, Store, StoreError};
@@ -189,14 +189,15 @@ impl<'a> Judge<'a> {
             }
         };
         judged.time = Some(commit.committer.time);
-        let assess = |field: &SignatureField, payload: &Payload<'_>, object: i64| {
+        let assess = |role, field: &SignatureField, payload: &Payload<'_>, object: i64| {
             let times = Times { object, received, now: self.now };
             let status = signature::judge(field, payload, self.keyring, times, rules, &mut Trace::off());
-            self.keyring.assess(status, &times, rules)
+            self.keyring.assess_for(role, status, &times, rules)
         };
-        let (status, principal) = assess(&commit.signature, &commit.payload, commit.committer.time);
+        let (status, principal) =
+            assess(Role::Commit, &commit.signature, &commit.payload, commit.committer.time);
         let merged = mergetag::judge(self.format, &commit, rules, trace, &mut |tag, _| {
-            assess(&tag.signature, &tag.payload, tag.time()).0
+            assess(Role::Tag, &tag.signature, &tag.payload, tag.time()).0
         });
         let status = mergetag::veto(status, &merged, rules);
         let odd = commit.findings.iter().chain(merged.iter().filter_map(mergetag::MergedTag::finding));

@@ -26,7 +26,7 @@ pub(super) fn identify(
     match server {
         None => Ok(Pusher::Unknown),
         Some(ServerKind::SshdKey) => by_key(request, keyring, rules, now),
-        Some(server) => by_account(server, request, keyring),
+        Some(server) => by_account(server, request, keyring, now),
     }
 }
 
@@ -38,7 +38,12 @@ fn unclear(server: ServerKind, why: String) -> Fault {
     Fault::UnclearPusher { server: server.name(), why }
 }
 
-fn by_account(server: ServerKind, request: &Request, keyring: &Keyring) -> Result<Pusher, Fault> {
+fn by_account(
+    server: ServerKind,
+    request: &Request,
+    keyring: &Keyring,
+    now: Timestamp,
+) -> Result<Pusher, Fault> {
     let variable = |name: &str| request.environment.get(name).filter(|value| !value.is_empty());
     let account = variable(server.variable()).ok_or_else(|| missing(server))?;
     let mut details = BTreeMap::new();
@@ -87,7 +92,15 @@ fn by_account(server: ServerKind, request: &Request, keyring: &Keyring) -> Resul
     };
     let by_id = id.as_ref().and_then(|id| keyring.account_holder(server, id));
     let by_name = || keyring.account_holder(server, &name).filter(|holder| !numbered(holder));
-    let principal = by_id.or_else(by_name).map(Arc::clone);
+    let holder = by_id.or_else(by_name);
+    // Nobody of the keyring: every ruleset is for such a pusher, and nothing lets it in (N18).
+    let suspended = |one: &&Arc<Principal>| {
+        keyring.suspension(&one.name).is_some_and(|suspension| suspension.applies(now))
+    };
+    if let Some(holder) = holder.filter(suspended) {
+        details.insert("account.status", format!("{} is suspended", holder.name));
+    }
+    let principal = holder.filter(|one| !suspended(one)).map(Arc::clone);
     Ok(Pusher::Known { name, source, principal, proof: Proof::Server, details })
 }
 

@@ -27,6 +27,33 @@ pub(crate) struct Checked {
     pub(crate) own_account_can_write: bool,
     /// Its owner.
     pub(crate) owner: u32,
+    /// Which state of which file it was.
+    pub(crate) identity: Identity,
+}
+
+/// Tells states of files apart: a file that was written or replaced in between has another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    inode: (u64, u64),
+    size: u64,
+    written: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Identity {
+    fn of(metadata: &Metadata) -> Self {
+        Identity {
+            inode: (metadata.dev(), metadata.ino()),
+            size: metadata.size(),
+            written: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Of what is there now; `None` where nothing is.
+    pub(crate) fn now(path: &Path) -> Option<Self> {
+        std::fs::metadata(path).ok().map(|metadata| Identity::of(&metadata))
+    }
 }
 
 /// Reads a regular file of at most `limit` bytes, and checks the file that was read, not the name: a
@@ -54,7 +81,7 @@ pub(crate) fn read_checked(path: &Path, owner: Owner, limit: u64) -> Result<Chec
         return Err(Diagnostic::whole(path, format!("the file is larger than {limit} bytes")));
     }
     let own_account_can_write = own_account_can_write(path, &metadata);
-    Ok(Checked { bytes, own_account_can_write, owner: metadata.uid() })
+    Ok(Checked { bytes, own_account_can_write, owner: metadata.uid(), identity: Identity::of(&metadata) })
 }
 
 /// Checks a directory; gives whether the account that runs this program could change it.

@@ -7,7 +7,7 @@ mod access;
 mod diagnostic;
 mod reader;
 
-pub(crate) use access::{Owner, check_directory, own_uid, read_checked};
+pub(crate) use access::{Identity, Owner, check_directory, own_uid, read_checked};
 pub use diagnostic::{Diagnostic, Place, Warning};
 pub(crate) use diagnostic::{Source, looks_private, nearest, sort};
 pub(crate) use reader::{Item, Reader, Table};

@@ -1,0 +1,510 @@
+//! The one way in which the files of a keyring change: locked, checked whole, all or nothing.
+//!
+//! An edit works on documents in memory. When the keyring as it would be has passed its checks, the whole
+//! change is written into one file, the *journal*, which is put in place by a rename: from then on the change
+//! has happened. Readers take the files that it names from there. The files are then replaced one by one and
+//! the journal goes away. A crash before that rename leaves the old state; after it, readers see the new one,
+//! and the next edit finishes the work.
+
+use super::document::{Diagnostic, Owner, read_checked};
+use super::edit::{self, EditError};
+use super::load::Overlaid;
+use super::{Key, Keyring, Sources, line_diff};
+use crate::domain::{Timestamp, text};
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use toml_edit::DocumentMut;
+
+/// The journal's file. Its name begins with a dot, so that it is no principal's.
+pub(super) const JOURNAL: &str = ".change";
+
+/// Largest journal that is read, in bytes.
+const MAX_JOURNAL: u64 = 256 << 20;
+
+/// Layout of the journal.
+const SCHEMA: u32 = 1;
+
+/// Longest reason, in characters.
+const MAX_REASON: usize = 500;
+
+/// Who changes a keyring.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Author {
+    /// The name of the login, if it has one; escaped. A claim: the account decides.
+    pub login: Option<String>,
+    /// The user id of the process.
+    pub uid: u32,
+    /// The key that signed the change, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
+}
+
+/// What a change is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Purpose {
+    /// The command: `add`, `revoke`.
+    pub action: &'static str,
+    /// Who does it.
+    pub by: Author,
+    /// Why, in that person's words. Not escaped.
+    pub reason: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Purpose {
+    /// By the account that runs this, for no reason given.
+    pub fn of(action: &'static str, at: Timestamp) -> Self {
+        let uid = super::document::own_uid();
+        Purpose { action, by: Author { login: None, uid, signer: None }, reason: None, at }
+    }
+}
+
+/// Puts a change on record; what it gives back on failure is for people.
+pub type Recorder<'a> = dyn Fn(&ChangeRecord) -> Result<(), String> + 'a;
+
+/// How a change is made.
+pub struct ChangeOptions<'a> {
+    /// What for.
+    pub purpose: Purpose,
+    /// Whether nothing is written.
+    pub dry_run: bool,
+    /// Whether the change must not wait for the record: it only takes away.
+    pub urgent: bool,
+    /// Who puts it on record; `None` where nobody keeps one.
+    pub recorder: Option<&'a Recorder<'a>>,
+}
+
+impl ChangeOptions<'_> {
+    /// Written, and on nobody's record.
+    pub fn unrecorded(action: &'static str, at: Timestamp) -> Self {
+        ChangeOptions { purpose: Purpose::of(action, at), dry_run: false, urgent: false, recorder: None }
+    }
+}
+
+/// A change as it goes on record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeRecord {
+    /// Made up for this change: one that a crash interrupted may come twice, with the same id.
+    pub id: String,
+    /// When it was made: RFC 3339, UTC.
+    pub at: String,
+    /// The command.
+    pub action: String,
+    /// Who.
+    pub by: Author,
+    /// Why; escaped.
+    pub reason: Option<String>,
+    /// Whose files changed.
+    pub principals: Vec<String>,
+    /// The fingerprints of keys and authorities that came, went, or of which the entry changed.
+    pub keys: Vec<String>,
+    /// The files.
+    pub files: Vec<FileDigests>,
+    /// The keyring's digest before.
+    pub keyring_before: String,
+    /// And after.
+    pub keyring_after: String,
+}
+
+/// One file of a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileDigests {
+    /// Its name in the directory.
+    pub name: String,
+    /// The SHA-256 of what it held, in hexadecimal; `None` where it was not there.
+    pub before: Option<String>,
+    /// Of what it holds now; `None` where it is gone.
+    pub after: Option<String>,
+}
+
+/// A file that changed, or would.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedFile {
+    /// Whose.
+    pub principal: String,
+    /// Where.
+    pub path: PathBuf,
+    /// What it held; `None` where it was not there.
+    pub before: Option<String>,
+    /// What it holds now; `None` where it is gone.
+    pub after: Option<String>,
+}
+
+impl ChangedFile {
+    fn name(&self) -> String {
+        format!("{}.toml", self.principal)
+    }
+
+    /// What changes in it, as a unified diff; not visible characters are escaped.
+    pub fn diff(&self) -> String {
+        line_diff::unified(&self.name(), self.before.as_deref(), self.after.as_deref())
+    }
+}
+
+/// Whether a change is on record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// There was nothing to put on record: nothing changed, or nothing was written.
+    Nothing,
+    /// Nobody keeps one.
+    Nowhere,
+    /// It is.
+    Yes,
+    /// It is not, and the change stands.
+    Failed(String),
+}
+
+/// What became of an edit.
+#[derive(Debug)]
+pub struct Changed<T> {
+    /// What the edit itself gives.
+    pub value: T,
+    /// The files, by name; empty where there was nothing to do.
+    pub files: Vec<ChangedFile>,
+    /// What went on record, or would.
+    pub record: Option<ChangeRecord>,
+    /// Whether it did.
+    pub recorded: Recorded,
+    /// An earlier change that a crash had interrupted and that is finished now, and whether it is on record.
+    pub finished: Option<(ChangeRecord, Recorded)>,
+    /// The keyring as it is now, or would be.
+    pub keyring: Keyring,
+}
+
+/// An edit in memory.
+pub(super) struct Draft<'a> {
+    pub(super) sources: &'a Sources,
+    /// As it is before the edit.
+    pub(super) keyring: &'a Keyring,
+    under_way: Vec<JournalFile>,
+    files: BTreeMap<String, Slot>,
+}
+
+struct Slot {
+    before: Option<String>,
+    after: Option<DocumentMut>,
+}
+
+impl Draft<'_> {
+    pub(super) fn path(&self, principal: &str) -> PathBuf {
+        self.sources.dir.join(format!("{principal}.toml"))
+    }
+
+    /// The document of a principal who has a file.
+    pub(super) fn document(&mut self, principal: &str) -> Result<&mut DocumentMut, EditError> {
+        let path = self.path(principal);
+        if !self.files.contains_key(principal) {
+            let under_way =
+                self.under_way.iter().find(|file| Some(principal) == file.name.strip_suffix(".toml"));
+            let before = match under_way {
+                Some(file) => file.after.clone().ok_or_else(|| broken(principal))?,
+                None => std::fs::read_to_string(&path).map_err(edit::io_error("read", &path))?,
+            };
+            let after = before.parse().map_err(|_| broken(principal))?;
+            self.files.insert(principal.to_owned(), Slot { before: Some(before), after: Some(after) });
+        }
+        let slot = self.files.get_mut(principal).and_then(|slot| slot.after.as_mut());
+        slot.ok_or_else(|| broken(principal))
+    }
+
+    /// Gives a principal without a file one.
+    pub(super) fn create(&mut self, principal: &str, text: &str) -> Result<&mut DocumentMut, EditError> {
+        let document: DocumentMut = text.parse().map_err(|_| broken(principal))?;
+        let slot = self.files.entry(principal.to_owned()).or_insert(Slot { before: None, after: None });
+        Ok(slot.after.insert(document))
+    }
+
+    /// Takes a principal's file away.
+    pub(super) fn remove(&mut self, principal: &str) -> Result<(), EditError> {
+        self.document(principal)?;
+        if let Some(slot) = self.files.get_mut(principal) {
+            slot.after = None;
+        }
+        Ok(())
+    }
+
+    fn finish(self, dir: &Path) -> Vec<ChangedFile> {
+        let files = self.files.into_iter().map(|(principal, slot)| {
+            let path = dir.join(format!("{principal}.toml"));
+            let after = slot.after.map(|document| document.to_string());
+            ChangedFile { principal, path, before: slot.before, after }
+        });
+        files.filter(|file| file.before != file.after).collect()
+    }
+}
+
+/// A file that is not what the keyring was loaded from.
+pub(super) fn broken(principal: &str) -> EditError {
+    EditError::Invalid(format!("`{principal}.toml` changed while it was edited"))
+}
+
+/// Changes the keyring, see the module.
+///
+/// # Errors
+/// See [`EditError`]; nothing was changed then, unless a file operation failed in the middle: readers see the
+/// whole change from then on, and the next edit finishes it.
+pub(super) fn change<T>(
+    sources: &Sources,
+    options: &ChangeOptions<'_>,
+    edit: impl FnOnce(&mut Draft<'_>) -> Result<T, EditError>,
+) -> Result<Changed<T>, EditError> {
+    let dir = sources.dir.as_path();
+    let purpose = &options.purpose;
+    if let Some(reason) = &purpose.reason
+        && (reason.trim().is_empty() || reason.chars().count() > MAX_REASON)
+    {
+        return Err(EditError::Invalid(format!("a reason has 1 to {MAX_REASON} characters")));
+    }
+    // What is only looked at needs no lock, which not everybody may take.
+    let lock = if options.dry_run { None } else { Some(edit::lock(dir)?) };
+    fault("locked");
+    let loaded = Keyring::load(sources).map_err(EditError::Keyring)?.keyring;
+    let finished = match &lock {
+        Some(_) => finish_interrupted(dir, options)?,
+        None => None,
+    };
+    // Only where it is not finished, because nothing is written.
+    let under_way = read_journal(dir, Owner::RootOrSelf).map(|journal| journal.files).unwrap_or_default();
+    let mut draft = Draft { sources, keyring: &loaded, under_way, files: BTreeMap::new() };
+    let value = edit(&mut draft)?;
+    let files = draft.finish(dir);
+    if files.is_empty() {
+        let recorded = Recorded::Nothing;
+        return Ok(Changed { value, files, record: None, recorded, finished, keyring: loaded });
+    }
+    if let Some(file) = files.iter().find(|file| file.path.is_symlink()) {
+        return Err(EditError::Link(file.path.clone()));
+    }
+    let overlay: Vec<Overlaid> = files.iter().map(|file| (file.name(), file.after.clone())).collect();
+    let keyring = Keyring::load_with(sources, &overlay).map_err(EditError::Result)?.keyring;
+    let record = record_of(purpose, &loaded, &keyring, &files)?;
+    let mut recorded = Recorded::Nothing;
+    if lock.is_some() {
+        let journal = Journal { schema: SCHEMA, record: record.clone(), files: journal_files(&files) };
+        // Somebody may edit by hand, without the lock.
+        if let Some(file) = journal.files.iter().find(|file| !file.is_before(dir)) {
+            return Err(broken(file.name.trim_end_matches(".toml")));
+        }
+        fault("checked");
+        let text = serde_json::to_string(&journal).map_err(|error| EditError::Invalid(error.to_string()))?;
+        if text.len() as u64 > MAX_JOURNAL {
+            return Err(EditError::Invalid("this is too much for one change".to_owned()));
+        }
+        edit::replace(dir, &dir.join(JOURNAL), &text)?;
+        fault("journal");
+        apply(dir, &journal)?;
+        recorded = put_on_record(&record, options.recorder);
+        fault("recorded");
+        forget(dir)?;
+    }
+    Ok(Changed { value, files, record: Some(record), recorded, finished, keyring })
+}
+
+fn put_on_record(record: &ChangeRecord, recorder: Option<&Recorder<'_>>) -> Recorded {
+    match recorder.map(|recorder| recorder(record)) {
+        None => Recorded::Nowhere,
+        Some(Ok(())) => Recorded::Yes,
+        Some(Err(why)) => Recorded::Failed(why),
+    }
+}
+
+/// What a change is, told by what differs before and after, so that no command can leave anything out.
+fn record_of(
+    purpose: &Purpose,
+    before: &Keyring,
+    after: &Keyring,
+    files: &[ChangedFile],
+) -> Result<ChangeRecord, EditError> {
+    let principals: Vec<String> = files.iter().map(|file| file.principal.clone()).collect();
+    let entries = |keyring: &Keyring| {
+        let said = |key: &Key| {
+            let mut said = format!("{} {:?}", key.principal.name, (&key.windows, &key.roles, &key.fido));
+            let _ = write!(said, "{:?} {:?}", key.revoked, key.material);
+            (key.material.fingerprint(), said)
+        };
+        let ours = |key: &&Key| principals.contains(&key.principal.name);
+        let keys = keyring.keys().iter().filter(ours).map(said);
+        let in_files = |place: &super::document::Place| files.iter().any(|file| file.path == place.file);
+        let authorities = keyring.authorities().iter().filter(|one| in_files(&one.place)).map(|one| {
+            let scopes: Vec<_> = one
+                .scopes
+                .iter()
+                .map(|scope| (&scope.patterns, &scope.windows, &scope.serials, &scope.groups, &scope.fido))
+                .collect();
+            (one.key.fingerprint(), format!("{:?} {scopes:?}", one.revoked))
+        });
+        keys.chain(authorities).collect::<BTreeSet<_>>()
+    };
+    let (old, new) = (entries(before), entries(after));
+    let keys: BTreeSet<String> =
+        old.symmetric_difference(&new).map(|(fingerprint, _)| fingerprint.clone()).collect();
+    Ok(ChangeRecord {
+        id: random()?,
+        at: purpose.at.to_string(),
+        action: purpose.action.to_owned(),
+        by: purpose.by.clone(),
+        reason: purpose.reason.as_ref().map(|reason| text::escape(reason.trim().as_bytes())),
+        principals: principals.clone(),
+        keys: keys.into_iter().collect(),
+        files: files
+            .iter()
+            .map(|file| FileDigests {
+                name: file.name(),
+                before: file.before.as_ref().map(|text| digest(text.as_bytes())),
+                after: file.after.as_ref().map(|text| digest(text.as_bytes())),
+            })
+            .collect(),
+        keyring_before: before.digest().to_owned(),
+        keyring_after: after.digest().to_owned(),
+    })
+}
+
+fn random() -> Result<String, EditError> {
+    let mut random = [0_u8; 16];
+    getrandom::fill(&mut random).map_err(|error| {
+        edit::io_error("name the change of", Path::new(JOURNAL))(io::Error::other(error.to_string()))
+    })?;
+    Ok(HEXLOWER.encode(&random))
+}
+
+fn digest(bytes: &[u8]) -> String {
+    HEXLOWER.encode(&Sha256::digest(bytes))
+}
+
+/// A change that has happened and of which files may still be missing.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Journal {
+    schema: u32,
+    record: ChangeRecord,
+    pub(super) files: Vec<JournalFile>,
+}
+
+/// One file of it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JournalFile {
+    pub(super) name: String,
+    before: Option<String>,
+    pub(super) after: Option<String>,
+}
+
+impl JournalFile {
+    /// Whether what is there is what the change found or what it leaves.
+    pub(super) fn fits(&self, found: Option<&[u8]>) -> bool {
+        let found = found.map(digest);
+        found == self.before || found == self.after.as_ref().map(|text| digest(text.as_bytes()))
+    }
+
+    fn is_before(&self, dir: &Path) -> bool {
+        std::fs::read(dir.join(&self.name)).ok().map(|bytes| digest(&bytes)) == self.before
+    }
+
+    /// The finding about a file that is neither.
+    pub(super) fn strange(&self, path: &Path) -> Diagnostic {
+        let message = "an edit of the keyring was interrupted, and this file was changed since";
+        let help = format!(
+            "what the edit would make of it is in `{JOURNAL}` beside it; when the file is as it should be, remove `{JOURNAL}`"
+        );
+        Diagnostic::whole(path, message).suggest(help)
+    }
+}
+
+fn journal_files(files: &[ChangedFile]) -> Vec<JournalFile> {
+    let file = |file: &ChangedFile| JournalFile {
+        name: file.name(),
+        before: file.before.as_ref().map(|text| digest(text.as_bytes())),
+        after: file.after.clone(),
+    };
+    files.iter().map(file).collect()
+}
+
+/// Reads the journal, which must be as safe as a principal's file.
+pub(super) fn read_journal(dir: &Path, owner: Owner) -> Result<Journal, Diagnostic> {
+    let path = dir.join(JOURNAL);
+    let checked = read_checked(&path, owner, MAX_JOURNAL)?;
+    let strange = |why: String| {
+        Diagnostic::whole(&path, format!("this is no edit of a keyring: {why}")).suggest("remove it")
+    };
+    let journal: Journal =
+        serde_json::from_slice(&checked.bytes).map_err(|error| strange(error.to_string()))?;
+    let named = |file: &JournalFile| {
+        let stem = file.name.strip_suffix(".toml");
+        stem.is_some_and(super::principal_file::is_name)
+    };
+    if journal.schema != SCHEMA {
+        return Err(strange(format!("its schema is {}, and this program knows {SCHEMA}", journal.schema)));
+    }
+    if !journal.files.iter().all(named) {
+        return Err(strange("it names a file that is no principal's".to_owned()));
+    }
+    Ok(journal)
+}
+
+/// Finishes the change that a crash interrupted, if one did.
+fn finish_interrupted(
+    dir: &Path,
+    options: &ChangeOptions<'_>,
+) -> Result<Option<(ChangeRecord, Recorded)>, EditError> {
+    let path = dir.join(JOURNAL);
+    if path.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    // The keyring has just been loaded with it, so that it is readable and fits.
+    let journal = read_journal(dir, Owner::RootOrSelf)
+        .map_err(|found| EditError::Keyring(super::KeyringError::Invalid { diagnostics: vec![found] }))?;
+    apply(dir, &journal)?;
+    let recorded = put_on_record(&journal.record, options.recorder);
+    if let (Recorded::Failed(why), false) = (&recorded, options.urgent) {
+        return Err(EditError::Unrecorded(why.clone()));
+    }
+    forget(dir)?;
+    Ok(Some((journal.record, recorded)))
+}
+
+/// Puts every file in place; doing it twice does no harm.
+fn apply(dir: &Path, journal: &Journal) -> Result<(), EditError> {
+    for file in &journal.files {
+        let path = dir.join(&file.name);
+        match &file.after {
+            Some(text) => {
+                if std::fs::read(&path).is_ok_and(|there| there == text.as_bytes()) {
+                    continue;
+                }
+                edit::replace(dir, &path, text)?;
+            }
+            None => match std::fs::remove_file(&path) {
+                Ok(()) => edit::flush(dir)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(edit::io_error("remove", &path)(error)),
+            },
+        }
+        fault("file");
+    }
+    Ok(())
+}
+
+fn forget(dir: &Path) -> Result<(), EditError> {
+    let path = dir.join(JOURNAL);
+    std::fs::remove_file(&path).map_err(edit::io_error("remove", &path))?;
+    fault("forgotten");
+    edit::flush(dir)
+}
+
+/// Where a test can have the program killed.
+#[cfg(test)]
+pub(super) fn fault(point: &str) {
+    tests::fault(point);
+}
+
+#[cfg(not(test))]
+pub(super) const fn fault(_point: &str) {}
+
+#[cfg(test)]
+mod tests;
