@@ -13,6 +13,7 @@ mod schema;
 mod signatures;
 mod tenants;
 mod values;
+mod watched;
 
 pub use crate::domain::ServerKind;
 pub use crate::keyring::document::{Diagnostic, Place, Warning};
@@ -22,6 +23,7 @@ pub use repositories::Repositories;
 pub use rulesets::RulesetPlaces;
 pub use schema::{included as included_schema, schema};
 pub use tenants::TenantFiles;
+pub use watched::{Watched, hook_socket, watched};
 
 use crate::keyring;
 use crate::policy;

@@ -1,7 +1,7 @@
 //! Listening, draining, reloading.
 
 use super::routes::{Peer, Shared, hook_router, public_router};
-use crate::service::Gate;
+use crate::service::{self, Gate};
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -63,6 +63,8 @@ pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
     let public_routes = public_router(shared);
     let graceful = GracefulShutdown::new();
     let strangers = Arc::new(Semaphore::new(STRANGERS));
+    let watching = service::watch(Arc::clone(&gate))
+        .map_err(|error| ServeError::Listen { place: "configuration and keyring".to_owned(), error })?;
     tracing::info!(socket = %socket.display(), listen = ?listen, "ready");
     loop {
         tokio::select! {
@@ -87,6 +89,7 @@ pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
         }
     }
     tracing::info!("draining");
+    drop(watching);
     drop(hook);
     let _ = std::fs::remove_file(&socket);
     let patience = gate.deadline() + Duration::from_secs(5);

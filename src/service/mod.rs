@@ -18,8 +18,11 @@ mod locate;
 mod pusher;
 mod reasons;
 mod record;
+mod reload;
 mod render;
+mod status;
 mod taint;
+mod watch;
 
 pub use adopt::{AdoptError, Adopter, Adoption, adopt, adoptions};
 pub use beside::{Beside, Said};
@@ -39,6 +42,8 @@ pub use gate::{Gate, Health, Snapshot, StartError};
 pub use history::{Anchor, HistoryFault, HistoryRequest, Judged, Scope, history};
 pub use install::{Done, InstallError, Mode as InstallMode, install, uninstall};
 pub use reasons::{Asked, Reason, Reasons, RuleReasons, RulesetReasons, reasons, would_judge};
+pub use status::{CHANGES_PATH, InForce, KeyringInForce, RELOAD_PATH, Rejection, STATUS_PATH, Status};
 pub use taint::{
     Acceptable, TaintError, TaintedKey, TaintedRepository, Which, accept_taint, acceptable, tainted,
 };
+pub use watch::{Watch, watch};
