@@ -58,7 +58,7 @@ pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(signal_error)?;
 
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let shared = Shared { gate: Arc::clone(&gate), workers: Arc::new(Semaphore::new((cores * 4).max(8))) };
+    let shared = Shared::new(Arc::clone(&gate), (cores * 4).max(8));
     let hook_routes = hook_router(shared.clone());
     let public_routes = public_router(shared);
     let graceful = GracefulShutdown::new();
@@ -100,11 +100,11 @@ pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// Only accounts that may ask get as far as HTTP (N22).
+/// Only accounts that may ask as hooks, or operate the gate, get as far as HTTP (N22).
 fn accept_hook(stream: UnixStream, gate: &Arc<Gate>, routes: &Router, graceful: &GracefulShutdown) {
     match stream.peer_cred() {
-        Ok(cred) if gate.may_ask(cred.uid()) => {
-            let routes = routes.clone().layer(Extension(Peer { uid: cred.uid() }));
+        Ok(cred) if gate.may_ask(cred.uid()) || gate.may_operate(cred.uid()) => {
+            let routes = routes.clone().layer(Extension(Peer { uid: cred.uid(), pid: cred.pid() }));
             connection(TokioIo::new(stream), routes, graceful, None);
         }
         Ok(cred) => gate.turned_away(&format!("uid {}", cred.uid())),

@@ -1,6 +1,7 @@
 //! The running gate: one snapshot of configuration and keyring, and the record.
 
 use super::fault::Fault;
+use super::operators::Budget;
 use super::reload::{Live, Rejected};
 use super::render;
 use crate::audit::{Event, Record, ServiceEntry};
@@ -103,6 +104,7 @@ pub struct Gate {
     pub(super) store: Store,
     snapshot: ArcSwap<Snapshot>,
     pub(super) live: Live,
+    pub(super) changes: Budget,
     started: Instant,
     /// When the store was last asked whether it can write, and what it said.
     state_asked: Mutex<Option<Instant>>,
@@ -191,6 +193,7 @@ impl Gate {
             source: snapshot.config.source.clone(),
             store,
             live: Live::new(&snapshot),
+            changes: Budget::default(),
             snapshot: ArcSwap::from_pointee(snapshot),
             started: Instant::now(),
             state_asked: Mutex::default(),

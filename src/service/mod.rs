@@ -14,7 +14,9 @@ mod fixture;
 mod gate;
 mod history;
 mod install;
+pub mod keyring_live;
 mod locate;
+mod operators;
 mod pusher;
 mod reasons;
 mod record;
@@ -41,8 +43,11 @@ pub use fixture::{Ran as FixtureRun, fixtures, run_fixture};
 pub use gate::{Gate, Health, Snapshot, StartError};
 pub use history::{Anchor, HistoryFault, HistoryRequest, Judged, Scope, history};
 pub use install::{Done, InstallError, Mode as InstallMode, install, uninstall};
+pub use operators::ChangeError;
 pub use reasons::{Asked, Reason, Reasons, RuleReasons, RulesetReasons, reasons, would_judge};
-pub use status::{CHANGES_PATH, InForce, KeyringInForce, RELOAD_PATH, Rejection, STATUS_PATH, Status};
+pub use status::{
+    CHANGES_PATH, InForce, KeyringInForce, MAX_CHANGE, Noted, RELOAD_PATH, Rejection, STATUS_PATH, Status,
+};
 pub use taint::{
     Acceptable, TaintError, TaintedKey, TaintedRepository, Which, accept_taint, acceptable, tainted,
 };

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// Most changes that commands told of and that are kept in mind.
 const ANNOUNCED: usize = 256;
+/// Most principals that they may be about together.
+const ANNOUNCED_NAMES: usize = 50_000;
 /// How far back the record is searched for the keyring that was in force last.
 const LOOK_BACK: u64 = 50;
 
@@ -118,10 +120,11 @@ impl Live {
     /// Keeps in mind that a command told of a change.
     pub(super) fn announce(&self, change: Announced) {
         let mut announced = lock(&self.announced);
-        if announced.len() == ANNOUNCED {
+        announced.push_back(change);
+        let names = |all: &VecDeque<Announced>| all.iter().map(|one| one.principals.len()).sum::<usize>();
+        while announced.len() > ANNOUNCED || names(&announced) > ANNOUNCED_NAMES {
             announced.pop_front();
         }
-        announced.push_back(change);
     }
 
     /// Whether changes that commands told of lead from one keyring to the other, and are about all the

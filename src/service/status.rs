@@ -11,8 +11,20 @@ pub const RELOAD_PATH: &str = "/keyring/v1/reload";
 /// Where a command tells of a change that it made.
 pub const CHANGES_PATH: &str = "/keyring/v1/changes";
 
+/// Largest change that is read, bytes: one of every file of a large keyring.
+pub const MAX_CHANGE: usize = 8 << 20;
+
 /// Most faults that are told; a keyring may have as many as files.
 const MOST: usize = 100;
+
+/// What becomes of a change that a command told of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noted {
+    /// The number of its record.
+    pub seq: u64,
+    /// Digest of the keyring in force, after the files were read.
+    pub keyring: String,
+}
 
 /// The state of a running gate. All texts are escaped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

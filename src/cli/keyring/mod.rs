@@ -4,12 +4,14 @@ mod add;
 mod import;
 mod list;
 mod show;
+mod status;
 mod view;
 
 pub use add::{AddArgs, Kind};
 pub use import::ImportArgs;
 pub use list::ListArgs;
 pub use show::ShowArgs;
+pub use status::StatusArgs;
 
 use super::common::{CliError, Format};
 use crate::config;
@@ -41,6 +43,8 @@ pub enum KeyringCommand {
     List(ListArgs),
     /// Show one principal and its keys.
     Show(ShowArgs),
+    /// Ask the running daemon what is in force, and whether that is what the files say.
+    Status(StatusArgs),
 }
 
 /// Runs `countersign keyring ...`; gives the exit code.
@@ -54,6 +58,10 @@ pub fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<u8, CliError> {
+    // It has its answer also where the configuration does not load.
+    if let KeyringCommand::Status(args) = &args.command {
+        return status::run(args, config_path, format, out);
+    }
     let now = Timestamp::now();
     let sources = match &args.keyring {
         Some(dir) => Sources::directory(dir),
@@ -64,6 +72,7 @@ pub fn run(
         KeyringCommand::Import(args) => import::run(args, &sources, format, out),
         KeyringCommand::List(args) => list::run(args, &sources, &load(&sources, err)?, now, format, out),
         KeyringCommand::Show(args) => show::run(args, &sources, &load(&sources, err)?, now, format, out),
+        KeyringCommand::Status(args) => status::run(args, config_path, format, out),
     }
 }
 
