@@ -569,3 +569,81 @@ pub struct RecoveredEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_hash: Option<String>,
 }
+
+/// Most entries of each list of a [`KeyringChangeEntry`].
+const MAX_LISTED: usize = 50;
+
+/// Somebody changed the keyring by a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyringChangeEntry {
+    /// Made up for this change. A change that was interrupted may be on record twice, with the same id.
+    pub id: String,
+    /// The command: `add`, `revoke`.
+    pub action: String,
+    /// Who, as [`KeyringAuthor`] says.
+    pub by: KeyringAuthor,
+    /// Why, in that person's words; escaped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whose files changed.
+    pub principals: Vec<String>,
+    /// The fingerprints of keys and authorities that came, went, or of which the entry changed.
+    pub keys: Vec<String>,
+    /// The files.
+    pub files: Vec<KeyringFileEntry>,
+    /// Digest of the keyring before.
+    pub keyring_before: String,
+    /// And after: what decisions under it say in `keyring`, where no rejected change is in force.
+    pub keyring_after: String,
+    /// How many principals, keys and files were left out of the lists above, all together.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u64,
+}
+
+/// Who changed the keyring.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyringAuthor {
+    /// The name of the login; a claim. Escaped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
+    /// The user id of the process: through the socket the kernel's word, otherwise the process's own.
+    pub uid: u32,
+    /// The account of that number on the gate's machine; escaped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The account that logged in, where the system keeps track of it: whoever became root is still that
+    /// one. Escaped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The key that signed the change, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
+}
+
+/// A file of a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyringFileEntry {
+    /// Its name in the keyring's directory.
+    pub name: String,
+    /// SHA-256 of what it held, in hexadecimal; absent where it was not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// Of what it holds now; absent where it is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+impl KeyringChangeEntry {
+    /// Shortens the lists to what a record has room for, and counts what was left out (N26).
+    #[must_use]
+    pub fn fitted(mut self) -> Self {
+        fn cut<T>(list: &mut Vec<T>) -> u64 {
+            let left_out = list.len().saturating_sub(MAX_LISTED);
+            list.truncate(MAX_LISTED);
+            left_out as u64
+        }
+        self.left_out += cut(&mut self.principals) + cut(&mut self.keys) + cut(&mut self.files);
+        self.reason = self.reason.map(|reason| capped(&reason));
+        self
+    }
+}

@@ -1,11 +1,11 @@
 //! What is written about one event, as JSON whose keys are stable.
 
 use super::entries::{
-    AdoptEntry, AppliedEntry, FaultEntry, FindingEntry, ObjectEntry, Outcome, Peer, PusherEntry,
-    RecoveredEntry, RefEntry, RepositoryEntry, ServiceEntry, TaintEntry, Truncated, ViolationEntry,
-    WaiverEntry, capped,
+    AdoptEntry, AppliedEntry, FaultEntry, FindingEntry, KeyringChangeEntry, ObjectEntry, Outcome, Peer,
+    PusherEntry, RecoveredEntry, RefEntry, RepositoryEntry, ServiceEntry, TaintEntry, Truncated,
+    ViolationEntry, WaiverEntry, capped,
 };
-use super::keyring::KeyringChangeEntry;
+use super::keyring::KeyringFoundEntry;
 use crate::domain::{PushContext, Timestamp, text};
 use serde::{Deserialize, Serialize};
 
@@ -60,10 +60,12 @@ pub enum Event {
     Stop(ServiceEntry),
     /// The configuration or keyring was loaded again, or could not be.
     Reload(ServiceEntry),
-    /// The keyring changed.
-    KeyringChange(Box<KeyringChangeEntry>),
     /// An administrator accepted a state that had been rolled back (N27).
     Recovered(RecoveredEntry),
+    /// Somebody changed the keyring by a command.
+    KeyringChanged(KeyringChangeEntry),
+    /// The keyring's files were found changed.
+    KeyringFound(KeyringFoundEntry),
 }
 
 impl Event {
@@ -77,8 +79,9 @@ impl Event {
             Event::Start(_) => "start",
             Event::Stop(_) => "stop",
             Event::Reload(_) => "reload",
-            Event::KeyringChange(_) => "keyring-change",
             Event::Recovered(_) => "recovered",
+            Event::KeyringChanged(_) => "keyring-changed",
+            Event::KeyringFound(_) => "keyring-found",
         }
     }
 }

@@ -3,8 +3,8 @@
 use super::{CliError, Format};
 use crate::audit::chain::{Hash, Head};
 use crate::audit::{
-    ChangeHow, Decision, Event, KeyringChangeEntry, OperatorEntry, Outcome, PusherEntry, RefEntry,
-    ServiceEntry,
+    Decision, Event, KeyringAuthor, KeyringChangeEntry, KeyringFileEntry, KeyringFoundEntry, Outcome,
+    PusherEntry, RefEntry, ServiceEntry,
 };
 use crate::config;
 use crate::domain::{RefName, RepositoryId, RequestId, Timestamp, text};
@@ -248,38 +248,56 @@ fn print(out: &mut dyn Write, entry: &LogEntry) -> std::io::Result<()> {
             }
             Some(error) => writeln!(out, "reload    rejected: {error}"),
         },
-        Event::KeyringChange(change) => print_change(out, change),
         Event::Recovered(entry) => writeln!(out, "recovered by {}: {}", entry.who, entry.finding),
+        Event::KeyringChanged(change) => print_keyring_change(out, change),
+        Event::KeyringFound(found) => print_keyring_found(out, found),
     }
 }
 
-fn print_change(out: &mut dyn Write, change: &KeyringChangeEntry) -> std::io::Result<()> {
-    let whose = match change.principals_total {
-        0 => "files".to_owned(),
-        total if total > change.principals.len() as u64 => {
-            format!("{} and {} more", change.principals.join(", "), total - change.principals.len() as u64)
-        }
-        _ => change.principals.join(", "),
-    };
-    let after = short(&change.after, 12);
-    match change.how {
-        ChangeHow::Found => writeln!(out, "keyring   found changed: {whose}; now {after}"),
-        ChangeHow::Command => {
-            let who = change.who.as_ref().map_or_else(|| "somebody".to_owned(), operator);
-            let action = change.action.as_deref().unwrap_or("change");
-            let why = change.reason.as_deref().map_or_else(String::new, |why| format!(": {why}"));
-            writeln!(out, "keyring   {action} {whose} by {who}, now {after}{why}")
-        }
+fn print_keyring_change(out: &mut dyn Write, change: &KeyringChangeEntry) -> std::io::Result<()> {
+    let signer = change.by.signer.as_ref().map_or_else(String::new, |signer| format!(", signed by {signer}"));
+    let reason = change.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    writeln!(
+        out,
+        "keyring   {} {} by {}{signer}{reason}",
+        change.action,
+        change.principals.join(", "),
+        author(&change.by)
+    )?;
+    for key in &change.keys {
+        writeln!(out, "        key {key}")?;
+    }
+    print_files(out, &change.files)?;
+    if change.left_out > 0 {
+        writeln!(out, "        ... {} more entries were left out", change.left_out)?;
+    }
+    Ok(())
+}
+
+fn print_keyring_found(out: &mut dyn Write, found: &KeyringFoundEntry) -> std::io::Result<()> {
+    let (before, after) = (short(&found.keyring_before, 12), short(&found.keyring_after, 12));
+    writeln!(out, "keyring   found changed, and no command told of it: {before}..{after}")?;
+    print_files(out, &found.files)?;
+    match found.files_total.saturating_sub(found.files.len() as u64) {
+        0 => Ok(()),
+        more => writeln!(out, "        ... {more} more files differ"),
     }
 }
 
-/// Whom the kernel names; what the command says of itself stands in brackets.
-fn operator(who: &OperatorEntry) -> String {
-    let account = who.account.as_deref().map_or_else(|| format!("uid {}", who.uid), str::to_owned);
-    let login = who.login.as_deref().filter(|login| Some(*login) != who.account.as_deref());
-    let login = login.map_or_else(String::new, |login| format!(", logged in as {login}"));
-    let claim = who.claim.as_deref().map_or_else(String::new, |claim| format!(" (says: {claim})"));
-    format!("{account}{login}{claim}")
+fn print_files(out: &mut dyn Write, files: &[KeyringFileEntry]) -> std::io::Result<()> {
+    let digest = |digest: &Option<String>| digest.as_deref().map_or("-", |one| short(one, 12)).to_owned();
+    files.iter().try_for_each(|file| {
+        writeln!(out, "        {} {}..{}", file.name, digest(&file.before), digest(&file.after))
+    })
+}
+
+/// Whom the kernel names; what somebody says of himself stands in brackets.
+fn author(by: &KeyringAuthor) -> String {
+    let account = by.account.as_ref().map_or_else(|| format!("uid {}", by.uid), Clone::clone);
+    let session = by.session.as_ref().filter(|session| Some(*session) != by.account.as_ref());
+    let session = session.map_or_else(String::new, |session| format!(", logged in as {session}"));
+    let login = by.login.as_ref().map_or_else(String::new, |login| format!(" ({login})"));
+    format!("{account}{session}{login}")
 }
 
 fn faulty_tenants(service: &ServiceEntry) -> String {

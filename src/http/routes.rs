@@ -126,10 +126,15 @@ async fn keyring_change(
     };
     let work = move |gate: &Gate| {
         let seq = gate.record_change(&body, peer.uid, peer.pid)?;
-        Ok(Noted { seq, keyring: gate.keyring_status().keyring.digest })
+        Ok(Noted { seq })
     };
+    let gate = Arc::clone(&shared.gate);
     match operate(shared, peer, until, work).await {
-        Ok(Ok(noted)) => json(StatusCode::OK, serde_json::to_vec(&noted)),
+        Ok(Ok(noted)) => {
+            // Reading a large keyring takes a moment; whoever has to know that it is in force asks.
+            tokio::task::spawn_blocking(move || gate.reload());
+            json(StatusCode::OK, serde_json::to_vec(&noted))
+        }
         Ok(Err(error)) => {
             let status = match error {
                 ChangeError::Unreadable(_) | ChangeError::Malformed(_) => StatusCode::BAD_REQUEST,

@@ -80,7 +80,7 @@ impl Keyring {
         let mut scan = Scan::of(&sources.dir, Owner::RootOrSelf, overlay);
         let mut signers = Signers::default();
         let mut known: Known<'_> = HashMap::new();
-        for file in scan.files.iter().filter(|file| !file.removed) {
+        for file in &scan.files {
             for word in std::iter::once(&file.principal.name).chain(&file.principal.emails) {
                 known.entry(word.as_str()).or_default().push(&file.principal);
             }
@@ -139,7 +139,6 @@ impl Keyring {
             keys.extend(file.keys);
             if file.removed {
                 removed.push(file.principal.name.clone());
-                continue;
             }
             if let Some(suspension) = file.suspended {
                 suspended.insert(file.principal.name.clone(), suspension);
@@ -345,6 +344,8 @@ impl Scan {
             };
             let replaced = overlay.iter().find(|(replaced, _)| replaced.strip_suffix(".toml") == Some(stem));
             if let Some((_, text)) = replaced {
+                let there = Identity::now(&path);
+                scan.seen.1.extend(there.map(|there| (name.clone(), Some(there))));
                 if let Some(text) = text {
                     scan.file(&path, stem, text.clone().into_bytes());
                 }

@@ -214,11 +214,6 @@ impl Material {
         true
     }
 
-    /// Whether there is a revocation in the certificate, of a subkey too.
-    pub(super) fn holds_revocations(&self) -> bool {
-        self.certificate().is_some_and(openpgp::Certificate::holds_revocations)
-    }
-
     /// What the revocations inside say, to tell states of the keyring apart.
     pub(super) fn revocations(&self) -> String {
         self.certificate().map_or_else(String::new, openpgp::Certificate::revocations)

@@ -16,9 +16,13 @@ mod line_diff;
 mod lists;
 mod load;
 mod material;
+mod members;
 mod principal_file;
 mod revocation;
+mod revoke;
 mod roles;
+mod rotate;
+mod select;
 mod signers;
 mod sources;
 mod suspension;
@@ -34,10 +38,14 @@ pub use fido::FidoDemands;
 pub use import::{ImportRequest, Imported, ImportedFile, import, import_with};
 pub use load::{KeyringError, LoadedKeyring};
 pub use material::{Material, MaterialError};
+pub use members::{Membership, Regrouped, Removed, groups, regroup, remove, rename};
 pub use principal_file::is_name;
 pub(crate) use principal_file::{group_names, revocation_of};
 pub use revocation::{Reason, Revocation};
+pub use revoke::{RevokeRequest, Revoked, SuspendRequest, resume, revoke, suspend};
 pub use roles::{Role, Roles};
+pub use rotate::{Ended, Refreshed, RotateRequest, Rotated, refresh, rotate};
+pub use select::{KeyRef, KeyRefError};
 pub use sources::{AllowedSigners, RevocationFile, Sources};
 pub use suspension::{SUSPENDED, Suspension};
 pub use windows::{Position, Window, Windows};
@@ -45,7 +53,7 @@ pub use windows::{Position, Window, Windows};
 use crate::domain::{Principal, ServerKind, Timestamp};
 use crate::signature::{KeyId, Keys, Rules, Scheme, SignatureStatus, Times, openpgp, ssh};
 use document::Place;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -202,7 +210,8 @@ struct Parts {
     accounts: Vec<Vec<Account>>,
     /// Those of whom nothing counts, with a file or without one.
     suspended: HashMap<String, Suspension>,
-    /// Names that are not given again: their files keep what was revoked.
+    /// Those who are gone, of the principals above: their names are not given again, what bears them counts
+    /// no more, and their files keep what was revoked.
     removed: Vec<String>,
     /// Those whom only lines of `allowed_signers` files name.
     named_by_lines: Vec<Arc<Principal>>,
@@ -259,7 +268,9 @@ impl Keyring {
                 made.accounts.entry(account.name.clone()).or_default().push((account.server, index));
             }
         }
-        made.principals = made.parts.principals.iter().chain(&made.parts.named_by_lines).cloned().collect();
+        let everybody = made.parts.principals.iter().chain(&made.parts.named_by_lines);
+        let removed: HashSet<&String> = made.parts.removed.iter().collect();
+        made.principals = everybody.filter(|one| !removed.contains(&one.name)).cloned().collect();
         made.principals.sort_by(|a, b| a.name.cmp(&b.name));
         made
     }

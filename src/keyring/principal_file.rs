@@ -26,7 +26,7 @@ pub(super) struct PrincipalFile {
     pub(super) authorities: Vec<Authority>,
     /// Nothing of the principal counts from then on.
     pub(super) suspended: Option<Suspension>,
-    /// The principal is gone, and the file keeps what was revoked.
+    /// The principal is gone for good, which is a suspension too; the file keeps what was revoked.
     pub(super) removed: bool,
     /// Where the name stands.
     pub(super) place: Place,
@@ -84,6 +84,7 @@ pub(super) fn read(reader: &Reader, stem: &str) -> PrincipalFile {
     let principal = Arc::new(Principal { name: stem.to_owned(), kind, emails, groups });
     let suspended = top.get("suspended").map(|item| suspension(&item).unwrap_or_else(Suspension::illegible));
     let removed = top.get("removed");
+    let gone = removed.as_ref().map(|item| removal(item).unwrap_or_else(Suspension::illegible));
     let keys: Vec<Key> =
         top.tables("key", "[[key]]").into_iter().filter_map(|table| key(table, &principal)).collect();
     let authorities: Vec<Authority> =
@@ -91,6 +92,10 @@ pub(super) fn read(reader: &Reader, stem: &str) -> PrincipalFile {
     if let Some(item) = &removed {
         check_removed(item, &principal, accounts.is_empty(), &keys, &authorities);
     }
+    let suspended = match (suspended, gone) {
+        (Some(suspended), Some(gone)) => Some(suspended.join(gone)),
+        (suspended, gone) => suspended.or(gone),
+    };
     let removed = removed.is_some();
     top.finish();
     PrincipalFile { principal, accounts, keys, authorities, suspended, removed, place }
@@ -139,10 +144,6 @@ fn check_removed(
     keys: &[Key],
     authorities: &[Authority],
 ) {
-    const HELP: &str = "write `removed = { at = 2026-01-31T12:00:00Z, reason = \"...\" }`";
-    // It reads like a suspension; when and why are for people.
-    suspension_like(item, "`removed`", HELP);
-    let own = |key: &Key| key.revoked.is_some() || key.material.holds_revocations();
     let only = |what: &str| {
         item.error_with(
             format!("somebody who was removed keeps revoked keys only, and this file has {what}"),
@@ -152,15 +153,21 @@ fn check_removed(
     if !no_accounts {
         only("`accounts`");
     }
-    if !principal.emails.is_empty() || !principal.groups.is_empty() {
-        only("`emails` or `groups`");
+    if !principal.groups.is_empty() {
+        only("`groups`");
     }
-    if let Some(key) = keys.iter().find(|key| !own(key)) {
+    if let Some(key) = keys.iter().find(|key| key.revoked.is_none()) {
         only(&format!("{}, which is not revoked", key.id()));
     }
     if let Some(authority) = authorities.iter().find(|one| one.revoked.is_none()) {
         only(&format!("the authority {}, which is not revoked", authority.id()));
     }
+}
+
+/// Reads a removal; `None` after an error was recorded.
+fn removal(item: &Item<'_, '_>) -> Option<Suspension> {
+    const HELP: &str = "write `removed = { at = 2026-01-31T12:00:00Z, reason = \"...\" }`";
+    suspension_like(item, "`removed`", HELP)
 }
 
 /// Reads a suspension; `None` after an error was recorded.

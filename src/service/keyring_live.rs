@@ -1,14 +1,11 @@
 //! What a command asks the running gate: what is in force, whether a change has arrived, and to put a change
 //! on record.
 
-use super::gate::Gate;
-use super::operators::record_in;
 use super::status::{CHANGES_PATH, Noted, RELOAD_PATH, STATUS_PATH, Status};
 use crate::config::{self, Config};
 use crate::domain::text;
 use crate::hook::{Ask, Failure, exchange};
 use crate::keyring::ChangeRecord;
-use crate::store::{self, Store};
 use serde::de::DeserializeOwned;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -122,6 +119,15 @@ impl Daemon {
         self.ask("POST", RELOAD_PATH, b"")
     }
 
+    /// Puts a change on record, after which the daemon reads the files.
+    ///
+    /// # Errors
+    /// See [`Unreachable`]. What it finds changed it records in any case.
+    pub fn record(&self, change: &ChangeRecord) -> Result<Noted, Unreachable> {
+        let body = serde_json::to_vec(change).map_err(|error| Unreachable::Answer(error.to_string()))?;
+        self.ask("POST", CHANGES_PATH, &body)
+    }
+
     /// Waits until the daemon has loaded the keyring with this digest, and has it read the files at once
     /// (N15). Another digest is another keyring, whatever it holds.
     pub fn await_in_force(&self, digest: &str, timeout: Duration) -> Confirmation {
@@ -147,25 +153,4 @@ impl Daemon {
 /// [`Daemon::await_in_force`] for the daemon of a configuration.
 pub fn await_in_force(config: &Config, digest: &str, timeout: Duration) -> Confirmation {
     Daemon::of(config).await_in_force(digest, timeout)
-}
-
-/// Puts a change on record: through the daemon, so that its files keep their owner, and where none runs,
-/// in the state itself. Without a state nobody keeps a record yet, and nothing is done.
-///
-/// # Errors
-/// Why it is not on record, for people. The daemon records what it finds changed in any case.
-pub fn record_change(config: &Config, change: &ChangeRecord) -> Result<(), String> {
-    let body = serde_json::to_vec(change).map_err(|error| error.to_string())?;
-    let absent = match Daemon::of(config).ask::<Noted>("POST", CHANGES_PATH, &body) {
-        Ok(_) => return Ok(()),
-        Err(error) if error.is_absent() => error,
-        Err(error) => return Err(error.to_string()),
-    };
-    let state = &config.daemon.state;
-    if !Store::exists(state) {
-        return Ok(());
-    }
-    let store = Store::open(state, store::Mode::ReadWrite);
-    let store = store.map_err(|error| format!("{absent}, and the record cannot be used: {error}"))?;
-    record_in(&store, change, Gate::now()).map(|_| ()).map_err(|error| error.to_string())
 }

@@ -14,6 +14,7 @@ mod fixture;
 mod gate;
 mod history;
 mod install;
+pub mod keyring_changes;
 pub mod keyring_live;
 mod locate;
 mod operators;

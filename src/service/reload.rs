@@ -2,12 +2,12 @@
 
 use super::gate::{Gate, Snapshot};
 use super::status::{InForce, KeyringInForce, Rejection, Status, told};
-use crate::audit::{ChangeHow, Event, FileEntry, KeyringChangeEntry, rfc3339_ms};
+use crate::audit::{Event, KeyringFileEntry, KeyringFoundEntry, rfc3339_ms};
 use crate::config::{self, Config, Diagnostic};
 use crate::domain::{Timestamp, text};
 use crate::keyring::Keyring;
 use crate::store::Filter;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const ANNOUNCED: usize = 256;
 /// Most principals that they may be about together.
 const ANNOUNCED_NAMES: usize = 50_000;
+/// How long a command that has changed the files has to tell of it.
+const TELL: Duration = Duration::from_secs(3);
 /// How far back the record is searched for the keyring that was in force last.
 const LOOK_BACK: u64 = 50;
 
@@ -29,7 +31,17 @@ pub(super) struct Live {
     rejected: Mutex<Option<Rejected>>,
     good: Mutex<Good>,
     announced: Mutex<VecDeque<Announced>>,
+    unexplained: Mutex<Option<Unexplained>>,
     pub(super) looked: Mutex<Looked>,
+}
+
+/// A change that no command has told of yet.
+#[derive(Debug)]
+struct Unexplained {
+    before: String,
+    after: String,
+    differ: Differing,
+    since: Instant,
 }
 
 /// The last good keyring as it was loaded, without what rejected ones revoked since.
@@ -109,6 +121,7 @@ impl Live {
             rejected: Mutex::default(),
             good: Mutex::new(Good { keyring: snapshot.keyring.digest().to_owned(), at: Gate::now() }),
             announced: Mutex::default(),
+            unexplained: Mutex::default(),
             looked: Mutex::default(),
         }
     }
@@ -124,6 +137,24 @@ impl Live {
         let names = |all: &VecDeque<Announced>| all.iter().map(|one| one.principals.len()).sum::<usize>();
         while announced.len() > ANNOUNCED || names(&announced) > ANNOUNCED_NAMES {
             announced.pop_front();
+        }
+    }
+
+    /// Keeps in mind that another keyring came into force.
+    fn changed(&self, before: String, after: String, differ: Differing) {
+        let mut unexplained = lock(&self.unexplained);
+        match &mut *unexplained {
+            Some(one) => {
+                one.after = after;
+                one.since = Instant::now();
+                one.differ.principals.extend(differ.principals);
+                for (name, file) in differ.files {
+                    let before = one.differ.files.get(&name).map(|known| known.before.clone());
+                    let before = before.unwrap_or_else(|| file.before.clone());
+                    one.differ.files.insert(name, KeyringFileEntry { before, ..file });
+                }
+            }
+            None => *unexplained = Some(Unexplained { before, after, differ, since: Instant::now() }),
         }
     }
 
@@ -203,15 +234,38 @@ impl Gate {
         let found = why == Why::Found;
         tracing::info!(%configuration, %keyring, found, "reloaded");
         self.note(Event::Reload(entry));
-        if before != keyring && !self.live.told(&before, &keyring, &differ.principals) {
-            tracing::warn!(
-                principals = %differ.principals.iter().take(20).map(String::as_str).collect::<Vec<_>>().join(", "),
-                "the keyring's files were changed by hand: no command told of it"
-            );
-            let found = KeyringChangeEntry::found(Some(&before), &keyring);
-            let found = found.of_principals(&differ.principals).of_files(&differ.files);
-            self.note(Event::KeyringChange(Box::new(found)));
+        if before != keyring {
+            self.live.changed(before, keyring, differ);
         }
+        self.settle_found();
+    }
+
+    /// Puts a change on record that no command told of. A command writes first and tells then, so it is given
+    /// a moment for that.
+    pub(super) fn settle_found(&self) {
+        let found = {
+            let mut unexplained = lock(&self.live.unexplained);
+            let Some(one) = &*unexplained else { return };
+            let differ: Vec<String> = one.differ.principals.iter().cloned().collect();
+            if self.live.told(&one.before, &one.after, &differ) {
+                *unexplained = None;
+                return;
+            }
+            if one.since.elapsed() < TELL {
+                return;
+            }
+            unexplained.take()
+        };
+        let Some(Unexplained { before, after, differ, .. }) = found else { return };
+        let principals: Vec<String> = differ.principals.into_iter().collect();
+        tracing::warn!(
+            principals = %principals.iter().take(20).map(String::as_str).collect::<Vec<_>>().join(", "),
+            "the keyring's files were changed, and no command told of it"
+        );
+        let files: Vec<_> = differ.files.into_values().collect();
+        self.note(Event::KeyringFound(
+            KeyringFoundEntry::new(&before, &after).differing(&principals, &files),
+        ));
     }
 
     fn reject(&self, faults: Vec<Diagnostic>, why: Why) {
@@ -259,15 +313,15 @@ impl Gate {
             entries.flatten().find_map(|entry| match entry.record().ok()?.event {
                 Event::Start(service) | Event::Stop(service) | Event::Reload(service) => service.keyring,
                 Event::Decision(decision) => Some(decision.keyring),
-                Event::KeyringChange(change) if change.how == ChangeHow::Command => Some(change.after),
+                Event::KeyringChanged(change) => Some(change.keyring_after),
                 _ => None,
             })
         });
         let now = self.current();
         if let Some(last) = last.filter(|last| last != now.keyring.digest()) {
             tracing::warn!("the keyring was changed while no daemon ran");
-            let found = KeyringChangeEntry::found(Some(&last), now.keyring.digest());
-            self.note(Event::KeyringChange(Box::new(found)));
+            let found = KeyringFoundEntry::new(&last, now.keyring.digest());
+            self.note(Event::KeyringFound(found));
         }
     }
 
@@ -314,27 +368,26 @@ impl Gate {
 }
 
 /// How two keyrings differ in what they were read from.
+#[derive(Debug, Default)]
 struct Differing {
-    principals: Vec<String>,
-    files: Vec<FileEntry>,
+    principals: BTreeSet<String>,
+    files: BTreeMap<String, KeyringFileEntry>,
 }
 
 fn differing(before: &Keyring, after: &Keyring) -> Differing {
     let read = |keyring: &Keyring| keyring.files().iter().cloned().collect::<BTreeMap<_, _>>();
     let (old, new) = (read(before), read(after));
     let hex = |digest: &[u8; 32]| data_encoding::HEXLOWER.encode(digest);
-    let mut out = Differing { principals: Vec::new(), files: Vec::new() };
-    let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
-    names.sort_unstable();
-    names.dedup();
+    let mut out = Differing::default();
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     for name in names.into_iter().filter(|name| old.get(*name) != new.get(*name)) {
         let principal = crate::keyring::is_name(name);
         let shown = text::escape_short(name.as_bytes(), 200);
         let file = if principal { format!("{shown}.toml") } else { shown.clone() };
         let (before, after) = (old.get(name).map(hex), new.get(name).map(hex));
-        out.files.push(FileEntry { name: file, before, after });
+        out.files.insert(file.clone(), KeyringFileEntry { name: file, before, after });
         if principal {
-            out.principals.push(shown);
+            out.principals.insert(shown);
         }
     }
     out
@@ -357,6 +410,7 @@ mod tests {
             rejected: Mutex::default(),
             good: Mutex::new(Good { keyring: "a".into(), at: Timestamp::UNIX_EPOCH }),
             announced: Mutex::default(),
+            unexplained: Mutex::default(),
             looked: Mutex::default(),
         };
         let told = |before, after, differ: &[&str]| {

@@ -22,8 +22,6 @@ const MOST: usize = 100;
 pub struct Noted {
     /// The number of its record.
     pub seq: u64,
-    /// Digest of the keyring in force, after the files were read.
-    pub keyring: String,
 }
 
 /// The state of a running gate. All texts are escaped.

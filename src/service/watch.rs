@@ -66,6 +66,7 @@ fn look(gate: &Gate, quiet: &mut Quiet) {
         looked.at = Some(Gate::now());
         looked.changing = changing.then(|| looked.changing.unwrap_or_else(Gate::now));
     }
+    gate.settle_found();
     if read {
         gate.reload_found();
         // They may have changed while they were read, and the configuration may name others now.

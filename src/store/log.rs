@@ -196,8 +196,9 @@ fn names_ref(json: &str, name: &str) -> bool {
         | Event::Start(_)
         | Event::Stop(_)
         | Event::Reload(_)
-        | Event::KeyringChange(_)
-        | Event::Recovered(_) => false,
+        | Event::Recovered(_)
+        | Event::KeyringChanged(_)
+        | Event::KeyringFound(_) => false,
     })
 }
 

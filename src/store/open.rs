@@ -21,6 +21,19 @@ impl super::Store {
     pub fn exists(directory: &Path) -> bool {
         directory.join(DATABASE).is_file()
     }
+
+    /// As [`Store::exists`], where not being allowed to look is no answer.
+    ///
+    /// # Errors
+    /// Nobody can tell.
+    pub fn find(directory: &Path) -> Result<bool, StoreError> {
+        let database = directory.join(DATABASE);
+        match fs::metadata(&database) {
+            Ok(metadata) => Ok(metadata.is_file()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(io("look at", &database)(e)),
+        }
+    }
 }
 
 /// `CSGN`, in the header of our databases.

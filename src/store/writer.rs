@@ -176,8 +176,9 @@ impl<'r> Columns<'r> {
             Event::Start(_)
             | Event::Stop(_)
             | Event::Reload(_)
-            | Event::KeyringChange(_)
-            | Event::Recovered(_) => (None, None, None),
+            | Event::Recovered(_)
+            | Event::KeyringChanged(_)
+            | Event::KeyringFound(_) => (None, None, None),
         };
         Columns { kind, repository: repository.map(|r| r.id.as_str()), outcome, request_id }
     }

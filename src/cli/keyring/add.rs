@@ -1,11 +1,11 @@
 //! `countersign keyring add`.
 
-use super::super::common::{CliError, Format};
-use super::{print_json, read_key};
-use crate::domain::{PrincipalKind, Timestamp, text};
-use crate::keyring::{self, AddRequest, Sources};
+use super::super::common::CliError;
+use super::apply::{Action, ChangeArgs, Ground};
+use super::read_key;
+use crate::domain::{PrincipalKind, text};
+use crate::keyring::{self, AddRequest};
 use serde_json::json;
-use std::io::Write;
 use std::path::PathBuf;
 
 /// What to add, and to whom.
@@ -38,6 +38,9 @@ pub struct AddArgs {
     /// The file with the public key; `-` reads it from standard input.
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
+    /// How.
+    #[command(flatten)]
+    pub change: ChangeArgs,
 }
 
 /// What sort of actor a principal is.
@@ -64,14 +67,7 @@ impl From<Kind> for PrincipalKind {
     }
 }
 
-pub(super) fn run(
-    args: &AddArgs,
-    sources: &Sources,
-    now: Timestamp,
-    format: Format,
-    out: &mut dyn Write,
-    err: &mut dyn Write,
-) -> Result<u8, CliError> {
+pub(super) fn run(args: &AddArgs, ground: &mut Ground<'_>) -> Result<u8, CliError> {
     let request = AddRequest {
         name: args.name.clone(),
         kind: args.kind.map(PrincipalKind::from),
@@ -81,45 +77,41 @@ pub(super) fn run(
         key: read_key(&args.key)?,
     };
     let shown = text::escape(args.key.as_os_str().as_encoded_bytes());
-    let added = keyring::add(sources, &request, now).map_err(|error| match error {
-        keyring::EditError::Key(error) => CliError::usage(format!("`{shown}`: {error}")),
-        error => CliError::usage(error),
+    let action = Action::of("add", &args.change);
+    let done = ground.change(action, |sources, options| {
+        keyring::add_with(sources, &request, options).map_err(|error| match error {
+            keyring::EditError::Key(error) => keyring::EditError::Invalid(format!("`{shown}`: {error}")),
+            error => error,
+        })
     })?;
+    let added = &done.value;
     for warning in &added.warnings {
-        writeln!(err, "warning: {warning}")?;
+        writeln!(ground.err, "warning: {warning}")?;
     }
-    match format {
-        Format::Json => print_json(
-            &json!({
-                "principal": args.name,
-                "file": added.path.to_string_lossy(),
-                "format": added.scheme.name(),
-                "fingerprint": added.fingerprint,
-                "created": added.created,
-                "key_added": added.key_added,
-                "key_updated": added.key_updated,
-                "changed": added.changed,
-                "warnings": added.warnings,
-            }),
-            out,
-        )?,
-        Format::Text => {
-            let (name, scheme, key) = (&args.name, added.scheme.name(), &added.fingerprint);
-            if added.created {
-                writeln!(out, "created `{name}` with {scheme} key {key}")?;
-            } else if added.key_added {
-                writeln!(out, "added {scheme} key {key} to `{name}`")?;
-            } else if added.key_updated {
-                writeln!(out, "updated {scheme} key {key} of `{name}`")?;
-            } else if added.changed {
-                writeln!(out, "updated `{name}`, who has {scheme} key {key} already")?;
-            } else {
-                writeln!(out, "`{name}` has {scheme} key {key} already; nothing to do")?;
-            }
-            if added.changed {
-                writeln!(out, "wrote {}", text::escape(added.path.as_os_str().as_encoded_bytes()))?;
-            }
-        }
-    }
-    Ok(0)
+    let (name, scheme, key) = (&args.name, added.scheme.name(), &added.fingerprint);
+    let would =
+        |done: &str, would: &str| if args.change.dry_run { would.to_owned() } else { done.to_owned() };
+    let said = if added.created {
+        format!("{} `{name}` with {scheme} key {key}", would("created", "would create"))
+    } else if added.key_added {
+        format!("{} {scheme} key {key} to `{name}`", would("added", "would add"))
+    } else if added.key_updated {
+        format!("{} {scheme} key {key} of `{name}`", would("updated", "would update"))
+    } else if added.changed {
+        format!("{} `{name}`, who has {scheme} key {key} already", would("updated", "would update"))
+    } else {
+        format!("`{name}` has {scheme} key {key} already; nothing to do")
+    };
+    let details = json!({
+        "principal": args.name,
+        "file": added.path.to_string_lossy(),
+        "format": scheme,
+        "fingerprint": key,
+        "created": added.created,
+        "key_added": added.key_added,
+        "key_updated": added.key_updated,
+        "changed": added.changed,
+        "warnings": added.warnings,
+    });
+    ground.report(action, &done, &[said], details)
 }

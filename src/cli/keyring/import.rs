@@ -1,14 +1,14 @@
 //! `countersign keyring import`.
 
 use super::super::common::{CliError, Format};
+use super::apply::{Action, Ground, recorded_json};
 use super::{print_json, read_input};
 use crate::domain::text;
-use crate::keyring::{self, AllowedSigners, ImportRequest, ImportedFile, Sources};
+use crate::keyring::{self, AllowedSigners, ImportRequest, ImportedFile};
 use crate::signature::ssh;
 use jiff::tz::TimeZone;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// What to import, and how.
@@ -32,6 +32,9 @@ pub struct ImportArgs {
     /// Show what would be written, and write nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Why, for the audit log.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
     /// A group that new principals join, and that holders of certificates get; may be repeated.
     #[arg(long = "group", value_name = "GROUP")]
     pub groups: Vec<String>,
@@ -46,12 +49,7 @@ pub struct ImportArgs {
     pub authorities: String,
 }
 
-pub(super) fn run(
-    args: &ImportArgs,
-    sources: &Sources,
-    format: Format,
-    out: &mut dyn Write,
-) -> Result<u8, CliError> {
+pub(super) fn run(args: &ImportArgs, ground: &mut Ground<'_>) -> Result<u8, CliError> {
     let zone = match args.timezone.as_deref() {
         None => None,
         Some("UTC") => Some(TimeZone::UTC),
@@ -75,9 +73,13 @@ pub(super) fn run(
         authorities: args.authorities.clone(),
         dry_run: args.dry_run,
     };
-    let done = keyring::import(sources, &request).map_err(CliError::usage)?;
+    let action =
+        Action { name: "import", reason: args.reason.as_deref(), dry_run: args.dry_run, urgent: false };
+    let changed =
+        ground.change(action, |sources, options| keyring::import_with(sources, &request, options))?;
+    let done = &changed.value;
     let shown = |path: &Path| text::escape(path.as_os_str().as_encoded_bytes());
-    match format {
+    match ground.format {
         Format::Json => {
             let file = |file: &ImportedFile| {
                 json!({
@@ -93,8 +95,9 @@ pub(super) fn run(
                 "files": done.files.iter().map(file).collect::<Vec<_>>(),
                 "unchanged": done.unchanged,
                 "skipped_lines": done.skipped,
+                "recorded": recorded_json(&changed.recorded),
             });
-            print_json(&document, out)?;
+            print_json(&document, ground.out)?;
         }
         Format::Text => {
             for file in &done.files {
@@ -106,22 +109,22 @@ pub(super) fn run(
                 };
                 let path = shown(&file.path);
                 writeln!(
-                    out,
+                    ground.out,
                     "{verb} {path}: {} more",
                     if file.added == 1 { "1 key".to_owned() } else { format!("{} keys", file.added) }
                 )?;
                 if args.dry_run {
-                    writeln!(out, "{}", file.text)?;
+                    writeln!(ground.out, "{}", file.text)?;
                 }
             }
             if !done.skipped.is_empty() {
                 let lines: Vec<String> = done.skipped.iter().map(ToString::to_string).collect();
-                writeln!(out, "left out, because they are not for git: lines {}", lines.join(", "))?;
+                writeln!(ground.out, "left out, because they are not for git: lines {}", lines.join(", "))?;
             }
             if done.files.is_empty() {
-                writeln!(out, "nothing to do: {} lines are in the keyring already", done.unchanged)?;
+                writeln!(ground.out, "nothing to do: {} lines are in the keyring already", done.unchanged)?;
             }
         }
     }
-    Ok(0)
+    ground.unrecorded(&changed.recorded)
 }

@@ -1,15 +1,24 @@
 //! `countersign keyring`: who owns which key.
 
 mod add;
+mod apply;
+mod confirm;
 mod import;
 mod list;
+mod members;
+mod revoke;
+mod rotate;
 mod show;
 mod status;
 mod view;
 
 pub use add::{AddArgs, Kind};
+pub use apply::ChangeArgs;
 pub use import::ImportArgs;
 pub use list::ListArgs;
+pub use members::{GroupArgs, GroupCommand, MembersArgs, RemoveArgs, RenameArgs};
+pub use revoke::{ResumeArgs, RevocationReason, RevokeArgs, SuspendArgs};
+pub use rotate::{RefreshArgs, RotateArgs};
 pub use show::ShowArgs;
 pub use status::StatusArgs;
 
@@ -17,6 +26,7 @@ use super::common::{CliError, Format};
 use crate::config;
 use crate::domain::{Timestamp, text};
 use crate::keyring::{Keyring, LoadedKeyring, Material, Sources};
+use apply::Ground;
 use serde_json::Value;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -45,12 +55,29 @@ pub enum KeyringCommand {
     Show(ShowArgs),
     /// Ask the running daemon what is in force, and whether that is what the files say.
     Status(StatusArgs),
+    /// Revoke a key of a principal, or all of them.
+    Revoke(RevokeArgs),
+    /// Let nothing of a principal count from now on, until it is resumed.
+    Suspend(SuspendArgs),
+    /// Let a suspended principal count again.
+    Resume(ResumeArgs),
+    /// Add a new key and end the old one after a grace.
+    Rotate(RotateArgs),
+    /// Take a newer copy of an OpenPGP certificate.
+    Refresh(RefreshArgs),
+    /// Give a principal another name.
+    Rename(RenameArgs),
+    /// Remove a principal for good, and keep what was revoked.
+    Remove(RemoveArgs),
+    /// Let principals join and leave groups.
+    Group(GroupArgs),
 }
 
 /// Runs `countersign keyring ...`; gives the exit code.
 ///
 /// # Errors
-/// Code 2 where the configuration or the keyring does not load, or the key cannot be added.
+/// Code 2 where the configuration or the keyring does not load, or what was given cannot be used; 1 where
+/// the change is refused; 3 where it cannot be put on record, or another edit is in progress.
 pub fn run(
     args: &KeyringArgs,
     config_path: &Path,
@@ -62,17 +89,35 @@ pub fn run(
     if let KeyringCommand::Status(args) = &args.command {
         return status::run(args, config_path, format, out);
     }
-    let now = Timestamp::now();
-    let sources = match &args.keyring {
-        Some(dir) => Sources::directory(dir),
-        None => config::load(config_path).map_err(CliError::usage)?.config.keyring,
+    let (sources, config) = match &args.keyring {
+        Some(dir) => (Sources::directory(dir), None),
+        None => {
+            let config = config::load(config_path).map_err(CliError::usage)?.config;
+            (config.keyring.clone(), Some(config))
+        }
     };
+    let now = Timestamp::now();
+    let ground = &mut Ground { sources, config, now, format, out, err };
     match &args.command {
-        KeyringCommand::Add(args) => add::run(args, &sources, now, format, out, err),
-        KeyringCommand::Import(args) => import::run(args, &sources, format, out),
-        KeyringCommand::List(args) => list::run(args, &sources, &load(&sources, err)?, now, format, out),
-        KeyringCommand::Show(args) => show::run(args, &sources, &load(&sources, err)?, now, format, out),
-        KeyringCommand::Status(args) => status::run(args, config_path, format, out),
+        KeyringCommand::Add(args) => add::run(args, ground),
+        KeyringCommand::Import(args) => import::run(args, ground),
+        KeyringCommand::List(args) => {
+            let keyring = load(&ground.sources, ground.err)?;
+            list::run(args, &ground.sources, &keyring, now, format, ground.out)
+        }
+        KeyringCommand::Show(args) => {
+            let keyring = load(&ground.sources, ground.err)?;
+            show::run(args, &ground.sources, &keyring, now, format, ground.out)
+        }
+        KeyringCommand::Revoke(args) => revoke::run(args, ground),
+        KeyringCommand::Suspend(args) => revoke::suspend(args, ground),
+        KeyringCommand::Resume(args) => revoke::resume(args, ground),
+        KeyringCommand::Rotate(args) => rotate::run(args, ground),
+        KeyringCommand::Refresh(args) => rotate::refresh(args, ground),
+        KeyringCommand::Rename(args) => members::rename(args, ground),
+        KeyringCommand::Remove(args) => members::remove(args, ground),
+        KeyringCommand::Group(args) => members::group(args, ground),
+        KeyringCommand::Status(args) => status::run(args, config_path, format, ground.out),
     }
 }
 

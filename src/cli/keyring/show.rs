@@ -2,7 +2,7 @@
 
 use super::super::common::{CliError, Format, write_table};
 use super::print_json;
-use super::view::{authority_json, fido_rows, key_json, revoked_text, serials, standing};
+use super::view::{authority_json, fido_rows, key_json, revoked_text, serials, standing, suspension_json};
 use crate::domain::{Timestamp, text};
 use crate::keyring::{Authority, Key, Keyring, Sources};
 use serde_json::{Value, json};
@@ -27,6 +27,13 @@ pub(super) fn run(
     out: &mut dyn Write,
 ) -> Result<u8, CliError> {
     let principal = keyring.principal(&args.name).map_err(|near| {
+        if let Some(gone) = keyring.suspension(&args.name).filter(|_| keyring.removed().contains(&args.name))
+        {
+            return CliError {
+                message: format!("`{}` was removed from the keyring, {gone}", args.name),
+                code: 1,
+            };
+        }
         let shown = text::escape_short(args.name.as_bytes(), 60);
         let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
         CliError { message: format!("there is nobody called `{shown}` in the keyring{hint}"), code: 1 }
@@ -46,6 +53,7 @@ pub(super) fn run(
                     "kind": principal.kind.name(),
                     "emails": principal.emails,
                     "groups": principal.groups,
+                    "suspended": keyring.suspension(&principal.name).map(suspension_json),
                     "accounts": accounts,
                     "keys": keys,
                     "authorities": authorities,
@@ -55,13 +63,16 @@ pub(super) fn run(
         }
         Format::Text => {
             let words = |words: &[String]| if words.is_empty() { "-".to_owned() } else { words.join(", ") };
-            let rows = [
+            let mut rows = vec![
                 ("principal", principal.name.clone()),
                 ("kind", principal.kind.to_string()),
                 ("emails", words(&principal.emails)),
                 ("groups", words(&principal.groups)),
                 ("accounts", words(&accounts)),
             ];
+            if let Some(suspended) = keyring.suspension(&principal.name) {
+                rows.push(("suspended", suspended.to_string()));
+            }
             let rows: Vec<Vec<String>> =
                 rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
             write_table(out, &rows)?;
@@ -80,6 +91,7 @@ pub(super) fn run(
                 };
                 row("valid from", key.windows.begins().map(|at| at.to_string()));
                 row("valid until", key.windows.ends().map(|at| at.to_string()));
+                row("roles", (!key.roles.is_all()).then(|| key.roles.to_string()));
                 row("revoked", key.revoked.as_ref().map(revoked_text));
                 fido_rows(&key.fido, &mut row);
                 row("place", Some(key.place.to_string()));

@@ -1,7 +1,7 @@
 //! How keys and authorities are shown, to people and to programs.
 
 use crate::domain::{Timestamp, text};
-use crate::keyring::{Authority, FidoDemands, Key, Revocation, Scope, Standing};
+use crate::keyring::{Authority, FidoDemands, Key, Revocation, Scope, Standing, Suspension};
 use crate::signature::Demand;
 use serde_json::{Value, json};
 
@@ -32,6 +32,10 @@ pub(super) fn revocation_json(revoked: &Revocation) -> Value {
         "effective_from": revoked.effective_from.map(|at| at.to_string()),
         "reason": revoked.reason.name(),
     })
+}
+
+pub(super) fn suspension_json(suspended: &Suspension) -> Value {
+    json!({ "at": suspended.at.map(|at| at.to_string()), "reason": suspended.reason })
 }
 
 pub(super) fn fido_json(fido: &FidoDemands) -> Value {
@@ -95,6 +99,8 @@ pub(super) fn key_json(key: &Key, now: Timestamp) -> Value {
         "valid_from": key.windows.begins().map(|at| at.to_string()),
         "valid_until": key.windows.ends().map(|at| at.to_string()),
         "revoked": key.revoked.as_ref().map(revocation_json),
+        "roles": key.roles.names(),
+        "suspended": key.suspended.as_ref().map(suspension_json),
         "fido": fido_json(&key.fido),
         "file": key.place.file.to_string_lossy(),
         "line": key.place.line,

@@ -79,13 +79,6 @@ impl Certificate {
         news.then_some(merged)
     }
 
-    /// Whether a revocation is in it, of a subkey or by a revoker too.
-    pub fn holds_revocations(&self) -> bool {
-        !self.revocations.is_empty()
-            || !self.delegated.is_empty()
-            || self.subkeys.iter().any(|one| !one.revocations.is_empty())
-    }
-
     /// What the revocations say, in a form that is good for nothing but telling two copies apart.
     pub fn revocations(&self) -> String {
         let subkeys = self.subkeys.iter().filter(|one| !one.revocations.is_empty());

@@ -1,0 +1,298 @@
+//! Revoking keys and suspending principals.
+
+use super::change::{ChangeOptions, Changed, Draft, change};
+use super::edit::EditError;
+use super::principal_file::MAX_REASON;
+use super::select::{self, Held, KeyRef};
+use super::{Keyring, Reason, Revocation, Sources, Suspension};
+use crate::domain::{Timestamp, text};
+use crate::signature::Scheme;
+use toml_edit::{Datetime, DocumentMut, InlineTable, Item, Value, value};
+
+/// What to revoke.
+#[derive(Clone, Debug)]
+pub struct RevokeRequest {
+    /// Whose.
+    pub name: String,
+    /// Which keys and authorities; `None` is all of the principal's file.
+    pub keys: Option<Vec<KeyRef>>,
+    /// Why.
+    pub reason: Reason,
+    /// When it was learned; `None` is now.
+    pub at: Option<Timestamp>,
+    /// For compromised keys: since when; `None` is always.
+    pub effective_from: Option<Timestamp>,
+    /// A comment for those who read the file.
+    pub note: Option<String>,
+}
+
+/// A key that is revoked now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// OpenPGP or SSH.
+    pub scheme: Scheme,
+    /// Whether it was not, or less.
+    pub changed: bool,
+    /// What is in force.
+    pub revocation: Revocation,
+}
+
+/// Revokes keys of a principal. What is there is never made weaker: both together hold.
+///
+/// # Errors
+/// See [`EditError`]; nothing was changed then.
+pub fn revoke(
+    sources: &Sources,
+    request: &RevokeRequest,
+    options: &ChangeOptions<'_>,
+) -> Result<Changed<Vec<Revoked>>, EditError> {
+    let now = options.purpose.at;
+    let at = request.at.unwrap_or_else(|| whole_seconds(now));
+    if request.reason != Reason::Compromised && request.effective_from.is_some() {
+        return Err(EditError::Invalid(format!(
+            "`--effective-from` goes with `compromised` only; a {} key is refused from `--at`",
+            request.reason
+        )));
+    }
+    if request.reason == Reason::Compromised && at > now {
+        return Err(EditError::Invalid("a compromise that is known is not learned in the future".to_owned()));
+    }
+    if request.effective_from.is_some_and(|from| from > at) {
+        return Err(EditError::Invalid(
+            "`--effective-from` is after `--at`: the compromise cannot follow its discovery".to_owned(),
+        ));
+    }
+    if let Some(note) = &request.note {
+        check_line("note", note)?;
+    }
+    let wanted = Revocation { at: Some(at), effective_from: request.effective_from, reason: request.reason };
+    change(sources, options, |draft| {
+        known(draft.keyring, &request.name)?;
+        let file = draft.path(&request.name);
+        let keys: Vec<Held<'_>> = match &request.keys {
+            None => select::held(draft.keyring, &file),
+            Some(keys) => {
+                let one = |key| select::one(draft.keyring, &file, &request.name, key);
+                keys.iter().map(one).collect::<Result<_, _>>()?
+            }
+        };
+        if keys.is_empty() {
+            let message = format!("`{}` has no key in the keyring; `suspend` stops the rest", request.name);
+            return Err(EditError::Refused(message));
+        }
+        let mut done = Vec::new();
+        for key in keys {
+            done.push(revoke_one(draft, request, &wanted, key)?);
+        }
+        Ok(done)
+    })
+}
+
+fn revoke_one(
+    draft: &mut Draft<'_>,
+    request: &RevokeRequest,
+    wanted: &Revocation,
+    key: Held<'_>,
+) -> Result<Revoked, EditError> {
+    let (name, fingerprint, scheme) = (&request.name, key.fingerprint(), key.scheme());
+    let document = draft.document(name)?;
+    let indexes = select::tables(document, key.list(), scheme, &fingerprint, name)?;
+    // What is in force may come from a list; what is written is what the file says and what is asked for.
+    let written = own(key, document, &indexes);
+    let joined = match &written {
+        None => wanted.clone(),
+        Some(known) => {
+            refuse_weaker(request, &fingerprint, known, wanted)?;
+            known.clone().join(wanted.clone())
+        }
+    };
+    let changed = written.as_ref() != Some(&joined);
+    if changed {
+        let tables = select::list_of(document, key.list(), name)?;
+        for index in indexes {
+            if let Some(table) = tables.get_mut(index) {
+                table.insert("revoked", revocation_item(&joined, request.note.as_deref()));
+            }
+        }
+    }
+    Ok(Revoked { fingerprint, scheme, changed, revocation: joined })
+}
+
+/// The revocation in the file, where it stands in it.
+fn own(key: Held<'_>, document: &DocumentMut, indexes: &[usize]) -> Option<Revocation> {
+    let tables = document.get(key.list()).and_then(Item::as_array_of_tables)?;
+    let said =
+        indexes.iter().any(|index| tables.get(*index).is_some_and(|table| table.contains_key("revoked")));
+    if said { key.revoked().cloned() } else { None }
+}
+
+/// What somebody asks for and would not get is refused, so that nobody believes it.
+fn refuse_weaker(
+    request: &RevokeRequest,
+    fingerprint: &str,
+    known: &Revocation,
+    wanted: &Revocation,
+) -> Result<(), EditError> {
+    let by_hand = "to take that back, edit the file by hand";
+    if known.reason > wanted.reason {
+        return Err(EditError::Refused(format!(
+            "{fingerprint} is revoked as {} already, which is not made weaker; {by_hand}",
+            known.reason
+        )));
+    }
+    let later = |known: Option<Timestamp>, wanted: Option<Timestamp>| match (known, wanted) {
+        (None, Some(_)) => true,
+        (Some(known), Some(wanted)) => wanted > known,
+        (_, None) => false,
+    };
+    let asked = match wanted.reason {
+        Reason::Compromised => request.effective_from,
+        _ => request.at,
+    };
+    if asked.is_some() && later(known.refused_from(), asked) {
+        let from = known.refused_from().map_or_else(|| "always".to_owned(), |at| format!("from {at}"));
+        return Err(EditError::Refused(format!(
+            "{fingerprint} is refused {from} already, which is not made later; {by_hand}"
+        )));
+    }
+    Ok(())
+}
+
+/// Whom to suspend.
+#[derive(Clone, Debug)]
+pub struct SuspendRequest {
+    /// Who.
+    pub name: String,
+    /// From when on; `None` is now.
+    pub at: Option<Timestamp>,
+    /// Why; it stands in the file.
+    pub reason: String,
+}
+
+/// Suspends a principal: nothing of it that arrives from then on counts.
+///
+/// # Errors
+/// See [`EditError`]; nothing was changed then.
+pub fn suspend(
+    sources: &Sources,
+    request: &SuspendRequest,
+    options: &ChangeOptions<'_>,
+) -> Result<Changed<Suspension>, EditError> {
+    check_line("reason", &request.reason)?;
+    let now = options.purpose.at;
+    change(sources, options, |draft| {
+        let name = &request.name;
+        known(draft.keyring, name)?;
+        if let Some(there) = draft.keyring.suspension(name).cloned() {
+            match (request.at, there.at) {
+                (Some(wanted), Some(at)) if wanted < at => {}
+                (Some(wanted), Some(at)) if wanted > at => {
+                    return Err(EditError::Refused(format!(
+                        "`{name}` is suspended from {at} already; to suspend from a later time, `resume` first"
+                    )));
+                }
+                _ => return Ok(there),
+            }
+        }
+        let at = request.at.unwrap_or_else(|| whole_seconds(now));
+        let mut table = InlineTable::new();
+        table.insert("at", time(at));
+        table.insert("reason", Value::from(request.reason.trim()));
+        put(draft.document(name)?, "suspended", Value::InlineTable(table));
+        Ok(Suspension { at: Some(at), reason: text::escape(request.reason.trim().as_bytes()) })
+    })
+}
+
+/// Lets a suspended principal count again; gives what was in force. Revocations stay.
+///
+/// # Errors
+/// See [`EditError`]; nothing was changed then.
+pub fn resume(
+    sources: &Sources,
+    name: &str,
+    options: &ChangeOptions<'_>,
+) -> Result<Changed<Option<Suspension>>, EditError> {
+    change(sources, options, |draft| {
+        known(draft.keyring, name)?;
+        let there = draft.keyring.suspension(name).cloned();
+        if there.is_some() {
+            draft.document(name)?.remove("suspended");
+        }
+        Ok(there)
+    })
+}
+
+/// Somebody with a file in the keyring, who has not been removed.
+pub(super) fn known(keyring: &Keyring, name: &str) -> Result<(), EditError> {
+    if keyring.removed().iter().any(|one| one == name) {
+        return Err(EditError::Refused(format!("`{name}` was removed from the keyring")));
+    }
+    if keyring.parts.principals.iter().any(|one| one.name == name) {
+        return Ok(());
+    }
+    let shown = text::escape_short(name.as_bytes(), 60);
+    Err(EditError::Refused(match keyring.principal(name) {
+        Ok(_) => format!("`{shown}` has no file in the keyring, only lines in other files"),
+        Err(near) => {
+            let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            format!("there is nobody called `{shown}` in the keyring{hint}")
+        }
+    }))
+}
+
+/// What goes into a file as a line of text: visible, and not too long.
+pub(super) fn check_line(what: &str, line: &str) -> Result<(), EditError> {
+    if line.trim().is_empty() || line.chars().count() > MAX_REASON {
+        return Err(EditError::Invalid(format!("a {what} has 1 to {MAX_REASON} characters")));
+    }
+    if text::escape(line.as_bytes()) != line.replace('\\', "\\\\") {
+        return Err(EditError::Invalid(format!(
+            "the {what} has characters that nobody sees, or several lines"
+        )));
+    }
+    Ok(())
+}
+
+/// Sets a value and keeps the comments around the one that was there.
+pub(super) fn put(document: &mut DocumentMut, key: &str, news: Value) {
+    match document.get_mut(key).and_then(Item::as_value_mut) {
+        Some(old) => {
+            let decor = old.decor().clone();
+            *old = news;
+            *old.decor_mut() = decor;
+        }
+        None => {
+            document.insert(key, value(news));
+        }
+    }
+}
+
+fn revocation_item(revocation: &Revocation, note: Option<&str>) -> Item {
+    let mut table = InlineTable::new();
+    if let Some(at) = revocation.at {
+        table.insert("at", time(at));
+    }
+    table.insert("reason", Value::from(revocation.reason.name()));
+    if let Some(from) = revocation.effective_from {
+        table.insert("effective-from", time(from));
+    }
+    let mut made = Value::InlineTable(table);
+    if let Some(note) = note {
+        made.decor_mut().set_suffix(format!(" # {}", note.trim()));
+    }
+    Item::Value(made)
+}
+
+/// A time as TOML has it.
+pub(super) fn time(at: Timestamp) -> Value {
+    let written = at.to_string();
+    written.parse::<Datetime>().map_or_else(|_| Value::from(written), Value::from)
+}
+
+/// Files are for people: no fractions of seconds. Never later than `at`.
+pub(super) fn whole_seconds(at: Timestamp) -> Timestamp {
+    let floor = at.as_nanosecond().div_euclid(1_000_000_000);
+    i64::try_from(floor).ok().and_then(|second| Timestamp::from_second(second).ok()).unwrap_or(at)
+}
