@@ -17,6 +17,7 @@ mod gitolite;
 mod history;
 mod install;
 mod laundering;
+mod live;
 mod merged_paths;
 mod messages;
 mod paths;
