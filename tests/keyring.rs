@@ -4,13 +4,17 @@
 
 #[path = "support/ssh_craft.rs"]
 mod craft;
+#[path = "keyring/edits.rs"]
+mod edits;
 #[path = "keyring/import.rs"]
 mod import;
 #[path = "keyring/sources.rs"]
 mod sources;
 
 use countersign::cli::common::Format;
-use countersign::cli::keyring::{self as cli, AddArgs, KeyringArgs, KeyringCommand, ListArgs, ShowArgs};
+use countersign::cli::keyring::{
+    self as cli, AddArgs, ChangeArgs, KeyringArgs, KeyringCommand, ListArgs, ShowArgs,
+};
 use countersign::domain::{ObjectFormat, PrincipalKind, ServerKind, Timestamp};
 use countersign::keyring::{AddRequest, Added, EditError, Keyring, Material, Reason, Standing, add};
 use countersign::signature::object::{SignatureField, parse_commit};
@@ -1019,6 +1023,7 @@ fn the_command_line_adds_lists_and_shows() {
             accounts: Vec::new(),
             kind,
             key: path,
+            change: ChangeArgs::default(),
         })
     };
     let (code, out, _) = cli_run(&ring, KeyringCommand::List(ListArgs::default()), Format::Text).unwrap();

@@ -392,6 +392,32 @@ mod tests {
     }
 
     #[test]
+    fn a_change_of_the_keyring_has_a_stable_layout_and_a_size() {
+        let entry: KeyringChangeEntry = serde_json::from_str(
+            r#"{"id":"0f","action":"revoke","by":{"login":"keeper","uid":0},"reason":"compromised: stolen",
+                "principals":["alice"],"keys":["SHA256:x"],"files":[{"name":"alice.toml","after":"aa"}],
+                "keyring_before":"k0","keyring_after":"k1"}"#,
+        )
+        .unwrap();
+        let at = "2026-01-02T03:04:05.678901Z".parse().unwrap();
+        let record = Record::new(at, Event::KeyringChanged(entry.clone().fitted()));
+        let json = record.canonical().unwrap();
+        assert_eq!(
+            json,
+            concat!(
+                r#"{"schema":1,"at":"2026-01-02T03:04:05.678Z","kind":"keyring-changed","id":"0f","action":"revoke","#,
+                r#""by":{"login":"keeper","uid":0},"reason":"compromised: stolen","principals":["alice"],"#,
+                r#""keys":["SHA256:x"],"files":[{"name":"alice.toml","after":"aa"}],"#,
+                r#""keyring_before":"k0","keyring_after":"k1"}"#
+            )
+        );
+        assert_eq!(Record::parse(&json).unwrap(), record);
+        let keys = (0..10_000).map(|n| format!("SHA256:{n:043}")).collect();
+        let large = KeyringChangeEntry { keys, ..entry }.fitted();
+        assert_eq!((large.keys.len(), large.left_out), (50, 9950));
+    }
+
+    #[test]
     fn findings_are_a_key_more_and_old_lines_stay_what_they_were() {
         // A line as builds wrote it that knew no findings.
         let old = concat!(

@@ -14,7 +14,7 @@ use crate::domain::{Timestamp, text};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -322,15 +322,16 @@ fn record_of(
     files: &[ChangedFile],
 ) -> Result<ChangeRecord, EditError> {
     let principals: Vec<String> = files.iter().map(|file| file.principal.clone()).collect();
+    let ours: HashSet<&str> = principals.iter().map(String::as_str).collect();
+    let paths: HashSet<&Path> = files.iter().map(|file| file.path.as_path()).collect();
     let entries = |keyring: &Keyring| {
         let said = |key: &Key| {
             let mut said = format!("{} {:?}", key.principal.name, (&key.windows, &key.roles, &key.fido));
             let _ = write!(said, "{:?} {:?}", key.revoked, key.material);
             (key.material.fingerprint(), said)
         };
-        let ours = |key: &&Key| principals.contains(&key.principal.name);
-        let keys = keyring.keys().iter().filter(ours).map(said);
-        let in_files = |place: &super::document::Place| files.iter().any(|file| file.path == place.file);
+        let keys = keyring.keys().iter().filter(|key| ours.contains(key.principal.name.as_str())).map(said);
+        let in_files = |place: &super::document::Place| paths.contains(place.file.as_path());
         let authorities = keyring.authorities().iter().filter(|one| in_files(&one.place)).map(|one| {
             let scopes: Vec<_> = one
                 .scopes
@@ -350,7 +351,7 @@ fn record_of(
         action: purpose.action.to_owned(),
         by: purpose.by.clone(),
         reason: purpose.reason.as_ref().map(|reason| text::escape(reason.trim().as_bytes())),
-        principals: principals.clone(),
+        principals,
         keys: keys.into_iter().collect(),
         files: files
             .iter()

@@ -2,7 +2,7 @@
 
 use super::accounts;
 use super::authority::Authority;
-use super::change;
+use super::change::{self, JournalFile};
 use super::document::{Diagnostic, Identity, Owner, Place, Reader, Source, Warning};
 use super::document::{check_directory, read_checked, sort};
 use super::lists::{Listed, join};
@@ -13,8 +13,9 @@ use crate::domain::text;
 use crate::signature::Scheme;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ffi::OsString;
 use std::path::Path;
 
 /// Largest principal's file that is read, in bytes.
@@ -59,7 +60,7 @@ struct Scan {
     files: Vec<PrincipalFile>,
     bytes: Vec<(String, Vec<u8>)>,
     /// Which journal and which files these were.
-    seen: (Option<Identity>, Vec<(std::ffi::OsString, Option<Identity>)>),
+    seen: (Option<Identity>, Vec<(OsString, Option<Identity>)>),
     diagnostics: Vec<Diagnostic>,
     warnings: Vec<Warning>,
 }
@@ -327,12 +328,13 @@ impl Scan {
             }
             None => Vec::new(),
         };
-        let overlaid = overlay.iter().map(|(name, _)| name);
-        for name in overlaid.chain(journal.iter().map(|file| &file.name)) {
-            if !names.iter().any(|one| one.as_encoded_bytes() == name.as_bytes()) {
-                names.push(name.into());
-            }
-        }
+        let overlay: HashMap<&str, Option<&String>> =
+            overlay.iter().map(|(name, text)| (name.as_str(), text.as_ref())).collect();
+        let journal: HashMap<&str, &JournalFile> =
+            journal.iter().map(|file| (file.name.as_str(), file)).collect();
+        let there: HashSet<OsString> = names.iter().cloned().collect();
+        let more: BTreeSet<&str> = overlay.keys().chain(journal.keys()).copied().collect();
+        names.extend(more.into_iter().map(OsString::from).filter(|name| !there.contains(name)));
         names.sort();
         let mut writable = 0;
         for name in names {
@@ -342,16 +344,16 @@ impl Scan {
                 scan.warnings.push(Warning::at(Place::whole(&path), message));
                 continue;
             };
-            let replaced = overlay.iter().find(|(replaced, _)| replaced.strip_suffix(".toml") == Some(stem));
-            if let Some((_, text)) = replaced {
+            let file_name = name.to_str().unwrap_or_default();
+            if let Some(text) = overlay.get(file_name) {
                 let there = Identity::now(&path);
                 scan.seen.1.extend(there.map(|there| (name.clone(), Some(there))));
                 if let Some(text) = text {
-                    scan.file(&path, stem, text.clone().into_bytes());
+                    scan.file(&path, stem, (*text).clone().into_bytes());
                 }
                 continue;
             }
-            let under_way = journal.iter().find(|file| file.name.strip_suffix(".toml") == Some(stem));
+            let under_way = journal.get(file_name);
             let there = path.symlink_metadata().is_ok();
             let mut found = None;
             if there || under_way.is_none() {
@@ -543,7 +545,7 @@ pub(super) fn read_trusted(path: &Path, owner: Owner, limit: u64) -> Result<Vec<
 }
 
 /// Names in the directory, without those that are ignored in silence.
-fn list(dir: &Path) -> std::io::Result<Vec<std::ffi::OsString>> {
+fn list(dir: &Path) -> std::io::Result<Vec<OsString>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let name = entry?.file_name();

@@ -2,7 +2,7 @@
 
 use super::change::{ChangeOptions, Changed, Draft, change};
 use super::edit::EditError;
-use super::revoke::{check_line, known, put, time, whole_seconds};
+use super::revoke::{check_line, known, moment, put, time};
 use super::select::{self, Held};
 use super::{Keyring, Reason, Sources, principal_file};
 use crate::domain::text;
@@ -120,7 +120,7 @@ pub fn remove(
     options: &ChangeOptions<'_>,
 ) -> Result<Changed<Removed>, EditError> {
     check_line("reason", reason)?;
-    let at = whole_seconds(options.purpose.at);
+    let at = moment(options.purpose.at);
     change(sources, options, |draft| {
         let mut done = Removed {
             retired: Vec::new(),

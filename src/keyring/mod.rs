@@ -47,7 +47,7 @@ pub use roles::{Role, Roles};
 pub use rotate::{Ended, Refreshed, RotateRequest, Rotated, refresh, rotate};
 pub use select::{KeyRef, KeyRefError};
 pub use sources::{AllowedSigners, RevocationFile, Sources};
-pub use suspension::{SUSPENDED, Suspension};
+pub use suspension::Suspension;
 pub use windows::{Position, Window, Windows};
 
 use crate::domain::{Principal, ServerKind, Timestamp};

@@ -49,7 +49,7 @@ pub fn revoke(
     options: &ChangeOptions<'_>,
 ) -> Result<Changed<Vec<Revoked>>, EditError> {
     let now = options.purpose.at;
-    let at = request.at.unwrap_or_else(|| whole_seconds(now));
+    let at = request.at.unwrap_or_else(|| moment(now));
     if request.reason != Reason::Compromised && request.effective_from.is_some() {
         return Err(EditError::Invalid(format!(
             "`--effective-from` goes with `compromised` only; a {} key is refused from `--at`",
@@ -196,7 +196,7 @@ pub fn suspend(
                 _ => return Ok(there),
             }
         }
-        let at = request.at.unwrap_or_else(|| whole_seconds(now));
+        let at = request.at.unwrap_or_else(|| moment(now));
         let mut table = InlineTable::new();
         table.insert("at", time(at));
         table.insert("reason", Value::from(request.reason.trim()));
@@ -291,8 +291,7 @@ pub(super) fn time(at: Timestamp) -> Value {
     written.parse::<Datetime>().map_or_else(|_| Value::from(written), Value::from)
 }
 
-/// Files are for people: no fractions of seconds. Never later than `at`.
-pub(super) fn whole_seconds(at: Timestamp) -> Timestamp {
-    let floor = at.as_nanosecond().div_euclid(1_000_000_000);
-    i64::try_from(floor).ok().and_then(|second| Timestamp::from_second(second).ok()).unwrap_or(at)
+/// Now, as files have it: milliseconds, as receipts. Whole seconds would reach back to pushes that came before.
+pub(super) fn moment(at: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }

@@ -2,7 +2,7 @@
 
 use super::change::{ChangeOptions, Changed, Draft, broken, change};
 use super::edit::{self, AddRequest, EditError};
-use super::revoke::{known, time, whole_seconds};
+use super::revoke::{known, time};
 use super::select::{self, Held, KeyRef};
 use super::{Key, Material, Position, Sources, Standing, material};
 use crate::domain::{Timestamp, text};
@@ -68,7 +68,9 @@ pub fn rotate(
     if request.grace < SignedDuration::ZERO {
         return Err(EditError::Invalid("a grace is not negative".to_owned()));
     }
-    let end = whole_seconds(now)
+    // Files are for people: the whole second that comes next.
+    let end = Timestamp::from_second(now.as_second() + 1)
+        .unwrap_or(now)
         .checked_add(request.grace)
         .map_err(|_| EditError::Invalid("this grace is too long".to_owned()))?;
     change(sources, options, |draft| rotated(draft, request, &material, &written, end, now))

@@ -1,7 +1,7 @@
 //! A principal of whom nothing counts for a while.
 
 use crate::domain::Timestamp;
-use crate::signature::Times;
+use crate::signature::{SignatureStatus, Times};
 use std::fmt;
 
 /// Since when nothing of a principal counts, and why: N14's superseded for all of its keys, accounts and
@@ -48,14 +48,11 @@ impl Suspension {
     /// The reason that a status gives for a signature by a suspended principal.
     pub(super) fn told(&self) -> String {
         match self.at {
-            Some(at) => format!("{SUSPENDED} since {at}"),
-            None => SUSPENDED.to_owned(),
+            Some(at) => format!("{} since {at}", SignatureStatus::SUSPENDED),
+            None => SignatureStatus::SUSPENDED.to_owned(),
         }
     }
 }
-
-/// How the reason of a revocation begins that is a suspension of the holder.
-pub const SUSPENDED: &str = "its holder is suspended";
 
 impl fmt::Display for Suspension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -133,3 +133,37 @@ fn escaped_once(words: &str, max: usize) -> String {
     }
     text::escape_short(words.as_bytes(), max)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyring::{Author, FileDigests};
+
+    #[test]
+    fn what_another_process_says_is_escaped_and_cut() {
+        let nasty = "x\u{1b}]0;\u{202e}".to_owned();
+        let long = "y".repeat(10_000);
+        let change = ChangeRecord {
+            id: nasty.clone(),
+            at: "not a time".to_owned(),
+            action: nasty.clone(),
+            by: Author { login: Some(long.clone()), uid: 0, signer: Some(nasty.clone()) },
+            reason: Some("it\\'s \\x1b already".to_owned()),
+            principals: vec![nasty.clone(); 1000],
+            keys: vec![long.clone(); 1000],
+            files: vec![FileDigests { name: nasty.clone(), before: Some(long), after: None }; 1000],
+            keyring_before: nasty.clone(),
+            keyring_after: nasty,
+        };
+        let record = record_of(&change, None);
+        let json = record.canonical().unwrap();
+        assert!(json.len() < 64 << 10, "{}", json.len());
+        let Event::KeyringChanged(entry) = record.event else { panic!("{json}") };
+        assert_eq!((entry.by.uid, entry.left_out), (0, 3 * 950));
+        assert_eq!(entry.id, "x\\x1b]0;\\u{202e}");
+        // A record of ours is escaped; doing it twice would be another text.
+        let ours = ChangeRecord { reason: Some("caf\u{e9}, it's new".to_owned()), ..change };
+        let Event::KeyringChanged(entry) = record_of(&ours, None).event else { panic!() };
+        assert_eq!((entry.by.uid, entry.reason.as_deref()), (0, Some("caf\u{e9}, it's new")));
+    }
+}

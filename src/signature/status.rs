@@ -301,6 +301,9 @@ pub enum SignatureStatus {
 }
 
 impl SignatureStatus {
+    /// How the reason begins where not the key is revoked but whose it is suspended: that can be taken back.
+    pub const SUSPENDED: &'static str = "its holder is suspended";
+
     /// One word for records and output.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -355,6 +358,9 @@ impl fmt::Display for SignatureStatus {
             }
             SignatureStatus::NotYetValid { key, what, from } => {
                 write!(f, "a signature by {key}, whose {what} is not valid before {from}")
+            }
+            SignatureStatus::Revoked { key, reason, .. } if reason.starts_with(Self::SUSPENDED) => {
+                write!(f, "a signature by {key}, which does not count now: {reason}")
             }
             SignatureStatus::Revoked { key, reason, .. } => {
                 write!(f, "a signature by {key}, which is revoked ({reason})")

@@ -130,6 +130,7 @@ fn the_command_line_imports() {
             file: file.clone(),
             allowed_signers: true,
             dry_run,
+            reason: None,
             groups: Vec::new(),
             timezone: timezone.map(str::to_owned),
             names: Vec::new(),

@@ -16,6 +16,7 @@ mod fido;
 mod gitolite;
 mod history;
 mod install;
+mod keyring;
 mod laundering;
 mod live;
 mod merged_paths;

@@ -130,6 +130,9 @@ pub(super) fn help(object: Object<'_>, scope: Scope<'_>) -> String {
                 "wait until then; or, if the clock of the machine that signed was wrong, set it and {resign}"
             )
         }
+        SignatureStatus::Revoked { reason, .. } if reason.starts_with(SignatureStatus::SUSPENDED) => {
+            "ask the keyring's keeper, who can take it back with `countersign keyring resume NAME`".to_owned()
+        }
         SignatureStatus::Revoked { .. } => format!("{resign}, using a key that is not revoked"),
         SignatureStatus::WrongPurpose { remedy, .. } => format!("{resign}, {remedy}"),
         SignatureStatus::WeakAlgorithm { .. } => {
