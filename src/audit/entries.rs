@@ -608,6 +608,13 @@ pub struct KeyringAuthor {
     pub login: Option<String>,
     /// The user id of the process: through the socket the kernel's word, otherwise the process's own.
     pub uid: u32,
+    /// The account of that number on the gate's machine; escaped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The account that logged in, where the system keeps track of it: whoever became root is still that
+    /// one. Escaped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
     /// The key that signed the change, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,

@@ -6,6 +6,7 @@
 
 pub mod chain;
 mod entries;
+mod keyring;
 mod record;
 
 pub use entries::{
@@ -14,4 +15,5 @@ pub use entries::{
     RecoveredEntry, RefEntry, RepositoryEntry, ServiceEntry, TaintEntry, Tip, Truncated, ViolationEntry,
     WaiverEntry, capped,
 };
+pub use keyring::KeyringFoundEntry;
 pub use record::{Decision, Event, Record, RecordError, SCHEMA, rfc3339_ms};

@@ -5,6 +5,7 @@ use super::entries::{
     PusherEntry, RecoveredEntry, RefEntry, RepositoryEntry, ServiceEntry, TaintEntry, Truncated,
     ViolationEntry, WaiverEntry, capped,
 };
+use super::keyring::KeyringFoundEntry;
 use crate::domain::{PushContext, Timestamp, text};
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +64,8 @@ pub enum Event {
     Recovered(RecoveredEntry),
     /// Somebody changed the keyring by a command.
     KeyringChanged(KeyringChangeEntry),
+    /// The keyring's files were found changed.
+    KeyringFound(KeyringFoundEntry),
 }
 
 impl Event {
@@ -78,6 +81,7 @@ impl Event {
             Event::Reload(_) => "reload",
             Event::Recovered(_) => "recovered",
             Event::KeyringChanged(_) => "keyring-changed",
+            Event::KeyringFound(_) => "keyring-found",
         }
     }
 }

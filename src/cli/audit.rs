@@ -2,7 +2,10 @@
 
 use super::{CliError, Format};
 use crate::audit::chain::{Hash, Head};
-use crate::audit::{Decision, Event, KeyringChangeEntry, Outcome, PusherEntry, RefEntry, ServiceEntry};
+use crate::audit::{
+    Decision, Event, KeyringAuthor, KeyringChangeEntry, KeyringFileEntry, KeyringFoundEntry, Outcome,
+    PusherEntry, RefEntry, ServiceEntry,
+};
 use crate::config;
 use crate::domain::{RefName, RepositoryId, RequestId, Timestamp, text};
 use crate::store::{Filter, LogEntry, Mode, Store, StoreError};
@@ -247,31 +250,54 @@ fn print(out: &mut dyn Write, entry: &LogEntry) -> std::io::Result<()> {
         },
         Event::Recovered(entry) => writeln!(out, "recovered by {}: {}", entry.who, entry.finding),
         Event::KeyringChanged(change) => print_keyring_change(out, change),
+        Event::KeyringFound(found) => print_keyring_found(out, found),
     }
 }
 
 fn print_keyring_change(out: &mut dyn Write, change: &KeyringChangeEntry) -> std::io::Result<()> {
-    let login = change.by.login.as_ref().map_or_else(String::new, |login| format!(" ({login})"));
     let signer = change.by.signer.as_ref().map_or_else(String::new, |signer| format!(", signed by {signer}"));
     let reason = change.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
     writeln!(
         out,
-        "keyring   {} {} by uid {}{login}{signer}{reason}",
+        "keyring   {} {} by {}{signer}{reason}",
         change.action,
         change.principals.join(", "),
-        change.by.uid
+        author(&change.by)
     )?;
     for key in &change.keys {
         writeln!(out, "        key {key}")?;
     }
-    for file in &change.files {
-        let digest = |digest: &Option<String>| digest.as_deref().map_or("-", |one| short(one, 12)).to_owned();
-        writeln!(out, "        {} {}..{}", file.name, digest(&file.before), digest(&file.after))?;
-    }
+    print_files(out, &change.files)?;
     if change.left_out > 0 {
         writeln!(out, "        ... {} more entries were left out", change.left_out)?;
     }
     Ok(())
+}
+
+fn print_keyring_found(out: &mut dyn Write, found: &KeyringFoundEntry) -> std::io::Result<()> {
+    let (before, after) = (short(&found.keyring_before, 12), short(&found.keyring_after, 12));
+    writeln!(out, "keyring   found changed, and no command told of it: {before}..{after}")?;
+    print_files(out, &found.files)?;
+    match found.files_total.saturating_sub(found.files.len() as u64) {
+        0 => Ok(()),
+        more => writeln!(out, "        ... {more} more files differ"),
+    }
+}
+
+fn print_files(out: &mut dyn Write, files: &[KeyringFileEntry]) -> std::io::Result<()> {
+    let digest = |digest: &Option<String>| digest.as_deref().map_or("-", |one| short(one, 12)).to_owned();
+    files.iter().try_for_each(|file| {
+        writeln!(out, "        {} {}..{}", file.name, digest(&file.before), digest(&file.after))
+    })
+}
+
+/// Whom the kernel names; what somebody says of himself stands in brackets.
+fn author(by: &KeyringAuthor) -> String {
+    let account = by.account.as_ref().map_or_else(|| format!("uid {}", by.uid), Clone::clone);
+    let session = by.session.as_ref().filter(|session| Some(*session) != by.account.as_ref());
+    let session = session.map_or_else(String::new, |session| format!(", logged in as {session}"));
+    let login = by.login.as_ref().map_or_else(String::new, |login| format!(" ({login})"));
+    format!("{account}{session}{login}")
 }
 
 fn faulty_tenants(service: &ServiceEntry) -> String {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 /// Arguments of `serve`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "SIGTERM lets pushes in flight finish and ends. SIGHUP reads configuration and keyring again;\n\
-                        a bad one is reported and the last good one stays.\n\n\
+    after_help = "SIGTERM lets pushes in flight finish and ends. Changes of configuration and keyring are noticed\n\
+                        within seconds; SIGHUP reads both at once. A bad one is reported and the last good one stays.\n\n\
                         Example: countersign --config /etc/countersign/countersign.toml serve"
 )]
 pub struct ServeArgs {

@@ -14,6 +14,7 @@ mod schema;
 mod signatures;
 mod tenants;
 mod values;
+mod watched;
 
 pub use crate::domain::ServerKind;
 pub use crate::keyring::document::{Diagnostic, Place, Warning};
@@ -25,6 +26,7 @@ pub use repositories::Repositories;
 pub use rulesets::RulesetPlaces;
 pub use schema::{included as included_schema, schema};
 pub use tenants::TenantFiles;
+pub use watched::{Watched, hook_socket, watched};
 
 use crate::keyring;
 use crate::policy;

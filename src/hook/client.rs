@@ -1,14 +1,14 @@
 //! The program that git starts on every push.
 
 use super::environment::gather;
+use super::exchange::{Ask, exchange};
 use super::file::{HookFile, HookKind};
-use super::wire::{Answer, MAX_ANSWER, Outcome, POST_RECEIVE_PATH, PRE_RECEIVE_PATH, PROTOCOL, Request};
+use super::wire::{Answer, Outcome, POST_RECEIVE_PATH, PRE_RECEIVE_PATH, PROTOCOL, Request};
 use std::ffi::OsString;
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Why no answer can be trusted. Always undecided.
 #[derive(Debug, thiserror::Error)]
@@ -155,90 +155,23 @@ fn run_chained(program: &Path, input: &[u8]) -> Result<ExitStatus, Failure> {
 
 /// Sends one request and reads the one answer.
 pub fn ask(file: &HookFile, request: &Request) -> Result<Answer, Failure> {
-    let socket = file.socket.display().to_string();
-    let until = Instant::now() + file.timeout;
-    let mut stream = UnixStream::connect(&file.socket).map_err(|e| Failure::Connect(socket.clone(), e))?;
-    let peer = rustix::net::sockopt::socket_peercred(&stream).map_err(|e| Failure::Talk(e.into()))?;
-    let found = peer.uid.as_raw();
-    if found != file.server_uid {
-        return Err(Failure::Peer { socket, found, wanted: file.server_uid });
-    }
     let body = serde_json::to_vec(request).map_err(|e| Failure::Environment(e.to_string()))?;
     let path = match file.kind {
         HookKind::PreReceive => PRE_RECEIVE_PATH,
         HookKind::PostReceive => POST_RECEIVE_PATH,
     };
-    let mut message = format!(
-        "POST {path} HTTP/1.1\r\nhost: countersign\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\nconnection: close\r\n\r\n",
-        body.len()
-    )
-    .into_bytes();
-    message.extend_from_slice(&body);
-    let timeout = |error: std::io::Error| match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => Failure::Timeout(file.timeout),
-        _ => Failure::Talk(error),
-    };
-    stream.set_write_timeout(Some(file.timeout)).map_err(Failure::Talk)?;
-    stream.write_all(&message).map_err(timeout)?;
-    let received = read_all(&mut stream, until).map_err(timeout)?;
-    parse_answer(&received, request)
+    let trusted = |uid| if uid == file.server_uid { Ok(()) } else { Err(file.server_uid) };
+    let asked = Ask { method: "POST", path, body: &body, timeout: file.timeout };
+    let (status, body) = exchange(&file.socket, trusted, &asked)?;
+    read_answer(status, &body, request)
 }
 
-fn read_all(stream: &mut UnixStream, until: Instant) -> std::io::Result<Vec<u8>> {
-    let mut received = Vec::with_capacity(4096);
-    let mut chunk = [0_u8; 16 << 10];
-    loop {
-        let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero());
-        stream.set_read_timeout(Some(left.ok_or(ErrorKind::TimedOut)?))?;
-        match stream.read(&mut chunk) {
-            Ok(0) => return Ok(received),
-            Ok(count) => received.extend_from_slice(&chunk[..count]),
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-        if received.len() > MAX_ANSWER {
-            return Err(std::io::Error::new(ErrorKind::InvalidData, "its answer is too long"));
-        }
-    }
-}
-
-/// Only a complete, well-formed answer to this very request counts.
-fn parse_answer(received: &[u8], request: &Request) -> Result<Answer, Failure> {
+/// Only a well-formed answer to this very request counts.
+fn read_answer(status: u16, body: &[u8], request: &Request) -> Result<Answer, Failure> {
     let error = |why: &str| Failure::Answer(why.to_owned());
-    if received.is_empty() {
-        return Err(error("the connection was closed without one"));
-    }
-    let mut headers = [httparse::EMPTY_HEADER; 32];
-    let mut response = httparse::Response::new(&mut headers);
-    let head = match response.parse(received) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return Err(error("it breaks off in its head")),
-        Err(e) => return Err(error(&format!("it is not HTTP: {e}"))),
-    };
-    let header = |name: &str| {
-        let mut found = response.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
-        let first = found.next();
-        if found.next().is_some() {
-            None
-        } else {
-            first.and_then(|header| std::str::from_utf8(header.value).ok())
-        }
-    };
-    let length: usize = header("content-length")
-        .and_then(|value| value.parse().ok())
-        .ok_or_else(|| error("it does not say how long it is"))?;
-    let body = &received[head..];
-    if body.len() != length {
-        return Err(error(&format!("it has {} bytes of {length}", body.len())));
-    }
-    match response.code {
-        Some(200) => {}
-        Some(code) => {
-            let why = crate::domain::text::escape_short(body, 300);
-            return Err(error(&format!("HTTP status {code}: {why}")));
-        }
-        None => return Err(error("it has no status")),
+    if status != 200 {
+        let why = crate::domain::text::escape_short(body, 300);
+        return Err(error(&format!("HTTP status {status}: {why}")));
     }
     let answer: Answer =
         serde_json::from_slice(body).map_err(|e| error(&format!("it is not understood: {e}")))?;
@@ -290,6 +223,11 @@ mod tests {
 
     fn answer(id: &str, protocol: u32) -> String {
         format!(r#"{{"protocol":{protocol},"version":"9","request_id":"{id}","outcome":"accept","text":""}}"#)
+    }
+
+    fn parse_answer(received: &[u8], request: &Request) -> Result<Answer, Failure> {
+        let (status, body) = super::super::exchange::parse(received).map_err(Failure::Answer)?;
+        read_answer(status, body, request)
     }
 
     fn why(received: &[u8]) -> String {

@@ -6,9 +6,11 @@
 pub mod auth_info;
 mod client;
 mod environment;
+mod exchange;
 mod file;
 pub mod wire;
 
 pub use client::{Failure, ask, client_main, run_hook};
 pub use environment::{ENVIRONMENT, gather};
+pub use exchange::{Ask, exchange};
 pub use file::{HookFile, HookFileError, HookKind};

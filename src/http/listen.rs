@@ -1,7 +1,7 @@
 //! Listening, draining, reloading.
 
 use super::routes::{Peer, Shared, hook_router, public_router};
-use crate::service::Gate;
+use crate::service::{self, Gate};
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -61,13 +61,15 @@ pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(signal_error)?;
 
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let shared = Shared { gate: Arc::clone(&gate), workers: Arc::new(Semaphore::new((cores * 4).max(8))) };
+    let shared = Shared::new(Arc::clone(&gate), (cores * 4).max(8));
     let hook_routes = hook_router(shared.clone());
     let public_routes = public_router(shared);
     let graceful = GracefulShutdown::new();
     let strangers = Arc::new(Semaphore::new(STRANGERS));
     let mut look = tokio::time::interval_at(tokio::time::Instant::now() + LOOK_AT_KEYS, LOOK_AT_KEYS);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let watching = service::watch(Arc::clone(&gate))
+        .map_err(|error| ServeError::Listen { place: "configuration and keyring".to_owned(), error })?;
     tracing::info!(socket = %socket.display(), listen = ?listen, "ready");
     loop {
         tokio::select! {
@@ -96,6 +98,7 @@ pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
         }
     }
     tracing::info!("draining");
+    drop(watching);
     drop(hook);
     let _ = std::fs::remove_file(&socket);
     let patience = gate.deadline() + Duration::from_secs(5);
@@ -106,11 +109,11 @@ pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// Only accounts that may ask get as far as HTTP (N22).
+/// Only accounts that may ask as hooks, or operate the gate, get as far as HTTP (N22).
 fn accept_hook(stream: UnixStream, gate: &Arc<Gate>, routes: &Router, graceful: &GracefulShutdown) {
     match stream.peer_cred() {
-        Ok(cred) if gate.may_ask(cred.uid()) => {
-            let routes = routes.clone().layer(Extension(Peer { uid: cred.uid() }));
+        Ok(cred) if gate.may_ask(cred.uid()) || gate.may_operate(cred.uid()) => {
+            let routes = routes.clone().layer(Extension(Peer { uid: cred.uid(), pid: cred.pid() }));
             connection(TokioIo::new(stream), routes, graceful, None);
         }
         Ok(cred) => gate.turned_away(&format!("uid {}", cred.uid())),

@@ -3,7 +3,7 @@
 use crate::hook::wire::{
     Answer, MAX_REQUEST, Outcome, POST_RECEIVE_PATH, PRE_RECEIVE_PATH, PROTOCOL, Request,
 };
-use crate::service::{Fault, Gate};
+use crate::service::{CHANGES_PATH, ChangeError, Fault, Gate, MAX_CHANGE, Noted, RELOAD_PATH, STATUS_PATH};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, State};
@@ -20,6 +20,8 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer {
     pub(super) uid: u32,
+    /// The process that connected, where the kernel says.
+    pub(super) pid: Option<i32>,
 }
 
 /// What handlers share.
@@ -28,6 +30,14 @@ pub(super) struct Shared {
     pub(super) gate: Arc<Gate>,
     /// Bounds how many pushes are judged at once; the others wait, within their deadline.
     pub(super) workers: Arc<Semaphore>,
+    /// One operator's request at a time, so that they never keep pushes waiting.
+    pub(super) operators: Arc<Semaphore>,
+}
+
+impl Shared {
+    pub(super) fn new(gate: Arc<Gate>, workers: usize) -> Self {
+        Shared { gate, workers: Arc::new(Semaphore::new(workers)), operators: Arc::new(Semaphore::new(1)) }
+    }
 }
 
 /// Time beyond the deadline after which a worker that does not come back is given up.
@@ -38,6 +48,9 @@ pub(super) fn hook_router(shared: Shared) -> Router {
     Router::new()
         .route(PRE_RECEIVE_PATH, post(pre_receive))
         .route(POST_RECEIVE_PATH, post(post_receive))
+        .route(STATUS_PATH, get(keyring_status))
+        .route(RELOAD_PATH, post(keyring_reload))
+        .route(CHANGES_PATH, post(keyring_change))
         .route("/health", get(health))
         .with_state(shared)
 }
@@ -47,6 +60,102 @@ pub(super) fn public_router(shared: Shared) -> Router {
     Router::new().route("/health", get(health)).with_state(shared)
 }
 
+/// For how long an operator's request may take to arrive, and to have its turn.
+const OPERATOR_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs what an operator asks for, if the peer is one (N22): the Git account is none.
+async fn operate<T: Send + 'static>(
+    shared: Shared,
+    peer: Peer,
+    until: Instant,
+    work: impl FnOnce(&Gate) -> T + Send + 'static,
+) -> Result<T, Response> {
+    if !shared.gate.may_operate(peer.uid) {
+        shared.gate.turned_away(&format!("uid {} as an operator", peer.uid));
+        return Err((StatusCode::FORBIDDEN, "this account may not operate the gate").into_response());
+    }
+    let turn = tokio::time::timeout_at(until, shared.operators.acquire_owned()).await;
+    let Ok(Ok(turn)) = turn else {
+        return Err((StatusCode::SERVICE_UNAVAILABLE, "too many requests at once").into_response());
+    };
+    let gate = shared.gate;
+    let done = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        work(&gate)
+    });
+    done.await.map_err(|error| {
+        tracing::error!(%error, "a worker failed");
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    })
+}
+
+async fn keyring_status(State(shared): State<Shared>, Extension(peer): Extension<Peer>) -> Response {
+    let until = Instant::now() + OPERATOR_PATIENCE;
+    match operate(shared, peer, until, Gate::keyring_status).await {
+        Ok(status) => json(StatusCode::OK, serde_json::to_vec_pretty(&status)),
+        Err(response) => response,
+    }
+}
+
+async fn keyring_reload(State(shared): State<Shared>, Extension(peer): Extension<Peer>) -> Response {
+    let until = Instant::now() + OPERATOR_PATIENCE;
+    let work = |gate: &Gate| {
+        gate.reload();
+        gate.keyring_status()
+    };
+    match operate(shared, peer, until, work).await {
+        Ok(status) => json(StatusCode::OK, serde_json::to_vec_pretty(&status)),
+        Err(response) => response,
+    }
+}
+
+async fn keyring_change(
+    State(shared): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    body: Body,
+) -> Response {
+    // Nothing is read from whom nobody listens to.
+    if !shared.gate.may_operate(peer.uid) {
+        let until = Instant::now();
+        return operate(shared, peer, until, |_| ()).await.err().unwrap_or_default();
+    }
+    let until = Instant::now() + OPERATOR_PATIENCE;
+    let body = match take(body, until, MAX_CHANGE).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    let work = move |gate: &Gate| {
+        let seq = gate.record_change(&body, peer.uid, peer.pid)?;
+        Ok(Noted { seq })
+    };
+    let gate = Arc::clone(&shared.gate);
+    match operate(shared, peer, until, work).await {
+        Ok(Ok(noted)) => {
+            // Reading a large keyring takes a moment; whoever has to know that it is in force asks.
+            tokio::task::spawn_blocking(move || gate.reload());
+            json(StatusCode::OK, serde_json::to_vec(&noted))
+        }
+        Ok(Err(error)) => {
+            let status = match error {
+                ChangeError::Unreadable(_) | ChangeError::Malformed(_) => StatusCode::BAD_REQUEST,
+                ChangeError::TooMany => StatusCode::TOO_MANY_REQUESTS,
+                ChangeError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            (status, crate::domain::text::escape_short(error.to_string().as_bytes(), 300)).into_response()
+        }
+        Err(response) => response,
+    }
+}
+
+/// The answer to a peer that may not ask as a hook; operators may connect without.
+fn refusal(shared: &Shared, peer: Peer) -> Option<Response> {
+    if shared.gate.may_ask(peer.uid) {
+        return None;
+    }
+    shared.gate.turned_away(&format!("uid {} as a hook", peer.uid));
+    Some((StatusCode::FORBIDDEN, "this account is not in `clients`").into_response())
+}
+
 /// Git's client waits for this hook, and nothing hangs on its end: the report is taken and looked into
 /// afterwards. A push that comes in between sees for itself what was applied (N10).
 async fn post_receive(
@@ -54,6 +163,9 @@ async fn post_receive(
     Extension(peer): Extension<Peer>,
     body: Body,
 ) -> Response {
+    if let Some(response) = refusal(&shared, peer) {
+        return response;
+    }
     let until = Instant::now() + shared.gate.deadline() + GRACE;
     let request = match read(body, until).await {
         Ok(request) => request,
@@ -75,19 +187,24 @@ async fn post_receive(
 
 /// Reads a request within the deadline (N23), or says what is wrong with it.
 async fn read(body: Body, until: Instant) -> Result<Request, Response> {
-    let body = match tokio::time::timeout_at(until, axum::body::to_bytes(body, MAX_REQUEST)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => {
-            return Err(
-                (StatusCode::PAYLOAD_TOO_LARGE, "the request is too large or broke off").into_response()
-            );
-        }
-        Err(_) => return Err((StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response()),
-    };
+    let body = take(body, until, MAX_REQUEST).await?;
     serde_json::from_slice(&body).map_err(|error| protocol_error(&body, &error.to_string()))
 }
 
+async fn take(body: Body, until: Instant, most: usize) -> Result<axum::body::Bytes, Response> {
+    match tokio::time::timeout_at(until, axum::body::to_bytes(body, most)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => {
+            Err((StatusCode::PAYLOAD_TOO_LARGE, "the request is too large or broke off").into_response())
+        }
+        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response()),
+    }
+}
+
 async fn pre_receive(State(shared): State<Shared>, Extension(peer): Extension<Peer>, body: Body) -> Response {
+    if let Some(response) = refusal(&shared, peer) {
+        return response;
+    }
     let until = Instant::now() + shared.gate.deadline() + GRACE;
     match read(body, until).await {
         Ok(request) => reply(StatusCode::OK, &decide(shared, peer, request, until, Gate::admit).await),
@@ -221,7 +338,7 @@ mod tests {
         let text = "[daemon]\nsocket = \"hook.sock\"\nstate = \"state\"\n[keyring]\npath = \"keyring\"\n\
                     [repositories]\nroot = \"repositories\"\n[policy]\nuncovered = \"accept\"\n";
         std::fs::write(&config, text).unwrap();
-        Shared { gate: Arc::new(Gate::start(&config).unwrap()), workers: Arc::new(Semaphore::new(1)) }
+        Shared::new(Arc::new(Gate::start(&config).unwrap()), 1)
     }
 
     fn request() -> Request {
@@ -242,7 +359,7 @@ mod tests {
     async fn a_panic_in_a_worker_is_undecided_and_the_next_push_is_judged() {
         let place = tempfile::tempdir().unwrap();
         let shared = shared(place.path());
-        let (peer, until) = (Peer { uid: 0 }, Instant::now() + Duration::from_secs(30));
+        let (peer, until) = (Peer { uid: 0, pid: None }, Instant::now() + Duration::from_secs(30));
         let answer = decide(shared.clone(), peer, request(), until, |_, _, _, _| panic!("on purpose")).await;
         assert_eq!((answer.outcome, answer.request_id), (Outcome::Undecided, "a".repeat(32)));
         assert!(answer.text.contains("cause[internal]"), "{}", answer.text);
@@ -265,7 +382,7 @@ mod tests {
             tell.send(()).unwrap();
             gate.taken(asked)
         };
-        let answer = decide(shared, Peer { uid: 0 }, request(), until, slow).await;
+        let answer = decide(shared, Peer { uid: 0, pid: None }, request(), until, slow).await;
         assert_eq!(answer.outcome, Outcome::Undecided);
         assert!(answer.text.contains("cause[deadline]"), "{}", answer.text);
         told.recv_timeout(Duration::from_secs(30)).expect("the worker learns that nobody waits");

@@ -137,6 +137,8 @@ impl Keyring {
         }
         scan.bytes.extend(bytes);
         let digest = digest_of(&scan.bytes);
+        let files =
+            scan.bytes.iter().map(|(name, bytes)| (name.clone(), Sha256::digest(bytes).into())).collect();
         let (mut principals, mut accounts, mut keys) = (Vec::new(), Vec::new(), Vec::new());
         let (mut suspended, mut removed) = (HashMap::new(), Vec::new());
         for file in scan.files {
@@ -165,6 +167,7 @@ impl Keyring {
             keys,
             authorities,
             lists,
+            files,
             digest,
         };
         Ok(LoadedKeyring { keyring: Self::build(parts), warnings: scan.warnings })

@@ -237,6 +237,8 @@ struct Parts {
     keys: Vec<Key>,
     authorities: Vec<Authority>,
     lists: Vec<lists::Listed>,
+    /// What it was read from, see [`Keyring::files`].
+    files: Vec<(String, [u8; 32])>,
     digest: String,
 }
 
@@ -294,6 +296,12 @@ impl Keyring {
     /// SHA-256, in hexadecimal, over the names and bytes of the files that this was made from.
     pub fn digest(&self) -> &str {
         &self.parts.digest
+    }
+
+    /// What it was made from, each with its SHA-256: the names of the principals that have a file, and of
+    /// every file beside the directory what the configuration says about it.
+    pub fn files(&self) -> &[(String, [u8; 32])] {
+        &self.parts.files
     }
 
     /// Everybody, by name.

@@ -2,6 +2,8 @@
 
 use super::expiry::{Expiring, Told};
 use super::fault::Fault;
+use super::operators::Budget;
+use super::reload::{Live, Rejected};
 use super::render;
 use crate::audit::{Event, Record, ServiceEntry};
 use crate::config::{self, Config};
@@ -31,8 +33,14 @@ impl Snapshot {
     /// # Errors
     /// All diagnostics, as text for people.
     pub fn load(path: &Path) -> Result<(Self, Vec<config::Warning>), String> {
-        let loaded = config::load(path).map_err(|e| e.to_string())?;
-        let keyring = Keyring::load(&loaded.config.keyring).map_err(|e| e.to_string())?;
+        Self::read(path)
+            .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))
+    }
+
+    /// The same with the diagnostics, never none of them.
+    pub(super) fn read(path: &Path) -> Result<(Self, Vec<config::Warning>), Vec<config::Diagnostic>> {
+        let loaded = config::load(path).map_err(|e| e.diagnostics().to_vec())?;
+        let keyring = Keyring::load(&loaded.config.keyring).map_err(|e| e.diagnostics().to_vec())?;
         let mut warnings = loaded.warnings;
         warnings.extend(keyring.warnings);
         let snapshot = Snapshot { config: Arc::new(loaded.config), keyring: keyring.keyring };
@@ -41,7 +49,7 @@ impl Snapshot {
     }
 
     /// What is wrong with the files of tenants, for people; none where all is well.
-    fn tenant_faults(&self) -> Option<String> {
+    pub(super) fn tenant_faults(&self) -> Option<String> {
         let faults: Vec<String> = self
             .config
             .tenant_faults()
@@ -51,7 +59,7 @@ impl Snapshot {
     }
 
     /// Says loudly whose repositories are undecided now.
-    fn report_tenants(&self) {
+    pub(super) fn report_tenants(&self) {
         for one in self.config.tenants.iter().filter(|one| !one.faults.is_empty()) {
             let faults: Vec<String> = one.faults.iter().map(ToString::to_string).collect();
             tracing::error!(
@@ -62,7 +70,7 @@ impl Snapshot {
         }
     }
 
-    fn entry(&self, error: Option<&str>) -> ServiceEntry {
+    pub(super) fn entry(&self, error: Option<&str>) -> ServiceEntry {
         let error = error.map(|error| text::escape_short(error.as_bytes(), 2048));
         let mut entry =
             ServiceEntry::new(Some(&self.config.digest), Some(self.keyring.digest()), error.as_deref());
@@ -96,8 +104,8 @@ pub struct Gate {
     source: PathBuf,
     pub(super) store: Store,
     snapshot: ArcSwap<Snapshot>,
-    reloading: Mutex<()>,
-    rejected: Mutex<Option<Rejected>>,
+    pub(super) live: Live,
+    pub(super) changes: Budget,
     started: Instant,
     /// When the store was last asked whether it can write, and what it said.
     state_asked: Mutex<Option<Instant>>,
@@ -107,19 +115,6 @@ pub struct Gate {
     /// What was said about keys that end.
     pub(super) told: Told,
     daemon: bool,
-}
-
-/// The rejected state that is waiting to be mended: since when, and what is wrong with it.
-struct Rejected {
-    since: Instant,
-    error: String,
-}
-
-impl Rejected {
-    /// Whether the last good state has decided for long enough (N15).
-    fn too_old(&self, last_good: &Config) -> bool {
-        self.since.elapsed() > last_good.daemon.last_good
-    }
 }
 
 /// For how long an accepted update may wait to be seen applied (N10).
@@ -169,6 +164,7 @@ impl Gate {
         let gate = Self::open(path, true)?;
         let snapshot = gate.snapshot.load_full();
         snapshot.report_tenants();
+        gate.note_changed_while_away();
         gate.note(Event::Start(snapshot.entry(None)));
         if let Some(why) = gate.store.rolled_back() {
             tracing::error!(%why, "the record is older than its own mark: every push is undecided until `countersign adopt`");
@@ -202,9 +198,9 @@ impl Gate {
         Ok(Gate {
             source: snapshot.config.source.clone(),
             store,
+            live: Live::new(&snapshot),
+            changes: Budget::default(),
             snapshot: ArcSwap::from_pointee(snapshot),
-            reloading: Mutex::default(),
-            rejected: Mutex::new(None),
             started: Instant::now(),
             state_asked: Mutex::default(),
             state_error: Mutex::default(),
@@ -214,55 +210,14 @@ impl Gate {
         })
     }
 
-    /// Reads configuration and keyring again. A bad one changes nothing but is said loudly; revocations
-    /// in it that can be read count all the same (N15).
-    pub fn reload(&self) {
-        // One at a time, so that an older state never follows a newer one. Pushes and health do not take
-        // this lock, so they go on meanwhile.
-        let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        let loaded = Snapshot::load(&self.source);
-        let rejected = || self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
-        match loaded {
-            Ok((snapshot, warnings)) => {
-                let entry = snapshot.entry(None);
-                let digest = snapshot.config.digest.clone();
-                snapshot.report_tenants();
-                self.snapshot.store(Arc::new(snapshot));
-                *rejected() = None;
-                for warning in &warnings {
-                    tracing::warn!("{warning}");
-                }
-                tracing::info!(configuration = %digest, "reloaded");
-                self.note(Event::Reload(entry));
-                self.tell_expiring(Gate::now());
-            }
-            Err(error) => {
-                let current = self.snapshot.load_full();
-                self.keep_revocations(&current);
-                let since = rejected().as_ref().map_or_else(Instant::now, |before| before.since);
-                *rejected() = Some(Rejected { since, error: error.clone() });
-                tracing::error!(
-                    "the new configuration is rejected and the last good one stays in force:\n{error}"
-                );
-                self.note(Event::Reload(current.entry(Some(&error))));
-            }
-        }
+    /// Where configuration is read from.
+    pub(super) fn source(&self) -> &Path {
+        &self.source
     }
 
-    /// The rejected state may revoke keys: that part outranks (N15). Both count, the sources of the
-    /// configuration in force and those that the rejected one names.
-    fn keep_revocations(&self, current: &Snapshot) {
-        let (mut keyring, mut count) = current.keyring.with_revocations_from(&current.config.keyring);
-        let named = config::revocation_sources(&self.source).filter(|named| *named != current.config.keyring);
-        if let Some(named) = named {
-            let (stricter, more) = keyring.with_revocations_from(named);
-            (keyring, count) = (stricter, count + more);
-        }
-        if count == 0 {
-            return;
-        }
-        tracing::warn!(count, "revocations of the rejected keyring are in force");
-        self.snapshot.store(Arc::new(Snapshot { config: Arc::clone(&current.config), keyring }));
+    /// Puts another state into force.
+    pub(super) fn swap(&self, snapshot: Arc<Snapshot>) {
+        self.snapshot.store(snapshot);
     }
 
     /// The snapshot in force.
@@ -270,10 +225,10 @@ impl Gate {
     /// # Errors
     /// [`Fault::Stale`] if newer state has been rejected for too long (N15).
     pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>, Fault> {
-        let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        let rejected = self.live.rejected();
         let snapshot = self.snapshot.load_full();
         match rejected.as_ref().filter(|rejected| rejected.too_old(&snapshot.config)) {
-            Some(rejected) => Err(Fault::Stale { seconds: rejected.since.elapsed().as_secs() }),
+            Some(rejected) => Err(Fault::Stale { seconds: rejected.age().as_secs() }),
             None => Ok(snapshot),
         }
     }
@@ -315,7 +270,7 @@ impl Gate {
     /// The daemon's state.
     pub fn health(&self) -> Health {
         let state_error = self.state_error();
-        let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        let rejected = self.live.rejected();
         let snapshot = self.snapshot.load();
         let counters = self.store.unauthenticated();
         let stale = rejected.as_ref().is_some_and(|rejected| rejected.too_old(&snapshot.config));
@@ -330,7 +285,7 @@ impl Gate {
             keyring: snapshot.keyring.digest().to_owned(),
             principals: snapshot.keyring.principals().len(),
             expiring: self.expiring(),
-            reload_error: rejected.as_ref().map(|rejected| rejected.error.clone()),
+            reload_error: rejected.as_ref().map(Rejected::error),
             tenant_errors,
             state_error,
             turned_away: counters.iter().filter(|one| one.kind == TURNED_AWAY).map(|one| one.count).sum(),
@@ -389,7 +344,7 @@ impl Gate {
     }
 
     /// Writes a record that nothing waits for.
-    fn note(&self, event: Event) {
+    pub(super) fn note(&self, event: Event) {
         if let Err(error) = self.store.append(Record::new(Gate::now(), event)) {
             tracing::error!(%error, "cannot write to the audit log");
         }

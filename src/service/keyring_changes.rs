@@ -1,5 +1,7 @@
 //! Putting changes of the keyring on record.
 
+use super::keyring_live::Daemon;
+use super::operators::Operator;
 use crate::audit::{Event, KeyringAuthor, KeyringChangeEntry, KeyringFileEntry, Record};
 use crate::config::Config;
 use crate::domain::{Timestamp, text};
@@ -43,8 +45,31 @@ pub fn recorder(config: &Config) -> Result<Option<Box<dyn ChangeRecorder>>, Reco
     if !Store::find(&config.daemon.state)? {
         return Ok(None);
     }
+    // A daemon that runs is the one that writes, so that its files stay its own.
+    let daemon = Daemon::of(config);
+    match daemon.status() {
+        Ok(_) => return Ok(Some(Box::new(Through { daemon }))),
+        Err(error) if error.is_absent() => {}
+        Err(error) => return Err(RecorderError::Daemon(error.to_string())),
+    }
     let store = Store::open(&config.daemon.state, Mode::ReadWrite)?;
     Ok(Some(Box::new(Direct { store })))
+}
+
+/// Tells the daemon, which reads the files at once.
+#[derive(Debug)]
+pub struct Through {
+    daemon: Daemon,
+}
+
+impl ChangeRecorder for Through {
+    fn ready(&self) -> Result<(), RecorderError> {
+        self.daemon.status().map(|_| ()).map_err(|error| RecorderError::Daemon(error.to_string()))
+    }
+
+    fn record(&self, change: &ChangeRecord) -> Result<(), RecorderError> {
+        self.daemon.record(change).map(|_| ()).map_err(|error| RecorderError::Daemon(error.to_string()))
+    }
 }
 
 /// Writes into the audit log itself: for where no daemon runs, by whoever may.
@@ -64,18 +89,20 @@ impl ChangeRecorder for Direct {
     }
 }
 
-/// A change as the audit log has it. `uid` is the user id that the kernel names at the other end of a
-/// socket; without one, what the change says itself.
+/// A change as the audit log has it. `by` is who is at the other end of a socket, and `at` the gate's clock;
+/// without them, what the change says itself.
 ///
 /// The change may come from another process, so that nothing in it is trusted to be escaped or short.
-pub fn record_of(change: &ChangeRecord, uid: Option<u32>) -> Record {
+pub(super) fn record_of(change: &ChangeRecord, from: Option<(&Operator, Timestamp)>) -> Record {
     let line = |words: &str| escaped_once(words, 200);
     let entry = KeyringChangeEntry {
         id: line(&change.id),
         action: line(&change.action),
         by: KeyringAuthor {
             login: change.by.login.as_deref().map(|login| escaped_once(login, MAX_LOGIN)),
-            uid: uid.unwrap_or(change.by.uid),
+            uid: from.map_or(change.by.uid, |(by, _)| by.uid),
+            account: from.and_then(|(by, _)| by.account.clone()),
+            session: from.and_then(|(by, _)| by.session.clone()),
             signer: change.by.signer.as_deref().map(line),
         },
         reason: change.reason.as_deref().map(|reason| escaped_once(reason, crate::audit::MAX_TEXT)),
@@ -94,7 +121,8 @@ pub fn record_of(change: &ChangeRecord, uid: Option<u32>) -> Record {
         keyring_after: line(&change.keyring_after),
         left_out: 0,
     };
-    let at = change.at.parse::<Timestamp>().unwrap_or_else(|_| Timestamp::now());
+    let said = || change.at.parse::<Timestamp>().unwrap_or_else(|_| Timestamp::now());
+    let at = from.map_or_else(said, |(_, at)| at);
     Record::new(at, Event::KeyringChanged(entry.fitted()))
 }
 

@@ -18,13 +18,18 @@ mod history;
 mod install;
 pub mod keyring_changes;
 mod keyring_lint;
+pub mod keyring_live;
 mod locate;
+mod operators;
 mod pusher;
 mod reasons;
 mod record;
+mod reload;
 mod render;
 mod replay;
+mod status;
 mod taint;
+mod watch;
 
 pub use abilities::{Ability, Grant, Naming, Shift, Waiving, abilities, shift};
 pub use adopt::{AdoptError, Adopter, Adoption, adopt, adoptions};
@@ -46,10 +51,15 @@ pub use gate::{Gate, Health, Snapshot, StartError};
 pub use history::{Anchor, HistoryFault, HistoryRequest, Judged, Scope, history};
 pub use install::{Done, InstallError, Mode as InstallMode, install, uninstall};
 pub use keyring_lint::keyring_lints;
+pub use operators::ChangeError;
 pub use reasons::{Asked, Reason, Reasons, RuleReasons, RulesetReasons, reasons, would_judge};
 pub use replay::{
     BranchWindow, Change, Each, LogWindow, Now, ReplayFault, Replayed, Unjudged, replay_branch, replay_log,
 };
+pub use status::{
+    CHANGES_PATH, InForce, KeyringInForce, MAX_CHANGE, Noted, RELOAD_PATH, Rejection, STATUS_PATH, Status,
+};
 pub use taint::{
     Acceptable, TaintError, TaintedKey, TaintedRepository, Which, accept_taint, acceptable, tainted,
 };
+pub use watch::{Watch, watch};

@@ -197,7 +197,8 @@ fn names_ref(json: &str, name: &str) -> bool {
         | Event::Stop(_)
         | Event::Reload(_)
         | Event::Recovered(_)
-        | Event::KeyringChanged(_) => false,
+        | Event::KeyringChanged(_)
+        | Event::KeyringFound(_) => false,
     })
 }
 

@@ -177,7 +177,8 @@ impl<'r> Columns<'r> {
             | Event::Stop(_)
             | Event::Reload(_)
             | Event::Recovered(_)
-            | Event::KeyringChanged(_) => (None, None, None),
+            | Event::KeyringChanged(_)
+            | Event::KeyringFound(_) => (None, None, None),
         };
         Columns { kind, repository: repository.map(|r| r.id.as_str()), outcome, request_id }
     }

@@ -20,6 +20,7 @@ mod history;
 mod install;
 mod keyring;
 mod laundering;
+mod live;
 mod merged_paths;
 mod messages;
 mod paths;

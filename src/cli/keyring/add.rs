@@ -19,7 +19,7 @@ Examples:
 
 The key is an OpenSSH public key, or an OpenPGP certificate, armored or binary. Adding a key again
 changes nothing; adding a newer copy of an OpenPGP certificate updates it. A running daemon takes the
-change over when it reloads.")]
+change over at once.")]
 pub struct AddArgs {
     /// The principal's name: lower-case letters, digits, `.`, `_` and `-`.
     pub name: String,

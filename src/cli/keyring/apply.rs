@@ -1,6 +1,7 @@
 //! What the commands that change something share: who does it and why, the record, and the report.
 
 use super::super::common::{CliError, Format};
+use super::confirm::{Confirmed, confirm};
 use super::print_json;
 use crate::config::{Config, Naming};
 use crate::domain::{Timestamp, text};
@@ -110,6 +111,7 @@ impl Ground<'_> {
         said: &[String],
         details: Value,
     ) -> Result<u8, CliError> {
+        let confirmed = self.confirmed(action, done);
         match self.format {
             Format::Json => {
                 let mut whole = json!({
@@ -120,6 +122,9 @@ impl Ground<'_> {
                     "recorded": recorded_json(&done.recorded),
                     "change": done.record.as_ref().filter(|_| !action.dry_run).map(|record| &record.id),
                 });
+                if let (Some(confirmed), Value::Object(whole)) = (&confirmed, &mut whole) {
+                    whole.insert("daemon".to_owned(), confirmed.json.clone());
+                }
                 if let (Value::Object(whole), Value::Object(details)) = (&mut whole, details) {
                     whole.extend(details);
                 }
@@ -142,7 +147,20 @@ impl Ground<'_> {
                 }
             }
         }
-        self.unrecorded(&done.recorded)
+        let recorded = self.unrecorded(&done.recorded)?;
+        let Some(confirmed) = confirmed else { return Ok(recorded) };
+        if confirmed.code != 0 {
+            writeln!(self.err, "{}", confirmed.said)?;
+        } else if self.format == Format::Text {
+            writeln!(self.out, "{}", confirmed.said)?;
+        }
+        Ok(recorded.max(confirmed.code))
+    }
+
+    /// What only takes away is not done before the daemon says so (N15), also where the files said it already.
+    fn confirmed<T>(&self, action: Action<'_>, done: &Changed<T>) -> Option<Confirmed> {
+        let config = self.config.as_ref().filter(|_| action.urgent && !action.dry_run)?;
+        Some(confirm(config, done.keyring.digest()))
     }
 
     /// Exit code 3 where a change stands that is not on record.

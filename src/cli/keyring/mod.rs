@@ -3,6 +3,7 @@
 mod add;
 mod apply;
 mod check;
+mod confirm;
 mod diff;
 mod export;
 mod gnupg;
@@ -12,6 +13,7 @@ mod members;
 mod revoke;
 mod rotate;
 mod show;
+mod status;
 mod view;
 mod whose;
 
@@ -26,6 +28,7 @@ pub use members::{GroupArgs, GroupCommand, MembersArgs, RemoveArgs, RenameArgs};
 pub use revoke::{ResumeArgs, RevocationReason, RevokeArgs, SuspendArgs};
 pub use rotate::{RefreshArgs, RotateArgs};
 pub use show::ShowArgs;
+pub use status::StatusArgs;
 pub use whose::WhoseArgs;
 
 use super::common::{CliError, Format};
@@ -67,6 +70,8 @@ pub enum KeyringCommand {
     Diff(DiffArgs),
     /// Say whose a key, or the signature on a commit or tag, is.
     Whose(WhoseArgs),
+    /// Ask the running daemon what is in force, and whether that is what the files say.
+    Status(StatusArgs),
     /// Revoke a key of a principal, or all of them.
     Revoke(RevokeArgs),
     /// Let nothing of a principal count from now on, until it is resumed.
@@ -116,6 +121,10 @@ pub fn run_at(
         let wanted = args.keyring.is_none();
         return diff::run(diff, wanted.then_some(config_path), now, format, out, err);
     }
+    // It has its answer also where the configuration does not load.
+    if let KeyringCommand::Status(args) = &args.command {
+        return status::run(args, config_path, format, out);
+    }
     let (sources, config) = match &args.keyring {
         Some(dir) => (Sources::directory(dir), None),
         None => {
@@ -141,6 +150,7 @@ pub fn run_at(
         KeyringCommand::Rename(args) => members::rename(args, ground),
         KeyringCommand::Remove(args) => members::remove(args, ground),
         KeyringCommand::Group(args) => members::group(args, ground),
+        KeyringCommand::Status(args) => status::run(args, config_path, format, ground.out),
     }
 }
 
