@@ -20,7 +20,10 @@ mod pusher;
 mod reasons;
 mod record;
 mod render;
+mod self_check;
+pub mod setup;
 mod taint;
+pub mod workstation;
 
 pub use adopt::{AdoptError, Adopter, Adoption, adopt, adoptions};
 pub use beside::{Beside, Said};
@@ -40,6 +43,7 @@ pub use gate::{Gate, Health, Snapshot, StartError};
 pub use history::{Anchor, HistoryFault, HistoryRequest, Judged, Scope, history};
 pub use install::{Done, InstallError, Mode as InstallMode, install, uninstall};
 pub use reasons::{Asked, Reason, Reasons, RuleReasons, RulesetReasons, reasons, would_judge};
+pub use self_check::{SelfBasis, SelfCheck, SelfChecked, SelfRequest, Step, self_check};
 pub use taint::{
     Acceptable, TaintError, TaintedKey, TaintedRepository, Which, accept_taint, acceptable, tainted,
 };
