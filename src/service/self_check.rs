@@ -6,7 +6,7 @@ use super::check::{CheckFault, CheckRequest, check, own_name};
 use super::explain::{ExplainRequest, Explanation, Ground, explain};
 use super::gate::Snapshot;
 use super::setup::{Candidate, quoted};
-use super::workstation::{Workstation, make_command, said};
+use super::workstation::{Level, Workstation, make_command, said};
 use crate::domain::{ObjectFormat, ObjectId, RefName, Timestamp, same_address, text};
 use crate::hook::wire::Outcome;
 use crate::keyring::{AddRequest, AllowedSigners, Keyring, Material, Sources, add};
@@ -152,6 +152,7 @@ impl Run<'_> {
             }
         };
         let own = own.and_then(Result::ok);
+        let level = self.level("commit.gpgsign");
         let mut checked = match self.request.basis {
             SelfBasis::Gate(snapshot) => self.by_gate(snapshot, base, commit, &committer, own.as_ref())?,
             _ => self.by_keyring(commit, &committer, own.as_ref())?,
@@ -159,7 +160,7 @@ impl Run<'_> {
         if !signs && checked.outcome == Outcome::Refuse {
             checked.reason = "the commit would not be signed: commit.gpgsign is not true".to_owned();
             checked.fix = Some(match own {
-                Some(_) => "git config --global commit.gpgsign true".to_owned(),
+                Some(_) => format!("git config {level} commit.gpgsign true"),
                 None => "countersign setup --apply".to_owned(),
             });
         }
@@ -172,17 +173,22 @@ impl Run<'_> {
         Ok(said.as_deref() == Some("true"))
     }
 
+    /// The level that has to be set so that it has an effect here: what the repository says wins.
+    fn level(&self, name: &str) -> &'static str {
+        match self.here.config(&["--local"], name) {
+            Ok(Some(_)) => Level::Local.option(),
+            _ => Level::Global.option(),
+        }
+    }
+
     fn committer(&self) -> Result<Committer, String> {
         let ident = self.here.ask(&["var", "GIT_COMMITTER_IDENT"])?;
         let email = ident.rsplit_once('>').and_then(|(start, _)| Some(start.rsplit_once('<')?.1));
         let email = email.filter(|email| !email.is_empty()).ok_or("git has no address for you")?.to_owned();
-        let local = self.here.config(&["--local"], "user.email").ok().flatten().is_some();
         let set = if std::env::var_os("GIT_COMMITTER_EMAIL").is_some() {
             "export GIT_COMMITTER_EMAIL=".to_owned()
-        } else if local {
-            "git config --local user.email ".to_owned()
         } else {
-            "git config --global user.email ".to_owned()
+            format!("git config {} user.email ", self.level("user.email"))
         };
         Ok(Committer { email, set })
     }
@@ -535,7 +541,15 @@ fn remedy(why: &str, own: Option<&Result<Candidate, String>>) -> String {
     match key.map(|key| (&key.material, key.value.as_str())) {
         Some((Material::Ssh(_), value)) if !value.starts_with("key::") && !value.starts_with("ssh-") => {
             let private = value.strip_suffix(".pub").unwrap_or(value);
-            format!("ssh-add {}", quoted(private))
+            let home = std::env::var("HOME").unwrap_or_default();
+            let path = private.strip_prefix("~/").map(|rest| format!("{home}/{rest}"));
+            let path = path.unwrap_or_else(|| private.to_owned());
+            if Path::new(&path).is_file() {
+                format!("ssh-add {}", quoted(&path))
+            } else {
+                "countersign setup --apply --force --key FILE, with a key whose private part is here"
+                    .to_owned()
+            }
         }
         Some((Material::Ssh(_), _)) => "start ssh-agent and add the key: ssh-add FILE".to_owned(),
         Some((Material::OpenPgp(_), _)) => "gpgconf --launch gpg-agent".to_owned(),

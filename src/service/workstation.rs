@@ -60,6 +60,8 @@ impl Workstation {
             command.env_remove(name);
         }
         command.current_dir(&self.directory).env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0");
+        // Not even what a partial clone lacks is fetched.
+        command.env("GIT_NO_LAZY_FETCH", "1");
         command.stdin(Stdio::null());
         command
     }
