@@ -18,25 +18,29 @@ use std::path::{Path, PathBuf};
                         With --history instead of a range, every commit that the ref reaches is judged by its signature,\n\
                         and by nothing else: by its receipt where the gate has one on record (`recorded`), otherwise by the\n\
                         times that it claims (`unanchored`), which proves less. 0 if all are verified, 1 if not.\n\n\
+                        With --self, git signs a commit outside of every repository as it would sign the next one here,\n\
+                        and that is judged: 0 accepted, 1 refused, 3 nobody can tell, with the reason. See docs/signing.md.\n\n\
                         Examples: countersign check --repo . --ref refs/heads/main origin/main..HEAD\n          \
+                        countersign check --self --keyring ./keyring\n          \
+                        countersign check --self --ref refs/heads/main --config ./countersign.toml\n          \
                         countersign check --history --repo /srv/git/infra/app.git --ref refs/heads/main"
 )]
 pub struct CheckArgs {
-    /// The repository, bare or with a work tree
-    #[arg(long, value_name = "DIR")]
-    repo: PathBuf,
-    /// The full name of the ref that would move
-    #[arg(long = "ref", value_name = "REF")]
-    reference: String,
+    /// The repository, bare or with a work tree [with --self by default the one here]
+    #[arg(long, value_name = "DIR", required_unless_present = "own")]
+    pub(super) repo: Option<PathBuf>,
+    /// The full name of the ref that would move [with --self by default refs/heads/main]
+    #[arg(long = "ref", value_name = "REF", required_unless_present = "own")]
+    pub(super) reference: Option<String>,
     /// The repository's name, for rulesets [default: its path below the configured root, or its own name]
     #[arg(long, value_name = "NAME")]
-    repository: Option<String>,
+    pub(super) repository: Option<String>,
     /// What the ref holds, and what it would hold
     #[arg(
         value_name = "OLD..NEW",
         allow_hyphen_values = true,
-        required_unless_present = "history",
-        conflicts_with = "history"
+        required_unless_present_any = ["history", "own"],
+        conflicts_with_all = ["history", "own"]
     )]
     range: Option<String>,
     /// Judge every commit that the ref reaches, instead of a range
@@ -48,6 +52,25 @@ pub struct CheckArgs {
     /// How many commits that do not count are listed, with --history [default: 10]
     #[arg(long, value_name = "N")]
     first: Option<usize>,
+    /// Say whether the next commit that is made on this machine would be accepted, and if not, what helps
+    #[arg(long = "self", id = "own", conflicts_with_all = ["history", "jobs", "first"])]
+    own: bool,
+    /// With --self: the keyring, a directory or the file of one principal
+    #[arg(long, value_name = "FILE|DIR", requires = "own", conflicts_with = "config")]
+    pub(super) keyring: Option<PathBuf>,
+    /// With --self: whose keys count, in OpenSSH's format
+    #[arg(long, value_name = "FILE", requires = "own", conflicts_with_all = ["config", "keyring"])]
+    pub(super) allowed_signers: Option<PathBuf>,
+    /// With --self: the message of the next commit, without which no rule about messages is asked
+    #[arg(long, value_name = "TEXT", requires = "own")]
+    pub(super) message: Option<String>,
+}
+
+impl CheckArgs {
+    /// Whether it is about this machine.
+    pub(super) const fn is_self(&self) -> bool {
+        self.own
+    }
 }
 
 /// Commits that do not count and are listed, unless somebody says another number.
@@ -63,8 +86,9 @@ pub fn run(
 ) -> Result<u8, CliError> {
     let (snapshot, _) = Snapshot::load(config).map_err(CliError::usage)?;
     let usage = |text: String| CliError::usage(format!("error: {text}"));
-    let git_dir = git_dir(&args.repo).map_err(usage)?;
-    let reference = RefName::parse(args.reference.as_bytes()).map_err(|e| usage(e.to_string()))?;
+    let git_dir = git_dir(args.repo.as_deref().unwrap_or(Path::new("."))).map_err(usage)?;
+    let reference = RefName::parse(args.reference.as_deref().unwrap_or_default().as_bytes())
+        .map_err(|e| usage(e.to_string()))?;
     if args.history {
         let (repository, jobs) = (args.repository.as_deref(), args.jobs.unwrap_or(0));
         let request = HistoryRequest { git_dir: &git_dir, repository, reference, jobs };

@@ -19,7 +19,9 @@ pub mod install;
 pub mod keyring;
 mod policy;
 pub mod replay;
+mod self_check;
 pub mod serve;
+pub mod setup;
 pub mod shell;
 pub mod taint;
 pub mod verify;
@@ -82,6 +84,8 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Find a signing key on this machine and have git sign with it
+    Setup(setup::SetupArgs),
     /// Judge a range of commits, or a whole history, here and now; nothing is recorded
     Check(check::CheckArgs),
     /// Show which rules judge a push to a ref, what each saw, and why it passed or not
@@ -165,6 +169,13 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<u8, CliError> {
         Command::Explain(args) => explain::run(args, &config(), cli.format, out),
         Command::Replay(args) => replay::run(args, &config(), cli.format, out, err),
         Command::Bypass(command) => bypass::run(command, &config(), cli.format, out),
+        Command::Setup(args) => setup::run(args, cli.format, out, err),
+        Command::Check(args) if args.is_self() => {
+            // The gate's own place for a configuration says nothing about a developer's machine.
+            let named =
+                cli.config.clone().or_else(|| std::env::var_os("COUNTERSIGN_CONFIG").map(PathBuf::from));
+            self_check::run(args, named.as_deref(), cli.format, out)
+        }
         Command::Check(args) => check::run(args, &config(), cli.format, out, err),
         Command::Verify(args) => verify::run(args, &config(), cli.format, out),
         Command::Taint(command) => taint::run(command, &config(), cli.format, out),

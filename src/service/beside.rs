@@ -443,10 +443,10 @@ fn kept(mut pipe: impl Read) -> Vec<u8> {
 }
 
 /// A directory that nobody else can look into, and that goes away.
-struct Room(PathBuf);
+pub(super) struct Room(PathBuf);
 
 impl Room {
-    fn new() -> std::io::Result<Self> {
+    pub(super) fn new() -> std::io::Result<Self> {
         let mut random = [0_u8; 8];
         getrandom::fill(&mut random).map_err(|e| std::io::Error::other(e.to_string()))?;
         let path = std::env::temp_dir().join(format!("countersign-{}", HEXLOWER.encode(&random)));
@@ -460,7 +460,7 @@ impl Room {
         Ok(room)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }

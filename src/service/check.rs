@@ -158,7 +158,7 @@ pub(super) fn name(snapshot: &Snapshot, said: Option<&str>, repository: &Reposit
     }
 }
 
-fn own_name(common: &Path) -> String {
+pub(super) fn own_name(common: &Path) -> String {
     let last =
         |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let name = last(common);

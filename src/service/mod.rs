@@ -27,9 +27,12 @@ mod record;
 mod reload;
 mod render;
 mod replay;
+mod self_check;
+pub mod setup;
 mod status;
 mod taint;
 mod watch;
+pub mod workstation;
 
 pub use abilities::{Ability, Grant, Naming, Shift, Waiving, abilities, shift};
 pub use adopt::{AdoptError, Adopter, Adoption, adopt, adoptions};
@@ -56,6 +59,7 @@ pub use reasons::{Asked, Reason, Reasons, RuleReasons, RulesetReasons, reasons, 
 pub use replay::{
     BranchWindow, Change, Each, LogWindow, Now, ReplayFault, Replayed, Unjudged, replay_branch, replay_log,
 };
+pub use self_check::{SelfBasis, SelfCheck, SelfChecked, SelfRequest, Step, self_check};
 pub use status::{
     CHANGES_PATH, InForce, KeyringInForce, MAX_CHANGE, Noted, RELOAD_PATH, Rejection, STATUS_PATH, Status,
 };
