@@ -47,7 +47,7 @@ const LOOK_AT_KEYS: Duration = Duration::from_secs(3600);
 /// and keyring.
 pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
     let (socket, listen, mode) = gate.addresses();
-    let hook = bind_socket(&socket, mode).await?;
+    // The socket comes last: where it is there, everything is.
     let tcp = match listen {
         Some(address) => {
             let error = |error| ServeError::Listen { place: address.to_string(), error };
@@ -55,6 +55,7 @@ pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
         }
         None => None,
     };
+    let hook = bind_socket(&socket, mode).await?;
     let signal_error = |error| ServeError::Listen { place: "signals".to_owned(), error };
     let mut terminate = signal(SignalKind::terminate()).map_err(signal_error)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(signal_error)?;
