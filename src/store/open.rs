@@ -22,7 +22,7 @@ impl super::Store {
         directory.join(DATABASE).is_file()
     }
 
-    /// As [`Store::exists`], where not being allowed to look is no answer.
+    /// As `Store::exists`, where not being allowed to look is no answer.
     ///
     /// # Errors
     /// Nobody can tell.
