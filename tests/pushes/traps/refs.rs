@@ -3,8 +3,11 @@
 use super::{Site, ZERO, ruleset};
 use crate::support::gate::PRODUCTION;
 use crate::support::sandbox::run;
+use crate::support::wait_for;
+use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 #[test]
 fn trap_01_a_deletion_whatever_old_value_it_claims() {
@@ -186,8 +189,12 @@ fn trap_08_commands_that_are_doomed_anyway_hide_no_other() {
     // What is good and hidden: the gate lets it in and git does not, so it is on record and not applied.
     let answer = site.send(&[main, (ZERO, &good, b"refs/heads/release/hidden")], &[&good]);
     assert!(answer.moved("refs/heads/main") && !answer.moved("refs/heads/release/hidden"), "{}", answer.text);
-    let records = site.gate.audit();
-    let applied = records.iter().rfind(|record| record["kind"] == "applied").unwrap();
+    // Nobody waits for what was applied to be put on record.
+    let request = site.gate.last_decision()["request_id"].clone();
+    let applied = wait_for("the record of what was applied", Duration::from_secs(20), || {
+        let own = |record: &Value| record["kind"] == "applied" && record["request_id"] == request;
+        site.gate.audit().into_iter().find(own)
+    });
     assert_eq!(applied["refs"].as_array().unwrap().len(), 1, "{applied}");
     assert_eq!(applied["refs"][0]["ref"], "refs/heads/main");
 }
