@@ -189,6 +189,10 @@ fn a_log_that_cannot_be_written_stops_what_gives_and_not_what_takes() {
     let database = gate.state().join("state.db");
     fs::rename(&database, gate.sandbox.path("state.db")).unwrap();
     fs::write(&database, "not a database").unwrap();
+    // What lies beside the database could bring it back.
+    for beside in ["state.db-wal", "state.db-shm"] {
+        let _ = fs::remove_file(gate.state().join(beside));
+    }
     let ran = gate.countersign(&["keyring", "group", "add", "web", "alice"]);
     assert_eq!(ran.code(), Some(3), "{}{}", ran.stdout, ran.stderr);
     assert!(ran.stderr.contains("nothing was changed, because it would not be on record"), "{}", ran.stderr);
