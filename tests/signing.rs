@@ -430,6 +430,30 @@ fn the_next_commit_by_rulesets() {
 }
 
 #[test]
+fn repositories_of_every_kind_are_looked_at_from_outside() {
+    let mut machine = Machine::new();
+    let public = machine.ssh("id_ed25519", &["ed25519"], "");
+    let ring = machine.keyring(&["dev@example.com"], &public);
+    machine.setup(&["--apply"]);
+    machine.git(&["commit", "--quiet", "--allow-empty", "-m", "x"]).ok();
+    machine.git(&["worktree", "add", "--quiet", "../linked"]).ok();
+    let kinds = [
+        machine.sandbox.path("linked"),
+        machine.sandbox.bare("bare.git", &[]),
+        machine.sandbox.work_tree("sha256", &["--object-format=sha256"]),
+    ];
+    for path in kinds {
+        machine.work = path;
+        let (code, said) = machine.check(&["--keyring", &ring]);
+        assert_eq!(code, 0, "{}: {said:#}", machine.work.display());
+    }
+    // A variable about another repository says nothing about this one.
+    let mut command = machine.command(PROGRAM);
+    command.args(["check", "--self", "--keyring", &ring]).env("GIT_DIR", "/nonexistent");
+    assert_eq!(run(command, b"").code(), Some(0));
+}
+
+#[test]
 fn wrong_questions_are_usage_errors() {
     let machine = Machine::new();
     let code = |arguments: &[&str]| machine.run(arguments).code();

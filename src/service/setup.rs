@@ -253,6 +253,19 @@ mod tests {
     }
 
     #[test]
+    fn a_key_on_hardware_goes_before_one_in_a_file_whoever_offers_it() {
+        use data_encoding::BASE64;
+        let blob = BASE64.decode(ED25519.split(' ').nth(1).unwrap().as_bytes()).unwrap();
+        let fields: [&[u8]; 3] = [b"sk-ssh-ed25519@openssh.com", &blob[blob.len() - 32..], b"ssh:"];
+        let blob = fields.map(|field| [&(field.len() as u32).to_be_bytes()[..], field].concat()).concat();
+        let line = format!("sk-ssh-ed25519@openssh.com {}", BASE64.encode(&blob));
+        for origin in [Origin::File, Origin::Agent] {
+            let all = [candidate(Origin::File, ED25519, "file"), candidate(origin, &line, "hardware")];
+            assert_eq!(choose(&all, Some(Signing::Ssh)).unwrap().value, "hardware");
+        }
+    }
+
+    #[test]
     fn signing_is_switched_on_last_and_what_differs_is_told() {
         let key = candidate(Origin::File, ED25519, "/home/a b/.ssh/id.pub");
         let made = settings(&key, None, |name| match name {
