@@ -35,13 +35,14 @@ pub struct ImportArgs {
     #[arg(required_unless_present = "gnupg_home")]
     pub files: Vec<PathBuf>,
     /// The format; without it, what the file seems to be.
-    #[arg(long = "as", value_name = "FORMAT", value_parser = format_of)]
+    // Named apart from the global `--format`, with which it would share its name otherwise.
+    #[arg(id = "as", long = "as", value_name = "FORMAT", value_parser = format_of)]
     pub format: Option<FileFormat>,
     /// The same as `--as allowed-signers`.
-    #[arg(long, conflicts_with = "format")]
+    #[arg(long, conflicts_with = "as")]
     pub allowed_signers: bool,
     /// Import the public keys of a GnuPG home, which is only read.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "format", "allowed_signers"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "as", "allowed_signers"])]
     pub gnupg_home: Option<PathBuf>,
     /// Whose all of the keys are.
     #[arg(long, value_name = "NAME")]
