@@ -22,9 +22,10 @@ use countersign::cli::keyring::{
     self as cli, AddArgs, ChangeArgs, KeyringArgs, KeyringCommand, ListArgs, ShowArgs,
 };
 use countersign::domain::{ObjectFormat, PrincipalKind, ServerKind, Timestamp};
+use countersign::keyring::export::{Selection, Target};
 use countersign::keyring::{AddRequest, Added, EditError, Keyring, Material, Reason, Standing, add};
 use countersign::signature::object::{SignatureField, parse_commit};
-use countersign::signature::{self, KeyId, Keys, Rules, SignatureStatus, Times};
+use countersign::signature::{self, KeyId, Keys, Rules, Scheme, SignatureStatus, Times};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -976,7 +977,29 @@ fn n14_a_named_revoker_taints_what_the_key_signed() {
     ring.add(&request("ann", gpg.run(&["--armor", "--export", "ann@example.org"]))).unwrap();
     assert!(ring.load().compromised(now).is_empty(), "nobody knows the revoker's key");
     ring.add(&request("bob", gpg.run(&["--armor", "--export", "bob@example.org"]))).unwrap();
-    assert_eq!(ring.load().compromised(now), [(ann, i64::MIN)]);
+    let keyring = ring.load();
+    assert_eq!(keyring.compromised(now), [(ann.clone(), i64::MIN)]);
+    // It is shown, and goes out, as what it is.
+    let key = keyring.find(&KeyId { scheme: Scheme::OpenPgp, text: ann.clone() }).unwrap();
+    assert!(matches!(key.standing(now), Standing::Revoked { .. }), "{:?}", key.standing(now));
+    let rules = Rules::default();
+    for target in [Target::OpenPgp, Target::ArgoCd, Target::FluxSecret] {
+        let selection = Selection {
+            target,
+            at: now,
+            group: None,
+            principal: None,
+            rules: &rules,
+            asked: &[],
+            restricted: false,
+            wider: true,
+        };
+        let export = keyring.export(&selection, &|_| true);
+        let names: Vec<&str> = export.keys.iter().map(|one| one.key.principal.name.as_str()).collect();
+        assert_eq!(names, ["bob"]);
+    }
+    // Its copy is still the same certificate.
+    ring.add(&request("ann", gpg.run(&["--armor", "--export", "ann@example.org"]))).unwrap();
 }
 
 /// A key that is nothing but its number: any odd number of 2048 bits is an RSA key as far as a file is

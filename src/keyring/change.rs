@@ -328,6 +328,10 @@ fn record_of(
         let said = |key: &Key| {
             let mut said = format!("{} {:?}", key.principal.name, (&key.windows, &key.roles, &key.fido));
             let _ = write!(said, "{:?} {:?}", key.revoked, key.material);
+            if let Some(certificate) = key.material.certificate() {
+                // A newer copy of a certificate is another entry.
+                let _ = write!(said, "{} {}", digest(&certificate.minimal()), certificate.revocations());
+            }
             (key.material.fingerprint(), said)
         };
         let keys = keyring.keys().iter().filter(|key| ours.contains(key.principal.name.as_str())).map(said);

@@ -252,6 +252,10 @@ impl Keyring {
             self.keys().iter().filter(ssh).any(|key| key.revoked.as_ref().is_some_and(|one| one.applies(at)));
         let listed = self.parts.lists.iter().any(|list| !list.is_empty());
         let suspended = self.parts.suspended.values().any(|one| one.applies(at));
+        // Those to come end it then.
+        let ends = self.keys().iter().filter(ssh).filter_map(|key| key.revoked.as_ref()?.refused_from());
+        let ends = ends.chain(self.parts.suspended.values().filter_map(|one| one.at));
+        let next = ends.filter(|from| *from > at).min();
         authorities.sort_by_cached_key(|one| one.key.fingerprint());
         for authority in authorities {
             if !matches!(authority.standing(selection.at), Standing::Valid { .. }) {
@@ -300,6 +304,7 @@ impl Keyring {
                     scope.windows.ends(),
                     authority.revoked.as_ref().and_then(|one| one.refused_from()),
                 );
+                let end = earliest(end, next);
                 let spans: Vec<_> = scope
                     .windows
                     .spans()

@@ -20,6 +20,7 @@ use super::edit::{self, EditError};
 use super::sources::AllowedSigners;
 use super::{Key, Keyring, Material, Sources, Windows, principal_file, signers};
 use crate::domain::{Principal, Timestamp, text};
+use crate::signature::Scheme;
 use crate::signature::ssh::NAMESPACE;
 use entry::{At, Entry, Whose};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -178,11 +179,14 @@ fn drafted(
 ) -> Result<Imported, EditError> {
     let keyring = draft.keyring;
     let mut done = Imported { sources: Vec::new(), files: Vec::new(), unchanged: 0 };
-    let mut state = State::default();
+    let mut state = State { ambiguous: ambiguous(all), ..State::default() };
     let mut faults = Vec::new();
     for (request, source, found) in all {
         let mut importer = Importer { keyring, draft: &mut *draft, request, source, now, state };
         for entry in &found.entries {
+            if faults.len() >= MAX_FAULTS {
+                break;
+            }
             match importer.entry(entry) {
                 Ok(true) => {}
                 Ok(false) => done.unchanged += 1,
@@ -322,6 +326,24 @@ struct Importer<'a, 'd> {
     state: State,
 }
 
+/// Most faults that are told: what has more of them is something else.
+const MAX_FAULTS: usize = 50;
+
+/// What keys say of themselves and several of them say, with the fingerprints: it names none of them.
+fn ambiguous(all: &[(&ImportRequest, Source, Read)]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut by_label: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let entries = all.iter().flat_map(|(_, _, found)| &found.entries);
+    for entry in entries.filter(|entry| entry.material.scheme() == Scheme::OpenPgp) {
+        // Its key id, and the addresses in its user ids.
+        let own = entry.labels.iter().skip(1).filter(|label| label.len() == 16 || label.contains('@'));
+        for label in own {
+            by_label.entry(label.clone()).or_default().insert(entry.material.fingerprint());
+        }
+    }
+    by_label.retain(|_, keys| keys.len() > 1);
+    by_label
+}
+
 /// What is known from one file to the next.
 #[derive(Default)]
 struct State {
@@ -330,6 +352,8 @@ struct State {
     made: BTreeMap<String, BTreeSet<String>>,
     /// What earlier lines of nobody known call their owners.
     named: BTreeMap<String, String>,
+    /// What several keys say of themselves, and which.
+    ambiguous: BTreeMap<String, BTreeSet<String>>,
     /// Keys and parts of keys of earlier entries, and who got them, with their windows.
     seen: HashMap<Vec<u8>, (String, Windows)>,
 }
@@ -490,7 +514,17 @@ impl Importer<'_, '_> {
             _ => Vec::new(),
         };
         let groups = self.request.file.groups.clone();
-        let given = entry.labels.iter().find_map(|label| self.request.names.get(label));
+        let given = entry.labels.iter().find_map(|label| Some((label, self.request.names.get(label)?)));
+        if let Some((label, name)) = given
+            && let Some(keys) = self.state.ambiguous.get(label)
+        {
+            let (label, own) = (text::escape_short(label.as_bytes(), 60), &entry.labels[0]);
+            let shown: Vec<&str> = keys.iter().take(5).map(String::as_str).collect();
+            let message = format!("several keys go by `{label}`, which proves nothing: {}", shown.join(", "));
+            let help = format!("name each by its fingerprint, this one by `--name {own}={name}`");
+            return Err(self.fault(entry, message).suggest(help).into());
+        }
+        let given = given.map(|(_, name)| name);
         if let Some(name) = given.or(self.request.principal.as_ref()).cloned() {
             let made = self.principal(&name).is_none().then_some((claimed, groups));
             return Ok(Owner { name, made });

@@ -217,9 +217,18 @@ impl Material {
         }
     }
 
+    /// The key as its file has it, whatever the rest of the keyring says of it.
+    pub(super) fn by_its_own_word(&self) -> Material {
+        match self {
+            Material::Ssh(key) => Material::Ssh(key.clone()),
+            Material::OpenPgp(certificate) => Material::OpenPgp(Box::new(certificate.by_its_own_word())),
+        }
+    }
+
     /// The revocation that the key's owner put into the certificate, if nothing in it is usable any more.
     pub(super) fn own_revocation(&self, now: Timestamp) -> Option<Revocation> {
-        let openpgp::Standing::Revoked { reason, .. } = self.certificate()?.standing(now) else {
+        let openpgp::Standing::Revoked { reason, .. } = self.certificate()?.by_its_own_word().standing(now)
+        else {
             return None;
         };
         let soft = Reason::WORDS.iter().find(|(word, _)| *word == reason).map(|(_, reason)| *reason);

@@ -281,6 +281,13 @@ impl Keyring {
         // Whom an owner named to revoke is somebody else in the keyring, so that all of it has to be there.
         let certificates = made.parts.keys.iter().filter_map(|key| key.material.certificate());
         made.compromised_by_owner = certificates.flat_map(|one| one.compromised(&made)).collect();
+        let keys = made.parts.keys.iter().enumerate();
+        let honouring: Vec<(usize, openpgp::Certificate)> = keys
+            .filter_map(|(index, key)| Some((index, key.material.certificate()?.honouring(&made)?)))
+            .collect();
+        for (index, certificate) in honouring {
+            made.parts.keys[index].material = Material::OpenPgp(Box::new(certificate));
+        }
         for (index, accounts) in made.parts.accounts.iter().enumerate() {
             for account in accounts {
                 made.accounts.entry(account.name.clone()).or_default().push((account.server, index));
@@ -413,13 +420,14 @@ impl Keyring {
         };
         if let Some(certificate) = signature.ssh_certificate() {
             let (verdict, holder) = self.assess_certified(signature, certificate, times, rules);
-            let suspended = holder.as_ref().and_then(|holder| self.suspended_at(&holder.name, times));
+            let key = KeyId { scheme: Scheme::Ssh, text: signature.fingerprint().to_owned() };
+            // Whoever is suspended does not come back under another name.
+            let owner = self.find(&key).map(|key| &key.principal);
+            let concerned = holder.iter().chain(owner);
+            let suspended = concerned.filter_map(|one| self.suspended_at(&one.name, times)).next();
             return match (verdict, suspended) {
                 (Err(worse), _) => (worse, holder),
-                (Ok(()), Some(reason)) => {
-                    let key = KeyId { scheme: Scheme::Ssh, text: signature.fingerprint().to_owned() };
-                    (SignatureStatus::Revoked { key, reason, hard: false }, holder)
-                }
+                (Ok(()), Some(reason)) => (SignatureStatus::Revoked { key, reason, hard: false }, holder),
                 (Ok(()), None) => (status, holder),
             };
         }

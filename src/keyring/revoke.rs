@@ -69,7 +69,10 @@ pub fn revoke(
     }
     let wanted = Revocation { at: Some(at), effective_from: request.effective_from, reason: request.reason };
     change(sources, options, |draft| {
-        known(draft.keyring, &request.name)?;
+        // Who was removed may turn out to have lost a key before.
+        if !draft.keyring.removed().contains(&request.name) {
+            known(draft.keyring, &request.name)?;
+        }
         let file = draft.path(&request.name);
         let keys: Vec<Held<'_>> = match &request.keys {
             None => select::held(draft.keyring, &file),
@@ -188,6 +191,8 @@ pub fn suspend(
         if let Some(there) = draft.keyring.suspension(name).cloned() {
             match (request.at, there.at) {
                 (Some(wanted), Some(at)) if wanted < at => {}
+                // From now on is what was asked for, and this one only comes.
+                (None, Some(at)) if at > now => {}
                 (Some(wanted), Some(at)) if wanted > at => {
                     return Err(EditError::Refused(format!(
                         "`{name}` is suspended from {at} already; to suspend from a later time, `resume` first"

@@ -100,7 +100,7 @@ fn rotated(
     let added = held.is_none();
     let mut warnings = Vec::new();
     if added {
-        let (notes, table) = heir(material, written, &old);
+        let (notes, table) = heir(material, written, &old)?;
         warnings.extend(notes);
         let document = draft.document(name)?;
         let tables = document
@@ -193,7 +193,11 @@ fn old_keys<'k>(
 }
 
 /// The new key's table, with what the old one's says about its use.
-fn heir(material: &Material, written: &str, old: &[&Key]) -> (Vec<String>, toml_edit::Table) {
+fn heir(
+    material: &Material,
+    written: &str,
+    old: &[&Key],
+) -> Result<(Vec<String>, toml_edit::Table), EditError> {
     let mut warnings: Vec<String> =
         material.remarks().into_iter().map(|remark| format!("the key: {remark}")).collect();
     let mut table = edit::key_table(material.scheme(), written);
@@ -204,7 +208,11 @@ fn heir(material: &Material, written: &str, old: &[&Key]) -> (Vec<String>, toml_
         Some(roles) => {
             table.insert("roles", toml_edit::value(roles.names().into_iter().collect::<toml_edit::Array>()));
         }
-        None => warnings.push("the old keys have no role in common, so the new one has all".to_owned()),
+        None => {
+            let message =
+                "the old keys have no role in common: replace them one by one, each with `--old KEY`";
+            return Err(EditError::Refused(message.to_owned()));
+        }
     }
     let fido = match material {
         Material::Ssh(key) => key.application().is_some(),
@@ -225,7 +233,7 @@ fn heir(material: &Material, written: &str, old: &[&Key]) -> (Vec<String>, toml_
             ));
         }
     }
-    (warnings, table)
+    Ok((warnings, table))
 }
 
 fn end_one(draft: &mut Draft<'_>, name: &str, key: &Key, end: Timestamp) -> Result<Ended, EditError> {
@@ -325,7 +333,7 @@ pub fn refresh(
 /// What another copy of a certificate says that this one does not.
 fn differences(old: &Material, new: &Material, now: Timestamp) -> Vec<String> {
     let mut changes = Vec::new();
-    let (before, after) = (old.standing(now, None), new.standing(now, None));
+    let (before, after) = (old.by_its_own_word().standing(now, None), new.standing(now, None));
     if before != after {
         changes.push(format!("it is {after}; it was {before}"));
     }

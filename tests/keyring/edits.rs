@@ -634,3 +634,96 @@ fn what_others_can_write_is_not_edited() {
     std::os::unix::fs::symlink(&target, ring.path().join("ann.toml")).unwrap();
     refuses(&ring, &["group", "add", "sre", "ann"], 2, "is a symbolic link");
 }
+
+/// What the real command line reads: an argument of a command that shares its name with a global one panics only
+/// there.
+#[test]
+fn the_program_itself_imports() {
+    let ring = Ring::new();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ann.pub");
+    fs::write(&file, format!("{ANN} a test key\n")).unwrap();
+    let file = file.to_str().unwrap();
+    let seen = json(&ring, &["import", file, "--as", "pub", "--principal", "ann"]);
+    assert_eq!(seen["files"][0]["principal"], "ann", "{seen}");
+    let (code, _, err) = cs(&ring, &["import", file, "--as", "pub", "--allowed-signers"]);
+    assert!(code == 2 && err.contains("cannot be used with"), "{err}");
+}
+
+#[test]
+fn n14_a_suspension_to_come_does_not_keep_one_from_now() {
+    let ring = two();
+    json(&ring, &["suspend", "ann", "--reason", "leaves", "--at", "2099-01-01T00:00:00Z"]);
+    let (code, out, _) = cs(&ring, &["suspend", "ann", "--reason", "laptop stolen"]);
+    assert_eq!((code, out.as_str()), (0, "suspended `ann`, from TIME: laptop stolen\nwrote DIR/ann.toml\n"));
+    assert!(ring.load().suspension("ann").unwrap().applies(Timestamp::now()));
+    // From now on is what holds; a second one changes nothing.
+    let (_, out, _) = cs(&ring, &["suspend", "ann", "--reason", "again"]);
+    assert!(out.starts_with("`ann` is suspended already, from TIME: laptop stolen"), "{out}");
+}
+
+/// N14: what is learned of a key after its owner left taints what it signed all the same.
+#[test]
+fn n14_a_key_of_somebody_removed_can_still_be_revoked_as_compromised() {
+    let ring = two();
+    let ann = fingerprint(ANN);
+    json(&ring, &["remove", "ann", "--reason", "left"]);
+    assert!(ring.load().compromised(Timestamp::now()).is_empty());
+    json(&ring, &["revoke", "ann", &ann, "--reason", "compromised"]);
+    assert_eq!(ring.load().compromised(Timestamp::now()), [(ann, i64::MIN)]);
+    assert_eq!(ring.load().removed(), ["ann"]);
+}
+
+#[test]
+fn a_new_key_gets_no_role_that_no_old_one_has() {
+    let ring = Ring::new();
+    let ann = format!(
+        "{}roles = [\"commit\"]\n\n[[key]]\nssh = \"{BOB}\"\nroles = [\"push\"]\n",
+        principal("ann", ANN)
+    );
+    ring.write("ann.toml", &ann);
+    let dir = tempfile::tempdir().unwrap();
+    ssh_key(dir.path(), "new", &["-t", "ed25519"]);
+    let file = dir.path().join("new.pub");
+    let (one, two) = (fingerprint(ANN), fingerprint(BOB));
+    let args = ["rotate", "ann", "--key", file.to_str().unwrap(), "--old", &one, "--old", &two];
+    refuses(&ring, &args, 1, "have no role in common");
+    let done = json(&ring, &args[..6]);
+    assert_eq!(done["new"]["added"], true);
+    assert_eq!(ring.load().keys()[2].roles.to_string(), "commit");
+}
+
+/// Lines of `allowed_signers` files are not the keyring's to change, so that nobody may believe that they are.
+#[test]
+fn revoking_everything_says_what_is_left() {
+    let place = tempfile::tempdir().unwrap();
+    chmod(place.path(), 0o755);
+    let dir = place.path().join("keyring");
+    fs::create_dir(&dir).unwrap();
+    fs::create_dir(place.path().join("repositories")).unwrap();
+    chmod(&dir, 0o755);
+    let write = |path: &Path, text: &str| {
+        fs::write(path, text).unwrap();
+        chmod(path, 0o644);
+    };
+    write(&dir.join("ann.toml"), &principal("ann", ANN));
+    write(&place.path().join("signers"), &format!("ann {BOB}\n"));
+    let config = place.path().join("countersign.toml");
+    let signers = "\n[[keyring.allowed-signers]]\npath = \"signers\"\n";
+    write(&config, &format!("{}{signers}", super::export::CONFIG.split("\n[[ruleset]]").next().unwrap()));
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+        command.arg("keyring").args(args).arg("--config").arg(&config).env_clear().stdin(Stdio::null());
+        let output = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    let (code, out, err) = run(&["revoke", "ann", "--all", "--reason", "compromised"]);
+    assert!(out.contains("revoked ssh key"), "{out}{err}");
+    assert!(code == 1 && err.contains(&fingerprint(BOB)) && err.contains("signers:1"), "{code} {out}{err}");
+    let (code, out, _) = run(&["revoke", "ann", "--all", "--reason", "compromised", "--format", "json"]);
+    let seen: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, seen["not_revoked"][0].as_str()), (1, Some(fingerprint(BOB).as_str())), "{out}");
+    // Whoever is suspended signs nothing by any line.
+    assert_eq!(run(&["suspend", "ann", "--reason", "x"]).0, 0);
+}

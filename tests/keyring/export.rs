@@ -602,7 +602,7 @@ proptest! {
     }
 }
 
-const CONFIG: &str = r#"[daemon]
+pub(crate) const CONFIG: &str = r#"[daemon]
 socket = "run/hook.sock"
 state = "state"
 
@@ -695,4 +695,23 @@ fn only_keys_that_the_rulesets_of_a_ref_accept_go_out() {
     let (code, error) = export("refs/heads/main", "other", false).unwrap_err();
     assert!(code == 1 && error.contains("no enforced ruleset asks who signed"), "{error}");
     assert_eq!(export("main", "infra/app", false).unwrap_err().0, 2);
+}
+
+/// What is known to end people or keys later ends the authorities with them: the file may be old by then.
+#[test]
+fn n14_an_authority_goes_out_until_the_next_suspension_or_revocation_begins() {
+    let (authority, key) = (Key::ed25519(5), Key::ed25519(6));
+    let when = Timestamp::from_second(now() + 9 * DAY).unwrap();
+    for other in [
+        format!("suspended = {{ at = {when}, reason = \"leaves\" }}\n"),
+        format!("[[key]]\nssh = \"{}\"\nrevoked = {{ at = {when}, reason = \"retired\" }}\n", key.line()),
+    ] {
+        let ring = Ring::new();
+        let table = format!("[[authority]]\nssh = \"{}\"\nprincipals = [\"*\"]\n", authority.line());
+        ring.write("cas.toml", &format!("name = \"cas\"\n{table}"));
+        ring.write("alice.toml", &format!("name = \"alice\"\n{other}"));
+        let written = signers_file(&ring.load(), false);
+        let line = written.lines().find(|line| line.contains("cert-authority")).unwrap();
+        assert!(line.contains("valid-before="), "{line}");
+    }
 }

@@ -516,3 +516,42 @@ proptest::proptest! {
         }
     }
 }
+
+/// Whoever makes a key writes into it what he likes: a name that two keys of a file go by is nobody's.
+#[test]
+fn an_address_that_two_certificates_claim_names_neither() {
+    let (one, two, dir) = (Gpg::new(), Gpg::new(), Ring::new());
+    for gpg in [&one, &two] {
+        gpg.run(
+            NOW,
+            &["--quick-gen-key", "Alice (test key) <alice@example.org>", "ed25519", "sign", "never"],
+            b"",
+        );
+    }
+    let (mine, theirs) = (one.fingerprints()[0].clone(), two.fingerprints()[0].clone());
+    let both = [one.export(&mine), two.export(&theirs)].concat();
+    let error = refused(&dir, named(file("team.asc", &both), &[("alice@example.org", "alice")]));
+    assert!(error.contains("several keys go by `alice@example.org`"), "{error}");
+    assert!(error.contains(&format!("--name {mine}=")) && error.contains(&theirs), "{error}");
+    // Alone it is enough, and so is the fingerprint.
+    done(&dir, named(file("team.asc", &both), &[(&mine, "alice"), (&theirs, "mallory")]));
+    let mut held = held(&dir);
+    held.sort();
+    let mut wanted = [("alice".to_owned(), mine.clone()), ("mallory".to_owned(), theirs)];
+    wanted.sort();
+    assert_eq!(held, wanted);
+    let alone = Ring::new();
+    done(&alone, named(file("alice.asc", one.export(&mine)), &[("alice@example.org", "alice")]));
+}
+
+#[test]
+fn a_long_file_of_which_nobody_says_whose_it_is_is_refused_soon() {
+    let ring = Ring::new();
+    let line = |number| format!("{} {}\n", super::numbered_key(number), "x".repeat(100));
+    let text: String = (0..20_000).map(line).collect();
+    let begin = std::time::Instant::now();
+    let error = refused(&ring, file("authorized_keys", text));
+    assert!(error.contains("nothing in the file says whose"), "{}", &error[..200]);
+    assert!(error.len() < 1 << 20, "{} bytes of faults", error.len());
+    assert!(begin.elapsed().as_secs() < 10, "{:?}", begin.elapsed());
+}

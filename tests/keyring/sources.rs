@@ -879,3 +879,28 @@ fn the_command_line_shows_authorities_and_sources() {
     let shown = ran(&["show", "tom"]);
     assert!(shown.contains("touch         any") && shown.contains("applications  ssh:git"), "{shown}");
 }
+
+/// A certificate does not wash a key clean whose owner is suspended or gone.
+#[test]
+fn n14_a_key_of_somebody_suspended_or_removed_is_nobodys_under_a_certificate() {
+    let (ca, laptop) = (Key::ed25519(9), Key::ed25519(1));
+    let world = World::new();
+    let table = authority_table(&ca, "principals = [\"*@example.org\"]");
+    world.ring.write("ca.toml", &format!("name = \"ca\"\n{table}"));
+    let ann = |top: &str, more: &str| {
+        let text = format!("name = \"ann\"\n{top}[[key]]\nssh = \"{}\"\n{more}", laptop.line());
+        world.ring.write("ann.toml", &text);
+    };
+    let other = certified(&laptop, &cert(&["annie@example.org"]), &ca);
+    ann("", "");
+    assert_eq!(judge(&other, &world.load()), "verified by annie@example.org");
+    ann("suspended = { at = 2020-01-01T00:00:00Z, reason = \"x\" }\n", "");
+    assert_eq!(judge(&other, &world.load()), "revoked");
+    ann(
+        "removed = { at = 2020-01-01T00:00:00Z, reason = \"x\" }\n",
+        "revoked = { at = 2099-01-01T00:00:00Z, reason = \"retired\" }\n",
+    );
+    assert_eq!(judge(&other, &world.load()), "revoked");
+    ann("suspended = { at = 2099-01-01T00:00:00Z, reason = \"x\" }\n", "");
+    assert_eq!(judge(&other, &world.load()), "verified by annie@example.org");
+}

@@ -4,7 +4,7 @@ use super::super::common::CliError;
 use super::apply::{Action, ChangeArgs, Ground, key_ref};
 use super::view::{revocation_json, revoked_text};
 use crate::domain::Timestamp;
-use crate::keyring::{self, Reason, RevokeRequest, SuspendRequest};
+use crate::keyring::{self, Key, Reason, RevokeRequest, SuspendRequest};
 use serde_json::{Value, json};
 
 /// What to revoke, and why.
@@ -158,7 +158,25 @@ pub(super) fn run(args: &RevokeArgs, ground: &mut Ground<'_>) -> Result<u8, CliE
             })
         })
         .collect();
-    ground.report(action, &done, &said, json!({ "principal": args.name, "keys": keys }))
+    // Lines of other files are not the keyring's to change.
+    let file = ground.sources.dir.join(format!("{}.toml", args.name));
+    let mut left = Vec::new();
+    let ours = |key: &&Key| args.all && key.principal.name == args.name && key.place.file != file;
+    for key in done.keyring.keys().iter().filter(ours).filter(|key| key.revoked.is_none()) {
+        writeln!(
+            ground.err,
+            "warning: {} is a key of `{}` by {}, and is not revoked: take the line out or put the key into a \
+             revocation list, or stop everything of `{1}` with `countersign keyring suspend`",
+            key.id(),
+            args.name,
+            key.place
+        )?;
+        left.push(key.material.fingerprint());
+    }
+    let incomplete = !left.is_empty();
+    let details = json!({ "principal": args.name, "keys": keys, "not_revoked": left });
+    let code = ground.report(action, &done, &said, details)?;
+    Ok(if code == 0 { u8::from(incomplete) } else { code })
 }
 
 pub(super) fn suspend(args: &SuspendArgs, ground: &mut Ground<'_>) -> Result<u8, CliError> {

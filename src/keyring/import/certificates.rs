@@ -9,6 +9,9 @@ use std::collections::HashMap;
 /// Largest file of certificates that is read, in bytes.
 pub(super) const MAX_FILE: usize = 64 << 20;
 
+/// Most faults that are told: what has more of them is something else.
+const MAX_FAULTS: usize = 50;
+
 /// The certificates of a file. `at` is where it stands, if it is a part of another.
 pub(super) fn read(bytes: &[u8], at: At, source: &Source) -> Result<Vec<Entry>, Vec<Diagnostic>> {
     if bytes.len() > MAX_FILE {
@@ -18,6 +21,9 @@ pub(super) fn read(bytes: &[u8], at: At, source: &Source) -> Result<Vec<Entry>, 
     let (mut entries, mut faults) = (Vec::new(), Vec::new());
     let mut seen: HashMap<String, usize> = HashMap::new();
     for (index, piece) in pieces.iter().enumerate() {
+        if faults.len() >= MAX_FAULTS {
+            break;
+        }
         let own = match at {
             At::WHOLE if piece.line > 0 => At { line: piece.line, column: 1, shown: false },
             at => at,

@@ -3,6 +3,7 @@
 use super::key::{Key, KeyAlgorithm};
 use super::packet::{FrameError, tag};
 use super::signature::RawSignature;
+use super::validity::Component;
 use std::fmt;
 
 /// Why a key file cannot be used. No message repeats the file's content.
@@ -182,6 +183,9 @@ pub struct Certificate {
     /// Fingerprints of designated revokers.
     pub(super) revokers: Vec<Vec<u8>>,
     pub(super) delegated: Vec<Delegated>,
+    /// Those of the delegated revocations that are proven with the keyring that holds the certificate, by the
+    /// key that they concern. For what is shown and exported; a signature's judge asks anew.
+    pub(super) honoured: Vec<(Component, Revocation)>,
     pub(super) findings: Findings,
     /// The signature packets that count, by what they are over, to write the certificate anew.
     pub(super) kept: Vec<(Over, Vec<u8>)>,

@@ -31,7 +31,7 @@ impl Certificate {
         let moments = Moments::at(now.as_second());
         let rules = Rules::default();
         let keys = self.components().map(|(component, key)| {
-            let life = self.judge(component, moments, &[], &rules, &mut Trace::off());
+            let life = self.judge(component, moments, &self.honoured(component), &rules, &mut Trace::off());
             ComponentKey {
                 fingerprint: key.hex(),
                 key_id: HEXUPPER.encode(&key.key_id()),

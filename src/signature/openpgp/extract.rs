@@ -6,7 +6,7 @@ use super::filing::{Filed, hinted};
 use super::key::{KeyAlgorithm, hex};
 use super::packet::{next_packet, tag};
 use super::signature::{RawSignature, kind, peek_kind};
-use super::validity::{Moments, timestamp};
+use super::validity::{Component, Moments, timestamp};
 use crate::domain::Timestamp;
 use crate::signature::{Rules, Trace};
 
@@ -140,6 +140,7 @@ impl Certificate {
         for (index, subkey) in self.subkeys.iter().enumerate() {
             let signs = subkey.key.algorithm.weakness().is_none()
                 && !matches!(subkey.key.algorithm, KeyAlgorithm::EncryptionOnly(_))
+                && self.honoured(Component::Subkey(index)).is_empty()
                 && self.bound(index, &Rules::default(), &mut Trace::off()).is_ok();
             if signs {
                 put(&mut out, tag::PUBLIC_SUBKEY, subkey.key.body());
@@ -182,7 +183,8 @@ impl Certificate {
         let rules = Rules::default();
         let components = self.components();
         let alive = components.filter_map(|(component, key)| {
-            let life = self.judge(component, moments, &[], &rules, &mut Trace::off()).ok()?;
+            let life =
+                self.judge(component, moments, &self.honoured(component), &rules, &mut Trace::off()).ok()?;
             Some(Signer {
                 fingerprint: key.hex(),
                 key_id: hex(&key.key_id()),

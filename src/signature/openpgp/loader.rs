@@ -166,6 +166,7 @@ impl<'a> Group<'a> {
             revocations: Vec::new(),
             revokers: Vec::new(),
             delegated: Vec::new(),
+            honoured: Vec::new(),
             findings: Findings { ignored_packets: self.ignored, ..Findings::default() },
             kept: Vec::new(),
             attempts: 0,

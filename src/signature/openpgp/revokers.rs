@@ -39,6 +39,31 @@ impl Certificate {
         revoked.map(|(_, one)| one.key.hex()).collect()
     }
 
+    /// This certificate as the keyring `keys` sees it: what those whom the owner named have revoked is revoked
+    /// for whoever asks it what it is good for. `None` where nobody else revoked anything.
+    pub fn honouring(&self, keys: &dyn Keys) -> Option<Certificate> {
+        if self.delegated.is_empty() {
+            return None;
+        }
+        let of = |(component, _)| {
+            let honoured = self.delegations(component, keys).honoured;
+            honoured.into_iter().map(move |revocation| (component, revocation))
+        };
+        let honoured = self.components().flat_map(of).collect();
+        Some(Certificate { honoured, ..self.clone() })
+    }
+
+    /// This certificate as it stands in a file, whatever a keyring makes of what others revoked.
+    pub fn by_its_own_word(&self) -> Certificate {
+        Certificate { honoured: Vec::new(), ..self.clone() }
+    }
+
+    /// The revocations by others that are proven and concern this key.
+    pub(super) fn honoured(&self, component: Component) -> Vec<Revocation> {
+        let ours = self.honoured.iter().filter(|(concerned, _)| *concerned == component);
+        ours.map(|(_, revocation)| revocation.clone()).collect()
+    }
+
     /// Whether `other`, a copy of this certificate, has a revocation that this one does not have.
     pub fn lacks_revocations_of(&self, other: &Certificate) -> bool {
         let lacks = |own: &[Revocation], theirs: &[Revocation]| theirs.iter().any(|one| !own.contains(one));

@@ -201,15 +201,15 @@ impl Certificate {
             .chain(subkeys.map(|(index, subkey)| (Component::Subkey(index), &subkey.key)))
     }
 
-    /// What the key is worth at `now`, by the default rules and its own word: who else may revoke it is
-    /// not asked.
+    /// What the key is worth at `now`, by the default rules and its own word, and by what others revoked where
+    /// it is [`Certificate::honouring`] a keyring.
     pub fn standing(&self, now: Timestamp) -> Standing {
         let now = Moments::at(now.as_second());
         let rules = Rules::default();
         let mut until: Option<Option<i64>> = None;
         let mut refusals = Vec::new();
         for (component, _) in self.components() {
-            match self.judge(component, now, &[], &rules, &mut Trace::off()) {
+            match self.judge(component, now, &self.honoured(component), &rules, &mut Trace::off()) {
                 Ok(life) => {
                     until = Some(match until {
                         None => life.ends,
