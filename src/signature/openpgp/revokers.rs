@@ -61,7 +61,7 @@ impl Certificate {
     /// The revocations by others that are proven and concern this key.
     pub(super) fn honoured(&self, component: Component) -> Vec<Revocation> {
         let ours = self.honoured.iter().filter(|(concerned, _)| *concerned == component);
-        ours.map(|(_, revocation)| revocation.clone()).collect()
+        ours.map(|(_, revocation)| *revocation).collect()
     }
 
     /// Whether `other`, a copy of this certificate, has a revocation that this one does not have.
