@@ -20,23 +20,29 @@ const DATA_BYTES: u64 = 4 << 30;
 
 /// A directory that nobody else can look into, and that goes away.
 #[derive(Debug)]
-pub(super) struct Room(PathBuf);
+pub(crate) struct Room(PathBuf);
 
 impl Room {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let mut random = [0_u8; 8];
         getrandom::fill(&mut random).map_err(|e| io::Error::other(e.to_string()))?;
         let path = std::env::temp_dir().join(format!("countersign-{}", HEXLOWER.encode(&random)));
         DirBuilder::new().mode(0o700).create(&path)?;
         let room = Room(path);
         let physical = room.0.canonicalize()?;
+        // git and gpg read paths in settings and messages: a plain one is one that is read alike.
         if physical.as_os_str().as_bytes().iter().any(u8::is_ascii_control) {
             return Err(io::Error::other("its path has control characters"));
         }
         Ok(room)
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    /// The directory itself.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }

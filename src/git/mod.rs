@@ -23,6 +23,7 @@ pub use changes::{
     ChangeBudget, CollidingName, Collision, Comparison, Counted, Differ, Difference, MalformedTree, Overrun,
     Spent,
 };
+pub(crate) use child::Room;
 pub use merge::{MergeError, MergeShape, Merger, Recomputed, merge_shape};
 pub use objects::{Found, Objects, verify_commit_id};
 pub use relation::{Relation, between, leads_to, reached, reaches, relate};

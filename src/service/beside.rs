@@ -8,15 +8,15 @@
 
 use super::differences::{GitStatus, Gits};
 use crate::domain::{ObjectFormat, ObjectId, ObjectKind, Timestamp, text};
+use crate::git::Room;
 use crate::keyring::{Key, Keyring, Material, Windows};
 use crate::signature::ssh::PublicKey;
 use crate::signature::{KeyId, Keys as _, Scheme};
-use data_encoding::{BASE64, HEXLOWER, HEXUPPER};
+use data_encoding::{BASE64, HEXUPPER};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
 use std::io::Read;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -216,7 +216,7 @@ fn read(said: &[u8]) -> GitStatus {
 /// Git's words for people: paths of the private directory taken out, escaped and cut.
 fn shown(said: &[u8], room: &Room) -> Vec<String> {
     let text = String::from_utf8_lossy(said);
-    let text = text.replace(&*room.0.to_string_lossy(), "");
+    let text = text.replace(&*room.directory().to_string_lossy(), "");
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let mut out: Vec<String> =
         lines.iter().take(LINES).map(|line| text::escape_short(line.as_bytes(), WIDTH)).collect();
@@ -357,9 +357,9 @@ fn command(room: &Room, program: &Path) -> Command {
     command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("HOME", &room.0)
+        .env("HOME", room.directory())
         .env("GNUPGHOME", room.path("gnupg"))
-        .env("TMPDIR", &room.0)
+        .env("TMPDIR", room.directory())
         .env("LC_ALL", "C")
         // Git hands times to ssh-keygen in the local zone.
         .env("TZ", "UTC")
@@ -368,7 +368,7 @@ fn command(room: &Room, program: &Path) -> Command {
         .env("GIT_NO_REPLACE_OBJECTS", "1")
         .env("GIT_NO_LAZY_FETCH", "1")
         .env("GIT_TERMINAL_PROMPT", "0")
-        .current_dir(&room.0);
+        .current_dir(room.directory());
     command
 }
 
@@ -442,35 +442,6 @@ fn kept(mut pipe: impl Read) -> Vec<u8> {
     all
 }
 
-/// A directory that nobody else can look into, and that goes away.
-pub(super) struct Room(PathBuf);
-
-impl Room {
-    pub(super) fn new() -> std::io::Result<Self> {
-        let mut random = [0_u8; 8];
-        getrandom::fill(&mut random).map_err(|e| std::io::Error::other(e.to_string()))?;
-        let path = std::env::temp_dir().join(format!("countersign-{}", HEXLOWER.encode(&random)));
-        private(&path)?;
-        let room = Room(path);
-        let physical = room.0.canonicalize()?;
-        // git and gpg read paths in settings and messages: a plain one is one that is read alike.
-        if physical.as_os_str().as_bytes().iter().any(u8::is_ascii_control) {
-            return Err(std::io::Error::other("its path has control characters"));
-        }
-        Ok(room)
-    }
-
-    pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Makes a directory for us alone; one that is there already is not taken.
 fn private(path: &Path) -> std::io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)
@@ -501,7 +472,7 @@ mod tests {
     #[test]
     fn the_private_room_is_private_and_goes_away() {
         let room = Room::new().unwrap();
-        let path = room.0.clone();
+        let path = room.directory().to_owned();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         fs::write(path.join("x"), "x").unwrap();
         drop(room);

@@ -1,13 +1,13 @@
 //! Whether the next commit of this machine would be accepted: git signs one as it would sign the next, into
 //! a private directory, and the gate's own reasoning judges it. Nothing is written into the repository.
 
-use super::beside::Room;
 use super::check::{CheckFault, CheckRequest, check, own_name};
 use super::explain::{ExplainRequest, Explanation, Ground, explain};
 use super::gate::Snapshot;
 use super::setup::{Candidate, quoted};
 use super::workstation::{Level, Workstation, make_command, said};
 use crate::domain::{ObjectFormat, ObjectId, RefName, Timestamp, same_address, text};
+use crate::git::Room;
 use crate::hook::wire::Outcome;
 use crate::keyring::{AddRequest, AllowedSigners, Keyring, Material, Sources, add};
 use crate::policy::{Decision, Violation};
