@@ -16,6 +16,7 @@
 //! | [`facts`] | everything about a push that rules may look at |
 //! | [`audit`] | the record and its hash chain |
 //! | [`store`] | durable state; the only place that names SQLite |
+//! | [`forge`] | what forges send, and what is sent back: bytes in, values out |
 //! | [`config`] | the configuration file |
 //! | [`hook`] | what git runs, and what it says to the daemon |
 //! | [`service`] | the use cases |
@@ -31,6 +32,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod facts;
+pub mod forge;
 pub mod git;
 pub mod hook;
 pub mod http;

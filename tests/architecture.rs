@@ -18,13 +18,26 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("hook", &["domain"]),
     ("audit", &["domain"]),
     ("store", &["domain", "audit"]),
-    ("config", &["domain", "signature", "policy", "keyring"]),
+    ("forge", &["domain"]),
+    ("config", &["domain", "signature", "policy", "keyring", "forge"]),
     ("facts", &["domain", "signature", "keyring", "policy", "git"]),
     (
         "service",
-        &["domain", "signature", "keyring", "policy", "git", "facts", "store", "audit", "hook", "config"],
+        &[
+            "domain",
+            "signature",
+            "keyring",
+            "policy",
+            "git",
+            "facts",
+            "store",
+            "audit",
+            "hook",
+            "config",
+            "forge",
+        ],
     ),
-    ("http", &["domain", "hook", "service"]),
+    ("http", &["domain", "hook", "forge", "service"]),
     (
         "cli",
         &[
@@ -38,6 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "hook",
             "config",
             "import",
+            "forge",
             "service",
             "http",
         ],
@@ -67,11 +81,15 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("toml_edit", &["keyring", "config", "cli"]),
     ("saphyr_parser", &["keyring"]),
     ("httparse", &["hook"]),
+    ("ring", &["forge"]),
+    ("rustls", &["http"]),
+    ("tokio_rustls", &["http"]),
+    ("hyper_rustls", &["http"]),
     ("tracing_subscriber", &["cli"]),
 ];
 
 /// Modules that may not touch files, clocks, the environment, processes, threads or the network.
-const PURE: &[&str] = &["domain", "signature", "policy", "audit", "import"];
+const PURE: &[&str] = &["domain", "signature", "policy", "audit", "import", "forge"];
 
 /// What gives such a touch away.
 const IMPURE: &[&str] = &[

@@ -1,0 +1,64 @@
+//! The kinds of forges.
+
+use crate::domain::ServerKind;
+
+/// What speaks: which headers authenticate a delivery, and which calls it understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ForgeKind {
+    /// github.com, GitHub Enterprise Cloud and Server.
+    GitHub,
+    /// GitLab, project, group and system hooks.
+    GitLab,
+    /// Gitea.
+    Gitea,
+    /// Forgejo, which sends Gitea's headers as well.
+    Forgejo,
+    /// Gogs: Gitea's older form.
+    Gogs,
+    /// bitbucket.org.
+    BitbucketCloud,
+    /// Bitbucket Data Center and Server.
+    BitbucketDc,
+    /// Anything that can send the documented JSON, signed.
+    Generic,
+}
+
+impl ForgeKind {
+    /// Every kind.
+    pub const ALL: &'static [ForgeKind] = &[
+        ForgeKind::GitHub,
+        ForgeKind::GitLab,
+        ForgeKind::Gitea,
+        ForgeKind::Forgejo,
+        ForgeKind::Gogs,
+        ForgeKind::BitbucketCloud,
+        ForgeKind::BitbucketDc,
+        ForgeKind::Generic,
+    ];
+
+    /// The word used in configuration and records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ForgeKind::GitHub => "github",
+            ForgeKind::GitLab => "gitlab",
+            ForgeKind::Gitea => "gitea",
+            ForgeKind::Forgejo => "forgejo",
+            ForgeKind::Gogs => "gogs",
+            ForgeKind::BitbucketCloud => "bitbucket-cloud",
+            ForgeKind::BitbucketDc => "bitbucket-dc",
+            ForgeKind::Generic => "generic",
+        }
+    }
+
+    /// The kind of server whose accounts its users are, where principals can list such accounts (N18).
+    pub const fn accounts(self) -> Option<ServerKind> {
+        match self {
+            ForgeKind::GitHub => Some(ServerKind::Ghes),
+            ForgeKind::GitLab => Some(ServerKind::GitLab),
+            ForgeKind::Gitea => Some(ServerKind::Gitea),
+            ForgeKind::Forgejo => Some(ServerKind::Forgejo),
+            ForgeKind::BitbucketDc => Some(ServerKind::BitbucketDc),
+            ForgeKind::Gogs | ForgeKind::BitbucketCloud | ForgeKind::Generic => None,
+        }
+    }
+}

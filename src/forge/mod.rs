@@ -1,0 +1,17 @@
+//! What forges send, and what is sent back: bytes in, values out.
+//!
+//! Nothing here opens a connection. A delivery is [authenticated](authenticate()) over its raw bytes, and only an
+//! [`Authentic`] one is parsed. An [`Event`] is a hint (N29): it says where to look, and who did it if the ref is
+//! found to have moved just like that. What is sent back is a [`Call`], and what came of it is read from a [`Reply`].
+
+mod call;
+mod event;
+mod headers;
+mod kind;
+mod secret;
+
+pub use call::{Call, Method, Reply};
+pub use event::{Actor, Claim, Event, ForgeRepository, Proposal, ProposalState, Push};
+pub use headers::{HeaderError, Headers};
+pub use kind::ForgeKind;
+pub use secret::Secret;
