@@ -11,8 +11,8 @@ use countersign::domain::{
     ObjectId, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp,
 };
 use countersign::store::{
-    CountedSignature, DecidedUpdate, ExpiryNotice, Filter, Grant, Mode, Observed, Options, Scope, Store,
-    StoreError,
+    Accepted, CountedSignature, DecidedUpdate, ExpiryNotice, Filter, Grant, Mode, NewDelivery, Observed,
+    Options, Scope, Store, StoreError,
 };
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Write};
@@ -150,7 +150,7 @@ fn write_ahead_logging_is_proven() {
         |name| behind(dir.path()).pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(
         [number("application_id"), number("user_version")],
-        [i64::from(u32::from_be_bytes(*b"CSGN")), 5]
+        [i64::from(u32::from_be_bytes(*b"CSGN")), 6]
     );
     let wal = fs::metadata(dir.path().join("state.db-wal")).unwrap();
     assert!(wal.len() > 0);
@@ -973,6 +973,95 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
     }
 }
 
+/// Not a test by itself: takes deliveries with several threads, and prints each that is promised.
+#[test]
+fn child_takes_deliveries() {
+    let Ok(dir) = env::var("STORE_TEST_QUEUE") else { return };
+    let store = open(Path::new(&dir));
+    thread::scope(|scope| {
+        for lane in 0..4 {
+            let store = &store;
+            scope.spawn(move || {
+                for n in (lane..1_000_000_u64).step_by(4) {
+                    let number = match store.accept_delivery(delivery(n)) {
+                        Ok(Accepted::Queued(number) | Accepted::Duplicate(number)) => number,
+                        other => panic!("{other:?}"),
+                    };
+                    let line = format!("\nacked {n} {number}\n");
+                    std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
+                }
+            });
+        }
+    });
+}
+
+fn delivery(n: u64) -> NewDelivery {
+    let mut digest = [0; 32];
+    digest[..8].copy_from_slice(&n.to_be_bytes());
+    NewDelivery {
+        source: "forge".into(),
+        id: Some(format!("id-{n}")),
+        id_signed: false,
+        digest,
+        repository: repository(),
+        event: format!("event {n}"),
+        received: told(),
+    }
+}
+
+#[test]
+fn a_killed_process_loses_no_delivery_that_it_promised_and_doubles_none() {
+    let dir = state();
+    let mut promised = std::collections::BTreeMap::new();
+    // The same deliveries again after each kill, as a forge that retries would send them, and by two at a time.
+    for round in 0..4 {
+        let start = || {
+            let mut command = Command::new(env::current_exe().unwrap());
+            command
+                .args(["--exact", "child_takes_deliveries", "--nocapture", "--test-threads=1"])
+                .env("STORE_TEST_QUEUE", dir.path())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null());
+            command.spawn().unwrap()
+        };
+        let (mut child, mut other) = (start(), start());
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut lines = Vec::new();
+        while numbers(&lines, "acked").len() < 60 + round * 90 {
+            let mut line = String::new();
+            assert!(output.read_line(&mut line).unwrap() > 0, "{lines:?}");
+            lines.push(line.trim_end().to_owned());
+        }
+        child.kill().unwrap();
+        other.kill().unwrap();
+        child.wait().unwrap();
+        other.wait().unwrap();
+        for line in &lines {
+            let Some(rest) = line.strip_prefix("acked ") else { continue };
+            let (n, number) = rest.split_once(' ').unwrap();
+            let (n, number): (u64, u64) = (n.parse().unwrap(), number.parse().unwrap());
+            assert_eq!(*promised.entry(n).or_insert(number), number, "one number for one delivery");
+        }
+        let store = open(dir.path());
+        assert_eq!(store.rolled_back(), None);
+        let mut events = Vec::new();
+        let mut below = None;
+        loop {
+            let page = store.deliveries(Some("forge"), below, 100).unwrap();
+            let Some(last) = page.last() else { break };
+            below = Some(last.number);
+            events.extend(page.into_iter().map(|one| (one.event, one.number)));
+        }
+        for (n, number) in &promised {
+            let found: Vec<_> = events.iter().filter(|(event, _)| *event == format!("event {n}")).collect();
+            assert_eq!(found.len(), 1, "{n} is there once");
+            assert_eq!(found[0].1, *number);
+        }
+        let waiting = store.queue_figures().unwrap()[0].waiting;
+        assert_eq!(waiting, events.len() as u64, "the figures are those of the rows");
+    }
+}
+
 #[test]
 fn a_write_error_of_the_system_loses_nothing_that_was_acknowledged() {
     let dir = state();
@@ -1394,7 +1483,7 @@ fn a_notice_is_given_once_whoever_asks() {
 
 /// Takes away what the later versions of the schema have added.
 fn as_of_version(dir: &Path, version: i64) {
-    let added: [&[&str]; 4] = [
+    let added: [&[&str]; 5] = [
         &[
             "drop index signed_by_commit",
             "drop table accepted_taints",
@@ -1407,6 +1496,13 @@ fn as_of_version(dir: &Path, version: i64) {
             "alter table pending_grants drop column signed",
         ],
         &["drop table key_uses", "drop table expiry_notices"],
+        &[
+            "drop table deliveries",
+            "drop table delivery_room",
+            "drop table reports",
+            "drop table forge_repositories",
+            "drop table webhook_counters",
+        ],
     ];
     let database = behind(dir);
     for statement in added[usize::try_from(version - 1).unwrap()..].iter().rev().copied().flatten() {
@@ -1417,7 +1513,7 @@ fn as_of_version(dir: &Path, version: i64) {
 
 #[test]
 fn a_database_of_an_earlier_version_is_migrated() {
-    for version in [1, 2, 3, 4] {
+    for version in [1, 2, 3, 4, 5] {
         let dir = state();
         let store = open(dir.path());
         let signed = Grant {
@@ -1456,12 +1552,14 @@ fn a_database_of_an_earlier_version_is_migrated() {
         let receipts = store.receipts(&repository()).unwrap().unwrap();
         assert_eq!(receipts.received(&id(1)).unwrap(), Some(context(1).received_at));
         // From version 4 on, receipts are of one repository.
-        let both = (version == 4).then_some(context(9).received_at);
+        let both = (version >= 4).then_some(context(9).received_at);
         assert_eq!(receipts.received(&id(9)).unwrap(), both);
         assert_eq!(receipts.taint_accepted(&id(1)).unwrap(), None);
         drop(receipts);
         let used = store.key_uses().unwrap();
-        assert_eq!(used.get("key"), Some(&context(10).received_at), "version {version}");
+        // From version 5 on, it is known that the second repository had it later.
+        let last = if version >= 5 { "2026-01-03T03:04:05.678Z" } else { "2026-01-02T03:04:05.678Z" };
+        assert_eq!(used.get("key"), Some(&last.parse().unwrap()), "version {version}");
         // The clock of the log is that of its newest record.
         let clock = "select value from meta where name = 'clock'";
         let clock: String = behind(dir.path()).query_row(clock, [], |row| row.get(0)).unwrap();

@@ -1,5 +1,5 @@
 //! Durable state: the audit log, the frontier of accepted commits, decided and applied updates,
-//! repository identities.
+//! repository identities, what forges told and what they are to be told.
 //!
 //! One SQLite database in WAL mode with `synchronous = FULL`: what a function here returned `Ok` for is
 //! on disk. Writes go through one thread that puts everything waiting into one transaction; reads use
@@ -14,12 +14,15 @@ mod budget;
 mod clock;
 mod counters;
 mod decisions;
+mod deliveries;
 mod error;
+mod forges;
 mod frontier;
 mod log;
 mod mark;
 mod open;
 mod receipts;
+mod reports;
 mod repositories;
 mod rollback;
 mod sql;
@@ -31,10 +34,15 @@ pub use adopt::{Base, Voucher};
 pub use budget::UnauthenticatedCounter;
 pub use counters::CountedSignature;
 pub use decisions::{DecidedUpdate, Grant, Pending};
+pub use deliveries::{
+    Accepted, Delivery, NewDelivery, QueueFigures, QueueLimits, QueuedRepository, WebhookCounter,
+};
 pub use error::StoreError;
+pub use forges::{ForgeRepositoryEntry, Pinned};
 pub use frontier::{FrontierReader, Scope};
 pub use log::{Filter, LogEntries, LogEntry};
 pub use receipts::Receipts;
+pub use reports::{NewReport, Report, ReportFigures, ReportProgress, ReportState};
 pub use repositories::{KnownRepository, Observed};
 pub use taint::Tainted;
 pub use uses::ExpiryNotice;
@@ -77,6 +85,8 @@ pub struct Options {
     pub full_records_per_minute: u64,
     /// Most jobs in one transaction.
     pub max_batch: usize,
+    /// How much of what forges tell is kept (N26).
+    pub queue: QueueLimits,
     /// Quota for the database, in pages of 4096 bytes; no quota if absent.
     pub max_database_pages: Option<u32>,
     /// The machine's clock.
@@ -93,6 +103,7 @@ impl Default for Options {
             record_bytes: 64 << 10,
             full_records_per_minute: 600,
             max_batch: 256,
+            queue: QueueLimits::default(),
             max_database_pages: None,
             clock: Timestamp::now,
             clock_tolerance: Duration::from_secs(300),
@@ -130,6 +141,7 @@ struct Shared {
     readers: Mutex<Vec<Connection>>,
     budgets: Mutex<Budgets>,
     unauthenticated: Mutex<Unauthenticated>,
+    webhooks: Mutex<deliveries::Counts>,
     commits: AtomicU64,
     jobs: AtomicU64,
 }

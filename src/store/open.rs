@@ -130,6 +130,7 @@ pub(super) fn open(
         readers: Mutex::default(),
         budgets: Mutex::default(),
         unauthenticated: Mutex::default(),
+        webhooks: Mutex::default(),
         commits: AtomicU64::new(0),
         jobs: AtomicU64::new(0),
     };

@@ -194,6 +194,105 @@ create table expiry_notices (
     primary key (key, ends_ms, days)
 ) without rowid;
 ",
+    "
+-- What forges told, until it was judged, and for a while after that so that it can be recognized.
+create table deliveries (
+    delivery    integer primary key autoincrement,
+    source      text not null,
+    -- the forge's id of it, where it gave one
+    forge_id    text,
+    -- SHA-256 of the raw body
+    digest      blob not null,
+    -- id of a repository, as in `repositories`
+    repository  text not null,
+    event       text not null,
+    received_ms integer not null,
+    -- 0 queued, 1 done
+    done        integer not null default 0,
+    done_ms     integer,
+    attempts    integer not null default 0,
+    -- why it waits, or what came of it
+    note        text
+);
+create unique index delivery_by_id on deliveries (source, forge_id) where forge_id is not null;
+create index delivery_by_digest on deliveries (source, digest);
+create index delivery_queue on deliveries (repository, delivery) where done = 0;
+create index delivery_oldest on deliveries (source, received_ms) where done = 0;
+create index delivery_done on deliveries (source, done_ms) where done = 1;
+create index delivery_by_source on deliveries (source, delivery);
+
+-- How much of it there is, so that a full queue is known without counting.
+create table delivery_room (
+    source text not null,
+    done   integer not null,
+    count  integer not null,
+    bytes  integer not null,
+    primary key (source, done)
+) without rowid;
+create trigger delivery_added after insert on deliveries begin
+    insert into delivery_room (source, done, count, bytes)
+        values (new.source, new.done, 1, length(cast(new.event as blob)))
+        on conflict (source, done) do update set count = count + 1, bytes = bytes + excluded.bytes;
+end;
+create trigger delivery_moved after update of done on deliveries when old.done <> new.done begin
+    update delivery_room set count = count - 1, bytes = bytes - length(cast(old.event as blob))
+        where source = old.source and done = old.done;
+    insert into delivery_room (source, done, count, bytes)
+        values (new.source, new.done, 1, length(cast(new.event as blob)))
+        on conflict (source, done) do update set count = count + 1, bytes = bytes + excluded.bytes;
+end;
+create trigger delivery_gone after delete on deliveries begin
+    update delivery_room set count = count - 1, bytes = bytes - length(cast(old.event as blob))
+        where source = old.source and done = old.done;
+end;
+
+-- What forges are to be told about commits: the newest of each context.
+create table reports (
+    report        integer primary key autoincrement,
+    source        text not null,
+    repository    text not null,
+    commit_id     blob not null,
+    context       text not null,
+    -- the ref that it is about, where it is about one
+    ref           blob,
+    state         integer not null,
+    description   text not null,
+    request_id    text,
+    made_ms       integer not null,
+    attempts      integer not null default 0,
+    not_before_ms integer not null,
+    -- 0 to be sent, 1 sent, 2 given up
+    done          integer not null default 0,
+    done_ms       integer,
+    -- why it was not sent yet
+    note          text,
+    -- what the forge calls it, where it is changed and not made anew
+    remote        text,
+    unique (repository, commit_id, context)
+);
+create index report_due on reports (not_before_ms) where done = 0;
+create index report_done on reports (done_ms) where done <> 0;
+
+-- Which repository of a forge a configured one is: learnt once and never guessed again (N3).
+create table forge_repositories (
+    source   text not null,
+    forge_id text not null,
+    -- the configured name
+    name     text not null,
+    seen_ms  integer not null,
+    primary key (source, forge_id),
+    unique (source, name)
+) without rowid;
+
+-- What became of authentic deliveries.
+create table webhook_counters (
+    source text not null,
+    result text not null,
+    count  integer not null,
+    at_ms  integer not null,
+    primary key (source, result)
+) without rowid;
+",
 ];
 
 pub(super) const COUNT_TABLES: &str = "select count(*) from sqlite_master";
@@ -323,6 +422,83 @@ pub(super) const LIST_ADOPTIONS: &str = "select a.seq, s.name, a.commits, a.who,
     join repositories p on p.repository = a.repository where p.id = ?1 order by a.seq";
 pub(super) const LIST_ADOPTION_TIPS: &str = "select f.name, t.commit_id from adoption_tips t \
     join refs f on f.ref = t.ref where t.seq = ?1 order by f.name";
+
+pub(super) const KNOWN_DELIVERY: &str =
+    "select delivery from deliveries where source = ?1 and forge_id = ?2 and forge_id is not null";
+pub(super) const KNOWN_DIGEST: &str =
+    "select max(delivery) from deliveries where source = ?1 and digest = ?2 and received_ms >= ?3";
+pub(super) const ADD_DELIVERY: &str = "insert into deliveries \
+    (source, forge_id, digest, repository, event, received_ms) values (?1, ?2, ?3, ?4, ?5, ?6)";
+pub(super) const DELIVERY_ROOM: &str = "select source, done, count, bytes from delivery_room";
+pub(super) const OLD_DELIVERIES: &str = "select delivery, done_ms, length(cast(event as blob)) from deliveries \
+    where source = ?1 and done = 1 order by done_ms limit ?2";
+pub(super) const DROP_DELIVERY: &str = "delete from deliveries where delivery = ?1 and done = 1";
+const DELIVERY: &str = "select delivery, source, forge_id, repository, event, received_ms, done_ms, attempts, note \
+    from deliveries";
+pub(super) const QUEUED_REPOSITORIES: &str = "select repository, min(source), count(*), min(delivery), \
+    min(received_ms) from deliveries where done = 0 group by repository order by min(delivery)";
+pub(super) const NOTE_DELIVERY: &str =
+    "update deliveries set attempts = attempts + 1, note = ?2 where delivery = ?1 and done = 0";
+pub(super) const FINISH_DELIVERY: &str =
+    "update deliveries set done = 1, done_ms = ?2, note = ?3 where delivery = ?1 and done = 0";
+pub(super) const REQUEUE_DELIVERY: &str =
+    "update deliveries set done = 0, done_ms = null, note = null where delivery = ?1 and done = 1";
+pub(super) const OLDEST_QUEUED: &str =
+    "select min(received_ms) from deliveries where done = 0 and source = ?1";
+pub(super) const COUNT_WEBHOOK: &str = "insert into webhook_counters (source, result, count, at_ms) \
+    values (?1, ?2, ?3, ?4) on conflict (source, result) \
+    do update set count = count + excluded.count, at_ms = max(at_ms, excluded.at_ms)";
+pub(super) const LIST_WEBHOOK_COUNTERS: &str =
+    "select source, result, count, at_ms from webhook_counters order by source, result";
+
+pub(super) fn delivery_one() -> String {
+    format!("{DELIVERY} where delivery = ?1")
+}
+pub(super) fn deliveries_queued() -> String {
+    format!("{DELIVERY} where done = 0 and repository = ?1 order by delivery limit ?2")
+}
+pub(super) fn deliveries_of(source: bool) -> String {
+    let condition = if source { "source = ?3 and " } else { "" };
+    format!("{DELIVERY} where {condition}delivery < ?1 order by delivery desc limit ?2")
+}
+
+pub(super) const FORGE_REPOSITORY: &str =
+    "select name from forge_repositories where source = ?1 and forge_id = ?2";
+pub(super) const FORGE_REPOSITORY_NAMED: &str =
+    "select forge_id from forge_repositories where source = ?1 and name = ?2";
+pub(super) const ADD_FORGE_REPOSITORY: &str =
+    "insert into forge_repositories (source, forge_id, name, seen_ms) values (?1, ?2, ?3, ?4)";
+pub(super) const NAME_FORGE_REPOSITORY: &str =
+    "update forge_repositories set name = ?3 where source = ?1 and forge_id = ?2";
+pub(super) const DROP_FORGE_REPOSITORY: &str =
+    "delete from forge_repositories where source = ?1 and forge_id = ?2";
+pub(super) const LIST_FORGE_REPOSITORIES: &str =
+    "select source, forge_id, name, seen_ms from forge_repositories order by source, name";
+
+pub(super) const FIND_REPORT: &str = "select report, state, description, request_id, done, remote from reports \
+    where repository = ?1 and commit_id = ?2 and context = ?3";
+pub(super) const DROP_REPORT: &str = "delete from reports where report = ?1";
+pub(super) const ADD_REPORT: &str = "insert into reports (source, repository, commit_id, context, ref, state, \
+    description, request_id, made_ms, not_before_ms, remote) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10)";
+const REPORT: &str = "select report, source, repository, commit_id, context, ref, state, description, \
+    request_id, made_ms, attempts, not_before_ms, done, done_ms, note, remote from reports";
+pub(super) const SENT_REPORT: &str = "update reports set done = 1, done_ms = ?2, note = null, \
+    attempts = attempts + 1, remote = coalesce(?3, remote) where report = ?1 and done = 0";
+pub(super) const LATER_REPORT: &str = "update reports set not_before_ms = ?2, note = ?3, \
+    attempts = attempts + 1 where report = ?1 and done = 0";
+pub(super) const GIVE_UP_REPORT: &str = "update reports set done = 2, done_ms = ?2, note = ?3, \
+    attempts = attempts + 1 where report = ?1 and done = 0";
+pub(super) const OLD_REPORTS: &str =
+    "select report from reports where done <> 0 and done_ms < ?1 order by done_ms limit 256";
+pub(super) const REPORT_ROOM: &str =
+    "select source, done, count(*), min(made_ms) from reports group by source, done";
+
+pub(super) fn reports_due() -> String {
+    format!("{REPORT} where done = 0 and not_before_ms <= ?1 order by not_before_ms, report limit ?2")
+}
+pub(super) fn reports_newest() -> String {
+    format!("{REPORT} order by report desc limit ?1")
+}
 
 /// A page of the log in the direction of `reverse`, starting beyond `?1`. The conditions are built from
 /// fixed text; all values are bound.

@@ -8,13 +8,14 @@ use super::error::{StoreError, io, sql};
 use super::mark::Mark;
 use super::rollback::{self, Finding};
 use super::sql as q;
-use super::{Shared, clock, lock};
+use super::{Options, Shared, clock, lock};
 use crate::audit::chain::Head;
 use crate::audit::{Event, Record};
 use crate::domain::Timestamp;
 use rusqlite::{Connection, params};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -150,10 +151,26 @@ impl Txn<'_> {
         Ok(next.seq)
     }
 
+    /// What the store was opened with.
+    pub(super) fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
+    /// Bytes that the state may still fill.
+    pub(super) fn room(&self) -> Result<u64, StoreError> {
+        room(&self.shared.database)
+    }
+
     /// Largest record that is stored, in bytes.
     pub(super) fn record_bytes(&self) -> usize {
         self.shared.options.record_bytes
     }
+}
+
+/// Bytes that are left on the file system.
+fn room(path: &Path) -> Result<u64, StoreError> {
+    let room = rustix::fs::statvfs(path).map_err(|e| io("measure the room for", path)(e.into()))?;
+    Ok(room.f_bavail.saturating_mul(room.f_frsize))
 }
 
 /// What is copied out of a record, so that the log can be filtered.
@@ -279,8 +296,7 @@ impl Loop {
         if identity != Some(shared.identity) {
             return Err(StoreError::Replaced(path.clone()));
         }
-        let room = rustix::fs::statvfs(path).map_err(|e| io("measure the room for", path)(e.into()))?;
-        let available = room.f_bavail.saturating_mul(room.f_frsize);
+        let available = room(path)?;
         let reserve = shared.options.reserve_bytes;
         if available < reserve {
             return Err(StoreError::Full(format!("{available} bytes available, {reserve} are kept free")));

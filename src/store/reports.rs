@@ -1,0 +1,403 @@
+//! What forges are to be told: an outbox. A row stays until the forge took it, and a newer one for the same commit
+//! and context takes its place.
+
+use super::Store;
+use super::deliveries::time;
+use super::error::{StoreError, sql};
+use super::repositories::{object_id, ref_name};
+use super::sql as q;
+use super::writer::Txn;
+use crate::domain::{ObjectId, RefName, RepositoryId, RequestId, Timestamp};
+use rusqlite::{OptionalExtension, Row, params};
+use std::time::Duration;
+
+/// For how long a report that was sent is remembered, so that the same one is not sent again.
+const REMEMBERED: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// What a report says about a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportState {
+    /// Nobody can tell yet. Whatever is unknown is this.
+    Pending,
+    /// It may be merged and deployed.
+    Success,
+    /// It may not.
+    Failure,
+    /// The gate is at fault; it may not.
+    Error,
+}
+
+impl ReportState {
+    const ALL: [ReportState; 4] =
+        [ReportState::Pending, ReportState::Success, ReportState::Failure, ReportState::Error];
+
+    fn column(self) -> i64 {
+        match self {
+            ReportState::Pending => 0,
+            ReportState::Success => 1,
+            ReportState::Failure => 2,
+            ReportState::Error => 3,
+        }
+    }
+
+    fn from_column(value: i64) -> Result<Self, StoreError> {
+        let found = Self::ALL.into_iter().find(|state| state.column() == value);
+        found.ok_or_else(|| StoreError::Damaged("the state of a report".to_owned()))
+    }
+}
+
+/// What a forge is to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewReport {
+    /// The source whose forge it is for.
+    pub source: String,
+    /// Where.
+    pub repository: RepositoryId,
+    /// About which commit.
+    pub commit: ObjectId,
+    /// The context, one for each target (N28).
+    pub context: String,
+    /// The ref that it is about, where it is about one.
+    pub reference: Option<RefName>,
+    /// The verdict.
+    pub state: ReportState,
+    /// One line for people.
+    pub description: String,
+    /// The decision that it links to.
+    pub request_id: Option<RequestId>,
+    /// When it was found.
+    pub at: Timestamp,
+}
+
+/// How far a report has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportProgress {
+    /// Not sent yet.
+    Due {
+        /// Not before.
+        not_before: Timestamp,
+    },
+    /// The forge has it.
+    Sent(Timestamp),
+    /// The forge does not want it.
+    GivenUp(Timestamp),
+}
+
+/// A report on record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Its number; a newer report in its place has another.
+    pub number: u64,
+    /// What it says.
+    pub report: NewReport,
+    /// How often sending was tried.
+    pub attempts: u64,
+    /// How far it is.
+    pub progress: ReportProgress,
+    /// Why it was not sent yet.
+    pub note: Option<String>,
+    /// What the forge calls what it made of an earlier report in this place, such as the id of a check run.
+    pub remote: Option<String>,
+}
+
+/// How many reports of a source there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReportFigures {
+    /// Which source.
+    pub source: String,
+    /// To be sent.
+    pub due: u64,
+    /// When the oldest of those was made.
+    pub oldest: Option<Timestamp>,
+    /// Sent, and remembered.
+    pub sent: u64,
+    /// Given up.
+    pub given_up: u64,
+}
+
+impl Store {
+    /// Queues reports, durably. One that says what was sent last changes nothing.
+    pub fn queue_reports(&self, reports: Vec<NewReport>) -> Result<(), StoreError> {
+        self.write(move |txn| reports.iter().try_for_each(|report| txn.queue_report(report)))
+    }
+
+    /// The reports that are to be sent by `now`, at most `limit`, the most urgent first.
+    pub fn due_reports(&self, now: Timestamp, limit: u32) -> Result<Vec<Report>, StoreError> {
+        self.reports_by(&q::reports_due(), params![now.as_millisecond(), limit])
+    }
+
+    /// The newest reports, whatever became of them: at most `limit`, newest first.
+    pub fn reports(&self, limit: u32) -> Result<Vec<Report>, StoreError> {
+        self.reports_by(&q::reports_newest(), params![limit])
+    }
+
+    /// Says that the forge took a report, and under which name. `false` where a newer one has taken its place,
+    /// which is then due.
+    pub fn report_sent(
+        &self,
+        number: u64,
+        at: Timestamp,
+        remote: Option<String>,
+    ) -> Result<bool, StoreError> {
+        self.write(move |txn| {
+            txn.changed(q::SENT_REPORT, params![number.cast_signed(), at.as_millisecond(), remote])
+        })
+    }
+
+    /// Says that a report was not taken and why: it is tried again at `not_before`, or given up. `false` where a
+    /// newer one has taken its place.
+    pub fn report_failed(
+        &self,
+        number: u64,
+        at: Timestamp,
+        why: &str,
+        not_before: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let (why, number) = (why.to_owned(), number.cast_signed());
+        self.write(move |txn| match not_before {
+            Some(when) => txn.changed(q::LATER_REPORT, params![number, when.as_millisecond(), why]),
+            None => txn.changed(q::GIVE_UP_REPORT, params![number, at.as_millisecond(), why]),
+        })
+    }
+
+    /// How many reports there are, for each source that ever had one; sorted by name.
+    pub fn report_figures(&self) -> Result<Vec<ReportFigures>, StoreError> {
+        let step = "count reports";
+        let reader = self.reader()?;
+        let mut statement = reader.prepare_cached(q::REPORT_ROOM).map_err(sql(step))?;
+        let mut rows = statement.query([]).map_err(sql(step))?;
+        let mut all: std::collections::BTreeMap<String, ReportFigures> = Default::default();
+        while let Some(row) = rows.next().map_err(sql(step))? {
+            let source: String = row.get(0).map_err(sql(step))?;
+            let count = row.get::<_, i64>(2).map_err(sql(step))?.cast_unsigned();
+            let figures = all
+                .entry(source.clone())
+                .or_insert_with(|| ReportFigures { source, ..ReportFigures::default() });
+            match row.get::<_, i64>(1).map_err(sql(step))? {
+                0 => {
+                    figures.due = count;
+                    figures.oldest = Some(time(row.get(3).map_err(sql(step))?)?);
+                }
+                1 => figures.sent = count,
+                _ => figures.given_up = count,
+            }
+        }
+        Ok(all.into_values().collect())
+    }
+
+    fn reports_by(&self, statement: &str, values: impl rusqlite::Params) -> Result<Vec<Report>, StoreError> {
+        let step = "read reports";
+        let reader = self.reader()?;
+        let mut statement = reader.prepare_cached(statement).map_err(sql(step))?;
+        let mut rows = statement.query(values).map_err(sql(step))?;
+        let mut all = Vec::new();
+        while let Some(row) = rows.next().map_err(sql(step))? {
+            all.push(report(row)?);
+        }
+        Ok(all)
+    }
+}
+
+fn report(row: &Row<'_>) -> Result<Report, StoreError> {
+    let step = "read a report";
+    let text = |at| row.get::<_, Option<String>>(at).map_err(sql(step));
+    let need = |at| row.get::<_, String>(at).map_err(sql(step));
+    let number = |at| row.get::<_, i64>(at).map_err(sql(step));
+    let bytes = |at| row.get::<_, Option<Vec<u8>>>(at).map_err(sql(step));
+    let request = |id: String| {
+        RequestId::parse(&id).ok_or_else(|| StoreError::Damaged("a stored request id".to_owned()))
+    };
+    let ended = || time(row.get::<_, Option<i64>>(13).map_err(sql(step))?.unwrap_or_default());
+    let progress = match number(12)? {
+        0 => ReportProgress::Due { not_before: time(number(11)?)? },
+        1 => ReportProgress::Sent(ended()?),
+        _ => ReportProgress::GivenUp(ended()?),
+    };
+    Ok(Report {
+        number: number(0)?.cast_unsigned(),
+        report: NewReport {
+            source: need(1)?,
+            repository: RepositoryId(need(2)?),
+            commit: object_id(&bytes(3)?.unwrap_or_default())?,
+            context: need(4)?,
+            reference: bytes(5)?.as_deref().map(ref_name).transpose()?,
+            state: ReportState::from_column(number(6)?)?,
+            description: need(7)?,
+            request_id: text(8)?.map(request).transpose()?,
+            at: time(number(9)?)?,
+        },
+        attempts: number(10)?.cast_unsigned(),
+        progress,
+        note: text(14)?,
+        remote: text(15)?,
+    })
+}
+
+impl Txn<'_> {
+    /// Queues a report, in this transaction.
+    pub(super) fn queue_report(&self, new: &NewReport) -> Result<(), StoreError> {
+        let step = "find a report";
+        let commit = new.commit.as_bytes();
+        let request = new.request_id.as_ref().map(RequestId::as_str);
+        type Known = (i64, i64, String, Option<String>, i64, Option<String>);
+        let known: Option<Known> = self
+            .connection
+            .prepare_cached(q::FIND_REPORT)
+            .and_then(|mut s| {
+                s.query_row(params![new.repository.0, commit, new.context], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+                })
+                .optional()
+            })
+            .map_err(sql(step))?;
+        let mut remote = None;
+        if let Some((number, state, description, of, done, name)) = known {
+            let same =
+                state == new.state.column() && description == new.description && of.as_deref() == request;
+            // What was given up may be asked for again.
+            if same && done != 2 {
+                return Ok(());
+            }
+            remote = name;
+            self.run(q::DROP_REPORT, [number])?;
+        }
+        let at = new.at.as_millisecond();
+        self.run(
+            q::ADD_REPORT,
+            params![
+                new.source,
+                new.repository.0,
+                commit,
+                new.context,
+                new.reference.as_ref().map(RefName::as_bytes),
+                new.state.column(),
+                new.description,
+                request,
+                at,
+                remote
+            ],
+        )?;
+        self.drop_old_reports(at)
+    }
+
+    fn drop_old_reports(&self, now: i64) -> Result<(), StoreError> {
+        let age = i64::try_from(REMEMBERED.as_millis()).unwrap_or(i64::MAX);
+        let old = self
+            .connection
+            .prepare_cached(q::OLD_REPORTS)
+            .and_then(|mut s| {
+                s.query_map([now.saturating_sub(age)], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()
+            })
+            .map_err(sql("find old reports"))?;
+        old.into_iter().try_for_each(|number| self.run(q::DROP_REPORT, [number]))
+    }
+
+    /// Whether a statement changed a row.
+    pub(super) fn changed(&self, statement: &str, values: impl rusqlite::Params) -> Result<bool, StoreError> {
+        self.connection
+            .prepare_cached(statement)
+            .and_then(|mut s| s.execute(values))
+            .map(|rows| rows > 0)
+            .map_err(sql("write to the database"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Mode;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn new(commit: u8, state: ReportState, second: i64) -> NewReport {
+        NewReport {
+            source: "github".to_owned(),
+            repository: RepositoryId("github:1".to_owned()),
+            commit: ObjectId::from_bytes(&[commit; 20]).unwrap(),
+            context: "countersign/refs/heads/main".to_owned(),
+            reference: RefName::parse(b"refs/heads/main").ok(),
+            state,
+            description: "why".to_owned(),
+            request_id: RequestId::parse(&"a".repeat(32)),
+            at: at(second),
+        }
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Mode::ReadWrite).unwrap();
+        (dir, store)
+    }
+
+    #[test]
+    fn the_newest_state_wins_and_a_late_answer_does_not_hide_it() {
+        let (_dir, store) = store();
+        store.queue_reports(vec![new(1, ReportState::Pending, 0)]).unwrap();
+        let due = store.due_reports(at(0), 10).unwrap();
+        assert_eq!(due.len(), 1);
+        assert_eq!(due[0].report, new(1, ReportState::Pending, 0));
+        // While it is being sent, the verdict is found.
+        store.queue_reports(vec![new(1, ReportState::Failure, 1)]).unwrap();
+        assert!(!store.report_sent(due[0].number, at(2), None).unwrap(), "that one is gone");
+        let due = store.due_reports(at(2), 10).unwrap();
+        assert_eq!(due[0].report.state, ReportState::Failure);
+        assert!(store.report_sent(due[0].number, at(3), Some("77".to_owned())).unwrap());
+        assert!(store.due_reports(at(9), 10).unwrap().is_empty());
+        // The same again is not sent again; another one is, and knows what to change at the forge.
+        store.queue_reports(vec![new(1, ReportState::Failure, 5)]).unwrap();
+        assert!(store.due_reports(at(9), 10).unwrap().is_empty());
+        store.queue_reports(vec![new(1, ReportState::Success, 6)]).unwrap();
+        let due = store.due_reports(at(9), 10).unwrap();
+        assert_eq!((due[0].report.state, due[0].remote.as_deref()), (ReportState::Success, Some("77")));
+        let figures = store.report_figures().unwrap();
+        assert_eq!((figures[0].due, figures[0].oldest, figures[0].sent), (1, Some(at(6)), 0));
+    }
+
+    #[test]
+    fn what_failed_waits_and_keeps_waiting_when_it_is_asked_for_again() {
+        let (dir, store) = store();
+        let all = [ReportState::Pending, ReportState::Success, ReportState::Failure, ReportState::Error];
+        let reports = all.into_iter().zip(1..).map(|(state, commit)| new(commit, state, 0)).collect();
+        store.queue_reports(reports).unwrap();
+        let due = store.due_reports(at(0), 10).unwrap();
+        assert_eq!(due.iter().map(|one| one.report.state).collect::<Vec<_>>(), all);
+        assert!(store.report_failed(due[0].number, at(1), "429", Some(at(60))).unwrap());
+        assert!(store.report_failed(due[1].number, at(1), "404", None).unwrap());
+        store.queue_reports(vec![new(1, ReportState::Pending, 2)]).unwrap();
+        drop(store);
+        let store = Store::open(dir.path(), Mode::ReadWrite).unwrap();
+        assert_eq!(store.due_reports(at(59), 10).unwrap().len(), 2);
+        let due = store.due_reports(at(60), 10).unwrap();
+        let first = due.iter().find(|one| one.report.state == ReportState::Pending).unwrap();
+        assert_eq!((first.attempts, first.note.as_deref()), (1, Some("429")));
+        let given_up: Vec<_> = store.reports(10).unwrap();
+        let given_up = given_up.iter().find(|one| one.report.state == ReportState::Success).unwrap();
+        assert_eq!(given_up.progress, ReportProgress::GivenUp(at(1)));
+        // Somebody asks for it anew.
+        store.queue_reports(vec![new(2, ReportState::Success, 70)]).unwrap();
+        assert_eq!(store.due_reports(at(70), 10).unwrap().len(), 4);
+    }
+
+    #[test]
+    fn contexts_commits_and_repositories_do_not_stand_in_for_each_other() {
+        let (_dir, store) = store();
+        let one = new(1, ReportState::Success, 0);
+        let context = NewReport { context: "countersign/refs/heads/next".to_owned(), ..one.clone() };
+        let repository = NewReport { repository: RepositoryId("github:2".to_owned()), ..one.clone() };
+        store.queue_reports(vec![one, context, repository, new(2, ReportState::Success, 0)]).unwrap();
+        assert_eq!(store.due_reports(at(0), 10).unwrap().len(), 4);
+        assert_eq!(store.due_reports(at(0), 3).unwrap().len(), 3, "at most so many");
+    }
+
+    #[test]
+    fn what_was_sent_long_ago_is_forgotten() {
+        let (_dir, store) = store();
+        store.queue_reports(vec![new(1, ReportState::Success, 0), new(2, ReportState::Success, 0)]).unwrap();
+        let due = store.due_reports(at(0), 10).unwrap();
+        store.report_sent(due[0].number, at(0), None).unwrap();
+        store.queue_reports(vec![new(3, ReportState::Success, 91 * 24 * 3600)]).unwrap();
+        assert_eq!(store.reports(10).unwrap().len(), 2, "the one that is not sent stays");
+    }
+}
