@@ -4,14 +4,20 @@
 //! [`Authentic`] one is parsed. An [`Event`] is a hint (N29): it says where to look, and who did it if the ref is
 //! found to have moved just like that. What is sent back is a [`Call`], and what came of it is read from a [`Reply`].
 
+mod authenticate;
 mod call;
 mod event;
+mod form;
 mod headers;
 mod kind;
+mod parse;
 mod secret;
+mod stored;
 
+pub use authenticate::{AuthError, Authentic, TOLERANCE, authenticate};
 pub use call::{Call, Method, Reply};
 pub use event::{Actor, Claim, Event, ForgeRepository, Proposal, ProposalState, Push};
 pub use headers::{HeaderError, Headers};
 pub use kind::ForgeKind;
-pub use secret::Secret;
+pub use parse::{MOST_CLAIMS, ParseError, parse};
+pub use secret::{Secret, SecretError, SecretKind, Secrets};
