@@ -7,8 +7,8 @@
 
 use super::child::{self, Manner, Room, RunError};
 use super::remote::{self, Into, Patience, Remote, RemoteError};
-use super::{GitError, Objects, Repository};
-use crate::domain::{ObjectFormat, ObjectId, RefName, RepositoryId, text};
+use super::{GitError, Repository};
+use crate::domain::{ObjectFormat, ObjectId, RefName, RepositoryId};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -121,10 +121,10 @@ impl Place {
     fn remove(&self) -> Result<(), MirrorError> {
         let path = &self.directory;
         match fs::symlink_metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(failed(path)(error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed(path)(error)),
             // First out of the way, so that no half of it is taken for a mirror.
-            Ok(seen) => {
+            Ok(_) => {
                 let away = path.with_extension("old");
                 let gone = |path: &Path| match fs::symlink_metadata(path) {
                     Ok(seen) if seen.is_dir() => fs::remove_dir_all(path),
@@ -132,7 +132,6 @@ impl Place {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
                     Err(error) => Err(error),
                 };
-                let _ = seen;
                 gone(&away).map_err(failed(&away))?;
                 fs::rename(path, &away).map_err(failed(path))?;
                 gone(&away).map_err(failed(&away))

@@ -166,7 +166,8 @@ fn n30_a_mirror_that_is_not_as_we_left_it_is_damaged_and_replaced() {
     let ground = Ground::new("sha1");
     let place = ground.place();
     let directory = place.directory.clone();
-    let break_it: Vec<(&str, Box<dyn Fn()>)> = vec![
+    type Damage<'a> = (&'a str, Box<dyn Fn() + 'a>);
+    let break_it: Vec<Damage<'_>> = vec![
         ("config", Box::new(|| write(&directory.join("config"), b"[core]\n\tbare = true\n").unwrap())),
         ("shallow", Box::new(|| write(&directory.join("shallow"), b"x").unwrap())),
         ("alternates", Box::new(|| write(&directory.join("objects/info/alternates"), b"/\n").unwrap())),
