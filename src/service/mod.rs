@@ -32,6 +32,7 @@ pub mod setup;
 mod status;
 mod taint;
 mod watch;
+pub mod webhook;
 pub mod workstation;
 
 pub use abilities::{Ability, Grant, Naming, Shift, Waiving, abilities, shift};

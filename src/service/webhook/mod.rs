@@ -1,0 +1,3 @@
+//! What forges tell afterwards: judged like a push, reported, recorded.
+
+pub mod derive;
