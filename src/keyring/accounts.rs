@@ -84,7 +84,10 @@ impl Account {
         }
         if name.starts_with('#') && server.and_then(ServerKind::id_example).is_none() {
             let why = format!("`{shown}` is an account by its number, which only some servers tell");
-            return error(why, "write for example \"gitlab:#user-42\", \"gitea:#17\" or \"github:#583231\"".to_owned());
+            return error(
+                why,
+                "write for example \"gitlab:#user-42\", \"gitea:#17\" or \"github:#583231\"".to_owned(),
+            );
         }
         Ok(Account { server, name: name.to_owned() })
     }
