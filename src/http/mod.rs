@@ -1,6 +1,9 @@
 //! The daemon's sockets: the only module that names hyper and axum.
 
 mod listen;
+mod proxy;
 mod routes;
+mod tls;
+mod webhooks;
 
 pub use listen::{ServeError, serve};

@@ -5,7 +5,7 @@ use super::fault::Fault;
 use super::operators::Budget;
 use super::reload::{Live, Rejected};
 use super::render;
-use super::webhook::Bell;
+use super::webhook::{WebhookFigures, Webhooks};
 use crate::audit::{Event, Record, ServiceEntry};
 use crate::config::{self, Config};
 use crate::domain::{RequestId, Timestamp, text};
@@ -115,8 +115,7 @@ pub struct Gate {
     swept: Mutex<Option<Instant>>,
     /// What was said about keys that end.
     pub(super) told: Told,
-    /// Wakes those that judge what forges tell.
-    pub(super) bell: Bell,
+    pub(super) webhooks: Webhooks,
     daemon: bool,
 }
 
@@ -159,6 +158,9 @@ pub struct Health {
     pub state_error: Option<String>,
     /// Connections turned away because of their account.
     pub turned_away: u64,
+    /// What forges told, where any are configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhooks: Option<WebhookFigures>,
 }
 
 impl Gate {
@@ -192,6 +194,11 @@ impl Gate {
                 tracing::warn!("{warning}");
             }
         }
+        // A hook that decides by itself takes no deliveries, and needs no secrets.
+        let webhooks = match daemon {
+            true => Webhooks::start(&snapshot.config).map_err(StartError::Configuration)?,
+            false => Webhooks::default(),
+        };
         let state = snapshot.config.daemon.state.clone();
         if !daemon && !Store::exists(&state) {
             return Err(StartError::NoState(state));
@@ -209,7 +216,7 @@ impl Gate {
             state_error: Mutex::default(),
             swept: Mutex::default(),
             told: Told::default(),
-            bell: Bell::default(),
+            webhooks,
             daemon,
         })
     }
@@ -280,8 +287,11 @@ impl Gate {
         let stale = rejected.as_ref().is_some_and(|rejected| rejected.too_old(&snapshot.config));
         let ready = state_error.is_none() && !stale;
         let tenant_errors = snapshot.tenant_faults();
+        let webhooks = self.webhook_figures();
+        let well = rejected.is_none() && tenant_errors.is_none();
+        let well = well && !webhooks.as_ref().is_some_and(WebhookFigures::degraded);
         Health {
-            status: if ready && rejected.is_none() && tenant_errors.is_none() { "ok" } else { "degraded" },
+            status: if ready && well { "ok" } else { "degraded" },
             ready,
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: self.started.elapsed().as_secs(),
@@ -293,6 +303,7 @@ impl Gate {
             tenant_errors,
             state_error,
             turned_away: counters.iter().filter(|one| one.kind == TURNED_AWAY).map(|one| one.count).sum(),
+            webhooks,
         }
     }
 
@@ -330,6 +341,7 @@ impl Gate {
 
     /// Records the orderly end.
     pub fn stopped(&self) {
+        self.write_webhook_counters();
         if self.daemon {
             self.note(Event::Stop(self.current().entry(None)));
         }

@@ -68,3 +68,4 @@ pub use taint::{
     Acceptable, TaintError, TaintedKey, TaintedRepository, Which, accept_taint, acceptable, tainted,
 };
 pub use watch::{Watch, watch};
+pub use webhook::{Delivered, ListenerKeys, Listens, Received, SourceFigures, WebhookFigures};

@@ -4,14 +4,15 @@
 //! something to come back to. Whoever was looked at longest ago comes first. What fails is tried again, later each time.
 
 use super::base::{stored, unwatchable};
+use super::live::lock;
 use super::review::{Memory, Reviewed};
 use super::watched::Watched;
 use crate::domain::RepositoryId;
 use crate::service::gate::Gate;
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -22,44 +23,6 @@ const POLL: Duration = Duration::from_secs(2);
 /// The first and the longest pause before something that failed is tried again.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// How often counters are written down.
-const FLUSH: Duration = Duration::from_secs(30);
-
-/// Wakes the workers.
-#[derive(Debug, Default)]
-pub struct Bell {
-    rung: Mutex<u64>,
-    changed: Condvar,
-    sweeps: AtomicU64,
-}
-
-impl Bell {
-    /// There is something to do.
-    pub fn ring(&self) {
-        *lock(&self.rung) += 1;
-        self.changed.notify_all();
-    }
-
-    /// Everything is to be looked at, as if it were time for all sweeps.
-    pub fn sweep(&self) {
-        self.sweeps.fetch_add(1, Ordering::Relaxed);
-        self.ring();
-    }
-
-    fn count(&self) -> u64 {
-        *lock(&self.rung)
-    }
-
-    /// Waits until it was rung after `seen`, or for so long.
-    fn wait(&self, seen: u64, at_most: Duration) {
-        let rung = lock(&self.rung);
-        drop(self.changed.wait_timeout_while(rung, at_most, |rung| *rung == seen));
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// What is known of one repository between two looks.
 #[derive(Debug, Default)]
@@ -79,7 +42,6 @@ struct Entry {
 struct Schedule {
     busy: HashSet<RepositoryId>,
     entries: HashMap<RepositoryId, Entry>,
-    flushed: Option<Instant>,
 }
 
 struct Shared {
@@ -121,11 +83,10 @@ impl Workers {
 
     fn end(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
-        self.shared.gate.bell.ring();
+        self.shared.gate.ring();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
-        stored(self.shared.gate.store.flush_webhook_counters(), "cannot write counters");
     }
 }
 
@@ -141,8 +102,8 @@ impl Shared {
     }
 
     fn run(&self) {
+        let mut heard = 0;
         while !self.stopped() {
-            let seen = self.gate.bell.count();
             match self.next() {
                 Ok((watched, mut memory)) => {
                     let gate = &self.gate;
@@ -152,9 +113,9 @@ impl Shared {
                         Reviewed { waits: Some("an internal error".to_owned()), ..Reviewed::default() }
                     });
                     self.put_back(&watched, memory, reviewed);
-                    self.gate.bell.ring();
+                    self.gate.ring();
                 }
-                Err(pause) => self.gate.bell.wait(seen, pause),
+                Err(pause) => heard = self.gate.wait_for_deliveries(heard, pause),
             }
         }
     }
@@ -165,10 +126,6 @@ impl Shared {
         let config = Arc::clone(&gate.current().config);
         let mut schedule = lock(&self.schedule);
         let now = Instant::now();
-        if schedule.flushed.is_none_or(|at| now.duration_since(at) >= FLUSH) {
-            schedule.flushed = Some(now);
-            stored(gate.store.flush_webhook_counters(), "cannot write counters");
-        }
         let queued = match gate.store.queued_repositories() {
             Ok(queued) => queued,
             Err(error) => {
@@ -187,7 +144,7 @@ impl Shared {
         for one in queued.iter().filter(|one| !all.contains_key(&one.repository)) {
             self.homeless(&config, &one.repository);
         }
-        let sweeps = gate.bell.sweeps.load(Ordering::Relaxed);
+        let sweeps = gate.webhooks.sweeps.load(Ordering::Relaxed);
         let mut pause = POLL;
         let mut best: Option<(Option<Instant>, RepositoryId)> = None;
         for (id, watched) in &all {
@@ -283,15 +240,5 @@ mod tests {
         assert_eq!(pause_after(2), Duration::from_secs(4));
         assert_eq!(pause_after(9), LONGEST_PAUSE);
         assert_eq!(pause_after(u32::MAX), LONGEST_PAUSE);
-    }
-
-    #[test]
-    fn a_ring_between_looking_and_waiting_is_heard() {
-        let bell = Bell::default();
-        let seen = bell.count();
-        bell.ring();
-        let started = Instant::now();
-        bell.wait(seen, Duration::from_secs(60));
-        assert!(started.elapsed() < Duration::from_secs(10));
     }
 }
