@@ -1,5 +1,6 @@
 //! The daemon's sockets: the only module that names hyper and axum.
 
+mod client;
 mod listen;
 mod routes;
 

@@ -32,6 +32,7 @@ pub mod setup;
 mod status;
 mod taint;
 mod watch;
+mod webhook;
 pub mod workstation;
 
 pub use abilities::{Ability, Grant, Naming, Shift, Waiving, abilities, shift};
@@ -67,3 +68,4 @@ pub use taint::{
     Acceptable, TaintError, TaintedKey, TaintedRepository, Which, accept_taint, acceptable, tainted,
 };
 pub use watch::{Watch, watch};
+pub use webhook::{Carrier, CarryError, Endpoint};
