@@ -4,14 +4,24 @@
 //! [`Authentic`] one is parsed. An [`Event`] is a hint (N29): it says where to look, and who did it if the ref is
 //! found to have moved just like that. What is sent back is a [`Call`], and what came of it is read from a [`Reply`].
 
+mod authenticate;
 mod call;
 mod event;
+mod form;
 mod headers;
 mod kind;
+mod outcome;
+mod parse;
 mod secret;
+mod status;
+mod stored;
 
-pub use call::{Call, Method, Reply};
+pub use authenticate::{AuthError, Authentic, TOLERANCE, authenticate};
+pub use call::{ApiToken, Call, CallError, Method, Reply};
 pub use event::{Actor, Claim, Event, ForgeRepository, Proposal, ProposalState, Push};
 pub use headers::{HeaderError, Headers};
 pub use kind::ForgeKind;
-pub use secret::Secret;
+pub use outcome::{LONGEST_WAIT, Outcome, outcome};
+pub use parse::{MOST_CLAIMS, ParseError, parse};
+pub use secret::{Secret, SecretError, SecretKind, Secrets};
+pub use status::{State, Status, check_run, context, status};
