@@ -2,7 +2,7 @@
 //! proxy from the environment, a deadline for the whole call, and a reply of bounded size.
 
 use crate::domain::text;
-use crate::forge::{Call, Method, Reply};
+use crate::forge::{Call, Reply};
 use crate::service::{Carrier, CarryError, Endpoint};
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Request, Uri, header};
@@ -137,19 +137,15 @@ fn request(to: &Endpoint, call: &Call) -> Result<Request<Body>, CarryError> {
     if uri.scheme() != base.scheme() || uri.authority() != base.authority() {
         return wrong("the call leaves the API's address");
     }
-    let method = match call.method {
-        Method::Get => "GET",
-        Method::Post => "POST",
-        Method::Patch => "PATCH",
-    };
-    let mut request = Request::builder().method(method).uri(uri);
+    let mut request = Request::builder().method(call.method.name()).uri(uri);
     let unusable = |_| CarryError::Address("a field of the call is none of HTTP");
     for (name, value) in &call.headers {
         let name: HeaderName =
             name.parse().map_err(|_| CarryError::Address("a field of the call has no name"))?;
         request = request.header(name, HeaderValue::from_str(value).map_err(unusable)?);
     }
-    if !call.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
+    let has = |field: &str| call.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(field));
+    if !has("user-agent") {
         request = request.header(header::USER_AGENT, concat!("countersign/", env!("CARGO_PKG_VERSION")));
     }
     if let Some((name, secret)) = &call.authorization {
@@ -160,13 +156,10 @@ fn request(to: &Endpoint, call: &Call) -> Result<Request<Body>, CarryError> {
             name.parse().map_err(|_| CarryError::Address("a field of the call has no name"))?;
         request = request.header(name, value);
     }
-    let body = match &call.body {
-        Some(json) => {
-            request = request.header(header::CONTENT_TYPE, "application/json");
-            Body::from(json.clone())
-        }
-        None => Body::empty(),
-    };
+    if call.body.is_some() && !has("content-type") {
+        request = request.header(header::CONTENT_TYPE, "application/json");
+    }
+    let body = call.body.clone().map_or_else(Body::empty, Body::from);
     request.body(body).map_err(|_| CarryError::Address("the call is none of HTTP"))
 }
 
@@ -178,8 +171,6 @@ fn stamp(path: &Path) -> Result<[i64; 5], CarryError> {
 
 fn connections(authority: Option<&Path>) -> Result<Connections, CarryError> {
     let mut roots = RootCertStore::empty();
-    // A machine may have broken certificates, or none: then nothing but the configured ones is trusted.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = authority {
         let mut pem = Vec::new();
         let read =
@@ -194,6 +185,9 @@ fn connections(authority: Option<&Path>) -> Result<Connections, CarryError> {
         if found == 0 {
             return Err(CarryError::Authority("there is no certificate in the file".to_owned()));
         }
+    } else {
+        // A machine may have broken ones among them. With none at all nobody is trusted.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
@@ -256,7 +250,7 @@ fn told(error: &PoolError) -> CarryError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forge::Secret;
+    use crate::forge::{Method, Secret};
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
     use std::sync::mpsc::{Receiver, channel};

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct Endpoint {
     /// `https://api.example.org` or the same with a path, without a final slash.
     pub base: String,
-    /// Certificates that are trusted on top of the machine's own, PEM.
+    /// The certificates that count, PEM; otherwise the machine's own.
     pub authority: Option<PathBuf>,
 }
 
