@@ -50,6 +50,16 @@ pub fn run(
         Ok(loaded) => {
             warnings.extend(loaded.warnings);
             let config = loaded.config;
+            for source in &config.sources {
+                let (_, faults) = source.read_secrets();
+                for fault in faults {
+                    match fault.elsewhere {
+                        true => warnings.push(here_only(fault.diagnostic)),
+                        false => errors.push(fault.diagnostic),
+                    }
+                }
+                warnings.extend(source.weak_secrets());
+            }
             errors.extend(config.tenant_faults().map(|(_, fault)| fault.clone()));
             faulty_tenants = config.tenants.iter().filter(|one| !one.faults.is_empty()).count();
             match Keyring::load(&config.keyring) {
@@ -75,6 +85,7 @@ pub fn run(
                         "principals": principals,
                         "keys": keys,
                         "repositories": repositories.len(),
+                        "sources": config.sources.len(),
                     });
                 }
             }
@@ -116,6 +127,12 @@ pub fn run(
         }
     }
     Ok(code)
+}
+
+/// What this process cannot have, and the daemon may.
+fn here_only(fault: Diagnostic) -> Warning {
+    let message = format!("{}: the daemon does not start without it", fault.message);
+    Warning { message, place: Some(fault.place()) }
 }
 
 fn counted(count: usize, what: &str) -> String {

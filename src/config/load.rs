@@ -2,7 +2,8 @@
 
 use super::rulesets::{self, Collected};
 use super::{
-    Config, Daemon, Place, TenantFiles, Warning, keyring_sources, repositories, signatures, tenants, values,
+    Config, Daemon, Network, Place, TenantFiles, Tls, Warning, keyring_sources, repositories, signatures,
+    sources, tenants, values,
 };
 use crate::domain::text;
 use crate::keyring::Sources;
@@ -289,6 +290,12 @@ impl Loading {
         for ruleset in top.tables("ruleset", "[[ruleset]]") {
             self.collected.read(ruleset, None);
         }
+        let listen = daemon.as_ref().is_some_and(|daemon| daemon.listen.is_some());
+        let sources = top.tables("source", "[[source]]");
+        let sources = sources::read(sources, base, listen, &mut self.warnings);
+        if let Some(daemon) = &daemon {
+            self.warnings.extend(in_the_clear(daemon, &sources));
+        }
         top.finish();
         let build = || {
             let mut daemon = daemon?;
@@ -305,6 +312,7 @@ impl Loading {
                 contact,
                 places: super::RulesetPlaces::default(),
                 tenants: Vec::new(),
+                sources,
             })
         };
         (build(), include)
@@ -500,10 +508,17 @@ fn read_daemon<'r, 'd>(table: Table<'r, 'd>, base: &Path) -> (Option<Daemon>, Op
     let clients = table.get("clients").map_or_else(|| vec![own_uid()], |item| clients(&item));
     let last_good = table.get("last-good").and_then(|item| values::span(&item)).unwrap_or(Daemon::LAST_GOOD);
     let contact = table.get("contact");
+    let tls = table.table("tls", "[daemon.tls]").map(|table| tls(table, base));
+    let trusted_proxies = table.get("trusted-proxies").map(|item| networks(&item)).unwrap_or_default();
     table.finish();
     let build = || {
         let (socket, state) = (socket?, state?);
-        Some(Daemon { socket, listen, state, clients, deadline: Daemon::DEADLINE, last_good })
+        let tls = match tls {
+            Some(tls) => Some(tls?),
+            None => None,
+        };
+        let deadline = Daemon::DEADLINE;
+        Some(Daemon { socket, listen, tls, trusted_proxies, state, clients, deadline, last_good })
     };
     (build(), contact)
 }
@@ -536,6 +551,49 @@ fn listen(item: &Item<'_, '_>) -> Option<SocketAddr> {
         format!("write \"127.0.0.1:{port}\" or \"[::1]:{port}\""),
     );
     None
+}
+
+fn tls(table: Table<'_, '_>, base: &Path) -> Option<Tls> {
+    let certificate = table.require("certificate", "write `certificate = \"tls/chain.pem\"`");
+    let certificate = certificate.and_then(|item| values::path_outside(&item, base));
+    let key = table.require("key", "write `key = \"tls/key.pem\"`");
+    let key = key.and_then(|item| values::path_outside(&item, base));
+    table.finish();
+    Some(Tls { certificate: certificate?, key: key? })
+}
+
+fn networks(item: &Item<'_, '_>) -> Vec<Network> {
+    let mut made: Vec<Network> = Vec::new();
+    for (written, item) in item.strings() {
+        match Network::parse(written) {
+            Some(network) if network.is_everything() => item.error_with(
+                "everybody would be a trusted proxy, and could say to be anybody",
+                "write the address of your proxy, such as \"127.0.0.1\"",
+            ),
+            Some(network) => made.push(network),
+            None => {
+                let shown = text::escape_short(written.as_bytes(), 60);
+                item.error_with(
+                    format!("`{shown}` is neither an address nor a network"),
+                    "write \"127.0.0.1\", \"10.1.0.0/16\" or \"fd00::/8\"",
+                );
+            }
+        }
+    }
+    made
+}
+
+/// Deliveries that anybody on the way can read, with the tokens in them.
+fn in_the_clear(daemon: &Daemon, sources: &[sources::Source]) -> Option<Warning> {
+    let address = daemon.listen?;
+    let source = sources.first()?;
+    let open = daemon.tls.is_none() && !address.ip().is_loopback() && daemon.trusted_proxies.is_empty();
+    open.then(|| {
+        let message = format!(
+            "`listen` is {address} without [daemon.tls]: deliveries, and GitLab's tokens with them, come in the clear"
+        );
+        Warning::at(source.place.clone(), message)
+    })
 }
 
 fn clients(item: &Item<'_, '_>) -> Vec<u32> {

@@ -8,10 +8,13 @@ mod keyring_sources;
 mod lint;
 mod load;
 mod naming;
+mod network;
 mod repositories;
 mod rulesets;
 mod schema;
+mod secrets;
 mod signatures;
+mod sources;
 mod tenants;
 mod values;
 mod watched;
@@ -22,9 +25,12 @@ pub(crate) use lint::names_nobody;
 pub use lint::{lint, listed};
 pub use load::{ConfigError, Loaded, load, revocation_sources};
 pub use naming::{Naming, namings};
+pub use network::Network;
 pub use repositories::Repositories;
 pub use rulesets::RulesetPlaces;
 pub use schema::{included as included_schema, schema};
+pub use secrets::{SecretPlace, SecretPlaceError};
+pub use sources::{Fetch, ReportIdentity, Reporting, SecretFault, Source, SourceRepository, SourceSecret};
 pub use tenants::TenantFiles;
 pub use watched::{Watched, hook_socket, watched};
 
@@ -60,6 +66,8 @@ pub struct Config {
     pub places: RulesetPlaces,
     /// Who has files of rulesets of its own, and what is wrong with them.
     pub tenants: Vec<TenantFiles>,
+    /// Forges that tell of pushes.
+    pub sources: Vec<Source>,
 }
 
 impl Config {
@@ -82,6 +90,10 @@ pub struct Daemon {
     pub socket: PathBuf,
     /// Where webhooks, health and metrics are served, if at all.
     pub listen: Option<SocketAddr>,
+    /// What the listener proves itself with; without it, it speaks in the clear.
+    pub tls: Option<Tls>,
+    /// Whose word counts on where a connection comes from.
+    pub trusted_proxies: Vec<Network>,
     /// The directory of the durable state.
     pub state: PathBuf,
     /// User ids that may ask over the hook socket (N22); by default the daemon's own only.
@@ -91,6 +103,15 @@ pub struct Daemon {
     /// For how long the last good configuration and keyring go on deciding after newer ones were rejected
     /// (N15).
     pub last_good: Duration,
+}
+
+/// The files that the listener proves itself with; absolute paths. They are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate and those between it and the authority, in PEM.
+    pub certificate: PathBuf,
+    /// The private key, in PEM.
+    pub key: PathBuf,
 }
 
 impl Daemon {

@@ -2,6 +2,7 @@
 //! table here against the keys that the loader knows.
 
 use super::{Repositories, ServerKind};
+use crate::forge::ForgeKind;
 use crate::policy::rules::{self, Opt, Shape, option};
 use serde_json::{Map, Value, json};
 
@@ -101,6 +102,32 @@ const TENANT: &[Opt] = &[
     option("include", Shape::Text, "its files; wildcards in the last part only").required(),
 ];
 
+const SOURCE: &[Opt] = &[
+    option("name", Shape::Text, "its name; records about its repositories hang on it").required(),
+    option("path", Shape::Text, "the path of the URL that it delivers to; /hooks/NAME if left out"),
+    option("repositories", Shape::Texts, "the repositories that are watched, by their path at the forge"),
+    option("url", Shape::Text, "where they are fetched from; {repository} stands for the name"),
+    option("max-body", Shape::Size, "the largest body of a delivery").default("\"25 MiB\""),
+    option("sweep", Shape::Span, "how often its repositories are looked at unasked; 0 is never")
+        .default("\"10m\""),
+    option("restore", Shape::Flag, "whether refs that should not have moved are moved back").default("false"),
+];
+
+const FETCH: &[Opt] = &[
+    option("user", Shape::Text, "the name that goes with a password or token"),
+    option("known-hosts", Shape::Text, "the file with the host keys that count; needed for ssh"),
+    option("authority", Shape::Text, "the file with the certificate authorities that count for https"),
+    option("deadline", Shape::Span, "how long one fetch may take").default("\"5m\""),
+    option("quota", Shape::Size, "how large one mirror may become").default("\"10 GiB\""),
+];
+
+const REPORT: &[Opt] = &[
+    option("api", Shape::Text, "the base address of the forge's API").required(),
+    option("check-runs", Shape::Flag, "whether an app of GitHub makes check runs as well").default("false"),
+    option("link", Shape::Text, "the address that people reach this gate's decisions at"),
+    option("authority", Shape::Text, "the file with the certificate authorities that count for the API"),
+];
+
 /// What holds for every rule besides its own options.
 const EVERY_RULE: &[Opt] = &[
     option("help", Shape::Text, "a text or an address that its refusals show"),
@@ -135,6 +162,19 @@ pub fn schema() -> Value {
             "description": "user ids that may ask over the socket",
         }),
     );
+    let tls = table(&[
+        option("certificate", Shape::Text, "the certificate and those above it, in PEM").required(),
+        option("key", Shape::Text, "the private key, in PEM").required(),
+    ]);
+    add(&mut daemon, "tls", tls);
+    add(
+        &mut daemon,
+        "trusted-proxies",
+        json!({
+            "type": "array", "items": { "type": "string", "pattern": "^[0-9a-fA-F.:]+(/[0-9]+)?$" },
+            "description": "addresses and networks whose word counts on where a connection comes from",
+        }),
+    );
     let mut keyring =
         table(&[option("path", Shape::Text, "the directory with one file per principal").required()]);
     add(&mut keyring, "allowed-signers", list_of(table(ALLOWED_SIGNERS)));
@@ -161,12 +201,63 @@ pub fn schema() -> Value {
         ("limits", table(LIMITS)),
         ("signatures", table(SIGNATURES)),
         ("ruleset", list_of(json!({ "$ref": "#/$defs/ruleset" }))),
+        ("source", list_of(source())),
     ];
     let properties = properties.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     document(
         "Countersign: the configuration",
         object(properties, &["daemon", "keyring", "repositories", "policy"]),
     )
+}
+
+fn source() -> Value {
+    let number_or_text = |about: &str| json!({ "type": ["integer", "string"], "description": about });
+    let mut source = table(SOURCE);
+    source["properties"]["name"]["pattern"] = json!("^[a-z0-9][a-z0-9._-]*$");
+    source["properties"]["path"]["pattern"] = json!("^/[A-Za-z0-9._~/-]+$");
+    let forges: Vec<&str> = ForgeKind::ALL.iter().map(|kind| kind.name()).collect();
+    add(&mut source, "forge", json!({ "enum": forges, "description": "what it is" }));
+    let mut secret = secret_place("what deliveries are authenticated with");
+    add(
+        &mut secret,
+        "kind",
+        json!({ "enum": ["hmac", "token", "signing"], "description": "what is done with it" }),
+    );
+    let secrets = json!({
+        "anyOf": [{ "type": "array", "minItems": 1, "items": secret.clone() }, secret],
+        "description": "what deliveries are authenticated with; any one of them does",
+    });
+    add(&mut source, "secrets", secrets);
+    let mut repository = table(&[
+        option("name", Shape::Text, "its path at the forge").required(),
+        option("url", Shape::Text, "where it is fetched from"),
+    ]);
+    add(&mut repository, "id", number_or_text("the forge's own id of it; learnt if left out"));
+    add(&mut source, "repository", list_of(repository));
+    let mut fetch = table(FETCH);
+    add(&mut fetch, "credential", secret_place("the password or token for https, the private key for ssh"));
+    add(&mut source, "fetch", fetch);
+    let mut report = table(REPORT);
+    add(&mut report, "token", secret_place("what the forge knows the reporter by"));
+    let mut app = table(&[]);
+    add(&mut app, "id", number_or_text("the app's id"));
+    add(&mut app, "installation", number_or_text("the installation's id"));
+    add(&mut app, "key", secret_place("the app's private key"));
+    app["required"] = json!(["id", "installation", "key"]);
+    add(&mut report, "app", app);
+    add(&mut source, "report", report);
+    source["required"] = json!(["name", "forge", "secrets"]);
+    source
+}
+
+fn secret_place(about: &str) -> Value {
+    let mut place = table(&[
+        option("file", Shape::Text, "the file that holds it"),
+        option("env", Shape::Text, "the variable that holds it"),
+        option("credential", Shape::Text, "its name among the credentials that systemd gives"),
+    ]);
+    place["description"] = json!(about);
+    place
 }
 
 /// The schema of included files.

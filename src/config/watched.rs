@@ -1,5 +1,6 @@
 //! Which files matter, told leniently: what watches them must also see that a broken one was mended.
 
+use super::SecretPlace;
 use crate::keyring::document::{Owner, read_checked};
 use globset::{GlobBuilder, GlobMatcher};
 use std::path::{Path, PathBuf};
@@ -39,8 +40,25 @@ pub fn watched(path: &Path) -> Vec<Watched> {
     for include in std::iter::once(policy.and_then(|table| table.get("include"))).chain(tenants) {
         out.extend(at(include).and_then(|pattern| files(&pattern)));
     }
+    let secrets = tables(Some(&document), "source").flat_map(source_files);
+    out.extend(secrets.map(|written| Watched::File(base.join(written))));
     out.truncate(MOST);
     out
+}
+
+/// The files of secrets that deliveries are authenticated with. Other secrets are read when they are used.
+fn source_files(source: &Table) -> Vec<PathBuf> {
+    let listed = source.get("secrets").map(|value| match value {
+        Value::Array(all) => all.iter().filter_map(Value::as_table).collect(),
+        one => one.as_table().into_iter().collect::<Vec<_>>(),
+    });
+    let place = |table: &Table| -> Option<PathBuf> {
+        if let Some(file) = table.get("file") {
+            return file.as_str().map(PathBuf::from);
+        }
+        SecretPlace::Credential(table.get("credential")?.as_str()?.to_owned()).path()
+    };
+    listed.into_iter().flatten().filter_map(place).collect()
 }
 
 /// The hook socket that the configuration at `path` names, whatever else is wrong with it: whoever asks a
@@ -95,8 +113,9 @@ mod tests {
         };
         let text = "unknown = 1\n[keyring]\npath = \"keys\"\n[[keyring.allowed-signers]]\npath = \"/etc/a\"\n\
                     [[keyring.revocation]]\npath = \"r\"\n[policy]\ninclude = \"rules.d/*.toml\"\n\
-                    [[policy.tenant]]\ninclude = \"acme/x.toml\"\n";
-        assert_eq!(names(text), ["gate.toml", "keys", "/etc/a", "r", "rules.d", "acme"]);
+                    [[policy.tenant]]\ninclude = \"acme/x.toml\"\n[[source]]\n\
+                    secrets = [{ file = \"s\" }, 7, { env = \"X\" }]\n[[source]]\nsecrets = { file = \"/t\" }\n";
+        assert_eq!(names(text), ["gate.toml", "keys", "/etc/a", "r", "rules.d", "acme", "s", "/t"]);
         assert_eq!(names("[keyring]\npath = 7\n"), ["gate.toml"]);
         assert_eq!(names("[keyring"), ["gate.toml"], "the file itself in any case");
         fs::remove_file(&path).unwrap();

@@ -216,6 +216,9 @@ fn what_is_wrong_does_not_fit() {
         ("[policy]", "[limits]\nrefs = 0\n[policy]"),
         ("[policy]", "[limits]\npush-bytes = \"1 GB\"\n[policy]"),
         ("root = \"r\"", "root = \"r\"\nserver = \"svn\""),
+        ("[policy]", "[[source]]\nname = \"x\"\nforge = \"github\"\n[policy]"),
+        ("[policy]", "[[source]]\nname = \"x\"\nforge = \"github\"\nsecrets = [\"s3cret\"]\n[policy]"),
+        ("[policy]", "[[source]]\nname = \"x\"\nforge = \"svn\"\nsecrets = [{ env = \"A\" }]\n[policy]"),
     ] {
         assert!(BASE.contains(from), "{from}");
         assert!(!check(&BASE.replacen(from, to, 1)).is_empty(), "{to}");
@@ -244,6 +247,26 @@ fn every_table_has_the_keys_that_the_loader_knows() {
             format!("{base}[[keyring.allowed-signers]]\n{odd}"),
         ),
         ("/properties/keyring/properties/revocation/items", format!("{base}[[keyring.revocation]]\n{odd}")),
+        ("/properties/daemon/properties/tls", format!("{base}[daemon.tls]\n{odd}")),
+        ("/properties/source/items", format!("{base}[[source]]\n{odd}")),
+        (
+            "/properties/source/items/properties/secrets/anyOf/1",
+            format!("{base}[[source]]\nsecrets = {{ {} }}\n", odd.trim()),
+        ),
+        (
+            "/properties/source/items/properties/repository/items",
+            format!("{base}[[source]]\n[[source.repository]]\n{odd}"),
+        ),
+        ("/properties/source/items/properties/fetch", format!("{base}[[source]]\n[source.fetch]\n{odd}")),
+        (
+            "/properties/source/items/properties/fetch/properties/credential",
+            format!("{base}[[source]]\n[source.fetch.credential]\n{odd}"),
+        ),
+        ("/properties/source/items/properties/report", format!("{base}[[source]]\n[source.report]\n{odd}")),
+        (
+            "/properties/source/items/properties/report/properties/app",
+            format!("{base}[[source]]\n[source.report.app]\n{odd}"),
+        ),
         ("/properties/policy/properties/tenant/items", format!("{base}[[policy.tenant]]\n{odd}")),
         ("/$defs/ruleset", format!("{base}{table}{odd}")),
         ("/$defs/ruleset/properties/bypass/items", format!("{base}{table}[[ruleset.bypass]]\n{odd}")),

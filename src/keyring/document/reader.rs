@@ -162,6 +162,15 @@ impl<'r, 'd> Table<'r, 'd> {
 
     /// Refuses every key that was not asked for.
     pub(crate) fn finish(self) {
+        self.finish_with(|span, message| self.reader.source.diagnostic(span, message));
+    }
+
+    /// The same for a table in which somebody may have written a secret: its lines are not shown.
+    pub(crate) fn finish_unseen(self) {
+        self.finish_with(|span, message| Diagnostic::at(self.reader.place(span), message));
+    }
+
+    fn finish_with(&self, fault: impl Fn(&Range<usize>, String) -> Diagnostic) {
         let known = self.known.borrow();
         for (key, item) in self.entries() {
             if known.contains(&key) {
@@ -173,7 +182,7 @@ impl<'r, 'd> Table<'r, 'd> {
                 None => format!("known here: {}", list(known.iter().copied())),
             };
             let message = format!("unknown key `{shown}` in {}", self.name);
-            self.reader.error_with(&item.key, message, suggestion);
+            self.reader.push(fault(&item.key, message).suggest(suggestion));
         }
     }
 }
