@@ -1,5 +1,6 @@
 //! Routes and what they answer.
 
+use super::decisions::{Readers, decision};
 use crate::hook::wire::{
     Answer, MAX_REQUEST, Outcome, POST_RECEIVE_PATH, PRE_RECEIVE_PATH, PROTOCOL, Request,
 };
@@ -32,11 +33,18 @@ pub(super) struct Shared {
     pub(super) workers: Arc<Semaphore>,
     /// One operator's request at a time, so that they never keep pushes waiting.
     pub(super) operators: Arc<Semaphore>,
+    /// Bounds how often decisions are looked at.
+    pub(super) readers: Arc<Readers>,
 }
 
 impl Shared {
     pub(super) fn new(gate: Arc<Gate>, workers: usize) -> Self {
-        Shared { gate, workers: Arc::new(Semaphore::new(workers)), operators: Arc::new(Semaphore::new(1)) }
+        Shared {
+            gate,
+            workers: Arc::new(Semaphore::new(workers)),
+            operators: Arc::new(Semaphore::new(1)),
+            readers: Arc::default(),
+        }
     }
 }
 
@@ -57,7 +65,7 @@ pub(super) fn hook_router(shared: Shared) -> Router {
 
 /// Routes of the TCP listener.
 pub(super) fn public_router(shared: Shared) -> Router {
-    Router::new().route("/health", get(health)).with_state(shared)
+    Router::new().route("/health", get(health)).route("/decisions/{id}", get(decision)).with_state(shared)
 }
 
 /// For how long an operator's request may take to arrive, and to have its turn.

@@ -5,6 +5,7 @@ use super::fault::Fault;
 use super::operators::Budget;
 use super::reload::{Live, Rejected};
 use super::render;
+use super::webhook::Outbox;
 use crate::audit::{Event, Record, ServiceEntry};
 use crate::config::{self, Config};
 use crate::domain::{RequestId, Timestamp, text};
@@ -114,6 +115,8 @@ pub struct Gate {
     swept: Mutex<Option<Instant>>,
     /// What was said about keys that end.
     pub(super) told: Told,
+    /// What is to be told to forges.
+    pub(super) outbox: Arc<Outbox>,
     daemon: bool,
 }
 
@@ -206,6 +209,7 @@ impl Gate {
             state_error: Mutex::default(),
             swept: Mutex::default(),
             told: Told::default(),
+            outbox: Arc::default(),
             daemon,
         })
     }

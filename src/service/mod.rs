@@ -32,7 +32,7 @@ pub mod setup;
 mod status;
 mod taint;
 mod watch;
-mod webhook;
+pub mod webhook;
 pub mod workstation;
 
 pub use abilities::{Ability, Grant, Naming, Shift, Waiving, abilities, shift};
@@ -68,4 +68,7 @@ pub use taint::{
     Acceptable, TaintError, TaintedKey, TaintedRepository, Which, accept_taint, acceptable, tainted,
 };
 pub use watch::{Watch, watch};
-pub use webhook::{Carrier, CarryError, Endpoint};
+pub use webhook::{
+    Carrier, CarryError, DECISION_NOT_FOUND, DECISION_POLICY, DecisionPage, Endpoint, ReportHealth, Sending,
+    send_reports,
+};

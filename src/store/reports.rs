@@ -136,7 +136,12 @@ impl Store {
     }
 
     /// [`Store::due_reports`] of one source: one that is down has no part in what others are told.
-    pub fn due_reports_of(&self, source: &str, now: Timestamp, limit: u32) -> Result<Vec<Report>, StoreError> {
+    pub fn due_reports_of(
+        &self,
+        source: &str,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Report>, StoreError> {
         self.reports_by(&q::reports_due_of(), params![now.as_millisecond(), limit, source])
     }
 
@@ -436,7 +441,9 @@ mod tests {
             repository: RepositoryId("other:1".to_owned()),
             ..new(1, ReportState::Pending, 3)
         };
-        store.queue_reports(vec![new(1, ReportState::Pending, 0), new(2, ReportState::Pending, 0), other]).unwrap();
+        store
+            .queue_reports(vec![new(1, ReportState::Pending, 0), new(2, ReportState::Pending, 0), other])
+            .unwrap();
         assert_eq!(store.due_sources(at(0)).unwrap(), ["github"]);
         assert_eq!(store.due_sources(at(3)).unwrap(), ["github", "other"]);
         assert_eq!(store.due_reports_of("other", at(3), 10).unwrap().len(), 1);
