@@ -1,20 +1,20 @@
 //! Judging one update in a mirror, and writing down what came of it.
 
+use super::report::{self, Known, Target};
 use super::watched::Watched;
 use crate::audit::{self, Decision as Entry, Mode, Outcome, Peer, Record, RefEntry};
 use crate::domain::{
-    ObjectId, ObjectKind, Proof, PushContext, Pusher, RefName, RefUpdate, RepositoryRef, RequestId,
-    Timestamp, text,
+    ObjectId, ObjectKind, Proof, PushContext, Pusher, RefName, RefUpdate, RepositoryRef, RequestId, text,
 };
 use crate::facts::{self, Budget, CollectError, Inputs, Present, Updates};
-use crate::forge::{self, Actor};
+use crate::forge::Actor;
 use crate::git::{self, Objects, Patience, Repository};
 use crate::policy::{Coverage, Rulesets, evaluate_until};
 use crate::service::admit::{Decided, Recorded};
 use crate::service::fault::Fault;
 use crate::service::gate::{Gate, Snapshot};
 use crate::service::record;
-use crate::store::{DecidedUpdate, Detected, NewReport, ReportState};
+use crate::store::{DecidedUpdate, Detected, NewReport};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -54,7 +54,7 @@ impl Ground<'_> {
     pub(super) fn pusher(&self, actor: Option<&Actor>) -> Pusher {
         let Some(actor) = actor else { return Pusher::Unknown };
         let keyring = &self.snapshot.keyring;
-        let mut details = BTreeMap::from([("webhook.source", self.watched.source.clone())]);
+        let mut details = BTreeMap::from([("webhook.source", self.watched.source.name.clone())]);
         if let Some(id) = &actor.id {
             details.insert("webhook.account-id", id.chars().take(200).collect());
         }
@@ -162,9 +162,11 @@ impl Ground<'_> {
         let (record, _, grants) = record::fill(blank, &decided, policy);
         let moves = matches!(case.mode, Mode::Detected | Mode::Unannounced);
         let name = &case.update.name;
-        let report = verdict_report(&decided).map(|(state, description)| {
-            self.report(repository.objects(), case, state, description, Some(&context.request_id))
-        });
+        // What may move as it likes is not reported: a status that never becomes a verdict would only be in the way.
+        let judged = decided.verdict.refs.first().filter(|one| one.coverage != Coverage::UncoveredAccept);
+        let known = judged.map(|one| Known::of(&decided.verdict, one));
+        let report = known
+            .and_then(|known| self.report(repository.objects(), case, &known, Some(&context.request_id)));
         let update = DecidedUpdate { reference: name.clone(), old: case.update.old, new: case.update.new };
         let looked = case.update.new.filter(|_| case.mode == Mode::Transient);
         self.gate.store.record_detected(Detected {
@@ -176,8 +178,9 @@ impl Ground<'_> {
             counted: if moves { record::counted(&decided) } else { Vec::new() },
             tagged_by: if moves { record::tagged_by(&decided) } else { Vec::new() },
             finished: case.finished.clone(),
-            reports: report.flatten().into_iter().collect(),
+            reports: report.into_iter().collect(),
         })?;
+        self.gate.outbox.ring();
         tracing::info!(
             request_id = %context.request_id, repository = %self.watched.name, reference = %name,
             mode = case.mode.name(), outcome = outcome.name(), violations = decided.verdict.violation_count,
@@ -222,67 +225,22 @@ impl Ground<'_> {
         &self,
         objects: &Objects,
         case: &Case,
-        state: ReportState,
-        description: String,
+        known: &Known,
         request: Option<&RequestId>,
     ) -> Option<NewReport> {
-        let value = case.update.new.filter(|_| self.watched.reported)?;
-        let (commit, _) =
-            git::leads_to(objects, value).ok().flatten().filter(|(_, kind)| *kind == ObjectKind::Commit)?;
-        Some(self.report_on(commit, &case.update.name, state, description, request, Gate::now()))
+        let leads_to = git::leads_to(objects, case.update.new?).ok().flatten();
+        let (commit, _) = leads_to.filter(|(_, kind)| *kind == ObjectKind::Commit)?;
+        report::report(&self.target(commit, &case.update.name), known, request, None, Gate::now())
     }
 
-    /// The same about a commit.
-    pub(super) fn report_on(
-        &self,
-        commit: ObjectId,
-        target: &RefName,
-        state: ReportState,
-        description: String,
-        request: Option<&RequestId>,
-        at: Timestamp,
-    ) -> NewReport {
-        NewReport {
-            source: self.watched.source.clone(),
-            repository: self.watched.id.clone(),
-            commit,
-            context: forge::context(self.watched.forge, target),
-            reference: Some(target.clone()),
-            state,
-            description,
-            request_id: request.cloned(),
-            at,
-        }
+    /// What a report is about.
+    pub(super) fn target<'t>(&'t self, commit: ObjectId, reference: &'t RefName) -> Target<'t> {
+        let watched = self.watched;
+        Target { source: &watched.source, repository: &watched.id, name: &watched.name, reference, commit }
     }
 
     /// Whether an enforcing ruleset judges a ref, so that the forge is told about it (N28).
     pub(super) fn is_protected(&self, name: &RefName, default_branch: Option<&RefName>) -> bool {
         self.snapshot.config.policy.coverage(&self.watched.name, name, default_branch) == Coverage::Ruleset
-    }
-}
-
-/// What a verdict means for the one ref that it is about (N28). Success is only what an enforcing ruleset accepted; what
-/// nobody judged is told to nobody.
-fn verdict_report(decided: &Decided) -> Option<(ReportState, String)> {
-    let verdict = &decided.verdict;
-    let reference = verdict.refs.first()?;
-    match decided.outcome() {
-        Outcome::Accept if reference.coverage == Coverage::Ruleset => {
-            let names: Vec<&str> = reference
-                .rulesets
-                .iter()
-                .filter(|set| set.index.is_some() && set.enforcement == crate::policy::Enforcement::Enforce)
-                .map(|set| set.name.as_str())
-                .collect();
-            Some((ReportState::Success, format!("accepted by {}", names.join(", "))))
-        }
-        Outcome::Accept => None,
-        _ => {
-            let mut rules: Vec<&str> = verdict.violations.iter().map(|one| one.rule).collect();
-            rules.sort_unstable();
-            rules.dedup();
-            let count = verdict.violation_count;
-            Some((ReportState::Failure, format!("refused, {count} times: {}", rules.join(", "))))
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! What pull and merge requests would bring: judged before it is merged, from where the two histories part.
 
 use super::ground::{Case, Ground};
+use super::report::{self, Known};
 use super::review::{Heard, Memory};
 use crate::audit::Mode;
 use crate::domain::{ObjectId, Pusher, RefName, RefUpdate};
@@ -8,7 +9,6 @@ use crate::forge::{Proposal, ProposalState};
 use crate::git::{Mirror, RemoteError};
 use crate::service::fault::Fault;
 use crate::service::gate::Gate;
-use crate::store::ReportState;
 use std::collections::BTreeMap;
 
 /// Where a proposal ends that is not judged.
@@ -44,10 +44,10 @@ impl Ground<'_> {
                     );
                     let case = Case { proposal: Some(proposal.number), ..case };
                     if memory.say(&case, &fault) {
-                        let report = proposal.head.filter(|_| self.watched.reported).map(|head| {
-                            let text = format!("not decided: {}", fault.code());
-                            let at = Gate::now();
-                            self.report_on(head, &proposal.target, ReportState::Pending, text, None, at)
+                        let known = Known::Undecided(fault.code().to_owned());
+                        let report = proposal.head.and_then(|head| {
+                            let target = self.target(head, &proposal.target);
+                            report::report(&target, &known, None, None, Gate::now())
                         });
                         self.undecided(&case, &fault, Vec::new(), report)?;
                     }

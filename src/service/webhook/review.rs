@@ -4,6 +4,7 @@ use super::base::stored;
 use super::derive::{self, Moved, Told, Value};
 use super::ground::{Case, Ground};
 use super::moves::{Item, Queue};
+use super::report::{self, Known};
 use super::watched::Watched;
 use crate::audit::Mode;
 use crate::domain::{ObjectId, Pusher, RefName, RefUpdate};
@@ -11,7 +12,7 @@ use crate::forge::{Actor, Event, Proposal};
 use crate::git::{self, Mirror, Place, RemoteError, Repository};
 use crate::service::fault::{Fault, all_known};
 use crate::service::gate::Gate;
-use crate::store::{Delivery, ReportState};
+use crate::store::Delivery;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -273,18 +274,16 @@ impl Ground<'_> {
 
     /// The forge is told at once that a new tip is being looked at: what is unknown is pending (N28).
     fn say_pending(&self, moved: &[Moved], default_branch: Option<&RefName>) {
-        if !self.watched.reported {
-            return;
-        }
+        let policy = &self.snapshot.config.policy;
+        // What a tag is about is not known yet.
         let branches = moved.iter().filter(|one| one.reference.branch().is_some());
-        let protected = branches.filter(|one| self.is_protected(&one.reference, default_branch));
-        let report = |one: &Moved| {
-            let text = "not judged yet".to_owned();
-            Some(self.report_on(one.found?, &one.reference, ReportState::Pending, text, None, Gate::now()))
+        let pending = |one: &Moved| {
+            report::pending(&self.target(one.found?, &one.reference), policy, default_branch, Gate::now())
         };
-        let reports: Vec<_> = protected.filter_map(report).collect();
+        let reports: Vec<_> = branches.filter_map(pending).collect();
         if !reports.is_empty() {
             stored(self.gate.store.queue_reports(reports), "cannot queue reports");
+            self.gate.outbox.ring();
         }
     }
 
@@ -472,9 +471,10 @@ impl Ground<'_> {
                     // It moved on while it was fetched: what it holds now comes next.
                     let moved_on = matches!(fault, Fault::Remote(RemoteError::Gone(_)));
                     if !moved_on && memory.say(&case, &fault) {
-                        let text = format!("not decided: {}", fault.code());
-                        let report =
-                            self.report(repository.objects(), &case, ReportState::Pending, text, None);
+                        let known = Known::Undecided(fault.code().to_owned());
+                        let protected = self.is_protected(reference, repository.default_branch()?.as_ref());
+                        let report = self.report(repository.objects(), &case, &known, None);
+                        let report = report.filter(|_| protected);
                         self.undecided(&case, &fault, Vec::new(), report)?;
                     }
                     queue.blocked(reference, &fault);
