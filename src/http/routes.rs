@@ -3,7 +3,9 @@
 use crate::hook::wire::{
     Answer, MAX_REQUEST, Outcome, POST_RECEIVE_PATH, PRE_RECEIVE_PATH, PROTOCOL, Request,
 };
-use crate::service::{CHANGES_PATH, ChangeError, Fault, Gate, MAX_CHANGE, Noted, RELOAD_PATH, STATUS_PATH};
+use crate::service::{
+    CHANGES_PATH, ChangeError, Fault, Gate, MAX_CHANGE, METRICS_TYPE, Noted, RELOAD_PATH, STATUS_PATH,
+};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, State};
@@ -51,13 +53,18 @@ pub(super) fn hook_router(shared: Shared) -> Router {
         .route(STATUS_PATH, get(keyring_status))
         .route(RELOAD_PATH, post(keyring_reload))
         .route(CHANGES_PATH, post(keyring_change))
-        .route("/health", get(health))
+        .merge(about())
         .with_state(shared)
 }
 
 /// Routes of the TCP listener.
 pub(super) fn public_router(shared: Shared) -> Router {
-    Router::new().route("/health", get(health)).with_state(shared)
+    about().with_state(shared)
+}
+
+/// What the daemon says about itself, to whoever may connect.
+fn about() -> Router<Shared> {
+    Router::new().route("/health", get(health)).route("/metrics", get(metrics))
 }
 
 /// For how long an operator's request may take to arrive, and to have its turn.
@@ -205,10 +212,19 @@ async fn pre_receive(State(shared): State<Shared>, Extension(peer): Extension<Pe
     if let Some(response) = refusal(&shared, peer) {
         return response;
     }
-    let until = Instant::now() + shared.gate.deadline() + GRACE;
+    let arrived = Instant::now();
+    let until = arrived + shared.gate.deadline() + GRACE;
+    let gate = Arc::clone(&shared.gate);
     match read(body, until).await {
-        Ok(request) => reply(StatusCode::OK, &decide(shared, peer, request, until, Gate::admit).await),
-        Err(response) => response,
+        Ok(request) => {
+            let answer = decide(shared, peer, request, until, Gate::admit).await;
+            gate.answered_after(arrived.elapsed());
+            reply(StatusCode::OK, &answer)
+        }
+        Err(response) => {
+            gate.not_understood();
+            response
+        }
     }
 }
 
@@ -266,6 +282,14 @@ async fn health(State(shared): State<Shared>) -> Response {
     };
     let status = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json(status, serde_json::to_vec_pretty(&health))
+}
+
+async fn metrics(State(shared): State<Shared>) -> Response {
+    // It may wait for the store.
+    match tokio::task::spawn_blocking(move || shared.gate.metrics()).await {
+        Ok(Ok(text)) => (StatusCode::OK, [(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
+        _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 /// A request that cannot be read may still be from a client that understands an answer: it gets one

@@ -49,6 +49,7 @@ impl Gate {
         });
         match finished {
             Ok(Decided { facts, verdict }) => {
+                self.metrics.decided(&verdict);
                 let outcome = match verdict.decision {
                     Decision::Accept => Outcome::Accept,
                     Decision::Refuse => Outcome::Refuse,
@@ -75,6 +76,7 @@ impl Gate {
 
     fn record_fault(&self, asked: &record::Asked<'_>, fault: &Fault, took: Duration) -> Answer {
         let id = asked.id;
+        self.metrics.undecided(fault);
         tracing::error!(
             request_id = %id, repository = %text::escape(asked.request.git_dir.path.as_bytes()),
             code = fault.code(), %fault, "undecided"

@@ -96,6 +96,28 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Every word that [`Fault::code`] gives.
+    pub const CODES: [&'static str; 18] = [
+        "audit-unavailable",
+        "client-gone",
+        "deadline",
+        "faulty-tenant",
+        "internal",
+        "merge-unavailable",
+        "namespace",
+        "no-trusted-base",
+        "outside-root",
+        "protocol",
+        "repository-exchanged",
+        "repository-identity",
+        "repository-unreadable",
+        "shallow-repository",
+        "shutting-down",
+        "stale-configuration",
+        "unknown-pusher",
+        "unsupported-repository",
+    ];
+
     /// A stable word for records and output.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -139,5 +161,20 @@ impl From<CollectError> for Fault {
             CollectError::Git(error) => Fault::Git(error),
             other => Fault::Collect(other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_code_is_listed() {
+        let source = include_str!("fault.rs");
+        let codes = source.split("pub const fn code").nth(1).unwrap().split("\n    }\n").next().unwrap();
+        let words: BTreeSet<&str> = codes.split('"').skip(1).step_by(2).collect();
+        assert!(words.len() > 10, "{words:?}");
+        assert_eq!(words, BTreeSet::from(Fault::CODES));
     }
 }

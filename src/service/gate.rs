@@ -2,6 +2,7 @@
 
 use super::expiry::{Expiring, Told};
 use super::fault::Fault;
+use super::metrics::Metrics;
 use super::operators::Budget;
 use super::reload::{Live, Rejected};
 use super::render;
@@ -114,6 +115,7 @@ pub struct Gate {
     swept: Mutex<Option<Instant>>,
     /// What was said about keys that end.
     pub(super) told: Told,
+    pub(super) metrics: Metrics,
     daemon: bool,
 }
 
@@ -206,8 +208,14 @@ impl Gate {
             state_error: Mutex::default(),
             swept: Mutex::default(),
             told: Told::default(),
+            metrics: Metrics::default(),
             daemon,
         })
+    }
+
+    /// For how long it has been there.
+    pub(super) fn uptime(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// Where configuration is read from.
@@ -280,7 +288,7 @@ impl Gate {
             status: if ready && rejected.is_none() && tenant_errors.is_none() { "ok" } else { "degraded" },
             ready,
             version: env!("CARGO_PKG_VERSION"),
-            uptime_seconds: self.started.elapsed().as_secs(),
+            uptime_seconds: self.uptime().as_secs(),
             configuration: snapshot.config.digest.clone(),
             keyring: snapshot.keyring.digest().to_owned(),
             principals: snapshot.keyring.principals().len(),

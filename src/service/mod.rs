@@ -20,6 +20,7 @@ pub mod keyring_changes;
 mod keyring_lint;
 pub mod keyring_live;
 mod locate;
+mod metrics;
 mod operators;
 mod pusher;
 mod reasons;
@@ -54,6 +55,7 @@ pub use gate::{Gate, Health, Snapshot, StartError};
 pub use history::{Anchor, HistoryFault, HistoryRequest, Judged, Scope, history};
 pub use install::{Done, InstallError, Mode as InstallMode, install, uninstall};
 pub use keyring_lint::keyring_lints;
+pub use metrics::METRICS_TYPE;
 pub use operators::ChangeError;
 pub use reasons::{Asked, Reason, Reasons, RuleReasons, RulesetReasons, reasons, would_judge};
 pub use replay::{

@@ -23,6 +23,7 @@ mod laundering;
 mod live;
 mod merged_paths;
 mod messages;
+mod metrics;
 mod paths;
 mod policy;
 mod protocol;
