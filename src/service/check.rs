@@ -31,6 +31,8 @@ pub struct CheckRequest<'a> {
     pub old: Option<ObjectId>,
     /// What it would hold.
     pub new: Option<ObjectId>,
+    /// What else counts as judged, with everything that it reaches.
+    pub judged: Option<ObjectId>,
     /// Who is taken to push; nobody vouches for it.
     pub pusher: Option<Arc<Principal>>,
 }
@@ -83,7 +85,8 @@ pub(super) fn check_with(
     // Only a label of this run: nothing hangs on it.
     let _ = getrandom::fill(&mut random);
     let id = RequestId::from_random(random);
-    let base = Base(History::new(repository.objects(), request.old.into_iter()).collect::<Result<_, _>>()?);
+    let judged = request.old.into_iter().chain(request.judged);
+    let base = Base(History::new(repository.objects(), judged).collect::<Result<_, _>>()?);
     let update = RefUpdate { name: request.reference.clone(), old: request.old, new: request.new };
     let context = PushContext {
         request_id: id.clone(),

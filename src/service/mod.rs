@@ -61,7 +61,9 @@ pub use reasons::{Asked, Reason, Reasons, RuleReasons, RulesetReasons, reasons, 
 pub use replay::{
     BranchWindow, Change, Each, LogWindow, Now, ReplayFault, Replayed, Unjudged, replay_branch, replay_log,
 };
-pub use self_check::{SelfBasis, SelfCheck, SelfChecked, SelfRequest, Step, self_check};
+pub use self_check::{
+    By, Fix, SelfBasis, SelfCheck, SelfChecked, SelfRequest, Step, What as SelfWhat, self_check,
+};
 pub use status::{
     CHANGES_PATH, InForce, KeyringInForce, MAX_CHANGE, Noted, RELOAD_PATH, Rejection, STATUS_PATH, Status,
 };
