@@ -514,18 +514,6 @@ fn groups_are_joined_and_left_by_all_or_by_none() {
 }
 
 #[test]
-fn every_command_teaches_with_an_example() {
-    for command in
-        ["revoke", "suspend", "resume", "rotate", "refresh", "rename", "remove", "group", "add", "import"]
-    {
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_countersign")).args(["keyring", command, "--help"]).output();
-        let help = String::from_utf8(output.unwrap().stdout).unwrap();
-        assert!(help.contains(&format!("  countersign keyring {command} ")), "{help}");
-    }
-}
-
-#[test]
 fn roles_are_read_strictly() {
     let ring = Ring::new();
     for (roles, why) in [
