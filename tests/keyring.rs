@@ -405,6 +405,63 @@ fn what_others_can_write_is_refused() {
     }
 }
 
+/// As sshd has it: whoever can write above the keyring can put another one in its place.
+#[test]
+fn what_others_can_write_above_is_refused() {
+    let top = tempfile::tempdir().unwrap();
+    let (above, aside) = (top.path().join("above"), top.path().join("aside"));
+    let dir = above.join("between/keyring");
+    fs::create_dir_all(&dir).unwrap();
+    fs::create_dir(&aside).unwrap();
+    let link = aside.join("keyring");
+    std::os::unix::fs::symlink(&dir, &link).unwrap();
+    for one in [top.path(), &above, &above.join("between"), &dir, &aside] {
+        chmod(one, 0o755);
+    }
+    fs::write(dir.join("ann.toml"), principal("ann", ANN)).unwrap();
+    chmod(&dir.join("ann.toml"), 0o644);
+    let seen = |path: &Path| match Keyring::load(path) {
+        Ok(_) => String::new(),
+        Err(error) => error.to_string(),
+    };
+    assert_eq!((seen(&dir), seen(&link)), (String::new(), String::new()));
+    for mode in [0o775, 0o757, 0o777] {
+        chmod(&above, mode);
+        for path in [&dir, &link] {
+            let error = seen(path);
+            assert!(
+                error.contains("others can write this directory") && error.contains("chmod go-w"),
+                "{error}"
+            );
+            assert!(error.contains(above.to_str().unwrap()), "{error}");
+        }
+        chmod(&above, 0o755);
+    }
+    // The way through a link counts, too: who can write there can lay another link.
+    chmod(&aside, 0o777);
+    assert_eq!(seen(&dir), "");
+    assert!(seen(&link).contains("others can write this directory"), "{}", seen(&link));
+    // In a directory like `/tmp` nobody can take away what is somebody else's.
+    chmod(&aside, 0o1777);
+    assert_eq!(seen(&link), "");
+    // Nothing is written there either.
+    chmod(&above, 0o777);
+    let request = AddRequest {
+        name: "bob".to_owned(),
+        kind: None,
+        emails: Vec::new(),
+        groups: Vec::new(),
+        accounts: Vec::new(),
+        key: BOB.as_bytes().to_vec(),
+    };
+    assert!(add(&dir, &request, Timestamp::now()).is_err());
+    assert!(!dir.join("bob.toml").exists());
+    chmod(&above, 0o755);
+    if chown(&above, Some(12345), None).is_ok() {
+        assert!(seen(&dir).contains("belongs to user 12345, who can put another one"), "{}", seen(&dir));
+    }
+}
+
 #[test]
 fn what_is_no_principal_is_ignored_aloud() {
     let ring = Ring::new();

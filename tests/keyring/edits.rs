@@ -560,7 +560,7 @@ fn two_writers_lose_nothing_and_a_reader_never_sees_half_a_change() {
                 let sources = &sources;
                 scope.spawn(move || {
                     let both = ["ann".to_owned(), "bob".to_owned()];
-                    for round in 0..100 {
+                    for round in 0..200 {
                         let group = format!("w{writer}-{round}");
                         let options = ChangeOptions::unrecorded("group-add", Timestamp::now());
                         let made = regroup(sources, &group, &both, Membership::Join, &options);
@@ -586,7 +586,10 @@ fn two_writers_lose_nothing_and_a_reader_never_sees_half_a_change() {
         assert!(ended.iter().all(Result::is_ok), "a writer failed");
     });
     let keyring = ring.load();
-    assert!(keyring.principals().iter().all(|one| one.groups.len() == 200), "200 rounds, nothing lost");
+    assert!(
+        keyring.principals().iter().all(|one| one.groups.len() == 400),
+        "200 rounds of both, nothing lost"
+    );
 }
 
 #[test]
