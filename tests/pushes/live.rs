@@ -225,6 +225,12 @@ fn n15_a_directory_that_is_gone_keeps_the_last_good_one() {
     rejected(gate);
     fs::set_permissions(&keyring, fs::Permissions::from_mode(0o755)).unwrap();
     settled(gate);
+    // And for one below such a directory.
+    fs::set_permissions(gate.sandbox.root(), fs::Permissions::from_mode(0o777)).unwrap();
+    let told = rejected(gate);
+    assert!(told["reload_error"].as_str().unwrap().contains("others can write this directory"), "{told}");
+    fs::set_permissions(gate.sandbox.root(), fs::Permissions::from_mode(0o755)).unwrap();
+    settled(gate);
 }
 
 #[test]
