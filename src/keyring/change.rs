@@ -9,7 +9,7 @@
 use super::document::{Diagnostic, Owner, read_checked};
 use super::edit::{self, EditError};
 use super::load::Overlaid;
-use super::{Key, Keyring, Sources, line_diff};
+use super::{Key, Keyring, Scope, Sources, line_diff};
 use crate::domain::{Timestamp, text};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
@@ -340,7 +340,10 @@ fn record_of(
             let scopes: Vec<_> = one
                 .scopes
                 .iter()
-                .map(|scope| (&scope.patterns, &scope.windows, &scope.serials, &scope.groups, &scope.fido))
+                .map(|scope| {
+                    let Scope { patterns, windows, serials, groups, roles, fido, .. } = scope;
+                    (patterns, windows, serials, groups, roles, fido)
+                })
                 .collect();
             (one.key.fingerprint(), format!("{:?} {scopes:?}", one.revoked))
         });

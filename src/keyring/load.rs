@@ -152,6 +152,7 @@ impl Keyring {
             principals.push(file.principal);
             accounts.push(file.accounts.into_iter().map(|listed| listed.account).collect());
         }
+        let of_files = keys.len();
         keys.extend(line_keys);
         mark_suspended(&mut keys, &suspended);
         let mut authorities = merged;
@@ -165,6 +166,7 @@ impl Keyring {
             removed,
             named_by_lines: named,
             keys,
+            of_files,
             authorities,
             lists,
             files,
