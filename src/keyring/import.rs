@@ -23,6 +23,7 @@ use super::{Material, Sources, principal_file, signers};
 use crate::domain::{Timestamp, text};
 use crate::signature::ssh::NAMESPACE;
 use entry::{At, Entry, Whose};
+pub(super) use importer::called_after;
 use importer::{Importer, MAX_FAULTS, State, Touched, ambiguous};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

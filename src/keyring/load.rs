@@ -235,12 +235,20 @@ impl Keyring {
             parts.lists.push(listed);
         }
         for file in &scan.files {
-            let (name, Some(found)) = (&file.principal.name, &file.suspended) else { continue };
-            let known = parts.suspended.get(name).cloned();
-            let joined = known.clone().map_or_else(|| found.clone(), |known| known.join(found.clone()));
-            if known.as_ref() != Some(&joined) {
-                news.push(format!("suspended {name}"));
-                parts.suspended.insert(name.clone(), joined);
+            let Some(found) = &file.suspended else { continue };
+            // Whom only lines name in the last good state may be the one whom this file is for.
+            let by_lines = parts.named_by_lines.iter().map(|one| &one.name);
+            let meant: Vec<String> = std::iter::once(&file.principal.name)
+                .chain(by_lines.filter(|name| file.principal.emails.contains(name)))
+                .cloned()
+                .collect();
+            for name in meant {
+                let known = parts.suspended.get(&name).cloned();
+                let joined = known.clone().map_or_else(|| found.clone(), |known| known.join(found.clone()));
+                if known.as_ref() != Some(&joined) {
+                    news.push(format!("suspended {name}"));
+                    parts.suspended.insert(name, joined);
+                }
             }
         }
         mark_suspended(&mut parts.keys, &parts.suspended);

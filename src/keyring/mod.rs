@@ -48,7 +48,7 @@ pub use members::{Membership, Regrouped, Removed, groups, regroup, remove, renam
 pub use principal_file::is_name;
 pub(crate) use principal_file::{group_names, revocation_of};
 pub use revocation::{Reason, Revocation};
-pub use revoke::{RevokeRequest, Revoked, SuspendRequest, resume, revoke, suspend};
+pub use revoke::{RevokeRequest, Revoked, SuspendRequest, Suspended, resume, revoke, suspend};
 pub use roles::{Role, Roles};
 pub use rotate::{Ended, Refreshed, RotateRequest, Rotated, refresh, rotate};
 pub use select::{KeyRef, KeyRefError};

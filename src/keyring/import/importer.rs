@@ -392,7 +392,7 @@ fn uneditable(name: &str) -> Fault {
 }
 
 /// What somebody is called of whom an address is known: the part before the `@`, in the letters of names.
-fn called_after(word: &str) -> String {
+pub(in crate::keyring) fn called_after(word: &str) -> String {
     let local = word.split('@').next().unwrap_or_default();
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
     local.chars().map(plain).collect::<String>().to_ascii_lowercase()
