@@ -35,8 +35,9 @@ pub struct AddRequest {
     pub groups: Vec<String>,
     /// Accounts to add, as [`Account::parse`] reads them.
     pub accounts: Vec<String>,
-    /// A public key as a file holds it: OpenSSH, or OpenPGP armored or binary.
-    pub key: Vec<u8>,
+    /// A public key as a file holds it: OpenSSH, or OpenPGP armored or binary. Without one the rest is added
+    /// to somebody who is there, or to somebody new of whom `kind` is said.
+    pub key: Option<Vec<u8>>,
 }
 
 /// What became of it.
@@ -52,10 +53,8 @@ pub struct Added {
     pub key_updated: bool,
     /// Whether the file was written at all.
     pub changed: bool,
-    /// OpenPGP or SSH.
-    pub scheme: Scheme,
-    /// The key's fingerprint.
-    pub fingerprint: String,
+    /// The key, where one was given.
+    pub key: Option<KeyId>,
     /// What is odd: a key that is expired, revoked or weak.
     pub warnings: Vec<String>,
 }
@@ -150,7 +149,12 @@ pub fn add_with(
 ) -> Result<Changed<Added>, EditError> {
     let now = options.purpose.at;
     check(request)?;
-    let (material, written) = Material::from_file(&request.key)?;
+    let Some(key) = &request.key else {
+        let mut done = change(sources, options, |draft| put_words(draft, request))?;
+        done.value.changed = !done.files.is_empty();
+        return Ok(done);
+    };
+    let (material, written) = Material::from_file(key)?;
     let id = KeyId { scheme: material.scheme(), text: material.fingerprint() };
     let mut done = change(sources, options, |draft| put_key(draft, request, &material, &written, now))?;
     done.value.changed = !done.files.is_empty();
@@ -173,18 +177,7 @@ pub(super) fn put_key(
     now: Timestamp,
 ) -> Result<Added, EditError> {
     let keyring = draft.keyring;
-    if keyring.removed().contains(&request.name) {
-        return Err(EditError::Refused(format!(
-            "`{}` was removed, and the name is not given again: records name people by it. Choose another name",
-            request.name
-        )));
-    }
-    let known = keyring.parts.principals.iter().find(|principal| principal.name == request.name);
-    if let (Some(principal), Some(wanted)) = (known, request.kind)
-        && principal.kind != wanted
-    {
-        return Err(EditError::Kind { name: request.name.clone(), is: principal.kind, wanted });
-    }
+    let known = recipient(keyring, request)?;
     let holder = holder(keyring, material);
     if let Some(key) = holder
         && key.principal.name != request.name
@@ -209,12 +202,7 @@ pub(super) fn put_key(
         refuse_lost_revocations(key, material, now)?;
     }
     let created = known.is_none();
-    let document = if created {
-        let kind = request.kind.unwrap_or_default();
-        draft.create(&request.name, &format!("name = \"{}\"\nkind = \"{kind}\"\n", request.name))?
-    } else {
-        draft.document(&request.name)?
-    };
+    let document = document_for(draft, request, created)?;
     let key_updated = edited(document, request, change, material.scheme(), written)?;
     Ok(Added {
         path,
@@ -222,10 +210,56 @@ pub(super) fn put_key(
         key_added: change == Change::Add,
         key_updated,
         changed: false,
-        scheme: material.scheme(),
-        fingerprint: material.fingerprint(),
+        key: Some(KeyId { scheme: material.scheme(), text: material.fingerprint() }),
         warnings: Vec::new(),
     })
+}
+
+/// Adds to the draft what `request` asks for besides a key.
+fn put_words(draft: &mut Draft<'_>, request: &AddRequest) -> Result<Added, EditError> {
+    let created = recipient(draft.keyring, request)?.is_none();
+    if created && request.kind.is_none() {
+        let near = draft.keyring.principal(&request.name).err().flatten();
+        let hint = near.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
+        return Err(EditError::Refused(format!(
+            "there is no file of `{}` in the keyring{hint}. For somebody new, give a key with `--key`, or say with \
+             `--kind` what it is",
+            request.name
+        )));
+    }
+    let path = draft.path(&request.name);
+    put_lists(document_for(draft, request, created)?, request)?;
+    let (key_added, key_updated) = (false, false);
+    Ok(Added { path, created, key_added, key_updated, changed: false, key: None, warnings: Vec::new() })
+}
+
+/// Whom the request is for, where that one is there already.
+fn recipient<'k>(keyring: &'k Keyring, request: &AddRequest) -> Result<Option<&'k Principal>, EditError> {
+    if keyring.removed().contains(&request.name) {
+        return Err(EditError::Refused(format!(
+            "`{}` was removed, and the name is not given again: records name people by it. Choose another name",
+            request.name
+        )));
+    }
+    let known = keyring.parts.principals.iter().find(|principal| principal.name == request.name);
+    if let (Some(principal), Some(wanted)) = (known, request.kind)
+        && principal.kind != wanted
+    {
+        return Err(EditError::Kind { name: request.name.clone(), is: principal.kind, wanted });
+    }
+    Ok(known.map(Arc::as_ref))
+}
+
+fn document_for<'d>(
+    draft: &'d mut Draft<'_>,
+    request: &AddRequest,
+    created: bool,
+) -> Result<&'d mut DocumentMut, EditError> {
+    if !created {
+        return draft.document(&request.name);
+    }
+    let kind = request.kind.unwrap_or_default();
+    draft.create(&request.name, &format!("name = \"{}\"\nkind = \"{kind}\"\n", request.name))
 }
 
 /// An older copy of a certificate would bring a key back that its owner has revoked.
@@ -295,17 +329,9 @@ fn check(request: &AddRequest) -> Result<(), EditError> {
     Ok(())
 }
 
-/// Writes it into the document; whether a copy of the key in it was replaced.
-fn edited(
-    document: &mut DocumentMut,
-    request: &AddRequest,
-    change: Change,
-    scheme: Scheme,
-    written: &str,
-) -> Result<bool, EditError> {
-    let name = &request.name;
-    // The keyring loaded, so this parses; an edit in between is the one way to get here.
-    let broken = || broken(name);
+/// Addresses, groups and accounts, each once.
+fn put_lists(document: &mut DocumentMut, request: &AddRequest) -> Result<(), EditError> {
+    let broken = || broken(&request.name);
     let lists = [("emails", &request.emails), ("groups", &request.groups), ("accounts", &request.accounts)];
     for (name, words) in lists {
         if words.is_empty() {
@@ -319,6 +345,21 @@ fn edited(
             }
         }
     }
+    Ok(())
+}
+
+/// Writes it into the document; whether a copy of the key in it was replaced.
+fn edited(
+    document: &mut DocumentMut,
+    request: &AddRequest,
+    change: Change,
+    scheme: Scheme,
+    written: &str,
+) -> Result<bool, EditError> {
+    let name = &request.name;
+    // The keyring loaded, so this parses; an edit in between is the one way to get here.
+    let broken = || broken(name);
+    put_lists(document, request)?;
     if change == Change::Keep {
         return Ok(false);
     }

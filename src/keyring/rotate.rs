@@ -316,7 +316,7 @@ pub fn refresh(
             emails: Vec::new(),
             groups: Vec::new(),
             accounts: Vec::new(),
-            key: Vec::new(),
+            key: None,
         };
         edit::put_key(draft, &request, &new, &written, now)?;
         let changes = differences(&key.material, &new, now);

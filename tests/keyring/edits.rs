@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs the program; what it prints has `DIR` and `TIME` instead of what differs between runs.
-fn cs(ring: &Ring, args: &[&str]) -> (i32, String, String) {
+pub(super) fn cs(ring: &Ring, args: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
     command.arg("keyring").args(args).arg("--keyring").arg(ring.path());
     command.env_clear().env("LC_ALL", "C").env("LOGNAME", "keeper").stdin(Stdio::null());
@@ -39,13 +39,13 @@ fn timeless(line: &str) -> String {
 }
 
 #[track_caller]
-fn says(ring: &Ring, args: &[&str], wanted: &str) {
+pub(super) fn says(ring: &Ring, args: &[&str], wanted: &str) {
     let (code, out, err) = cs(ring, args);
     assert_eq!((code, out.as_str()), (0, wanted), "{err}");
 }
 
 #[track_caller]
-fn refuses(ring: &Ring, args: &[&str], code: i32, why: &str) {
+pub(super) fn refuses(ring: &Ring, args: &[&str], code: i32, why: &str) {
     let before = all(ring.path());
     let (seen, out, err) = cs(ring, args);
     assert_eq!(seen, code, "{out}{err}");
@@ -53,7 +53,7 @@ fn refuses(ring: &Ring, args: &[&str], code: i32, why: &str) {
     assert_eq!(all(ring.path()), before, "a refusal writes nothing");
 }
 
-fn json(ring: &Ring, args: &[&str]) -> serde_json::Value {
+pub(super) fn json(ring: &Ring, args: &[&str]) -> serde_json::Value {
     let mut all = args.to_vec();
     all.extend(["--format", "json"]);
     let (code, out, err) = cs(ring, &all);
@@ -72,12 +72,12 @@ fn all(dir: &Path) -> Vec<(String, String)> {
     files
 }
 
-fn text(ring: &Ring, name: &str) -> String {
+pub(super) fn text(ring: &Ring, name: &str) -> String {
     fs::read_to_string(ring.path().join(name)).unwrap()
 }
 
 /// `ann` and `bob`, with comments that have to survive.
-fn two() -> Ring {
+pub(super) fn two() -> Ring {
     let ring = Ring::new();
     let ann = principal("ann", ANN).replace("\n\n[[key]]", " # since 2020\n\n# her laptop\n[[key]]");
     ring.write("ann.toml", &ann);
@@ -85,7 +85,7 @@ fn two() -> Ring {
     ring
 }
 
-fn fingerprint(key: &str) -> String {
+pub(super) fn fingerprint(key: &str) -> String {
     countersign::keyring::Material::ssh(key).unwrap().fingerprint()
 }
 
