@@ -96,6 +96,7 @@ fn request(name: &str, key: impl Into<Vec<u8>>) -> AddRequest {
         groups: Vec::new(),
         accounts: Vec::new(),
         key: Some(key.into()),
+        reused: Vec::new(),
     }
 }
 

@@ -1,10 +1,10 @@
 //! Changing a keyring on disk, so that no reader ever sees half a change.
 
 use super::accounts::Account;
-use super::change::{ChangeOptions, Changed, Draft, broken, change, fault};
+use super::change::{ChangeOptions, Changed, Draft, Purpose, broken, change, fault};
 use super::document::{Diagnostic, nearest};
 use super::principal_file;
-use super::{Key, Keyring, KeyringError, Material, MaterialError, Sources, Standing};
+use super::{Key, Keyring, KeyringError, Material, MaterialError, Sources, Standing, gravestone};
 use crate::domain::{Principal, PrincipalKind, Timestamp, text};
 use crate::signature::{KeyId, Scheme};
 use rustix::fs::{FlockOperation, Gid, OFlags, Uid};
@@ -38,6 +38,8 @@ pub struct AddRequest {
     /// A public key as a file holds it: OpenSSH, or OpenPGP armored or binary. Without one the rest is added
     /// to somebody who is there, or to somebody new of whom `kind` is said.
     pub key: Option<Vec<u8>>,
+    /// Addresses of people who were removed that may be given to this one. That takes a reason.
+    pub reused: Vec<String>,
 }
 
 /// What became of it.
@@ -150,13 +152,14 @@ pub fn add_with(
     let now = options.purpose.at;
     check(request)?;
     let Some(key) = &request.key else {
-        let mut done = change(sources, options, |draft| put_words(draft, request))?;
+        let mut done = change(sources, options, |draft| put_words(draft, request, &options.purpose))?;
         done.value.changed = !done.files.is_empty();
         return Ok(done);
     };
     let (material, written) = Material::from_file(key)?;
     let id = KeyId { scheme: material.scheme(), text: material.fingerprint() };
-    let mut done = change(sources, options, |draft| put_key(draft, request, &material, &written, now))?;
+    let mut done =
+        change(sources, options, |draft| put_key(draft, request, &material, &written, &options.purpose))?;
     done.value.changed = !done.files.is_empty();
     let warnings = material.remarks().into_iter().map(|remark| format!("the key: {remark}"));
     done.value.warnings = warnings.collect();
@@ -174,9 +177,9 @@ pub(super) fn put_key(
     request: &AddRequest,
     material: &Material,
     written: &str,
-    now: Timestamp,
+    purpose: &Purpose,
 ) -> Result<Added, EditError> {
-    let keyring = draft.keyring;
+    let (keyring, now) = (draft.keyring, purpose.at);
     let known = recipient(keyring, request)?;
     let holder = holder(keyring, material);
     if let Some(key) = holder
@@ -202,6 +205,7 @@ pub(super) fn put_key(
         refuse_lost_revocations(key, material, now)?;
     }
     let created = known.is_none();
+    take_over(draft, request, purpose)?;
     let document = document_for(draft, request, created)?;
     let key_updated = edited(document, request, change, material.scheme(), written)?;
     Ok(Added {
@@ -216,7 +220,7 @@ pub(super) fn put_key(
 }
 
 /// Adds to the draft what `request` asks for besides a key.
-fn put_words(draft: &mut Draft<'_>, request: &AddRequest) -> Result<Added, EditError> {
+fn put_words(draft: &mut Draft<'_>, request: &AddRequest, purpose: &Purpose) -> Result<Added, EditError> {
     let created = recipient(draft.keyring, request)?.is_none();
     if created && request.kind.is_none() {
         let near = draft.keyring.principal(&request.name).err().flatten();
@@ -228,9 +232,15 @@ fn put_words(draft: &mut Draft<'_>, request: &AddRequest) -> Result<Added, EditE
         )));
     }
     let path = draft.path(&request.name);
+    take_over(draft, request, purpose)?;
     put_lists(document_for(draft, request, created)?, request)?;
     let (key_added, key_updated) = (false, false);
     Ok(Added { path, created, key_added, key_updated, changed: false, key: None, warnings: Vec::new() })
+}
+
+fn take_over(draft: &mut Draft<'_>, request: &AddRequest, purpose: &Purpose) -> Result<(), EditError> {
+    let why = (purpose.reason.as_deref(), purpose.at);
+    gravestone::hand_over(draft, &request.name, &request.emails, &request.reused, why)
 }
 
 /// Whom the request is for, where that one is there already.
@@ -319,6 +329,13 @@ fn check(request: &AddRequest) -> Result<(), EditError> {
         return Err(EditError::Invalid(format!(
             "`{}` is no address: write it as name@example.org",
             shown(email)
+        )));
+    }
+    let given = |one: &&String| request.emails.iter().any(|email| gravestone::same(email, one));
+    if let Some(one) = request.reused.iter().find(|one| !given(one)) {
+        return Err(EditError::Invalid(format!(
+            "`--reuse-address {0}` goes with `--email {0}`: it says whose address may be given again",
+            shown(one)
         )));
     }
     for account in &request.accounts {

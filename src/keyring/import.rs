@@ -15,7 +15,7 @@ mod yaml;
 
 pub use formats::FileFormat;
 
-use super::change::{ChangeOptions, Changed, Draft, change};
+use super::change::{ChangeOptions, Changed, Draft, Purpose, change};
 use super::document::{Diagnostic, Source};
 use super::edit::EditError;
 use super::sources::AllowedSigners;
@@ -48,6 +48,8 @@ pub struct ImportRequest {
     pub names: BTreeMap<String, String>,
     /// Options of `authorized_keys` that do not matter although they narrow what the key is for.
     pub ignored_options: Vec<String>,
+    /// Addresses of people who were removed that others may get. That takes a reason.
+    pub reused: Vec<String>,
     /// The principal in whose file authorities are written.
     pub authorities: String,
     /// Whether nothing is written.
@@ -64,6 +66,7 @@ impl ImportRequest {
             principal: None,
             names: BTreeMap::new(),
             ignored_options: Vec::new(),
+            reused: Vec::new(),
             authorities: "ssh-authorities".to_owned(),
             dry_run: false,
         }
@@ -160,7 +163,7 @@ pub fn import_with(
     if !faults.is_empty() {
         return Err(EditError::Import(faults));
     }
-    let mut done = change(sources, options, |draft| drafted(draft, &all, options.purpose.at))?;
+    let mut done = change(sources, options, |draft| drafted(draft, &all, &options.purpose))?;
     for file in &mut done.value.files {
         if let Some(changed) = done.files.iter().find(|changed| changed.principal == file.name) {
             file.text = changed.after.clone().unwrap_or_default();
@@ -175,14 +178,14 @@ pub fn import_with(
 fn drafted(
     draft: &mut Draft<'_>,
     all: &[(&ImportRequest, Source, Read)],
-    now: Timestamp,
+    purpose: &Purpose,
 ) -> Result<Imported, EditError> {
     let keyring = draft.keyring;
     let mut done = Imported { sources: Vec::new(), files: Vec::new(), unchanged: 0 };
     let mut state = State { ambiguous: ambiguous(all), ..State::default() };
     let mut faults = Vec::new();
     for (request, source, found) in all {
-        let mut importer = Importer { keyring, draft: &mut *draft, request, source, now, state };
+        let mut importer = Importer { keyring, draft: &mut *draft, request, source, purpose, state };
         for entry in &found.entries {
             if faults.len() >= MAX_FAULTS {
                 break;

@@ -13,6 +13,7 @@ pub mod document;
 mod edit;
 pub mod export;
 mod fido;
+mod gravestone;
 mod import;
 mod line_diff;
 pub mod lint;

@@ -317,8 +317,9 @@ pub fn refresh(
             groups: Vec::new(),
             accounts: Vec::new(),
             key: None,
+            reused: Vec::new(),
         };
-        edit::put_key(draft, &request, &new, &written, now)?;
+        edit::put_key(draft, &request, &new, &written, &options.purpose)?;
         let changes = differences(&key.material, &new, now);
         let mut warnings: Vec<String> =
             new.remarks().into_iter().map(|remark| format!("the key: {remark}")).collect();

@@ -458,6 +458,7 @@ impl Run<'_> {
                     groups: Vec::new(),
                     accounts: Vec::new(),
                     key: Some(own.public.clone().into_bytes()),
+                    reused: Vec::new(),
                 };
                 add(&place, &request, Timestamp::now()).map_err(|e| SelfCheck(e.to_string()))?;
                 Sources::directory(place)

@@ -1,7 +1,8 @@
 //! Who is there, who comes and who goes: accounts without keys, gravestones, addresses.
 
-use super::ANN;
-use super::edits::{fingerprint, json, refuses, says, text, two};
+use super::edits::{cs, fingerprint, json, refuses, says, text, two};
+use super::{ANN, ssh_key};
+use std::fs;
 
 #[test]
 fn words_are_added_without_a_key() {
@@ -36,4 +37,80 @@ fn words_are_added_without_a_key() {
     assert_eq!(ring.load().principal("deploy").unwrap().kind.name(), "bot");
     let before = fingerprint(ANN);
     assert_eq!(ring.load().keys().iter().filter(|key| key.material.fingerprint() == before).count(), 1);
+}
+
+/// Nobody gets the address of somebody who left without a word: commits that claim it would be theirs.
+#[test]
+fn an_address_of_somebody_removed_is_not_given_again_in_silence() {
+    let ring = two();
+    json(&ring, &["add", "ann", "--email", "Info@example.org", "--email", "ann@example.org"]);
+    json(&ring, &["remove", "ann", "--reason", "left"]);
+    let dir = tempfile::tempdir().unwrap();
+    ssh_key(dir.path(), "id", &["-t", "ed25519"]);
+    let key = dir.path().join("id.pub");
+    let key = key.to_str().unwrap();
+    let why = "is an address of `ann`, who was removed";
+    for args in [
+        &["add", "bob", "--email", "ann@example.org"][..],
+        &["add", "bob", "--email", "ANN@example.org"],
+        &["add", "carol", "--email", "info@Example.org", "--key", key],
+        &[
+            "add",
+            "bob",
+            "--email",
+            "ann@example.org",
+            "--email",
+            "info@example.org",
+            "--reuse-address",
+            "ann@example.org",
+            "--reason",
+            "x",
+        ],
+    ] {
+        refuses(&ring, args, 1, why);
+    }
+    let again = ["add", "bob", "--email", "info@example.org", "--reuse-address", "info@example.org"];
+    refuses(&ring, &again, 2, "--reason");
+    refuses(
+        &ring,
+        &["add", "bob", "--email", "b@x.org", "--reuse-address", "c@x.org", "--reason", "x"],
+        2,
+        "goes with",
+    );
+    let two_lines = [&again[..], &["--reason", "two\nlines"]].concat();
+    refuses(&ring, &two_lines, 2, "nobody sees, or several lines");
+    let done = json(&ring, &[&again[..], &["--reason", "the team's address"]].concat());
+    let changed: Vec<&str> =
+        done["files"].as_array().unwrap().iter().map(|file| file["principal"].as_str().unwrap()).collect();
+    assert_eq!(changed, ["ann", "bob"], "both files are on record");
+    let stone = text(&ring, "ann.toml");
+    assert!(stone.contains("] # info@example.org is of `bob` since "), "{stone}");
+    assert!(stone.contains(": the team's address"), "{stone}");
+    let keyring = ring.load();
+    assert_eq!(keyring.principal("bob").unwrap().emails, ["info@example.org"]);
+    assert_eq!(json(&ring, &[&again[..], &["--reason", "x"]].concat())["changed"], false);
+    // By hand it is told of.
+    ring.write("bob.toml", &text(&ring, "bob.toml").replace("info@", "Ann@"));
+    let (code, out, err) = cs(&ring, &["check"]);
+    assert!(code == 1 && out.contains("`bob` has an address of `ann`, who was removed"), "{out}{err}");
+}
+
+#[test]
+fn an_import_gives_no_address_of_somebody_removed_either() {
+    let ring = two();
+    json(&ring, &["add", "ann", "--email", "ann@example.org"]);
+    json(&ring, &["remove", "ann", "--reason", "left"]);
+    let dir = tempfile::tempdir().unwrap();
+    let line = ssh_key(dir.path(), "id", &["-t", "ed25519"]);
+    let file = dir.path().join("signers");
+    fs::write(&file, format!("carol@example.org,ann@example.org {line}")).unwrap();
+    let args = ["import", file.to_str().unwrap(), "--allowed-signers"];
+    refuses(&ring, &args, 1, "`ann` was removed");
+    fs::write(&file, format!("carol@example.org,Ann@Example.org {line}")).unwrap();
+    refuses(&ring, &args, 1, "is an address of `ann`, who was removed");
+    fs::write(&file, format!("carol@example.org,ann@example.org {line}")).unwrap();
+    let reuse = ["--reuse-address", "ann@example.org", "--reason", "it is hers now"];
+    json(&ring, &[&args[..], &reuse].concat());
+    assert_eq!(ring.load().principal("carol").unwrap().emails, ["carol@example.org", "ann@example.org"]);
+    assert!(text(&ring, "ann.toml").contains("is of `carol` since "), "{}", text(&ring, "ann.toml"));
 }

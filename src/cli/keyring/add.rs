@@ -40,6 +40,9 @@ pub struct AddArgs {
     /// The file with the public key; `-` reads it from standard input.
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
+    /// An address of somebody who was removed that is this principal's now; takes --reason; may be repeated.
+    #[arg(long = "reuse-address", value_name = "ADDRESS", requires = "reason")]
+    pub reused: Vec<String>,
     /// How.
     #[command(flatten)]
     pub change: ChangeArgs,
@@ -77,6 +80,7 @@ pub(super) fn run(args: &AddArgs, ground: &mut Ground<'_>) -> Result<u8, CliErro
         groups: args.groups.clone(),
         accounts: args.accounts.clone(),
         key: args.key.as_deref().map(read_key).transpose()?,
+        reused: args.reused.clone(),
     };
     if request.key.is_none()
         && [&args.emails, &args.groups, &args.accounts].iter().all(|all| all.is_empty())

@@ -65,6 +65,9 @@ pub struct ImportArgs {
     /// `tunnel` or `no-touch-required`; may be repeated.
     #[arg(long = "ignore-option", value_name = "OPTION")]
     pub ignored_options: Vec<String>,
+    /// An address of somebody who was removed that is somebody else's now; takes --reason; may be repeated.
+    #[arg(long = "reuse-address", value_name = "ADDRESS", requires = "reason")]
+    pub reused: Vec<String>,
     /// The principal in whose file authorities are written.
     #[arg(long, value_name = "NAME", default_value = "ssh-authorities")]
     pub authorities: String,
@@ -109,6 +112,7 @@ pub(super) fn run(args: &ImportArgs, ground: &mut Ground<'_>) -> Result<u8, CliE
         principal: args.principal.clone(),
         names: names.clone(),
         ignored_options: args.ignored_options.clone(),
+        reused: args.reused.clone(),
         authorities: args.authorities.clone(),
         dry_run: args.dry_run,
     };
