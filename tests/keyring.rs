@@ -97,6 +97,7 @@ fn request(name: &str, key: impl Into<Vec<u8>>) -> AddRequest {
         accounts: Vec::new(),
         key: Some(key.into()),
         reused: Vec::new(),
+        returning: false,
     }
 }
 

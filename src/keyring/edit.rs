@@ -40,6 +40,8 @@ pub struct AddRequest {
     pub key: Option<Vec<u8>>,
     /// Addresses of people who were removed that may be given to this one. That takes a reason.
     pub reused: Vec<String>,
+    /// Whether it is somebody who was removed and comes back. That takes a reason, and no revoked key.
+    pub returning: bool,
 }
 
 /// What became of it.
@@ -49,6 +51,8 @@ pub struct Added {
     pub path: PathBuf,
     /// Whether the principal is new.
     pub created: bool,
+    /// Whether it was removed before, and is back.
+    pub returned: bool,
     /// Whether the key is new; the same key again is no error.
     pub key_added: bool,
     /// Whether a newer copy of an OpenPGP certificate took the place of the one that was there.
@@ -201,6 +205,10 @@ pub(super) fn put_key(
         }
         Some(_) => Change::Keep,
     };
+    let returned = returns(keyring, request, purpose)?;
+    if let Some(key) = holder.filter(|key| returned && key.revoked.is_some()) {
+        return Err(EditError::Refused(format!("{} stays revoked: make a new key", key.id())));
+    }
     if let Some(key) = holder {
         refuse_lost_revocations(key, material, now)?;
     }
@@ -211,6 +219,7 @@ pub(super) fn put_key(
     Ok(Added {
         path,
         created,
+        returned,
         key_added: change == Change::Add,
         key_updated,
         changed: false,
@@ -222,6 +231,7 @@ pub(super) fn put_key(
 /// Adds to the draft what `request` asks for besides a key.
 fn put_words(draft: &mut Draft<'_>, request: &AddRequest, purpose: &Purpose) -> Result<Added, EditError> {
     let created = recipient(draft.keyring, request)?.is_none();
+    let returned = returns(draft.keyring, request, purpose)?;
     if created && request.kind.is_none() {
         let near = draft.keyring.principal(&request.name).err().flatten();
         let hint = near.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
@@ -235,7 +245,16 @@ fn put_words(draft: &mut Draft<'_>, request: &AddRequest, purpose: &Purpose) -> 
     take_over(draft, request, purpose)?;
     put_lists(document_for(draft, request, created)?, request)?;
     let (key_added, key_updated) = (false, false);
-    Ok(Added { path, created, key_added, key_updated, changed: false, key: None, warnings: Vec::new() })
+    Ok(Added {
+        path,
+        created,
+        returned,
+        key_added,
+        key_updated,
+        changed: false,
+        key: None,
+        warnings: Vec::new(),
+    })
 }
 
 fn take_over(draft: &mut Draft<'_>, request: &AddRequest, purpose: &Purpose) -> Result<(), EditError> {
@@ -243,11 +262,28 @@ fn take_over(draft: &mut Draft<'_>, request: &AddRequest, purpose: &Purpose) -> 
     gravestone::hand_over(draft, &request.name, &request.emails, &request.reused, why)
 }
 
+/// Whether somebody comes back by it.
+fn returns(keyring: &Keyring, request: &AddRequest, purpose: &Purpose) -> Result<bool, EditError> {
+    if !request.returning {
+        return Ok(false);
+    }
+    if purpose.reason.is_none() {
+        return Err(EditError::Invalid("`--returning` needs a `--reason`".to_owned()));
+    }
+    if !keyring.parts.principals.iter().any(|one| one.name == request.name) {
+        let message = format!("nobody called `{}` was ever removed: leave `--returning` out", request.name);
+        return Err(EditError::Refused(message));
+    }
+    Ok(keyring.removed().contains(&request.name))
+}
+
 /// Whom the request is for, where that one is there already.
 fn recipient<'k>(keyring: &'k Keyring, request: &AddRequest) -> Result<Option<&'k Principal>, EditError> {
-    if keyring.removed().contains(&request.name) {
+    let gone = keyring.removed().contains(&request.name);
+    if gone && !request.returning {
         return Err(EditError::Refused(format!(
-            "`{}` was removed, and the name is not given again: records name people by it. Choose another name",
+            "`{0}` was removed, and the name is not given again: records name people by it. Choose another name; or, \
+             where it is the same one who comes back, `countersign keyring add {0} --returning --reason TEXT`",
             request.name
         )));
     }
@@ -266,7 +302,11 @@ fn document_for<'d>(
     created: bool,
 ) -> Result<&'d mut DocumentMut, EditError> {
     if !created {
-        return draft.document(&request.name);
+        let document = draft.document(&request.name)?;
+        if request.returning {
+            document.remove("removed");
+        }
+        return Ok(document);
     }
     let kind = request.kind.unwrap_or_default();
     draft.create(&request.name, &format!("name = \"{}\"\nkind = \"{kind}\"\n", request.name))

@@ -318,6 +318,7 @@ pub fn refresh(
             accounts: Vec::new(),
             key: None,
             reused: Vec::new(),
+            returning: false,
         };
         edit::put_key(draft, &request, &new, &written, &options.purpose)?;
         let changes = differences(&key.material, &new, now);

@@ -459,6 +459,7 @@ impl Run<'_> {
                     accounts: Vec::new(),
                     key: Some(own.public.clone().into_bytes()),
                     reused: Vec::new(),
+                    returning: false,
                 };
                 add(&place, &request, Timestamp::now()).map_err(|e| SelfCheck(e.to_string()))?;
                 Sources::directory(place)

@@ -114,3 +114,58 @@ fn an_import_gives_no_address_of_somebody_removed_either() {
     assert_eq!(ring.load().principal("carol").unwrap().emails, ["carol@example.org", "ann@example.org"]);
     assert!(text(&ring, "ann.toml").contains("is of `carol` since "), "{}", text(&ring, "ann.toml"));
 }
+
+#[test]
+fn n14_somebody_who_comes_back_brings_no_revoked_key_along() {
+    let ring = two();
+    json(&ring, &["add", "ann", "--email", "ann@example.org", "--group", "sre", "--account", "ann"]);
+    let dir = tempfile::tempdir().unwrap();
+    let new = ssh_key(dir.path(), "new", &["-t", "ed25519"]);
+    fs::write(dir.path().join("old.pub"), ANN).unwrap();
+    let (new_file, old_file) = (dir.path().join("new.pub"), dir.path().join("old.pub"));
+    let (new_file, old_file) = (new_file.to_str().unwrap(), old_file.to_str().unwrap());
+    let back = |more: &[&'static str]| [&["add", "ann", "--returning"][..], more].concat();
+    let why = ["--reason", "hired again"];
+    json(&ring, &["remove", "ann", "--reason", "left"]);
+    let stone = ring.load();
+    refuses(
+        &ring,
+        &["add", "ann", "--key", new_file],
+        1,
+        "countersign keyring add ann --returning --reason TEXT",
+    );
+    refuses(&ring, &back(&["--group", "sre"]), 2, "--reason");
+    refuses(&ring, &[&back(&why)[..], &["--key", old_file]].concat(), 1, "stays revoked: make a new key");
+    refuses(&ring, &["add", "zoe", "--returning", "--reason", "x", "--key", new_file], 1, "was ever removed");
+    refuses(&ring, &[&back(&why)[..], &["--kind", "bot"]].concat(), 2, "`ann` is a person, not a bot");
+    let args = [&back(&why)[..], &["--key", new_file, "--group", "web"]].concat();
+    let (_, out, _) = cs(&ring, &args);
+    let print = fingerprint(new.trim());
+    let wanted = format!(
+        "`ann` is back, and what was revoked stays revoked\nadded ssh key {print} to `ann`\nwrote DIR/ann.toml\n"
+    );
+    assert_eq!(out, wanted);
+    let keyring = ring.load();
+    let ann = keyring.principal("ann").unwrap();
+    assert_eq!(
+        (&ann.groups[..], &ann.emails[..]),
+        (&["web".to_owned()][..], &["ann@example.org".to_owned()][..])
+    );
+    assert_eq!(keyring.accounts_of("ann").count(), 0, "what went with the removal does not come back");
+    assert!(keyring.removed().is_empty());
+    let standings: Vec<&str> = keyring
+        .keys()
+        .iter()
+        .filter(|key| key.principal.name == "ann")
+        .map(|key| key.standing(countersign::domain::Timestamp::now()).name())
+        .collect();
+    assert_eq!(standings, ["revoked", "valid"]);
+    assert_eq!(keyring.keys()[0].revoked, stone.keys()[0].revoked, "just as it was");
+    // A second run changes nothing.
+    assert_eq!(json(&ring, &args)["changed"], false);
+    // Without anything but the name: somebody without a key for now.
+    json(&ring, &["remove", "bob", "--reason", "left"]);
+    let (code, out, _) = cs(&ring, &["add", "bob", "--returning", "--reason", "back", "--dry-run"]);
+    assert!(code == 0 && out.contains("-removed = {"), "{out}");
+    assert_eq!(ring.load().removed(), ["bob"]);
+}

@@ -16,6 +16,7 @@ Examples:
   gpg --export --armor alice@example.org | countersign keyring add alice --key -
   countersign keyring add renovate --kind bot --key renovate.pub
   countersign keyring add alice --account gitlab:alice
+  countersign keyring add bob --returning --reason 'hired again' --key new.pub --group sre
   countersign keyring add deploy --kind bot --account deploy
 
 The key is an OpenSSH public key, or an OpenPGP certificate, armored or binary. Without one, the rest is
@@ -43,6 +44,9 @@ pub struct AddArgs {
     /// An address of somebody who was removed that is this principal's now; takes --reason; may be repeated.
     #[arg(long = "reuse-address", value_name = "ADDRESS", requires = "reason")]
     pub reused: Vec<String>,
+    /// The principal was removed and comes back: its keys stay revoked; takes --reason.
+    #[arg(long, requires = "reason")]
+    pub returning: bool,
     /// How.
     #[command(flatten)]
     pub change: ChangeArgs,
@@ -81,10 +85,12 @@ pub(super) fn run(args: &AddArgs, ground: &mut Ground<'_>) -> Result<u8, CliErro
         accounts: args.accounts.clone(),
         key: args.key.as_deref().map(read_key).transpose()?,
         reused: args.reused.clone(),
+        returning: args.returning,
     };
     if request.key.is_none()
         && [&args.emails, &args.groups, &args.accounts].iter().all(|all| all.is_empty())
         && args.kind.is_none()
+        && !args.returning
     {
         return Err(CliError::usage(
             "give `--key`, or something else to add: `--email`, `--group`, `--account`",
@@ -121,16 +127,24 @@ pub(super) fn run(args: &AddArgs, ground: &mut Ground<'_>) -> Result<u8, CliErro
         (None, _) if added.changed => format!("{} `{name}`", would("updated", "would update")),
         (None, _) => format!("`{name}` has all of that already; nothing to do"),
     };
+    let mut said = vec![said];
+    if added.returned {
+        said.insert(
+            0,
+            format!("`{name}` {} back, and what was revoked stays revoked", would("is", "would be")),
+        );
+    }
     let details = json!({
         "principal": args.name,
         "file": added.path.to_string_lossy(),
         "format": added.key.as_ref().map(|id| id.scheme.name()),
         "fingerprint": added.key.as_ref().map(|id| &id.text),
         "created": added.created,
+        "returned": added.returned,
         "key_added": added.key_added,
         "key_updated": added.key_updated,
         "changed": added.changed,
         "warnings": added.warnings,
     });
-    ground.report(action, &done, &[said], details)
+    ground.report(action, &done, &said, details)
 }

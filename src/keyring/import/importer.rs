@@ -358,7 +358,10 @@ impl Importer<'_, '_> {
         table: Table,
     ) -> Result<(), Fault> {
         if self.keyring.removed().iter().any(|removed| removed == name) {
-            let message = format!("`{name}` was removed, and the name is not given again: give another one");
+            let message = format!(
+                "`{name}` was removed, and the name is not given again: give another one, or bring the same person back \
+                 with `countersign keyring add {name} --returning --reason TEXT` first"
+            );
             return Err(EditError::Refused(message).into());
         }
         if let Some((emails, _)) = &made {
