@@ -15,7 +15,7 @@ const DAY: i64 = 86_400;
 pub const AHEAD: [u16; 2] = [7, 30];
 
 /// Every code that a finding can have, those of the service among them: a contract (docs/keyring.md).
-pub const CODES: [&str; 19] = [
+pub const CODES: [&str; 20] = [
     "expires-in-7-days",
     "expires-in-30-days",
     "signing-subkey-ends",
@@ -34,6 +34,7 @@ pub const CODES: [&str; 19] = [
     "load-warning",
     "unused-group",
     "selector-matches-nobody",
+    "nobody-can-sign",
     "bypass-for-agent",
 ];
 

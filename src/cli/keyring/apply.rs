@@ -6,9 +6,11 @@ use super::print_json;
 use crate::config::{Config, Naming};
 use crate::domain::{Timestamp, text};
 use crate::keyring::{
-    Author, ChangeOptions, ChangeRecord, Changed, EditError, KeyRef, Material, Purpose, Recorded, Sources,
+    self, Author, ChangeOptions, ChangeRecord, Changed, EditError, KeyRef, Keyring, Material, Purpose,
+    Recorded, Sources,
 };
 use crate::service::keyring_changes::{self, ChangeRecorder, RecorderError};
+use crate::service::shut;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
@@ -183,6 +185,47 @@ impl Ground<'_> {
             )));
         }
         Ok(crate::config::namings(config).into_iter().filter(wanted).collect())
+    }
+}
+
+impl Ground<'_> {
+    /// The rulesets that nobody can sign for, as the keyring is now.
+    pub(super) fn shut(&self) -> Result<Vec<String>, CliError> {
+        let Some(config) = &self.config else { return Ok(Vec::new()) };
+        let keyring = Keyring::load(&self.sources).map_err(CliError::usage)?.keyring;
+        Ok(shut(config, &keyring, self.now).into_iter().map(|(ruleset, _)| ruleset).collect())
+    }
+
+    /// What a change leaves behind: groups of these that nobody is in any more although something names them, and
+    /// rulesets that nobody can sign for, but those of `before`.
+    pub(super) fn left_behind(
+        &mut self,
+        keyring: &Keyring,
+        groups: &[String],
+        before: &[String],
+    ) -> Result<Vec<String>, CliError> {
+        let mut warnings = Vec::new();
+        if self.config.is_none() {
+            return Ok(warnings);
+        }
+        let there = keyring::groups(keyring);
+        for group in groups.iter().filter(|group| !there.contains_key(*group)) {
+            for naming in self.namings(|naming| naming.names_group(group))? {
+                warnings.push(format!("nobody is in `{group}` now, which {naming} names"));
+            }
+        }
+        let now = self.now;
+        let shut = self.config.as_ref().map(|config| shut(config, keyring, now)).unwrap_or_default();
+        for (ruleset, _) in shut.into_iter().filter(|(ruleset, _)| !before.contains(ruleset)) {
+            let ruleset = text::escape_short(ruleset.as_bytes(), 60);
+            warnings.push(format!(
+                "nobody can sign for the ruleset `{ruleset}` now: what it covers cannot be pushed to"
+            ));
+        }
+        for warning in &warnings {
+            writeln!(self.err, "warning: {warning}")?;
+        }
+        Ok(warnings)
     }
 }
 
