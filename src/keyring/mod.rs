@@ -51,7 +51,7 @@ pub(crate) use principal_file::{group_names, revocation_of};
 pub use revocation::{Reason, Revocation};
 pub use revoke::{RevokeRequest, Revoked, SuspendRequest, Suspended, resume, revoke, suspend};
 pub use roles::{Role, Roles};
-pub use rotate::{Ended, Refreshed, RotateRequest, Rotated, refresh, rotate};
+pub use rotate::{Ended, Refreshed, RotateRequest, Rotated, Until, refresh, rotate};
 pub use select::{KeyRef, KeyRefError};
 pub use sources::{AllowedSigners, RevocationFile, Sources};
 pub use suspension::Suspension;

@@ -1,7 +1,10 @@
 //! Who is there, who comes and who goes: accounts without keys, gravestones, addresses.
 
+use super::craft::Key;
 use super::edits::{cs, fingerprint, json, refuses, says, text, two};
-use super::{ANN, ssh_key};
+use super::{ANN, Ring, principal, ssh_key};
+use countersign::domain::Timestamp;
+use countersign::signature::Demand;
 use std::fs;
 
 #[test]
@@ -157,7 +160,7 @@ fn n14_somebody_who_comes_back_brings_no_revoked_key_along() {
         .keys()
         .iter()
         .filter(|key| key.principal.name == "ann")
-        .map(|key| key.standing(countersign::domain::Timestamp::now()).name())
+        .map(|key| key.standing(Timestamp::now()).name())
         .collect();
     assert_eq!(standings, ["revoked", "valid"]);
     assert_eq!(keyring.keys()[0].revoked, stone.keys()[0].revoked, "just as it was");
@@ -168,4 +171,100 @@ fn n14_somebody_who_comes_back_brings_no_revoked_key_along() {
     let (code, out, _) = cs(&ring, &["add", "bob", "--returning", "--reason", "back", "--dry-run"]);
     assert!(code == 0 && out.contains("-removed = {"), "{out}");
     assert_eq!(ring.load().removed(), ["bob"]);
+}
+
+fn public(dir: &tempfile::TempDir, name: &str, line: &str) -> String {
+    let path = dir.path().join(name);
+    fs::write(&path, format!("{line}\n")).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn rotating_puts_no_end_off() {
+    let ring = two();
+    let dir = tempfile::tempdir().unwrap();
+    let new = public(&dir, "new.pub", &Key::ed25519(41).line());
+    let with = |more: &str| ring.write("ann.toml", &format!("{}{more}\n", principal("ann", ANN)));
+    with("valid-until = 2099-12-31T00:00:00Z");
+    let (_, out, _) = cs(&ring, &["rotate", "ann", "--key", &new, "--dry-run"]);
+    assert!(out.contains("  it ends at 2099-12-31T00:00:00Z\n"), "{out}");
+    let until = |more: &[&str]| {
+        let done = json(&ring, &[&["rotate", "ann", "--key", &new, "--dry-run"][..], more].concat());
+        done["new"]["valid_until"].as_str().map(str::to_owned)
+    };
+    assert_eq!(until(&[]).as_deref(), Some("2099-12-31T00:00:00Z"));
+    assert_eq!(until(&["--until", "2098-01-01T00:00:00Z"]).as_deref(), Some("2098-01-01T00:00:00Z"));
+    assert_eq!(until(&["--until", "never"]), None);
+    refuses(&ring, &["rotate", "ann", "--key", &new, "--until", "2020-01-01T00:00:00Z"], 2, "is past");
+    refuses(&ring, &["rotate", "ann", "--key", &new, "--until", "soon"], 2, "a time with its zone");
+    // One that ends before the grace does, ends the new one with it: that is nobody's wish.
+    let soon = Timestamp::now().as_second() + 3600;
+    with(&format!("valid-until = {}", Timestamp::from_second(soon).unwrap()));
+    refuses(&ring, &["rotate", "ann", "--key", &new], 1, "say when the new one ends");
+    // Of several, the first end counts, and a beginning to come is none sooner.
+    let other = Key::ed25519(42).line();
+    with(&format!(
+        "valid-until = 2099-12-31T00:00:00Z\n\n[[key]]\nssh = \"{other}\"\nvalid-from = {}\nvalid-until = 2098-12-31T00:00:00Z",
+        Timestamp::from_second(soon).unwrap()
+    ));
+    let (one, two) = (fingerprint(ANN), fingerprint(&other));
+    let args = ["rotate", "ann", "--key", &new, "--old", &one, "--old", &two];
+    json(&ring, &args);
+    let keyring = ring.load();
+    let new_key = fingerprint(&Key::ed25519(41).line());
+    let key = keyring.keys().iter().find(|key| key.material.fingerprint() == new_key).unwrap();
+    assert_eq!(key.windows.ends().map(|at| at.to_string()).as_deref(), Some("2098-12-31T00:00:00Z"));
+    assert_eq!(key.windows.begins().map(Timestamp::as_second), Some(soon));
+    assert_eq!(json(&ring, &args)["changed"], false, "a second run changes nothing");
+    refuses(&ring, &[&args[..], &["--until", "never"]].concat(), 1, "is there already, until 2098-12-31");
+}
+
+#[test]
+fn rotating_loosens_nothing_that_is_asked_of_fido_keys() {
+    let ring = Ring::new();
+    let dir = tempfile::tempdir().unwrap();
+    let token = |seed: u8| Key::ed25519(seed).fido("ssh:").line();
+    let (first, second) = (token(51), token(52));
+    let new = public(&dir, "new.pub", &token(53));
+    let plain = public(&dir, "plain.pub", &Key::ed25519(54).line());
+    let other = public(&dir, "other.pub", &Key::ed25519(55).fido("ssh:other").line());
+    let (one, two) = (fingerprint(&first), fingerprint(&second));
+    let both = ["--old", &one, "--old", &two];
+    let seen = |a: &str, b: &str| {
+        let text = format!("{}{a}\n\n[[key]]\nssh = \"{second}\"\n{b}\n", principal("ann", &first));
+        ring.write("ann.toml", &text);
+        json(&ring, &[&["rotate", "ann", "--key", &new][..], &both].concat());
+        ring.load().keys().last().unwrap().fido.clone()
+    };
+    let (required, any) = (Some(Demand::Required), Some(Demand::Any));
+    // Whichever comes first, the strictest holds; what one leaves to the configuration stays there.
+    for (a, b, touch, verification) in [
+        ("touch = \"any\"", "touch = \"required\"", required, None),
+        ("", "user-verification = \"required\"", None, required),
+        ("touch = \"any\"", "", None, None),
+        ("touch = \"any\"", "touch = \"any\"\nuser-verification = \"any\"", any, None),
+    ] {
+        for (a, b) in [(a, b), (b, a)] {
+            let fido = seen(a, b);
+            assert_eq!((fido.touch, fido.user_verification), (touch, verification), "{a} {b}");
+        }
+    }
+    let list = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+    let names = |words: &str| format!("applications = {words}");
+    assert_eq!(seen(&names("[\"ssh:\", \"ssh:o*\"]"), &names("[\"ssh:\"]")).applications, list(&["ssh:"]));
+    assert_eq!(seen(&names("[\"ssh:*\"]"), &names("[\"ssh:\"]")).applications, list(&["ssh:"]));
+    assert_eq!(seen(&names("[\"ssh:*\"]"), &names("[\"*\"]")).applications, list(&["ssh:"]));
+    assert_eq!(seen(&names("[\"ssh:\"]"), "").applications, None);
+    // A key for something else, and one that cannot be touched.
+    let text = format!("{}{}\n", principal("ann", &first), names("[\"ssh:\"]"));
+    ring.write("ann.toml", &text);
+    refuses(&ring, &["rotate", "ann", "--key", &other], 1, "which `applications` of");
+    refuses(&ring, &["rotate", "ann", "--key", &plain], 1, "say `--without-fido`");
+    ring.write("ann.toml", &principal("ann", &first));
+    refuses(&ring, &["rotate", "ann", "--key", &plain], 1, "say `--without-fido`");
+    json(&ring, &["rotate", "ann", "--key", &plain, "--without-fido"]);
+    // One that asked for nothing special is replaced by one that asks for no less.
+    ring.write("ann.toml", &text);
+    json(&ring, &["rotate", "ann", "--key", &new]);
+    assert_eq!(ring.load().keys().last().unwrap().fido.applications, list(&["ssh:"]));
 }

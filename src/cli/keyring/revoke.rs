@@ -115,7 +115,7 @@ pub struct ResumeArgs {
 }
 
 /// A time as the command line has it.
-fn time(option: &str, written: Option<&String>) -> Result<Option<Timestamp>, CliError> {
+pub(super) fn time(option: &str, written: Option<&String>) -> Result<Option<Timestamp>, CliError> {
     let Some(written) = written else { return Ok(None) };
     let shown = crate::domain::text::escape_short(written.as_bytes(), 60);
     let parsed = written.parse::<Timestamp>();
