@@ -19,7 +19,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 /// Largest principal's file that is read, in bytes.
-const MAX_FILE: u64 = 8 << 20;
+pub(super) const MAX_FILE: u64 = 8 << 20;
 
 /// How warnings begin and end that `keyring check` tells apart.
 pub(super) const OWN_ACCOUNT: &str = "the account that runs this can change";
@@ -335,19 +335,20 @@ impl Scan {
         };
         scan.seen.0 = Identity::now(&dir.join(change::JOURNAL));
         let journal = match scan.seen.0.map(|_| change::read_journal(dir, owner)) {
-            Some(Ok(journal)) => journal.files,
+            Some(Ok(journal)) => Some(journal),
             Some(Err(diagnostic)) => {
                 scan.diagnostics.push(diagnostic);
-                Vec::new()
+                None
             }
-            None => Vec::new(),
+            None => None,
         };
         let overlay: HashMap<&str, Option<&String>> =
             overlay.iter().map(|(name, text)| (name.as_str(), text.as_ref())).collect();
-        let journal: HashMap<&str, &JournalFile> =
-            journal.iter().map(|file| (file.name.as_str(), file)).collect();
+        let changing = journal.as_ref().map(|journal| journal.files.as_slice()).unwrap_or_default();
+        let changing: HashMap<&str, &JournalFile> =
+            changing.iter().map(|file| (file.name.as_str(), file)).collect();
         let there: HashSet<OsString> = names.iter().cloned().collect();
-        let more: BTreeSet<&str> = overlay.keys().chain(journal.keys()).copied().collect();
+        let more: BTreeSet<&str> = overlay.keys().chain(changing.keys()).copied().collect();
         names.extend(more.into_iter().map(OsString::from).filter(|name| !there.contains(name)));
         names.sort();
         let mut writable = 0;
@@ -366,7 +367,7 @@ impl Scan {
                 }
                 continue;
             }
-            let under_way = journal.get(file_name);
+            let under_way = changing.get(file_name);
             let there = path.symlink_metadata().is_ok();
             let mut found = None;
             if there || under_way.is_none() {
@@ -387,7 +388,7 @@ impl Scan {
                 None => found,
                 Some(file) => {
                     if !file.fits(found.as_deref()) {
-                        scan.diagnostics.push(file.strange(&path));
+                        scan.diagnostics.extend(journal.as_ref().map(|journal| journal.strange(dir, file)));
                     }
                     if owner == Owner::Unchecked
                         && let Some(bytes) = found
