@@ -32,6 +32,9 @@ pub enum RecorderError {
     /// The audit log cannot be opened or written.
     #[error("the audit log cannot be written: {0}")]
     Store(#[from] StoreError),
+    /// Nobody can tell whether there is one.
+    #[error("whether there is an audit log cannot be told: {0}; run this as root or as the daemon's account")]
+    Hidden(#[source] StoreError),
     /// The daemon does not take it.
     #[error("the daemon does not take it: {0}")]
     Daemon(String),
@@ -42,8 +45,11 @@ pub enum RecorderError {
 /// # Errors
 /// The audit log is there and cannot be opened.
 pub fn recorder(config: &Config) -> Result<Option<Box<dyn ChangeRecorder>>, RecorderError> {
-    if !Store::find(&config.daemon.state)? {
-        return Ok(None);
+    // Not being allowed to look is not the same as finding nothing.
+    match Store::find(&config.daemon.state) {
+        Ok(true) => {}
+        Ok(false) => return Ok(None),
+        Err(error) => return Err(RecorderError::Hidden(error)),
     }
     // A daemon that runs is the one that writes, so that its files stay its own.
     let daemon = Daemon::of(config);

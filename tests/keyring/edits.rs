@@ -714,12 +714,12 @@ fn revoking_everything_says_what_is_left() {
 
 /// A place with a configuration that names an `allowed_signers` file beside the keyring. No daemon runs, so that what
 /// waits for one ends with 3.
-struct Lines {
-    place: tempfile::TempDir,
+pub(super) struct Lines {
+    pub(super) place: tempfile::TempDir,
 }
 
 impl Lines {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let place = tempfile::tempdir().unwrap();
         chmod(place.path(), 0o755);
         for dir in ["keyring", "repositories"] {
@@ -733,25 +733,25 @@ impl Lines {
         made
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(super) fn write(&self, name: &str, text: &str) {
         let path = self.place.path().join(name);
         fs::write(&path, text).unwrap();
         chmod(&path, 0o644);
     }
 
-    fn principal(&self, name: &str, text: &str) {
+    pub(super) fn principal(&self, name: &str, text: &str) {
         self.write(&format!("keyring/{name}.toml"), text);
     }
 
-    fn signers(&self, text: &str) {
+    pub(super) fn signers(&self, text: &str) {
         self.write("signers", text);
     }
 
-    fn text(&self, name: &str) -> String {
+    pub(super) fn text(&self, name: &str) -> String {
         fs::read_to_string(self.place.path().join("keyring").join(name)).unwrap()
     }
 
-    fn run(&self, args: &[&str]) -> (i32, String, String) {
+    pub(super) fn run(&self, args: &[&str]) -> (i32, String, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
         command.arg("keyring").args(args).arg("--config").arg(self.place.path().join("countersign.toml"));
         let output = command.env_clear().stdin(Stdio::null()).output().unwrap();
@@ -759,7 +759,7 @@ impl Lines {
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
     }
 
-    fn sources(&self) -> Sources {
+    pub(super) fn sources(&self) -> Sources {
         let mut sources = Sources::directory(self.place.path().join("keyring"));
         sources.allowed_signers.push(AllowedSigners {
             path: self.place.path().join("signers"),
@@ -769,7 +769,7 @@ impl Lines {
         sources
     }
 
-    fn load(&self) -> Keyring {
+    pub(super) fn load(&self) -> Keyring {
         Keyring::load(self.sources()).unwrap_or_else(|error| panic!("{error}")).keyring
     }
 }

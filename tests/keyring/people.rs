@@ -1,11 +1,15 @@
 //! Who is there, who comes and who goes: accounts without keys, gravestones, addresses.
 
 use super::craft::Key;
-use super::edits::{cs, fingerprint, json, refuses, says, text, two};
-use super::{ANN, Ring, principal, ssh_key};
+use super::edits::{Lines, cs, fingerprint, json, refuses, says, text, two};
+use super::{ANN, Ring, chmod, principal, ssh_key};
 use countersign::domain::Timestamp;
 use countersign::signature::Demand;
 use std::fs;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 #[test]
 fn words_are_added_without_a_key() {
@@ -267,4 +271,59 @@ fn rotating_loosens_nothing_that_is_asked_of_fido_keys() {
     ring.write("ann.toml", &text);
     json(&ring, &["rotate", "ann", "--key", &new]);
     assert_eq!(ring.load().keys().last().unwrap().fido.applications, list(&["ssh:"]));
+}
+
+/// Not being allowed to look for the record is no answer: nobody may take it for "there is none".
+#[test]
+fn where_nobody_may_look_for_the_record_nothing_is_changed() {
+    const OTHER: u32 = 54_321;
+    let place = Lines::new();
+    let root = place.place.path();
+    place.principal("ann", &principal("ann", ANN));
+    fs::create_dir(root.join("state")).unwrap();
+    place.write("signers", "");
+    let mut program = PathBuf::from(env!("CARGO_BIN_EXE_countersign"));
+    let root_runs = rustix::process::geteuid().is_root();
+    if root_runs {
+        // Root may look everywhere, so it is somebody else who runs it, on a keyring of their own.
+        let copy = root.join("program");
+        fs::copy(&program, &copy).unwrap();
+        program = copy;
+        chmod(&program, 0o755);
+        for path in ["keyring", "keyring/ann.toml", "signers", "countersign.toml"] {
+            chown(root.join(path), Some(OTHER), Some(OTHER)).unwrap();
+        }
+    }
+    chmod(&root.join("state"), if root_runs { 0o700 } else { 0o000 });
+    let run = |args: &[&str]| {
+        let mut command = Command::new(&program);
+        if root_runs {
+            command.uid(OTHER).gid(OTHER).current_dir("/");
+        }
+        command.arg("keyring").args(args).arg("--config").arg(root.join("countersign.toml"));
+        let output = command.env_clear().stdin(Stdio::null()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    let before = place.text("ann.toml");
+    let (code, out, err) = run(&["group", "add", "sre", "ann"]);
+    assert_eq!(code, 3, "{out}{err}");
+    for part in [
+        "nothing was changed, because it would not be on record",
+        "state.db",
+        "Permission denied",
+        "as root or as the daemon's account",
+    ] {
+        assert!(err.contains(part), "{part}: {err}");
+    }
+    assert_eq!(place.text("ann.toml"), before);
+    // What only takes away goes on, and says that it is not on record.
+    let (code, out, err) = run(&["suspend", "ann", "--reason", "laptop lost"]);
+    assert!(code == 3 && err.contains("the change stands and is not on record"), "{out}{err}");
+    assert!(place.text("ann.toml").contains("suspended = "));
+    // Looking needs no record, and claims nothing about what is in it.
+    let (code, out, err) = run(&["list", "--format", "json"]);
+    let listed: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, listed["keys"][0]["last_used"].as_str()), (0, Some("unknown")), "{err}");
+    chmod(&root.join("state"), 0o755);
 }
