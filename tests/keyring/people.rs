@@ -2,6 +2,7 @@
 
 use super::craft::Key;
 use super::edits::{Lines, cs, fingerprint, json, refuses, says, text, two};
+use super::gnupg::{Gpg, NOW};
 use super::{ANN, Ring, chmod, principal, ssh_key};
 use countersign::domain::Timestamp;
 use countersign::signature::Demand;
@@ -326,4 +327,58 @@ fn where_nobody_may_look_for_the_record_nothing_is_changed() {
     let listed: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, listed["keys"][0]["last_used"].as_str()), (0, Some("unknown")), "{err}");
     chmod(&root.join("state"), 0o755);
+}
+
+/// A GnuPG home in which one certificate is of a kind that is not read here does not keep the others out.
+#[test]
+fn an_import_can_leave_out_what_it_cannot_read_and_says_so() {
+    let gpg = Gpg::new();
+    let make = |address: &str, algorithm: &str| {
+        let id = format!("Test Key (not a real one) <{address}>");
+        gpg.run(NOW, &["--quick-gen-key", &id, algorithm, "sign", "never"], b"");
+    };
+    make("ann@example.org", "ed25519");
+    make("odd@example.org", "brainpoolP256r1");
+    make("bob@example.org", "ed25519");
+    let fingerprints = gpg.fingerprints();
+    let home = gpg.home().to_str().unwrap();
+    let args = ["import", "--gnupg-home", home];
+    let ring = Ring::new();
+    refuses(&ring, &args, 2, "certificate 2 of 3");
+    let skipping = [&args[..], &["--skip-unreadable"]].concat();
+    let (code, out, err) = cs(&ring, &[&skipping[..], &["--dry-run"]].concat());
+    assert!(code == 1 && err.contains("left out: ") && err.contains("certificate 2 of 3"), "{out}{err}");
+    assert!(ring.load().principals().is_empty());
+    let (code, out, err) = cs(&ring, &[&skipping[..], &["--format", "json"]].concat());
+    let seen: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, seen["sources"][0]["unreadable"].as_array().unwrap().len()), (1, 1), "{err}");
+    let names: Vec<String> = ring.load().principals().iter().map(|one| one.name.clone()).collect();
+    assert_eq!(names, ["ann", "bob"]);
+    // By what is wanted: the odd one is somebody else's affair, unless it is what was wanted.
+    let ring = Ring::new();
+    for words in [["--only", "BOB@example.org"], ["--only", &fingerprints[2].to_lowercase()]] {
+        let (code, out, err) = cs(&ring, &[&args[..], &words].concat());
+        assert_eq!((code, err.as_str()), (0, ""), "{out}");
+        assert_eq!(ring.load().principals().len(), 1);
+        assert_eq!(ring.load().principals()[0].name, "bob");
+    }
+    for (word, why) in
+        [("odd@example.org", "certificate 2 of 3"), ("zoe@example.org", "goes by `zoe@example.org`")]
+    {
+        let all = [&args[..], &["--only", "ann@example.org", "--only", word, "--skip-unreadable"]].concat();
+        refuses(&ring, &all, 2, why);
+    }
+    // Nothing at all is no import, and a private key is never left out.
+    let file = tempfile::tempdir().unwrap();
+    let odd = file.path().join("odd.asc");
+    fs::write(&odd, gpg.export("odd@example.org")).unwrap();
+    refuses(&ring, &["import", odd.to_str().unwrap(), "--skip-unreadable"], 2, "odd.asc");
+    let secret = gpg.run(NOW, &["--armor", "--export-secret-keys", "ann@example.org"], b"");
+    fs::write(&odd, [gpg.export("bob@example.org"), secret].concat()).unwrap();
+    refuses(
+        &ring,
+        &["import", odd.to_str().unwrap(), "--skip-unreadable", "--only", "bob@example.org"],
+        2,
+        "private key",
+    );
 }
