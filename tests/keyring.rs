@@ -16,6 +16,8 @@ mod gnupg;
 mod import;
 #[path = "keyring/people.rs"]
 mod people;
+#[path = "keyring/revisions.rs"]
+mod revisions;
 #[path = "keyring/sources.rs"]
 mod sources;
 

@@ -19,7 +19,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 /// Largest principal's file that is read, in bytes.
-pub(super) const MAX_FILE: u64 = 8 << 20;
+pub const MAX_FILE: u64 = 8 << 20;
 
 /// How warnings begin and end that `keyring check` tells apart.
 pub(super) const OWN_ACCOUNT: &str = "the account that runs this can change";
@@ -83,7 +83,30 @@ impl Keyring {
 
     /// As [`Keyring::load`], as if these files of the directory had those texts, or were not there.
     pub(super) fn load_with(sources: &Sources, overlay: &[Overlaid]) -> Result<LoadedKeyring, KeyringError> {
-        let mut scan = Scan::of(&sources.dir, Owner::RootOrSelf, overlay);
+        Self::scanned(sources, Scan::of(&sources.dir, Owner::RootOrSelf, overlay))
+    }
+
+    /// As [`Keyring::load`], from files that are no files of a directory: `label` stands for it in messages.
+    ///
+    /// # Errors
+    /// As [`Keyring::load`], but for who could have written them.
+    pub fn of_files(label: &Path, files: Vec<(String, Vec<u8>)>) -> Result<LoadedKeyring, KeyringError> {
+        let mut scan = Scan::default();
+        for (name, bytes) in files {
+            let path = label.join(&name);
+            if bytes.len() as u64 > MAX_FILE {
+                let message = format!("the file is larger than {MAX_FILE} bytes");
+                scan.diagnostics.push(Diagnostic::whole(&path, message));
+            } else if let Some(stem) = name.strip_suffix(".toml") {
+                scan.file(&path, stem, bytes);
+            } else {
+                scan.warnings.push(Warning::at(Place::whole(&path), IGNORED));
+            }
+        }
+        Self::scanned(&Sources::directory(label), scan)
+    }
+
+    fn scanned(sources: &Sources, mut scan: Scan) -> Result<LoadedKeyring, KeyringError> {
         let mut signers = Signers::default();
         let mut known: Known<'_> = HashMap::new();
         for file in &scan.files {

@@ -43,7 +43,7 @@ pub use fido::FidoDemands;
 pub use import::{
     FileFormat, ImportRequest, Imported, ImportedFile, ImportedSource, MAX_IMPORT, import, import_with,
 };
-pub use load::{KeyringError, LoadedKeyring};
+pub use load::{KeyringError, LoadedKeyring, MAX_FILE};
 pub use material::{Material, MaterialError};
 pub use members::{Membership, Regrouped, Removed, groups, regroup, remove, rename};
 pub use principal_file::is_name;
