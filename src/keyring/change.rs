@@ -39,7 +39,7 @@ pub struct Author {
     pub login: Option<String>,
     /// The user id of the process.
     pub uid: u32,
-    /// The key that signed the change, where one did.
+    /// Who signed the change, where somebody did: principal and fingerprint. A claim, unless it was verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
 }
@@ -68,6 +68,9 @@ impl Purpose {
 /// Puts a change on record; what it gives back on failure is for people.
 pub type Recorder<'a> = dyn Fn(&ChangeRecord) -> Result<(), String> + 'a;
 
+/// Signs [`ChangeRecord::signed_text`]; gives an armored SSH signature. What it gives back on failure is for people.
+pub type Signer<'a> = dyn Fn(&ChangeRecord) -> Result<String, String> + 'a;
+
 /// How a change is made.
 pub struct ChangeOptions<'a> {
     /// What for.
@@ -78,12 +81,20 @@ pub struct ChangeOptions<'a> {
     pub urgent: bool,
     /// Who puts it on record; `None` where nobody keeps one.
     pub recorder: Option<&'a Recorder<'a>>,
+    /// Who signs it; `None` where nobody does.
+    pub signer: Option<&'a Signer<'a>>,
 }
 
 impl ChangeOptions<'_> {
     /// Written, and on nobody's record.
     pub fn unrecorded(action: &'static str, at: Timestamp) -> Self {
-        ChangeOptions { purpose: Purpose::of(action, at), dry_run: false, urgent: false, recorder: None }
+        ChangeOptions {
+            purpose: Purpose::of(action, at),
+            dry_run: false,
+            urgent: false,
+            recorder: None,
+            signer: None,
+        }
     }
 }
 
@@ -110,6 +121,9 @@ pub struct ChangeRecord {
     pub keyring_before: String,
     /// And after.
     pub keyring_after: String,
+    /// An armored SSH signature over [`ChangeRecord::signed_text`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
 }
 
 /// One file of a change.
@@ -283,7 +297,12 @@ pub(super) fn change<T>(
     }
     let overlay: Vec<Overlaid> = files.iter().map(|file| (file.name(), file.after.clone())).collect();
     let keyring = Keyring::load_with(sources, &overlay).map_err(EditError::Result)?.keyring;
-    let record = record_of(purpose, &loaded, &keyring, &files)?;
+    let mut record = record_of(purpose, &loaded, &keyring, &files)?;
+    if let Some(sign) = options.signer.filter(|_| lock.is_some()) {
+        record.signature = Some(sign(&record).map_err(EditError::Signing)?);
+        // By the old state: a change does not make its own signer.
+        record.by.signer = super::signer_of(&loaded, &record, purpose.at).map_err(EditError::Refused)?;
+    }
     let mut recorded = Recorded::Nothing;
     if lock.is_some() {
         let journal = Journal { schema: SCHEMA, record: record.clone(), files: journal_files(&files) };
@@ -370,6 +389,7 @@ fn record_of(
             .collect(),
         keyring_before: before.digest().to_owned(),
         keyring_after: after.digest().to_owned(),
+        signature: None,
     })
 }
 

@@ -109,6 +109,9 @@ pub enum EditError {
         "an earlier change that was interrupted cannot be put on record, so nothing else is changed: {0}"
     )]
     Unrecorded(String),
+    /// The change could not be signed.
+    #[error("the change cannot be signed, so nothing is changed: {0}")]
+    Signing(String),
     /// Another edit is in progress.
     #[error("another edit of this keyring is in progress")]
     Locked,

@@ -27,6 +27,7 @@ mod revoke;
 mod roles;
 mod rotate;
 mod select;
+mod signed;
 mod signers;
 mod sources;
 mod suspension;
@@ -37,6 +38,7 @@ pub use accounts::{Account, AccountError, LoginKey};
 pub use authority::{Authority, Scope};
 pub use change::{
     Author, ChangeOptions, ChangeRecord, Changed, ChangedFile, FileDigests, Purpose, Recorded, Recorder,
+    Signer,
 };
 pub use edit::{AddRequest, Added, EditError, add, add_with};
 pub use fido::FidoDemands;
@@ -53,6 +55,7 @@ pub use revoke::{RevokeRequest, Revoked, SuspendRequest, Suspended, resume, revo
 pub use roles::{Role, Roles};
 pub use rotate::{Ended, Refreshed, RotateRequest, Rotated, Until, refresh, rotate};
 pub use select::{KeyRef, KeyRefError};
+pub use signed::{CHANGE_NAMESPACE, MAX_SIGNATURE, signer_of};
 pub use sources::{AllowedSigners, RevocationFile, Sources};
 pub use suspension::Suspension;
 pub use windows::{Position, Window, Windows};

@@ -3,6 +3,7 @@
 use super::super::common::{CliError, Format};
 use super::confirm::{Confirmed, confirm};
 use super::print_json;
+use super::sign::sign;
 use crate::config::{Config, Naming};
 use crate::domain::{Timestamp, text};
 use crate::keyring::{
@@ -10,10 +11,15 @@ use crate::keyring::{
     Recorded, Sources,
 };
 use crate::service::keyring_changes::{self, ChangeRecorder, RecorderError};
+use crate::service::keyring_live::{Confirmation, await_in_force};
 use crate::service::shut;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
+
+/// How long to wait for the daemon to load what it is to verify a signature by.
+const VERIFIER: Duration = Duration::from_secs(10);
 
 /// What every command that changes something takes.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -31,6 +37,8 @@ pub(super) struct Ground<'a> {
     pub(super) sources: Sources,
     /// Without one, with `--keyring` that is, nobody keeps a record and no ruleset is looked at.
     pub(super) config: Option<Config>,
+    /// The key that signs what is changed.
+    pub(super) sign_with: Option<&'a Path>,
     pub(super) now: Timestamp,
     pub(super) format: Format,
     pub(super) out: &'a mut dyn Write,
@@ -80,10 +88,20 @@ impl Ground<'_> {
             reason: action.reason.map(str::to_owned),
             at: self.now,
         };
+        let config = self.config.as_ref();
+        let signer = self.sign_with.map(|key| {
+            move |change: &ChangeRecord| {
+                if let Some(config) = config {
+                    can_verify(config, change)?;
+                }
+                sign(key, &change.signed_text())
+            }
+        });
         let options = ChangeOptions {
             purpose,
             dry_run: action.dry_run,
             urgent: action.urgent,
+            signer: signer.as_ref().map(|sign| sign as &crate::keyring::Signer<'_>),
             recorder: if matches!(recorder, Ok(None)) { None } else { Some(&record) },
         };
         let done = edit(&self.sources, &options).map_err(refused)?;
@@ -122,6 +140,7 @@ impl Ground<'_> {
                     "dry_run": action.dry_run,
                     "files": files_json(done, action.dry_run),
                     "recorded": recorded_json(&done.recorded),
+                    "signer": done.record.as_ref().and_then(|record| record.by.signer.as_ref()),
                     "change": done.record.as_ref().filter(|_| !action.dry_run).map(|record| &record.id),
                 });
                 if let (Some(confirmed), Value::Object(whole)) = (&confirmed, &mut whole) {
@@ -263,6 +282,20 @@ pub(super) fn refused(error: EditError) -> CliError {
         _ => 2,
     };
     CliError { message: error.to_string(), code }
+}
+
+/// A daemon that runs verifies the signature by the keyring as it was before, so it has to have just that one.
+fn can_verify(config: &Config, change: &ChangeRecord) -> Result<(), String> {
+    match await_in_force(config, &change.keyring_before, VERIFIER) {
+        Confirmation::InForce(_) => Ok(()),
+        Confirmation::Unknown(error) if error.is_absent() => Ok(()),
+        Confirmation::Unknown(error) => Err(format!("nobody would verify it: {error}")),
+        Confirmation::NotYet(_) => Err(
+            "the daemon could not verify it, because it has loaded another keyring than these files; `countersign \
+             keyring status` says why"
+                .to_owned(),
+        ),
+    }
 }
 
 /// Who runs this: the account, and the login that it came from, which is a claim.
