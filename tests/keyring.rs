@@ -14,13 +14,17 @@ mod formats;
 mod gnupg;
 #[path = "keyring/import.rs"]
 mod import;
+#[path = "keyring/people.rs"]
+mod people;
+#[path = "keyring/revisions.rs"]
+mod revisions;
+#[path = "keyring/signed.rs"]
+mod signed;
 #[path = "keyring/sources.rs"]
 mod sources;
 
 use countersign::cli::common::Format;
-use countersign::cli::keyring::{
-    self as cli, AddArgs, ChangeArgs, KeyringArgs, KeyringCommand, ListArgs, ShowArgs,
-};
+use countersign::cli::keyring::{self as cli, AddArgs, KeyringArgs, KeyringCommand, ListArgs, ShowArgs};
 use countersign::domain::{ObjectFormat, PrincipalKind, ServerKind, Timestamp};
 use countersign::keyring::export::{Selection, Target};
 use countersign::keyring::{AddRequest, Added, EditError, Keyring, Material, Reason, Standing, add};
@@ -95,7 +99,9 @@ fn request(name: &str, key: impl Into<Vec<u8>>) -> AddRequest {
         emails: Vec::new(),
         groups: Vec::new(),
         accounts: Vec::new(),
-        key: key.into(),
+        key: Some(key.into()),
+        reused: Vec::new(),
+        returning: false,
     }
 }
 
@@ -710,7 +716,7 @@ fn adding_makes_and_extends_principals() {
     // The same again, and without the comment: nothing to do, the file is not even written.
     let before = fs::metadata(&file).unwrap();
     for key in [format!("{ANN} ann@laptop\n"), ANN.to_owned(), format!("# mine\n\n{ANN}\r\n")] {
-        let again = ring.add(&AddRequest { key: key.into(), ..first.clone() }).unwrap();
+        let again = ring.add(&AddRequest { key: Some(key.into()), ..first.clone() }).unwrap();
         assert!(!again.created && !again.key_added && !again.changed);
     }
     use std::os::unix::fs::MetadataExt;
@@ -814,7 +820,7 @@ fn keys_of_every_usual_kind_from_ssh_keygen() {
         let key = ssh_key(dir.path(), name, kind);
         let added = ring.add(&request(name, key.as_str())).unwrap();
         let shown = run("ssh-keygen", &["-lf", &format!("{name}.pub")], dir.path(), b"");
-        assert!(String::from_utf8(shown).unwrap().contains(&added.fingerprint), "{name}");
+        assert!(String::from_utf8(shown).unwrap().contains(&added.key.as_ref().unwrap().text), "{name}");
         let weak = added.warnings.iter().any(|one| one.contains("too weak (RSA-1024)"));
         assert_eq!(weak, name == "small", "{:?}", added.warnings);
     }
@@ -859,7 +865,10 @@ fn certificates_from_gpg_armored_and_binary() {
     let ring = Ring::new();
     let added = ring.add(&request("ann", armored.as_slice())).unwrap();
     let listed = String::from_utf8(gpg.run(&["--with-colons", "--list-keys"])).unwrap();
-    assert!(listed.contains(&added.fingerprint) && added.key_added && added.warnings.is_empty(), "{added:?}");
+    assert!(
+        listed.contains(&added.key.as_ref().unwrap().text) && added.key_added && added.warnings.is_empty(),
+        "{added:?}"
+    );
     let again = ring.add(&request("ann", armored.as_slice())).unwrap();
     assert!(!again.changed, "{again:?}");
     assert!(matches!(ring.add(&request("bob", binary.as_slice())), Err(EditError::Taken { .. })));
@@ -867,7 +876,7 @@ fn certificates_from_gpg_armored_and_binary() {
     let keyring = ring.load();
     let key = &keyring.keys()[0];
     assert!(matches!(key.standing(Timestamp::now()), Standing::Valid { until: Some(_) }));
-    let raw = data_encoding::HEXUPPER.decode(added.fingerprint.as_bytes()).unwrap();
+    let raw = data_encoding::HEXUPPER.decode(added.key.as_ref().unwrap().text.as_bytes()).unwrap();
     assert_eq!(keyring.openpgp_by_fingerprint(&raw).len(), 1);
     let id: [u8; 8] = raw[raw.len() - 8..].try_into().unwrap();
     assert_eq!(keyring.openpgp_by_key_id(id).len(), 1);
@@ -921,7 +930,7 @@ fn a_newer_copy_of_a_certificate_takes_its_place_and_an_older_one_never_revives_
     ring.write("ann.toml", &text.replace("[[key]]\n", "[[key]]\nvalid-from = 2020-01-01T00:00:00Z # kept\n"));
     let first = ring.load();
 
-    gpg.run(&["--quick-set-expire", &added.fingerprint, "3y"]);
+    gpg.run(&["--quick-set-expire", &added.key.as_ref().unwrap().text, "3y"]);
     let updated = ring.add(&request("ann", export())).unwrap();
     assert!(updated.key_updated && !updated.key_added && updated.changed, "{updated:?}");
     let text = fs::read_to_string(&file).unwrap();
@@ -933,7 +942,7 @@ fn a_newer_copy_of_a_certificate_takes_its_place_and_an_older_one_never_revives_
     assert!(until(&ring.load()) > until(&first));
 
     // Its owner revokes it: gpg keeps a prepared revocation, with a guard in front of its first line.
-    let prepared = gpg.home.path().join(format!("openpgp-revocs.d/{}.rev", added.fingerprint));
+    let prepared = gpg.home.path().join(format!("openpgp-revocs.d/{}.rev", added.key.as_ref().unwrap().text));
     let revocation = fs::read_to_string(prepared).unwrap();
     let revocation = revocation.split("\n:").nth(1).unwrap();
     run("gpg", &["--batch", "--no-tty", "--quiet", "--import"], gpg.home.path(), revocation.as_bytes());
@@ -963,7 +972,7 @@ fn n15_a_revoked_subkey_is_not_revived_and_outlives_a_rejected_change() {
     gpg.generate("Ann <ann@example.org>", "never");
     let ring = Ring::new();
     let export = || gpg.run(&["--armor", "--export", "ann@example.org"]);
-    let primary = ring.add(&request("ann", export())).unwrap().fingerprint;
+    let primary = ring.add(&request("ann", export())).unwrap().key.unwrap().text;
     for _ in 0..2 {
         gpg.run(&["--quick-add-key", &primary, "ed25519", "sign", "never"]);
     }
@@ -1028,7 +1037,7 @@ fn n14_a_named_revoker_taints_what_the_key_signed() {
     converse(&["--edit-key", "ann@example.org"], "addrevoker\nbob@example.org\ny\nsave\n");
     let (ring, now) = (Ring::new(), Timestamp::now());
     let ann = gpg.run(&["--armor", "--export", "ann@example.org"]);
-    let ann = ring.add(&request("ann", ann)).unwrap().fingerprint;
+    let ann = ring.add(&request("ann", ann)).unwrap().key.unwrap().text;
     let block = converse(&["--armor", "--desig-revoke", "ann@example.org"], "y\ny\n1\n\ny\n");
     run("gpg", &["--batch", "--no-tty", "--quiet", "--import"], gpg.home.path(), &block);
     ring.add(&request("ann", gpg.run(&["--armor", "--export", "ann@example.org"]))).unwrap();
@@ -1089,7 +1098,7 @@ fn ten_thousand_principals_load_quickly() {
 
 fn cli_run(ring: &Ring, command: KeyringCommand, format: Format) -> Result<(u8, String, String), String> {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let args = KeyringArgs { keyring: Some(ring.path().to_owned()), command };
+    let args = KeyringArgs { keyring: Some(ring.path().to_owned()), sign_with: None, command };
     let code =
         cli::run(&args, Path::new("/nowhere"), format, &mut out, &mut err).map_err(|e| e.to_string())?;
     Ok((code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap()))
@@ -1108,8 +1117,8 @@ fn the_command_line_adds_lists_and_shows() {
             groups: groups.iter().map(|one| (*one).to_owned()).collect(),
             accounts: Vec::new(),
             kind,
-            key: path,
-            change: ChangeArgs::default(),
+            key: Some(path),
+            ..AddArgs::default()
         })
     };
     let (code, out, _) = cli_run(&ring, KeyringCommand::List(ListArgs::default()), Format::Text).unwrap();

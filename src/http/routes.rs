@@ -144,7 +144,9 @@ async fn keyring_change(
         }
         Ok(Err(error)) => {
             let status = match error {
-                ChangeError::Unreadable(_) | ChangeError::Malformed(_) => StatusCode::BAD_REQUEST,
+                ChangeError::Unreadable(_) | ChangeError::Malformed(_) | ChangeError::Signature(_) => {
+                    StatusCode::BAD_REQUEST
+                }
                 ChangeError::TooMany => StatusCode::TOO_MANY_REQUESTS,
                 ChangeError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             };

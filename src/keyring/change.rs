@@ -9,7 +9,7 @@
 use super::document::{Diagnostic, Owner, read_checked};
 use super::edit::{self, EditError};
 use super::load::Overlaid;
-use super::{Key, Keyring, Sources, line_diff};
+use super::{Key, Keyring, Scope, Sources, line_diff};
 use crate::domain::{Timestamp, text};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ pub struct Author {
     pub login: Option<String>,
     /// The user id of the process.
     pub uid: u32,
-    /// The key that signed the change, where one did.
+    /// Who signed the change, where somebody did: principal and fingerprint. A claim, unless it was verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
 }
@@ -68,6 +68,9 @@ impl Purpose {
 /// Puts a change on record; what it gives back on failure is for people.
 pub type Recorder<'a> = dyn Fn(&ChangeRecord) -> Result<(), String> + 'a;
 
+/// Signs [`ChangeRecord::signed_text`]; gives an armored SSH signature. What it gives back on failure is for people.
+pub type Signer<'a> = dyn Fn(&ChangeRecord) -> Result<String, String> + 'a;
+
 /// How a change is made.
 pub struct ChangeOptions<'a> {
     /// What for.
@@ -78,12 +81,20 @@ pub struct ChangeOptions<'a> {
     pub urgent: bool,
     /// Who puts it on record; `None` where nobody keeps one.
     pub recorder: Option<&'a Recorder<'a>>,
+    /// Who signs it; `None` where nobody does.
+    pub signer: Option<&'a Signer<'a>>,
 }
 
 impl ChangeOptions<'_> {
     /// Written, and on nobody's record.
     pub fn unrecorded(action: &'static str, at: Timestamp) -> Self {
-        ChangeOptions { purpose: Purpose::of(action, at), dry_run: false, urgent: false, recorder: None }
+        ChangeOptions {
+            purpose: Purpose::of(action, at),
+            dry_run: false,
+            urgent: false,
+            recorder: None,
+            signer: None,
+        }
     }
 }
 
@@ -110,6 +121,9 @@ pub struct ChangeRecord {
     pub keyring_before: String,
     /// And after.
     pub keyring_after: String,
+    /// An armored SSH signature over [`ChangeRecord::signed_text`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
 }
 
 /// One file of a change.
@@ -283,7 +297,12 @@ pub(super) fn change<T>(
     }
     let overlay: Vec<Overlaid> = files.iter().map(|file| (file.name(), file.after.clone())).collect();
     let keyring = Keyring::load_with(sources, &overlay).map_err(EditError::Result)?.keyring;
-    let record = record_of(purpose, &loaded, &keyring, &files)?;
+    let mut record = record_of(purpose, &loaded, &keyring, &files)?;
+    if let Some(sign) = options.signer.filter(|_| lock.is_some()) {
+        record.signature = Some(sign(&record).map_err(EditError::Signing)?);
+        // By the old state: a change does not make its own signer.
+        record.by.signer = super::signer_of(&loaded, &record, purpose.at).map_err(EditError::Refused)?;
+    }
     let mut recorded = Recorded::Nothing;
     if lock.is_some() {
         let journal = Journal { schema: SCHEMA, record: record.clone(), files: journal_files(&files) };
@@ -340,7 +359,10 @@ fn record_of(
             let scopes: Vec<_> = one
                 .scopes
                 .iter()
-                .map(|scope| (&scope.patterns, &scope.windows, &scope.serials, &scope.groups, &scope.fido))
+                .map(|scope| {
+                    let Scope { patterns, windows, serials, groups, roles, fido, .. } = scope;
+                    (patterns, windows, serials, groups, roles, fido)
+                })
                 .collect();
             (one.key.fingerprint(), format!("{:?} {scopes:?}", one.revoked))
         });
@@ -367,6 +389,7 @@ fn record_of(
             .collect(),
         keyring_before: before.digest().to_owned(),
         keyring_after: after.digest().to_owned(),
+        signature: None,
     })
 }
 
@@ -411,15 +434,50 @@ impl JournalFile {
         std::fs::read(dir.join(&self.name)).ok().map(|bytes| digest(&bytes)) == self.before
     }
 
-    /// The finding about a file that is neither.
-    pub(super) fn strange(&self, path: &Path) -> Diagnostic {
-        let message = "an edit of the keyring was interrupted, and this file was changed since";
-        let help = format!(
-            "what the edit would make of it is in `{JOURNAL}` beside it; when the file is as it should be, remove `{JOURNAL}`"
-        );
-        Diagnostic::whole(path, message).suggest(help)
+    /// How far the change is with this file, for people.
+    fn state(&self, dir: &Path) -> &'static str {
+        let Ok(found) = present(&dir.join(&self.name)) else { return "cannot be read" };
+        let after = self.after.as_ref().map(|text| digest(text.as_bytes()));
+        match found {
+            found if found == after => "done",
+            found if found == self.before => match (&self.before, &self.after) {
+                (None, _) => "not made yet",
+                (_, None) => "not removed yet",
+                _ => "not written yet",
+            },
+            _ => "changed since",
+        }
     }
 }
+
+/// The digest of what is there; nothing where nothing is.
+fn present(path: &Path) -> Result<Option<String>, Diagnostic> {
+    if path.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    read_checked(path, Owner::Unchecked, super::load::MAX_FILE).map(|found| Some(digest(&found.bytes)))
+}
+
+impl Journal {
+    /// The finding about a file that is neither what the change found nor what it leaves.
+    pub(super) fn strange(&self, dir: &Path, file: &JournalFile) -> Diagnostic {
+        let message = "an edit of the keyring was interrupted, and this file was changed since";
+        let action = text::escape_short(self.record.action.as_bytes(), 40);
+        let at = text::escape_short(self.record.at.as_bytes(), 40);
+        let states: Vec<String> =
+            self.files.iter().map(|file| format!("`{}`: {}", file.name, file.state(dir))).collect();
+        let help = format!(
+            "do not remove `{JOURNAL}` yet, the rest of the change is only there. It is `{action}` of {at}: {}. Make each of \
+             these files what it should be, with what {KEPT}; then remove `{JOURNAL}` and run the command again, which \
+             tells whether anything is missing",
+            states.join(", ")
+        );
+        Diagnostic::whole(&dir.join(&file.name), message).suggest(help)
+    }
+}
+
+/// Where a journal has what it makes of the files.
+const KEPT: &str = "`files` in it has as `after` (`null`: the file goes away)";
 
 fn journal_files(files: &[ChangedFile]) -> Vec<JournalFile> {
     let file = |file: &ChangedFile| JournalFile {
@@ -434,15 +492,28 @@ fn journal_files(files: &[ChangedFile]) -> Vec<JournalFile> {
 pub(super) fn read_journal(dir: &Path, owner: Owner) -> Result<Journal, Diagnostic> {
     let path = dir.join(JOURNAL);
     let checked = read_checked(&path, owner, MAX_JOURNAL)?;
+    // It came here whole or not at all, so this is no leftover of a crash. Half of what it says may have been done.
     let strange = |why: String| {
-        Diagnostic::whole(&path, format!("this is no edit of a keyring: {why}")).suggest("remove it")
+        let help = format!(
+            "do not remove it yet: files that a change has not reached are changed nowhere else. If another release wrote \
+             it, let that one finish: any of its commands that change the keyring does. Otherwise copy it to another \
+             place, make the principals' files what they should be with what {KEPT}, and remove it then. What was to \
+             be revoked may not be yet: run such a command again"
+        );
+        Diagnostic::whole(&path, format!("this is no edit of a keyring that can be finished: {why}"))
+            .suggest(help)
     };
-    let journal: Journal =
+    let mut journal: Journal =
         serde_json::from_slice(&checked.bytes).map_err(|error| strange(error.to_string()))?;
     let named = |file: &JournalFile| {
         let stem = file.name.strip_suffix(".toml");
         stem.is_some_and(super::principal_file::is_name)
     };
+    if owner == Owner::Unchecked {
+        // What it revokes is revoked, whatever else it says (N15).
+        journal.files.retain(named);
+        return Ok(journal);
+    }
     if journal.schema != SCHEMA {
         return Err(strange(format!("its schema is {}, and this program knows {SCHEMA}", journal.schema)));
     }

@@ -54,7 +54,7 @@ pub use fixture::{Ran as FixtureRun, fixtures, run_fixture};
 pub use gate::{Gate, Health, Snapshot, StartError};
 pub use history::{Anchor, HistoryFault, HistoryRequest, Judged, Scope, history};
 pub use install::{Done, InstallError, Mode as InstallMode, install, uninstall};
-pub use keyring_lint::keyring_lints;
+pub use keyring_lint::{keyring_lints, shut};
 pub use metrics::METRICS_TYPE;
 pub use operators::ChangeError;
 pub use reasons::{Asked, Reason, Reasons, RuleReasons, RulesetReasons, reasons, would_judge};

@@ -442,7 +442,9 @@ impl Run<'_> {
                     emails: Vec::new(),
                     groups: Vec::new(),
                     accounts: Vec::new(),
-                    key: own.public.clone().into_bytes(),
+                    key: Some(own.public.clone().into_bytes()),
+                    reused: Vec::new(),
+                    returning: false,
                 };
                 add(&place, &request, Timestamp::now()).map_err(|e| SelfCheck(e.to_string()))?;
                 Sources::directory(place)

@@ -13,6 +13,7 @@ mod members;
 mod revoke;
 mod rotate;
 mod show;
+mod sign;
 mod status;
 mod view;
 mod whose;
@@ -46,6 +47,9 @@ pub struct KeyringArgs {
     /// The keyring's directory; by default the one that the configuration names.
     #[arg(long, value_name = "DIR", global = true)]
     pub keyring: Option<PathBuf>,
+    /// Sign what is changed with this SSH key; a public one is looked for in the agent.
+    #[arg(long, value_name = "KEY", global = true)]
+    pub sign_with: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: KeyringCommand,
@@ -132,7 +136,7 @@ pub fn run_at(
             (config.keyring.clone(), Some(config))
         }
     };
-    let ground = &mut Ground { sources, config, now, format, out, err };
+    let ground = &mut Ground { sources, config, sign_with: args.sign_with.as_deref(), now, format, out, err };
     match &args.command {
         KeyringCommand::Add(args) => add::run(args, ground),
         KeyringCommand::Import(args) => import::run(args, ground),

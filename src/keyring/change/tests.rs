@@ -225,8 +225,57 @@ fn a_journal_must_be_as_safe_as_a_file_and_be_one() {
         write(dir.path(), JOURNAL, &broken);
         let error = Keyring::load(dir.path()).unwrap_err().to_string();
         assert!(error.contains(why), "{error}");
+        assert!(error.contains("do not remove it yet") && error.contains("`files` in it"), "{error}");
         assert!(edit(0, dir.path(), None).is_err());
     }
+}
+
+/// Whoever removed the journal at once would keep half of a change, and nobody would know of the other half.
+#[test]
+fn the_advice_about_a_journal_loses_no_half_of_a_change() {
+    let (dir, _) = interrupted(1);
+    let dir = dir.path();
+    let ann = fs::read_to_string(dir.join("ann.toml")).unwrap();
+    write(dir, "ann.toml", &format!("{ann}# by hand\n"));
+    let told = Keyring::load(dir).unwrap_err().to_string();
+    for part in [
+        "do not remove `.change` yet",
+        "It is `test` of 2026-03-01T09:00:00Z",
+        "`ann.toml`: changed since",
+        "`ann.smith.toml`: not made yet",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    // What it says to do: the files become what the journal has, and then it goes.
+    let journal: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(dir.join(JOURNAL)).unwrap()).unwrap();
+    for file in journal["files"].as_array().unwrap() {
+        let name = file["name"].as_str().unwrap();
+        match file["after"].as_str() {
+            Some(text) => write(dir, name, text),
+            None => fs::remove_file(dir.join(name)).unwrap(),
+        }
+        let told = Keyring::load(dir).map(|_| ()).map_err(|error| error.to_string());
+        assert!(told.as_ref().err().is_none_or(|told| told.contains(&format!("`{name}`: done"))), "{told:?}");
+    }
+    fs::remove_file(dir.join(JOURNAL)).unwrap();
+    // Run again, the command says that it is done.
+    let error = edit(1, dir, None).unwrap_err().to_string();
+    assert!(error.contains("is it done already?"), "{error}");
+    assert_eq!(names(dir), ["ann.smith.toml", "bob.toml"]);
+}
+
+#[test]
+fn n15_what_a_journal_of_another_release_revokes_is_revoked() {
+    let clean = ring();
+    let good = Keyring::load(clean.path()).unwrap().keyring;
+    let (dir, _) = interrupted(2);
+    let text = fs::read_to_string(dir.path().join(JOURNAL)).unwrap();
+    write(dir.path(), JOURNAL, &text.replace("\"schema\":1", "\"schema\":2"));
+    assert!(Keyring::load(dir.path()).is_err());
+    let (saved, news) = good.with_revocations_from(dir.path());
+    let bob = saved.keys().iter().find(|key| key.principal.name == "bob").unwrap();
+    assert!(news > 0 && bob.revoked.is_some(), "{bob:?}");
 }
 
 #[test]
