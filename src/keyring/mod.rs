@@ -26,6 +26,7 @@ mod select;
 mod signers;
 mod sources;
 mod suspension;
+mod take;
 mod windows;
 
 pub use accounts::{Account, AccountError, LoginKey};
@@ -48,6 +49,7 @@ pub use rotate::{Ended, Refreshed, RotateRequest, Rotated, refresh, rotate};
 pub use select::{KeyRef, KeyRefError};
 pub use sources::{AllowedSigners, RevocationFile, Sources};
 pub use suspension::Suspension;
+pub use take::take;
 pub use windows::{Position, Window, Windows};
 
 use crate::domain::{Principal, ServerKind, Timestamp};

@@ -23,6 +23,7 @@ mod reasons;
 mod record;
 mod reload;
 mod render;
+mod source;
 mod status;
 mod taint;
 mod watch;
@@ -46,8 +47,10 @@ pub use history::{Anchor, HistoryFault, HistoryRequest, Judged, Scope, history};
 pub use install::{Done, InstallError, Mode as InstallMode, install, uninstall};
 pub use operators::ChangeError;
 pub use reasons::{Asked, Reason, Reasons, RuleReasons, RulesetReasons, reasons, would_judge};
+pub use source::SourceError;
 pub use status::{
-    CHANGES_PATH, InForce, KeyringInForce, MAX_CHANGE, Noted, RELOAD_PATH, Rejection, STATUS_PATH, Status,
+    CHANGES_PATH, InForce, KeyringInForce, MAX_CHANGE, Noted, RELOAD_PATH, Rejection, SOURCE_PATH,
+    STATUS_PATH, SourceStatus, Status,
 };
 pub use taint::{
     Acceptable, TaintError, TaintedKey, TaintedRepository, Which, accept_taint, acceptable, tainted,
