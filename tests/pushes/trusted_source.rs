@@ -24,15 +24,14 @@ uncovered = "accept"
 name = "lax"
 repositories = ["**"]
 refs = ["refs/heads/main"]
-enforcement = "enforce"
+enforcement = "evaluate"
 
 [ruleset.refuse]
-force-push = true
-unsigned-commit = true
+untrusted-signer = { allow = ["person:bob", "person:mallory"] }
 
 [[ruleset.bypass]]
-actors = ["alice", "mallory"]
-rules = ["unsigned-commit"]
+who = ["person:bob", "person:mallory"]
+rules = ["untrusted-signer"]
 proof = "key"
 reason = "to see whether it helps"
 
@@ -377,7 +376,7 @@ fn n14_a_revocation_made_on_the_server_is_never_taken_back_by_a_commit() {
     site.stays(&before, "lacks 1 revocation");
     // By bob's key nothing is let in meanwhile.
     site.clone().commit(Some(&bob), "by a stolen key");
-    site.clone().push(&["main"]).assert_refused(&["untrusted-signer"]);
+    site.clone().push(&["main"]).assert_refused(&["bad-signature"]);
     site.clone().git(&["reset", "--quiet", "--hard", "HEAD~1"]).ok();
     fs::copy(site.gate.home.join("keyring/bob.toml"), site.path("bob.toml")).unwrap();
     let tip = site.push(Some(&site.alice), "as on the server");
@@ -404,7 +403,6 @@ fn a_source_that_cannot_be_guarded_does_not_load() {
     gate.configure(POLICY);
     let ran = gate.countersign(&["config", "check"]);
     assert!(ran.code() == Some(0), "{ran:?}");
-    let shown =
-        gate.countersign(&["config", "show", "--repository", "infra/trust", "--ref", "refs/heads/main"]);
+    let shown = gate.countersign(&["config", "show", "--repo", "infra/trust", "--ref", "refs/heads/main"]);
     assert!(shown.stdout.contains("keyring-source"), "{shown:?}");
 }
