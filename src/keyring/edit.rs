@@ -13,11 +13,14 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
-/// How long to wait for another edit, in tenths of a second.
-const PATIENCE: usize = 50;
+/// How long to wait for another edit.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How often to look whether it is over: often, so that who waits gets its turn between two edits of another.
+const INTERVAL: Duration = Duration::from_millis(3);
 
 /// What to add.
 #[derive(Clone, Debug)]
@@ -420,11 +423,12 @@ pub(super) fn lock(dir: &Path) -> Result<File, EditError> {
         }
         Err(error) => return Err(io_error("open", &path)(error)),
     };
-    for _ in 0..PATIENCE {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(file),
             Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {
-                std::thread::sleep(Duration::from_millis(100));
+                std::thread::sleep(INTERVAL);
             }
             Err(errno) => return Err(io_error("lock", &path)(errno.into())),
         }

@@ -267,7 +267,7 @@ impl Keyring {
 pub(super) type Overlaid = (String, Option<String>);
 
 /// How often a directory is read that is changed meanwhile.
-const PATIENCE: usize = 20;
+const PATIENCE: usize = 50;
 
 impl Scan {
     /// The directory as it was at one moment: read again where a file changed meanwhile, because a change of

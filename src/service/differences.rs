@@ -290,7 +290,9 @@ fn why_only_git(ours: &Ours<'_>) -> Option<&'static str> {
 /// What a missing purpose is about.
 fn of_purpose(ssh: bool, why: &str) -> &'static str {
     let about = |words: &[&str]| words.iter().any(|word| why.contains(word));
-    if ssh && about(&["certificate", "principal", "authority"]) {
+    if about(&["its keyring entry has the roles"]) {
+        "git-does-not-know-the-keyring"
+    } else if ssh && about(&["certificate", "principal", "authority"]) {
         "git-ignores-certificate-limits"
     } else if ssh && about(&["touch", "user", "application", "authenticator", "FIDO"]) {
         "git-ignores-fido-flags"
@@ -405,6 +407,9 @@ mod tests {
             remedy: "",
         };
         assert_eq!(code(&host, Scheme::Ssh, &good), Some("git-ignores-certificate-limits"));
+        let why = "its keyring entry has the roles `tag` and not `commit`".to_owned();
+        let role = SignatureStatus::WrongPurpose { key: key(), why, remedy: "" };
+        assert_eq!(code(&role, Scheme::Ssh, &good), Some("git-does-not-know-the-keyring"));
         let unsigned = SignatureStatus::Unsigned;
         let ours = Ours { status: &unsigned, fault: Some("obj.nul"), scheme: None };
         assert_eq!(classify(&ours, &good).unwrap().code, "git-stops-at-nul");

@@ -575,7 +575,8 @@ fn two_writers_lose_nothing_and_a_reader_never_sees_half_a_change() {
                     for round in 0..100 {
                         let group = format!("w{writer}-{round}");
                         let options = ChangeOptions::unrecorded("group-add", Timestamp::now());
-                        regroup(sources, &group, &both, Membership::Join, &options).unwrap();
+                        let made = regroup(sources, &group, &both, Membership::Join, &options);
+                        made.unwrap_or_else(|error| panic!("round {round} of writer {writer}: {error}"));
                     }
                 })
             })
@@ -590,11 +591,11 @@ fn two_writers_lose_nothing_and_a_reader_never_sees_half_a_change() {
             }
             seen
         });
-        for writer in writers {
-            writer.join().unwrap();
-        }
+        let ended: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
+        // Before anything can panic: the reader waits for it.
         done.store(true, Ordering::Relaxed);
         assert!(reader.join().unwrap() > 10);
+        assert!(ended.iter().all(Result::is_ok), "a writer failed");
     });
     let keyring = ring.load();
     assert!(keyring.principals().iter().all(|one| one.groups.len() == 200), "200 rounds, nothing lost");

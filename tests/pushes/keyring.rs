@@ -40,6 +40,9 @@ fn n14_a_suspended_principal_signs_nothing_until_it_is_resumed() {
     let check = ["check", "--history", "--repo", repository.to_str().unwrap(), "--ref", "refs/heads/main"];
     let ran = gate.countersign(&check).ok();
     assert!(ran.stdout.contains("verified"), "{}", ran.stdout);
+    let seen = gate.countersign(&["verify", work.path.to_str().unwrap(), "HEAD"]);
+    assert_eq!(seen.code(), Some(1), "{}{}", seen.stdout, seen.stderr);
+    assert!(seen.stdout.contains("suspension") && seen.stdout.contains("laptop lost"), "{}", seen.stdout);
     gate.countersign(&["keyring", "resume", "alice", "--reason", "found"]).ok();
     gate.reload();
     work.accepted(&["main"]);
