@@ -27,6 +27,9 @@ pub enum FilesError {
     Content(String),
 }
 
+/// A file's name, and what it holds.
+pub type NamedFile = (Vec<u8>, Vec<u8>);
+
 /// Names and contents of the files whose names `wanted` takes, directly in the directory `path` of a commit;
 /// an empty path is the root. Every object is hashed again.
 ///
@@ -38,7 +41,7 @@ pub fn files_in(
     path: &str,
     limits: FileLimits,
     wanted: impl Fn(&[u8]) -> bool,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, FilesError> {
+) -> Result<Vec<NamedFile>, FilesError> {
     let content = |why: String| FilesError::Content(why);
     let mut buffer = Vec::new();
     read(objects, commit, ObjectKind::Commit, &mut buffer)?;

@@ -24,7 +24,7 @@ pub use changes::{
     ChangeBudget, CollidingName, Collision, Comparison, Counted, Differ, Difference, MalformedTree, Overrun,
     Spent,
 };
-pub use files::{FileLimits, FilesError, files_in};
+pub use files::{FileLimits, FilesError, NamedFile, files_in};
 pub use merge::{MergeError, MergeShape, Merger, Recomputed, merge_shape};
 pub use objects::{Found, Objects, verify_commit_id};
 pub use relation::{Relation, between, leads_to, reached, reaches, relate};

@@ -196,12 +196,12 @@ async fn keyring_source(
 }
 
 /// Whether the peer may ask as a hook; operators may connect without.
-fn refuse_strangers(shared: &Shared, peer: Peer) -> Result<(), Response> {
+fn refuse_strangers(shared: &Shared, peer: Peer) -> Option<Response> {
     if shared.gate.may_ask(peer.uid) {
-        return Ok(());
+        return None;
     }
     shared.gate.turned_away(&format!("uid {} as a hook", peer.uid));
-    Err((StatusCode::FORBIDDEN, "this account is not in `clients`").into_response())
+    Some((StatusCode::FORBIDDEN, "this account is not in `clients`").into_response())
 }
 
 /// Git's client waits for this hook, and nothing hangs on its end: the report is taken and looked into
@@ -211,7 +211,7 @@ async fn post_receive(
     Extension(peer): Extension<Peer>,
     body: Body,
 ) -> Response {
-    if let Err(response) = refuse_strangers(&shared, peer) {
+    if let Some(response) = refuse_strangers(&shared, peer) {
         return response;
     }
     let until = Instant::now() + shared.gate.deadline() + GRACE;
@@ -250,7 +250,7 @@ async fn take(body: Body, until: Instant, most: usize) -> Result<axum::body::Byt
 }
 
 async fn pre_receive(State(shared): State<Shared>, Extension(peer): Extension<Peer>, body: Body) -> Response {
-    if let Err(response) = refuse_strangers(&shared, peer) {
+    if let Some(response) = refuse_strangers(&shared, peer) {
         return response;
     }
     let until = Instant::now() + shared.gate.deadline() + GRACE;
