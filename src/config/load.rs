@@ -1,6 +1,7 @@
 //! From file to [`Config`].
 
 use super::rulesets::{self, Collected};
+use super::source::TrustedSource;
 use super::{
     Config, Daemon, Place, TenantFiles, Warning, keyring_sources, repositories, signatures, tenants, values,
 };
@@ -203,6 +204,9 @@ impl Loading {
             self.tenant(index);
         }
         let mut partial = partial?;
+        if let Some(source) = &partial.keyring_source {
+            self.guard(source, &path);
+        }
         let collected = std::mem::take(&mut self.collected);
         self.warnings.extend(collected.warnings);
         partial.source = path;
@@ -218,6 +222,30 @@ impl Loading {
         let defaults = std::mem::take(&mut self.defaults);
         partial.policy.rulesets.extend(Ruleset::by_default(&partial.policy.rulesets, defaults));
         Some(partial)
+    }
+
+    /// The ruleset that guards the ref which the keyring follows, last of all, so that another one of its name is
+    /// found out.
+    fn guard(&mut self, source: &TrustedSource, path: &Path) {
+        let reader = Reader::new(Source::new(path, &source.ruleset()));
+        {
+            let document = reader.parse();
+            let top = Table::new(&reader, &document, 0..0, "the ruleset of [keyring.source]");
+            for ruleset in top.tables("ruleset", "[[ruleset]]") {
+                self.collected.read(ruleset, None);
+            }
+            top.finish();
+        }
+        // Places in a text that nobody wrote would mislead.
+        let found = reader.into_diagnostics().into_iter().map(|found| {
+            let message = format!("[keyring.source] cannot be guarded: {}", found.message);
+            let whole = Diagnostic::whole(path, message);
+            match found.suggestion {
+                Some(help) => whole.suggest(help),
+                None => whole,
+            }
+        });
+        self.diagnostics.extend(found);
     }
 
     /// What rests on who pushes is an error where the server does not say so: such a rule would refuse
@@ -293,11 +321,13 @@ impl Loading {
         let build = || {
             let mut daemon = daemon?;
             daemon.deadline = deadline.unwrap_or(Daemon::DEADLINE);
+            let (keyring, keyring_source) = keyring?;
             Some(Config {
                 source: PathBuf::new(),
                 digest: String::new(),
                 daemon,
-                keyring: keyring?,
+                keyring,
+                keyring_source,
                 repositories: repositories?,
                 policy: Rulesets { rulesets: Vec::new(), uncovered: uncovered? },
                 signatures,

@@ -12,6 +12,7 @@ mod repositories;
 mod rulesets;
 mod schema;
 mod signatures;
+mod source;
 mod tenants;
 mod values;
 mod watched;
@@ -25,6 +26,7 @@ pub use naming::{Naming, namings};
 pub use repositories::Repositories;
 pub use rulesets::RulesetPlaces;
 pub use schema::{included as included_schema, schema};
+pub use source::{SOURCE_RULESET, TrustedSource};
 pub use tenants::TenantFiles;
 pub use watched::{Watched, hook_socket, watched};
 
@@ -46,6 +48,8 @@ pub struct Config {
     pub daemon: Daemon,
     /// What the keyring is read from, absolute paths.
     pub keyring: keyring::Sources,
+    /// Which ref of which repository the keyring's directory follows, if one.
+    pub keyring_source: Option<TrustedSource>,
     /// Which repositories may ask, and for which refs.
     pub repositories: Repositories,
     /// The rulesets.

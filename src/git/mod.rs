@@ -10,6 +10,7 @@ mod blobs;
 mod changes;
 mod child;
 pub mod command;
+mod files;
 mod head;
 mod merge;
 mod names;
@@ -24,6 +25,7 @@ pub use changes::{
     Spent,
 };
 pub(crate) use child::Room;
+pub use files::{FileLimits, FilesError, NamedFile, files_in};
 pub use merge::{MergeError, MergeShape, Merger, Recomputed, merge_shape};
 pub use objects::{Found, Objects, verify_commit_id};
 pub use relation::{Relation, between, leads_to, reached, reaches, relate};

@@ -29,6 +29,7 @@ mod select;
 mod signers;
 mod sources;
 mod suspension;
+mod take;
 pub mod whose;
 mod windows;
 
@@ -54,6 +55,7 @@ pub use rotate::{Ended, Refreshed, RotateRequest, Rotated, refresh, rotate};
 pub use select::{KeyRef, KeyRefError};
 pub use sources::{AllowedSigners, RevocationFile, Sources};
 pub use suspension::Suspension;
+pub use take::take;
 pub use windows::{Position, Window, Windows};
 
 use crate::domain::{Principal, ServerKind, Timestamp};

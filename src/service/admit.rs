@@ -155,7 +155,7 @@ impl Gate {
     }
 
     /// Holds the repository against what is known of its identity (N3).
-    fn identify(&self, root: &Path, located: &Located) -> Result<(), Fault> {
+    pub(super) fn identify(&self, root: &Path, located: &Located) -> Result<(), Fault> {
         let Located { reference, device, inode, repository } = located;
         match self.store.observe_repository(&reference.id, &reference.name, *device, *inode)? {
             Observed::New | Observed::Same => Ok(()),
@@ -178,7 +178,7 @@ impl Gate {
     }
 
     /// A decided update is applied as soon as its ref is seen at that value (N10).
-    fn note_seen(&self, repository: &RepositoryId, opened: &Repository) -> Result<(), Fault> {
+    pub(super) fn note_seen(&self, repository: &RepositoryId, opened: &Repository) -> Result<(), Fault> {
         let mut seen = Vec::new();
         let mut values: HashMap<RefName, Option<ObjectId>> = HashMap::new();
         for pending in self.store.pending(repository)? {

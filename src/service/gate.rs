@@ -5,6 +5,7 @@ use super::fault::Fault;
 use super::operators::Budget;
 use super::reload::{Live, Rejected};
 use super::render;
+use super::source::Seen;
 use crate::audit::{Event, Record, ServiceEntry};
 use crate::config::{self, Config};
 use crate::domain::{RequestId, Timestamp, text};
@@ -106,6 +107,8 @@ pub struct Gate {
     snapshot: ArcSwap<Snapshot>,
     pub(super) live: Live,
     pub(super) changes: Budget,
+    pub(super) source_seen: Seen,
+    state: PathBuf,
     started: Instant,
     /// When the store was last asked whether it can write, and what it said.
     state_asked: Mutex<Option<Instant>>,
@@ -194,12 +197,14 @@ impl Gate {
             return Err(StartError::NoState(state));
         }
         let store = Store::open(&state, store::Mode::ReadWrite)
-            .map_err(|error| StartError::Store { path: state, error })?;
+            .map_err(|error| StartError::Store { path: state.clone(), error })?;
         Ok(Gate {
             source: snapshot.config.source.clone(),
             store,
             live: Live::new(&snapshot),
             changes: Budget::default(),
+            source_seen: Seen::default(),
+            state,
             snapshot: ArcSwap::from_pointee(snapshot),
             started: Instant::now(),
             state_asked: Mutex::default(),
@@ -213,6 +218,11 @@ impl Gate {
     /// Where configuration is read from.
     pub(super) fn source(&self) -> &Path {
         &self.source
+    }
+
+    /// The directory of the state, as it was at the start.
+    pub(super) fn store_directory(&self) -> &Path {
+        &self.state
     }
 
     /// Puts another state into force.

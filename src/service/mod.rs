@@ -29,6 +29,7 @@ mod render;
 mod replay;
 mod self_check;
 pub mod setup;
+mod source;
 mod status;
 mod taint;
 mod watch;
@@ -60,8 +61,10 @@ pub use replay::{
     BranchWindow, Change, Each, LogWindow, Now, ReplayFault, Replayed, Unjudged, replay_branch, replay_log,
 };
 pub use self_check::{SelfBasis, SelfCheck, SelfChecked, SelfRequest, Step, self_check};
+pub use source::SourceError;
 pub use status::{
-    CHANGES_PATH, InForce, KeyringInForce, MAX_CHANGE, Noted, RELOAD_PATH, Rejection, STATUS_PATH, Status,
+    CHANGES_PATH, InForce, KeyringInForce, MAX_CHANGE, Noted, RELOAD_PATH, Rejection, SOURCE_PATH,
+    STATUS_PATH, SourceStatus, Status,
 };
 pub use taint::{
     Acceptable, TaintError, TaintedKey, TaintedRepository, Which, accept_taint, acceptable, tainted,

@@ -124,7 +124,7 @@ fn check(change: &ChangeRecord) -> Result<(), ChangeError> {
 }
 
 /// The account of a process, as the kernel and this machine's own accounts say.
-fn operator(uid: u32, pid: Option<i32>) -> Operator {
+pub(super) fn operator(uid: u32, pid: Option<i32>) -> Operator {
     let accounts = read(Path::new("/etc/passwd"));
     let login = pid.and_then(|pid| {
         let text = read(Path::new(&format!("/proc/{pid}/loginuid")));

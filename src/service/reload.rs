@@ -354,6 +354,7 @@ impl Gate {
                 keys: keyring.keys().len(),
                 authorities: keyring.authorities().len(),
             },
+            source: self.source_status(&current),
             watched_at: looked.at.map(rfc3339_ms),
             changing_since: looked.changing.map(rfc3339_ms),
             decides: rejected.as_ref().is_none_or(|one| !one.too_old(&current.config)),

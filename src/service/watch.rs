@@ -59,6 +59,7 @@ pub fn watch(gate: Arc<Gate>) -> std::io::Result<Watch> {
 }
 
 fn look(gate: &Gate, quiet: &mut Quiet) {
+    gate.follow_source();
     let before = stamp(gate);
     let (read, changing) = quiet.look(before, Instant::now());
     {

@@ -33,3 +33,4 @@ mod sources;
 mod tenants;
 mod transport;
 mod traps;
+mod trusted_source;
