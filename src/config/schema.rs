@@ -24,7 +24,8 @@ const SOURCE: &[Opt] = &[
     option("repository", Shape::Text, "the repository, by its name below the root").required(),
     option("ref", Shape::Text, "the full name of the ref").required(),
     option("path", Shape::Text, "the directory with the principals' files; left out, the root"),
-    option("signers", Shape::Texts, "who has to sign each change: selectors").required(),
+    option("rulesets", Shape::Text, "the directory with files of rulesets that are followed, too"),
+    option("signers", Shape::Texts, "who has to sign each change: groups").required(),
 ];
 
 const REVOCATION: &[Opt] = &[

@@ -34,7 +34,8 @@ pub type NamedFile = (Vec<u8>, Vec<u8>);
 /// an empty path is the root. Every object is hashed again.
 ///
 /// # Errors
-/// A directory on the way is missing or malformed; a wanted name is anything but a plain file; too much.
+/// A directory on the way is missing or malformed, or one beside it differs from it only in case: some work trees
+/// would have them as one; a wanted name is anything but a plain file; too much.
 pub fn files_in(
     objects: &Objects,
     commit: &ObjectId,
@@ -52,29 +53,40 @@ pub fn files_in(
         let raw = directory(objects, &tree, limits.entries)?;
         let decoded = decode(objects, &raw, limits.entries)?;
         let found = decoded.entries.iter().find(|entry| entry.name == part.as_bytes());
+        let same = |name: &[u8]| name != part.as_bytes() && name.eq_ignore_ascii_case(part.as_bytes());
+        if let Some(other) = decoded.entries.iter().find(|entry| same(entry.name)) {
+            let other = text::escape_short(other.name, 80);
+            return Err(content(format!("`{other}` and `{part}` differ only in case")));
+        }
         tree = match found {
             Some(entry) if entry.kind == EntryKind::Tree => entry.id,
-            Some(_) => return Err(content(format!("`{part}` is no directory in {commit}"))),
-            None => return Err(content(format!("there is no directory `{part}` in {commit}"))),
+            Some(_) => return Err(content(format!("`{part}` is no directory"))),
+            None => return Err(content(format!("there is no directory `{part}`"))),
         };
     }
     let raw = directory(objects, &tree, limits.entries)?;
     let decoded = decode(objects, &raw, limits.entries)?;
     let (mut out, mut total) = (Vec::new(), 0_u64);
     for entry in decoded.entries.iter().filter(|entry| wanted(entry.name)) {
-        let shown = text::escape_short(entry.name, 80);
+        let mut shown = text::escape_short(entry.name, 80);
+        if !path.is_empty() {
+            shown = format!("{path}/{shown}");
+        }
         match entry.kind {
             EntryKind::Leaf(FileMode::File) => {}
             EntryKind::Leaf(FileMode::Symlink) => {
                 return Err(content(format!("`{shown}` is a symbolic link")));
             }
             EntryKind::Leaf(FileMode::Submodule) => return Err(content(format!("`{shown}` is a submodule"))),
-            EntryKind::Leaf(FileMode::Executable) => return Err(content(format!("`{shown}` is a program"))),
+            EntryKind::Leaf(FileMode::Executable) => return Err(content(format!("`{shown}` is executable"))),
             EntryKind::Tree => return Err(content(format!("`{shown}` is a directory"))),
         }
         let bytes = match blob_content(objects, &entry.id, limits.file)? {
             Content::Whole(bytes) => bytes,
-            Content::TooLong(size) => return Err(content(format!("`{shown}` has {size} bytes"))),
+            Content::TooLong(size) => {
+                let most = limits.file;
+                return Err(content(format!("`{shown}` has {size} bytes, and {most} is the most")));
+            }
         };
         total += bytes.len() as u64;
         if total > limits.total {

@@ -334,8 +334,11 @@ impl Scan {
         };
         let overlay: HashMap<&str, Option<&String>> =
             overlay.iter().map(|(name, text)| (name.as_str(), text.as_ref())).collect();
-        let journal: HashMap<&str, &JournalFile> =
-            journal.iter().map(|file| (file.name.as_str(), file)).collect();
+        let journal: HashMap<&str, &JournalFile> = journal
+            .iter()
+            .filter(|file| file.name != change::MARKER)
+            .map(|file| (file.name.as_str(), file))
+            .collect();
         let there: HashSet<OsString> = names.iter().cloned().collect();
         let more: BTreeSet<&str> = overlay.keys().chain(journal.keys()).copied().collect();
         names.extend(more.into_iter().map(OsString::from).filter(|name| !there.contains(name)));

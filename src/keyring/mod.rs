@@ -55,7 +55,7 @@ pub use rotate::{Ended, Refreshed, RotateRequest, Rotated, refresh, rotate};
 pub use select::{KeyRef, KeyRefError};
 pub use sources::{AllowedSigners, RevocationFile, Sources};
 pub use suspension::Suspension;
-pub use take::take;
+pub use take::{Origin, Taken, as_if, lacking, lacks, take};
 pub use windows::{Position, Window, Windows};
 
 use crate::domain::{Principal, ServerKind, Timestamp};

@@ -116,6 +116,7 @@ impl Gate {
         self.identify(&config.repositories.root, &located)?;
         asked.repository.replace(Some(located.reference.clone()));
         all_known(config, &located.reference.name)?;
+        self.source_allows(snapshot, &located.reference.name, request)?;
         let repository = &located.reference.id;
         self.note_seen(repository, &located.repository)?;
         let frontier = Recorded { store: &self.store, repository, reader: self.store.frontier(repository)? };
@@ -151,7 +152,9 @@ impl Gate {
             let over = budget().check().err();
             Fault::Collect(over.unwrap_or(CollectError::Deadline { seconds }))
         })?;
-        Ok(Decided { facts, verdict })
+        let mut decided = Decided { facts, verdict };
+        self.judge_source(snapshot, &located, &mut decided, asked.received_at)?;
+        Ok(decided)
     }
 
     /// Holds the repository against what is known of its identity (N3).

@@ -30,6 +30,7 @@ mod replay;
 mod self_check;
 pub mod setup;
 mod source;
+mod source_state;
 mod status;
 mod taint;
 mod watch;
@@ -53,7 +54,7 @@ pub use fault::Fault;
 pub use fixture::{Ran as FixtureRun, fixtures, run_fixture};
 pub use gate::{Gate, Health, Snapshot, StartError};
 pub use history::{Anchor, HistoryFault, HistoryRequest, Judged, Scope, history};
-pub use install::{Done, InstallError, Mode as InstallMode, install, uninstall};
+pub use install::{Done, InstallError, Mode as InstallMode, guarded, install, uninstall};
 pub use keyring_lint::keyring_lints;
 pub use operators::ChangeError;
 pub use reasons::{Asked, Reason, Reasons, RuleReasons, RulesetReasons, reasons, would_judge};
@@ -62,6 +63,7 @@ pub use replay::{
 };
 pub use self_check::{SelfBasis, SelfCheck, SelfChecked, SelfRequest, Step, self_check};
 pub use source::SourceError;
+pub use source_state::StateFault;
 pub use status::{
     CHANGES_PATH, InForce, KeyringInForce, MAX_CHANGE, Noted, RELOAD_PATH, Rejection, SOURCE_PATH,
     STATUS_PATH, SourceStatus, Status,

@@ -165,6 +165,7 @@ mod tests {
             id: "a".repeat(32),
             at: "1999-01-02T03:04:05Z".into(),
             action: "revoke".into(),
+            local: false,
             by: Author { login: Some("mallory".into()), uid: 4711, signer: None },
             reason: Some("laptop lost".into()),
             principals: vec!["bob".into()],

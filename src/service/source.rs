@@ -1,65 +1,46 @@
-//! The keyring from a ref that this gate itself guards: what was let in there, seen there and checked as a
-//! whole becomes the keyring's files.
+//! The keyring, and rulesets with it, from a ref that this gate itself guards: what was let in there, seen there,
+//! judged again and checked as a whole becomes the keyring's files.
 //!
-//! The directory of the configuration stays what is read; this is a deployment that is built in. A state is
-//! taken over only when the ref is seen at it, when the last applied decision on record is about exactly that
-//! tip and was made by the built-in ruleset, and when it descends from the state before. Whoever can write to
-//! the repository's files can move the ref, and gets none of that.
+//! The directory of the configuration stays what is read; this is a deployment that is built in. What was taken over
+//! last stands twice: beside the files, written in one step with them, and in the record, with what tells that file
+//! from all others. The record has the say: files that it does not know are put right from the repository, and until
+//! then pushes are undecided.
+//!
+//! A state is taken over only when the ref is seen at it, when the last applied decision on record is about exactly
+//! that tip and was made by the built-in ruleset, when it descends from the state before, and when that ruleset is
+//! content with every commit since by the keyring in force at that moment. Whoever can write to the repository's
+//! files can move the ref, and gets none of that.
 
+use super::admit::Decided;
+use super::check::{self, Base, CheckFault, Judging};
 use super::fault::Fault;
 use super::gate::{Gate, Snapshot};
 use super::keyring_changes::record_of;
 use super::locate::{self, Located};
 use super::operators::{Operator, operator};
 use super::reload::Announced;
+use super::source_state::{self, StateFault};
 use super::status::SourceStatus;
-use crate::audit::rfc3339_ms;
-use crate::config::{SOURCE_RULESET, TrustedSource};
-use crate::domain::{ObjectId, text};
-use crate::git::{FileLimits, FilesError, GitError, files_in, reaches};
-use crate::keyring::{Author, ChangeOptions, ChangeRecord, EditError, Purpose, is_name, take};
-use crate::store::StoreError;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use crate::audit::{KeyringAuthor, KeyringSourceEntry, RepositoryEntry, TakenHow, rfc3339_ms};
+use crate::config::{Config, SOURCE_RULESET, TrustedSource};
+use crate::domain::{
+    ObjectId, PushContext, Pusher, RefName, RefUpdate, RepositoryRef, RequestId, Timestamp, text,
+};
+use crate::facts::{self, Present};
+use crate::git::{GitError, reaches};
+use crate::hook::wire::Request;
+use crate::keyring::{Author, ChangeOptions, ChangeRecord, EditError, Origin, Purpose, Taken, take};
+use crate::policy::{Decision, Ruleset, Verdict};
+use crate::store::{StoreError, TakenMark};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What is read of a commit.
-const LIMITS: FileLimits = FileLimits { entries: 50_000, file: 8 << 20, total: 256 << 20 };
-/// Where the state that was taken over last is kept, in the state directory.
-const FILE: &str = "keyring-source.json";
-/// Largest such file, in bytes.
-const MAX_FILE: u64 = 64 << 10;
 /// For how long looking whether a state descends from another may take.
 const WALK: Duration = Duration::from_secs(60);
 /// The action of its changes, on record.
 const ACTION: &str = "source";
-
-/// What was taken over last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Taken {
-    /// The repository's identity (N3): another one of that name is another one.
-    repository_id: String,
-    repository: String,
-    reference: String,
-    path: String,
-    commit: String,
-    at: String,
-}
-
-impl Taken {
-    fn is_of(&self, source: &TrustedSource, id: &str) -> bool {
-        self.repository_id == id
-            && self.reference == source.reference.to_string()
-            && self.repository == source.repository
-            && self.path == source.path
-    }
-}
+/// Longest reason of an operator, in characters.
+const MAX_REASON: usize = 300;
 
 /// Why a state is not taken over.
 #[derive(Debug, thiserror::Error)]
@@ -67,12 +48,15 @@ pub enum SourceError {
     /// The configuration has no `[keyring.source]`.
     #[error("the configuration in force has no [keyring.source]")]
     None,
+    /// No reason, or an endless one.
+    #[error("a reason has 1 to {MAX_REASON} characters")]
+    Reason,
     /// Nobody accepted a first state.
     #[error("nothing was accepted yet: look at the ref, then `countersign keyring source accept COMMIT`")]
     NotAccepted,
     /// The state that was taken over last is of another source.
     #[error(
-        "what was accepted last is of another repository, ref or path: look at this one, then `countersign keyring source accept COMMIT`"
+        "what was accepted last is of another repository, ref or directory: look at this one, then `countersign keyring source accept COMMIT`"
     )]
     Other,
     /// The repository cannot be used.
@@ -95,24 +79,31 @@ pub enum SourceError {
         /// What was taken over.
         taken: String,
     },
-    /// The files of the commit cannot be a keyring.
+    /// Who signed it is not trusted any more.
+    #[error("{tip}, or a commit before it, is not signed as it has to be by the keyring in force now: {why}")]
+    NotSigned {
+        /// What the ref holds.
+        tip: ObjectId,
+        /// What the ruleset says.
+        why: String,
+    },
+    /// It could not be judged again.
     #[error("{0}")]
-    Files(#[from] FilesError),
-    /// The commit has a principal's file with a strange name or content.
-    #[error("`{0}` is no name of a principal's file, or is not UTF-8 text")]
-    Name(String),
-    /// There is nobody in it.
-    #[error("there is no principal's file in it")]
-    Empty,
-    /// The keyring would not load, lacks a revocation, or cannot be written.
+    Judge(String),
+    /// The commit cannot be the keyring.
+    #[error("{commit} cannot be taken over: {fault}")]
+    State {
+        /// The commit.
+        commit: ObjectId,
+        /// Why.
+        fault: StateFault,
+    },
+    /// The keyring lacks a revocation, or cannot be written.
     #[error("{0}")]
     Keyring(#[from] EditError),
     /// The record.
     #[error("the record cannot be used: {0}")]
     Store(#[from] StoreError),
-    /// The state directory.
-    #[error("what was taken over cannot be kept in mind: {0}")]
-    Keep(#[from] std::io::Error),
 }
 
 impl From<GitError> for SourceError {
@@ -121,27 +112,164 @@ impl From<GitError> for SourceError {
     }
 }
 
+impl From<CheckFault> for SourceError {
+    fn from(error: CheckFault) -> Self {
+        SourceError::Judge(error.to_string())
+    }
+}
+
 /// What was seen last, for the status and against saying the same again.
 #[derive(Debug, Default)]
-pub(super) struct Seen(Mutex<Last>);
+pub(super) struct Seen {
+    last: Mutex<Last>,
+    /// One at a time takes over.
+    turn: Mutex<()>,
+}
 
 #[derive(Debug, Default)]
 struct Last {
     tip: Option<ObjectId>,
     fault: Option<String>,
+    /// Why nothing is decided meanwhile.
+    blocked: Option<String>,
+    /// What is being taken over: the files have it, the record not yet.
+    under_way: Option<String>,
 }
 
 impl Seen {
     fn last(&self) -> MutexGuard<'_, Last> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why pushes are undecided, if they are.
+    pub(super) fn blocked(&self) -> Option<String> {
+        self.last().blocked.clone()
+    }
+
+    pub(super) fn block(&self, why: Option<String>) {
+        let mut last = self.last();
+        if let Some(why) = &why
+            && last.blocked.as_ref() != Some(why)
+        {
+            tracing::error!("pushes are undecided: {why}");
+        }
+        last.blocked = why;
+    }
+
+    /// What is wrong, if something is.
+    pub(super) fn fault(&self) -> Option<String> {
+        let last = self.last();
+        last.fault.clone().or_else(|| last.blocked.clone())
     }
 }
 
+/// Why a state is taken over.
+enum Cause<'a> {
+    Seen,
+    Restored,
+    Accepted { reason: &'a str, by: Operator },
+}
+
+impl Cause<'_> {
+    const fn how(&self) -> TakenHow {
+        match self {
+            Cause::Seen => TakenHow::Seen,
+            Cause::Restored => TakenHow::Restored,
+            Cause::Accepted { .. } => TakenHow::Accepted,
+        }
+    }
+}
+
+fn is_where(source: &TrustedSource, mark: &TakenMark) -> bool {
+    mark.repository == source.repository
+        && mark.reference == source.reference.to_string()
+        && mark.path == source.path
+        && mark.rulesets == source.rulesets
+}
+
 impl Gate {
+    /// Why what the files hold is not what was taken over last; `None` where it is, or nothing has to be.
+    pub(super) fn source_disagrees(&self, config: &Config) -> Option<String> {
+        let source = config.keyring_source.as_ref()?;
+        let mark = match self.store.taken() {
+            Ok(mark) => mark.filter(|mark| is_where(source, mark)),
+            Err(error) => return Some(format!("nobody can tell what was taken over last: {error}")),
+        };
+        let under_way = self.source_seen.last().under_way.clone();
+        match (mark, &config.keyring_taken) {
+            (None, None) => source.rulesets.is_some().then(|| {
+                format!(
+                    "the rulesets come from {} {}, and {}",
+                    source.repository,
+                    source.reference,
+                    SourceError::NotAccepted
+                )
+            }),
+            (Some(mark), Some(found)) if mark.state == found.digest => None,
+            (_, Some(found)) if Some(&found.digest) == under_way.as_ref() => None,
+            _ => Some(format!(
+                "what the keyring's directory holds is not what was taken over last of {} {}; see `countersign keyring source show`",
+                source.repository, source.reference
+            )),
+        }
+    }
+
+    /// Whether a push may be decided as far as the source goes: one to the ref itself always, because a state that
+    /// nobody has accepted has to come from somewhere.
+    pub(super) fn source_allows(
+        &self,
+        snapshot: &Snapshot,
+        name: &str,
+        request: &Request,
+    ) -> Result<(), Fault> {
+        let Some(source) = &snapshot.config.keyring_source else { return Ok(()) };
+        let Some(why) = self.source_seen.blocked() else { return Ok(()) };
+        let updates = facts::parse_updates(&request.updates.0).updates;
+        let own = !updates.is_empty() && updates.iter().all(|update| update.name == source.reference);
+        if name == source.repository && own { Ok(()) } else { Err(Fault::Source(why)) }
+    }
+
+    /// Refuses a push that nothing else is wrong with where it leads the source to a state that could not be taken
+    /// over.
+    pub(super) fn judge_source(
+        &self,
+        snapshot: &Snapshot,
+        located: &Located,
+        decided: &mut Decided,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        let Some(source) = &snapshot.config.keyring_source else { return Ok(()) };
+        if located.reference.name != source.repository || decided.verdict.decision != Decision::Accept {
+            return Ok(());
+        }
+        let moved = decided.facts.refs.iter().find(|reference| reference.name == source.reference);
+        let Some(tip) = moved.and_then(|reference| reference.update.new) else { return Ok(()) };
+        let objects = located.repository.objects();
+        match source_state::read(objects, &tip, &snapshot.config, source, now) {
+            Ok(_) => Ok(()),
+            Err(StateFault::Git(error)) => Err(error.into()),
+            Err(fault) => match fault.violation(source) {
+                Some(violation) => {
+                    decided.verdict.refuse(violation);
+                    Ok(())
+                }
+                None => Err(Fault::Source(format!("what is pushed cannot be tested: {fault}"))),
+            },
+        }
+    }
+
     /// Takes over what the ref holds, if it may be. Called every second.
     pub(super) fn follow_source(&self) {
         let snapshot = self.current();
-        let Some(source) = &snapshot.config.keyring_source else { return };
+        let Some(source) = &snapshot.config.keyring_source else {
+            *self.source_seen.last() = Last::default();
+            return;
+        };
+        let _turn = self.source_seen.turn();
         let done = self.next_state(&snapshot, source);
         let fault = done.as_ref().err().map(|error| text::escape_short(error.to_string().as_bytes(), 2000));
         let mut last = self.source_seen.last();
@@ -157,15 +285,56 @@ impl Gate {
     }
 
     fn next_state(&self, snapshot: &Snapshot, source: &TrustedSource) -> Result<(), SourceError> {
-        let (located, tip) = self.source_tip(snapshot, source)?;
-        let id = &located.reference.id;
-        let taken = self.taken_over()?.ok_or(SourceError::NotAccepted)?;
-        if !taken.is_of(source, &id.0) {
+        let on_record = self.store.taken()?;
+        // Where the ref cannot be read, that is the fault; where nothing counts yet, this is.
+        let found = self.source_tip(snapshot, source);
+        let mark = match &on_record {
+            None => return Err(found.err().unwrap_or(SourceError::NotAccepted)),
+            Some(mark) if is_where(source, mark) => mark.clone(),
+            Some(_) => return Err(found.err().unwrap_or(SourceError::Other)),
+        };
+        let before = ObjectId::parse(mark.commit.as_bytes()).map_err(|_| SourceError::Other)?;
+        // Files that nobody can read are put right like others.
+        let held = Taken::read(&snapshot.config.keyring.dir).ok().flatten();
+        let agrees = held.as_ref().is_some_and(|(_, digest)| *digest == mark.state);
+        if !agrees {
+            let half = held.as_ref().map(|(held, _)| held.commit.as_str());
+            if let Ok((located, tip)) = &found
+                && *tip != before
+                && half == Some(tip.to_string().as_str())
+                && located.reference.id.0 == mark.repository_id
+                && self.may_follow(snapshot, source, located, *tip, before).is_ok()
+            {
+                // The daemon ended between the files and the record.
+                return self.take_state(snapshot, source, located, *tip, on_record, &Cause::Seen);
+            }
+            let located = self.source_repository(snapshot, source)?;
+            if located.reference.id.0 != mark.repository_id {
+                return Err(SourceError::Other);
+            }
+            return self.take_state(snapshot, source, &located, before, on_record, &Cause::Restored);
+        }
+        let (located, tip) = found?;
+        if located.reference.id.0 != mark.repository_id {
             return Err(SourceError::Other);
         }
-        if taken.commit == tip.to_string() {
+        if tip == before {
             return Ok(());
         }
+        self.may_follow(snapshot, source, &located, tip, before)?;
+        self.take_state(snapshot, source, &located, tip, on_record, &Cause::Seen)
+    }
+
+    /// Whether the gate let exactly this in, on top of what was taken over last, and would let it in now.
+    fn may_follow(
+        &self,
+        snapshot: &Snapshot,
+        source: &TrustedSource,
+        located: &Located,
+        tip: ObjectId,
+        before: ObjectId,
+    ) -> Result<(), SourceError> {
+        let id = &located.reference.id;
         // Decided is not applied (N10): the ref is seen at that value now.
         self.note_seen(id, &located.repository)?;
         let decided = self.store.judged_tip(id, &source.reference)? == Some(Some(tip))
@@ -173,16 +342,53 @@ impl Gate {
         if !decided {
             return Err(SourceError::Undecided(tip));
         }
-        let before = ObjectId::parse(taken.commit.as_bytes()).map_err(|_| SourceError::Other)?;
         let started = Instant::now();
         let stop = || match started.elapsed() > WALK {
             true => Err(GitError::Refs { why: "the history is too long to look through".to_owned() }),
             false => Ok(()),
         };
         if !reaches(located.repository.objects(), vec![tip], before, &stop)? {
-            return Err(SourceError::Sideways { tip, taken: taken.commit });
+            return Err(SourceError::Sideways { tip, taken: before.to_string() });
         }
-        self.take_state(snapshot, source, &located, tip, None)
+        self.still_signed(snapshot, source, located, tip, before)
+    }
+
+    /// Judges everything since the state before by the keyring in force, to which revocations belong that are in the
+    /// files and that no reload has seen yet (N15): a key may have been revoked since the push.
+    fn still_signed(
+        &self,
+        snapshot: &Snapshot,
+        source: &TrustedSource,
+        located: &Located,
+        tip: ObjectId,
+        before: ObjectId,
+    ) -> Result<(), SourceError> {
+        let keyring = snapshot.keyring.with_revocations_from(&snapshot.config.keyring).0;
+        let now = Snapshot { config: Arc::clone(&snapshot.config), keyring };
+        let frontier = Base::of(&located.repository, Some(before))?;
+        let context = PushContext {
+            request_id: RequestId::from_random([0; 16]),
+            repository: RepositoryRef {
+                id: located.reference.id.clone(),
+                name: located.reference.name.clone(),
+            },
+            pusher: Pusher::Unknown,
+            push_options: Vec::new(),
+            received_at: Gate::now(),
+        };
+        let update = RefUpdate { name: source.reference.clone(), old: Some(before), new: Some(tip) };
+        let judging = Judging {
+            repository: &located.repository,
+            context,
+            updates: vec![update],
+            present: Present::AsClaimed,
+            frontier: &frontier,
+        };
+        let (_, verdict) = check::judge(&now, judging, &mut ())?;
+        match objection(&verdict, &source.reference) {
+            None => Ok(()),
+            Some(why) => Err(SourceError::NotSigned { tip, why }),
+        }
     }
 
     /// An operator declares what the ref holds now to be the keyring: the first state, or one that is not
@@ -197,22 +403,24 @@ impl Gate {
         uid: u32,
         pid: Option<i32>,
     ) -> Result<(), SourceError> {
+        if reason.trim().is_empty() || reason.chars().count() > MAX_REASON {
+            return Err(SourceError::Reason);
+        }
+        let _turn = self.source_seen.turn();
         let snapshot = self.current();
         let source = snapshot.config.keyring_source.as_ref().ok_or(SourceError::None)?;
         let (located, tip) = self.source_tip(&snapshot, source)?;
         if tip.to_string() != commit {
             return Err(SourceError::NotTheTip(tip));
         }
-        self.take_state(&snapshot, source, &located, tip, Some((reason, operator(uid, pid))))?;
+        let on_record = self.store.taken()?;
+        let cause = Cause::Accepted { reason: reason.trim(), by: operator(uid, pid) };
+        self.take_state(&snapshot, source, &located, tip, on_record, &cause)?;
         self.source_seen.last().fault = None;
         Ok(())
     }
 
-    fn source_tip(
-        &self,
-        snapshot: &Snapshot,
-        source: &TrustedSource,
-    ) -> Result<(Located, ObjectId), SourceError> {
+    fn source_repository(&self, snapshot: &Snapshot, source: &TrustedSource) -> Result<Located, SourceError> {
         let root = &snapshot.config.repositories.root;
         let places = [format!("{}.git", source.repository), source.repository.clone()];
         let place = places.iter().map(|name| root.join(name)).find(|place| place.is_dir());
@@ -221,6 +429,16 @@ impl Gate {
             return Err(SourceError::Other);
         }
         self.identify(root, &located)?;
+        Ok(located)
+    }
+
+    fn source_tip(
+        &self,
+        snapshot: &Snapshot,
+        source: &TrustedSource,
+    ) -> Result<(Located, ObjectId), SourceError> {
+        self.source_seen.last().tip = None;
+        let located = self.source_repository(snapshot, source)?;
         let state = located.repository.resolve(&source.reference)?;
         if state.symbolic {
             return Err(SourceError::Ref("a symbolic one"));
@@ -230,23 +448,90 @@ impl Gate {
         Ok((located, tip))
     }
 
-    /// Makes the keyring's files what the commit holds, then remembers that.
+    /// Makes the keyring's files what the commit holds, and puts that on record.
     fn take_state(
         &self,
         snapshot: &Snapshot,
         source: &TrustedSource,
         located: &Located,
-        tip: ObjectId,
-        by: Option<(&str, Operator)>,
+        commit: ObjectId,
+        on_record: Option<TakenMark>,
+        cause: &Cause<'_>,
     ) -> Result<(), SourceError> {
-        let files = read_files(located, source, &tip)?;
-        let own = rustix::process::geteuid().as_raw();
-        let process = operator(own, None);
-        let (said, who) = match &by {
-            Some((reason, who)) => (format!("accepted: {reason}"), who),
-            None => ("let in and seen".to_owned(), &process),
+        let config = &snapshot.config;
+        let now = Gate::now();
+        let state = source_state::read(located.repository.objects(), &commit, config, source, now)
+            .map_err(|fault| SourceError::State { commit, fault })?;
+        let origin = Origin {
+            repository_id: located.reference.id.0.clone(),
+            repository: source.repository.clone(),
+            reference: source.reference.to_string(),
+            path: source.path.clone(),
+            rulesets_path: source.rulesets.clone(),
         };
-        let reason = format!("{} {} at {tip}, {said}", source.repository, source.reference);
+        let rulesets = state.rulesets.len() as u64;
+        let marker = Taken::new(&origin, &commit.to_string(), &state.files, state.rulesets);
+        let digest = Taken::digest_of(&marker.text()?);
+        self.store.check_writable()?;
+        let process = operator(rustix::process::geteuid().as_raw(), None);
+        let (who, said) = match cause {
+            Cause::Accepted { reason, by } => (by, Some(text::escape(reason.as_bytes()))),
+            Cause::Seen | Cause::Restored => (&process, None),
+        };
+        if !matches!(cause, Cause::Restored)
+            && located.repository.resolve(&source.reference)?.value != Some(commit)
+        {
+            return Err(SourceError::Ref("moving"));
+        }
+        let mark = TakenMark {
+            repository_id: origin.repository_id.clone(),
+            repository: origin.repository,
+            reference: origin.reference,
+            path: origin.path,
+            rulesets: origin.rulesets_path,
+            commit: commit.to_string(),
+            state: digest.clone(),
+            at: rfc3339_ms(now),
+        };
+        self.source_seen.last().under_way = Some(digest.clone());
+        let taken = self.replace(config, &state.files, &marker, who, cause).and_then(|keyring| {
+            let entry = KeyringSourceEntry {
+                repository: RepositoryEntry::from(&located.reference),
+                reference: text::escape(source.reference.as_bytes()),
+                commit: commit.to_string(),
+                commit_before: on_record.as_ref().map(|mark| mark.commit.clone()),
+                how: cause.how(),
+                by: KeyringAuthor {
+                    login: None,
+                    uid: who.uid,
+                    account: who.account.clone(),
+                    session: who.session.clone(),
+                    signer: None,
+                },
+                reason: said,
+                keyring,
+                rulesets,
+                state: digest,
+            };
+            Ok(self.store.take(on_record, mark, entry, now)?)
+        });
+        // Only what is on record as well is in force.
+        self.source_seen.last().under_way = None;
+        taken?;
+        tracing::info!(%commit, how = cause.how().name(), "the keyring was taken over from its source");
+        self.reload_found();
+        Ok(())
+    }
+
+    /// Replaces the files; gives the digest of the keyring that they are then.
+    fn replace(
+        &self,
+        config: &Config,
+        files: &std::collections::BTreeMap<String, String>,
+        marker: &Taken,
+        who: &Operator,
+        cause: &Cause<'_>,
+    ) -> Result<String, SourceError> {
         let record = |change: &ChangeRecord| {
             let record = record_of(change, Some((who, Gate::now())));
             self.live.announce(Announced {
@@ -256,95 +541,72 @@ impl Gate {
             });
             self.store.append(record).map(|_| ()).map_err(|error| error.to_string())
         };
-        self.store.check_writable()?;
+        let mut reason = format!(
+            "{} {} at {}, {}",
+            marker.repository,
+            marker.reference,
+            marker.commit,
+            cause.how().name()
+        );
+        if let Cause::Accepted { reason: why, .. } = cause {
+            reason.push_str(&format!(": {why}"));
+        }
         let purpose = Purpose {
             action: ACTION,
+            local: false,
             by: Author { login: None, uid: who.uid, signer: None },
-            reason: Some(reason.chars().take(400).collect()),
+            reason: Some(reason.chars().take(500).collect()),
             at: Gate::now(),
         };
         let options = ChangeOptions { purpose, dry_run: false, urgent: false, recorder: Some(&record) };
-        let done = take(&snapshot.config.keyring, &files, &options)?;
-        self.remember(&Taken {
-            repository_id: located.reference.id.0.clone(),
-            repository: source.repository.clone(),
-            reference: source.reference.to_string(),
-            path: source.path.clone(),
-            commit: tip.to_string(),
-            at: rfc3339_ms(Gate::now()),
-        })?;
-        tracing::info!(commit = %tip, files = done.files.len(), "the keyring was taken over from its source");
-        self.reload_found();
-        Ok(())
-    }
-
-    fn place_of_taken(&self) -> PathBuf {
-        self.store_directory().join(FILE)
-    }
-
-    fn taken_over(&self) -> Result<Option<Taken>, SourceError> {
-        let file = match File::open(self.place_of_taken()) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let mut bytes = Vec::new();
-        file.take(MAX_FILE).read_to_end(&mut bytes)?;
-        Ok(Some(serde_json::from_slice(&bytes).map_err(std::io::Error::from)?))
-    }
-
-    fn remember(&self, taken: &Taken) -> Result<(), SourceError> {
-        let place = self.place_of_taken();
-        write_whole(&place, &serde_json::to_vec(taken).map_err(std::io::Error::from)?)?;
-        Ok(())
+        let done = take(&config.keyring, files, marker, &options)?;
+        Ok(done.keyring.digest().to_owned())
     }
 
     /// For the status.
     pub(super) fn source_status(&self, snapshot: &Snapshot) -> Option<SourceStatus> {
         let source = snapshot.config.keyring_source.as_ref()?;
-        let taken = self.taken_over().ok().flatten();
+        let mark = self.store.taken().ok().flatten().filter(|mark| is_where(source, mark));
+        let held = snapshot.config.keyring_taken.as_ref();
+        let changed = held.map(|held| held.taken.changed_in(&snapshot.keyring)).unwrap_or_default();
         let last = self.source_seen.last();
         Some(SourceStatus {
             repository: source.repository.clone(),
             reference: source.reference.to_string(),
             path: source.path.clone(),
-            signers: source.signers.iter().map(|one| text::escape_short(one.as_bytes(), 100)).collect(),
-            commit: taken.as_ref().map(|taken| taken.commit.clone()),
-            taken_at: taken.map(|taken| taken.at),
+            rulesets: source.rulesets.clone(),
+            signers: source.signers(),
+            commit: mark.as_ref().map(|mark| mark.commit.clone()),
+            taken_at: mark.map(|mark| mark.at),
             tip: last.tip.map(|tip| tip.to_string()),
-            fault: last.fault.clone(),
+            changed_here: changed.iter().take(MOST_CHANGED).cloned().collect(),
+            fault: last.fault.clone().or_else(|| last.blocked.clone()),
+            decides: last.blocked.is_none(),
         })
     }
 }
 
-/// The principals' files of the commit, by name.
-fn read_files(
-    located: &Located,
-    source: &TrustedSource,
-    tip: &ObjectId,
-) -> Result<BTreeMap<String, String>, SourceError> {
-    // Whatever looks like a principal's file has to be one: no name is left out that somebody might rely on.
-    let wanted = |name: &[u8]| {
-        !name.starts_with(b".") && (name.ends_with(b".toml") || name.to_ascii_lowercase().ends_with(b".toml"))
-    };
-    let found = files_in(located.repository.objects(), tip, &source.path, LIMITS, wanted)?;
-    let mut files = BTreeMap::new();
-    for (name, bytes) in found {
-        let strange = || SourceError::Name(text::escape_short(&name, 100));
-        let stem = std::str::from_utf8(&name).ok().and_then(|name| name.strip_suffix(".toml"));
-        let stem = stem.filter(|stem| is_name(stem)).ok_or_else(strange)?;
-        let content = String::from_utf8(bytes).map_err(|_| strange())?;
-        files.insert(stem.to_owned(), content);
-    }
-    if files.is_empty() { Err(SourceError::Empty) } else { Ok(files) }
-}
+/// Most files that a status names.
+const MOST_CHANGED: usize = 50;
 
-/// Replaces a file in one step that a crash leaves undone or done.
-fn write_whole(place: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let temporary = place.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, place)?;
-    place.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+/// What the ruleset of the source, or the built-in one, has against an update of the ref. That neither judged it is an
+/// objection, too.
+fn objection(verdict: &Verdict, reference: &RefName) -> Option<String> {
+    let own = [SOURCE_RULESET, Ruleset::BUILTIN];
+    let judged = verdict.refs.iter().find(|judged| judged.name == *reference);
+    let content = judged.is_some_and(|judged| {
+        own.iter().all(|name| {
+            let mut rulesets = judged.rulesets.iter().filter(|ruleset| ruleset.name == *name);
+            rulesets.next().is_some_and(|one| one.violations == 0 && one.waived == 0 && !one.exempt)
+        })
+    });
+    if content {
+        return None;
+    }
+    let of_ours = |name: &String| own.contains(&name.as_str());
+    let first = verdict.violations.iter().find(|violation| violation.rulesets.iter().any(of_ours));
+    Some(first.map_or_else(
+        || "its ruleset did not judge it".to_owned(),
+        |violation| format!("{}: {}", violation.rule, violation.seen),
+    ))
 }

@@ -97,6 +97,9 @@ pub struct SourceStatus {
     pub reference: String,
     /// The directory in it; empty for the root.
     pub path: String,
+    /// The directory of rulesets in it, where those are followed, too.
+    #[serde(default)]
+    pub rulesets: Option<String>,
     /// Who has to sign.
     pub signers: Vec<String>,
     /// The commit that was taken over last, and when.
@@ -108,9 +111,16 @@ pub struct SourceStatus {
     /// What the ref held when it was last looked at.
     #[serde(default)]
     pub tip: Option<String>,
+    /// Whose files were changed on the server since, sorted, the first ones: the next commit that is taken over
+    /// overwrites them.
+    #[serde(default)]
+    pub changed_here: Vec<String>,
     /// Why that is not taken over.
     #[serde(default)]
     pub fault: Option<String>,
+    /// Whether pushes are decided meanwhile.
+    #[serde(default)]
+    pub decides: bool,
 }
 
 /// Files that cannot be taken over.

@@ -7,6 +7,7 @@ use crate::config::{Config, Naming};
 use crate::domain::{Timestamp, text};
 use crate::keyring::{
     Author, ChangeOptions, ChangeRecord, Changed, EditError, KeyRef, Material, Purpose, Recorded, Sources,
+    Taken,
 };
 use crate::service::keyring_changes::{self, ChangeRecorder, RecorderError};
 use serde_json::{Value, json};
@@ -29,6 +30,8 @@ pub(super) struct Ground<'a> {
     pub(super) sources: Sources,
     /// Without one, with `--keyring` that is, nobody keeps a record and no ruleset is looked at.
     pub(super) config: Option<Config>,
+    /// Whether an edit past the ref that the keyring follows is meant.
+    pub(super) local: bool,
     pub(super) now: Timestamp,
     pub(super) format: Format,
     pub(super) out: &'a mut dyn Write,
@@ -58,6 +61,7 @@ impl Ground<'_> {
         action: Action<'_>,
         edit: impl FnOnce(&Sources, &ChangeOptions<'_>) -> Result<Changed<T>, EditError>,
     ) -> Result<Changed<T>, CliError> {
+        let local = self.past_its_source(action)?;
         let recorder = if action.dry_run { Ok(None) } else { self.recorder() };
         let recorder = match recorder {
             Ok(recorder) => Ok(recorder),
@@ -74,6 +78,7 @@ impl Ground<'_> {
         };
         let purpose = Purpose {
             action: action.name,
+            local,
             by: author(),
             reason: action.reason.map(str::to_owned),
             at: self.now,
@@ -93,6 +98,53 @@ impl Ground<'_> {
             }
         }
         Ok(done)
+    }
+
+    /// Whether the change is made past the ref that the keyring follows; refused where that is not meant. What only
+    /// takes away is never kept from counting at once (N15).
+    fn past_its_source(&mut self, action: Action<'_>) -> Result<bool, CliError> {
+        let source = self.config.as_ref().and_then(|config| config.keyring_source.as_ref());
+        let marked = || match &self.config {
+            Some(_) => None,
+            None => Taken::is_marked(&self.sources.dir)
+                .then(|| Taken::read(&self.sources.dir).ok().flatten().map(|(taken, _)| taken)),
+        };
+        let (repository, reference, path) = match (source, marked()) {
+            (Some(source), _) => {
+                (source.repository.clone(), source.reference.to_string(), source.path.clone())
+            }
+            (None, Some(Some(taken))) => (taken.repository, taken.reference, taken.path),
+            (None, Some(None)) => ("another repository".to_owned(), String::new(), String::new()),
+            (None, None) => return Ok(false),
+        };
+        let shown = |words: &str| text::escape_short(words.as_bytes(), 200);
+        let (repository, reference) = (shown(&repository), shown(&reference));
+        let place = if path.is_empty() { String::new() } else { format!("/{}", shown(&path)) };
+        let there = format!(
+            "in a clone of `{repository}`: `countersign keyring --keyring CLONE{place} {} ...`, commit, sign, push to \
+             `{reference}`",
+            action.name
+        );
+        if action.urgent {
+            writeln!(
+                self.err,
+                "note: the keyring follows `{repository}` {reference}, and nothing of it is taken over that lacks \
+                 this; do the same {there}"
+            )?;
+            return Ok(true);
+        }
+        if !self.local {
+            let message = format!(
+                "refused: the keyring follows `{repository}` {reference}, whose next commit would overwrite this\n\
+                 edit it {there}\nto recover on this server instead, add `--local --reason TEXT`; it is on record, \
+                 and lasts until the next commit is taken over"
+            );
+            return Err(CliError { message, code: 1 });
+        }
+        if action.reason.is_none_or(|reason| reason.trim().is_empty()) {
+            return Err(CliError::usage("an edit with `--local` needs `--reason TEXT`, for the audit log"));
+        }
+        Ok(true)
     }
 
     fn recorder(&self) -> Result<Option<Box<dyn ChangeRecorder>>, RecorderError> {

@@ -74,12 +74,27 @@ pub(super) fn run(
 fn print(source: &SourceStatus, out: &mut dyn Write) -> io::Result<()> {
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "nothing".to_owned());
     writeln!(out, "follows:       {} {} {}", source.repository, source.reference, source.path)?;
+    if let Some(rulesets) = &source.rulesets {
+        writeln!(out, "rulesets:      {rulesets}")?;
+    }
     writeln!(out, "signed by:     {}", source.signers.join(", "))?;
     let at = source.taken_at.as_deref().map_or_else(String::new, |at| format!(", {at}"));
     writeln!(out, "taken over:    {}{at}", or_none(&source.commit))?;
     writeln!(out, "the ref holds: {}", or_none(&source.tip))?;
-    match &source.fault {
-        Some(why) => writeln!(out, "not followed:  {why}"),
-        None => Ok(()),
+    told(source, out)
+}
+
+/// What is not as it should be.
+pub(super) fn told(source: &SourceStatus, out: &mut dyn Write) -> io::Result<()> {
+    if !source.changed_here.is_empty() {
+        let names = source.changed_here.join(", ");
+        writeln!(out, "changed here:  {names}; the next commit that is taken over overwrites it")?;
     }
+    if let Some(why) = &source.fault {
+        writeln!(out, "not followed:  {why}")?;
+    }
+    if !source.decides {
+        writeln!(out, "               pushes are undecided until then, those to the ref itself aside")?;
+    }
+    Ok(())
 }
