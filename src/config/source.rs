@@ -46,9 +46,9 @@ pub(super) fn read(table: Table<'_, '_>) -> Option<TrustedSource> {
     let reference = reference.and_then(|item| {
         let written = item.string()?;
         let name = plain(&item, written, "a full ref name, such as \"refs/heads/main\"")?;
-        let parsed = RefName::parse(name.as_bytes()).ok().filter(|_| name.starts_with("refs/"));
+        let parsed = RefName::parse(name.as_bytes()).ok().filter(|_| name.starts_with("refs/heads/"));
         if parsed.is_none() {
-            item.error_with("this is no full ref name", "write \"refs/heads/main\"");
+            item.error_with("this is no full ref name of a branch", "write \"refs/heads/main\"");
         }
         parsed
     });

@@ -24,7 +24,7 @@ use super::status::SourceStatus;
 use crate::audit::{KeyringAuthor, KeyringSourceEntry, RepositoryEntry, TakenHow, rfc3339_ms};
 use crate::config::{Config, SOURCE_RULESET, TrustedSource};
 use crate::domain::{
-    ObjectId, PushContext, Pusher, RefName, RefUpdate, RepositoryRef, RequestId, Timestamp, text,
+    ObjectId, ObjectKind, PushContext, Pusher, RefName, RefUpdate, RepositoryRef, RequestId, Timestamp, text,
 };
 use crate::facts::{self, Present};
 use crate::git::{GitError, reaches};
@@ -202,19 +202,17 @@ impl Gate {
         let under_way = self.source_seen.last().under_way.clone();
         match (mark, &config.keyring_taken) {
             (None, None) => source.rulesets.is_some().then(|| {
-                format!(
-                    "the rulesets come from {} {}, and {}",
-                    source.repository,
-                    source.reference,
-                    SourceError::NotAccepted
-                )
+                "the rulesets come from a ref of which nothing was accepted yet; see `countersign keyring source show`"
+                    .to_owned()
             }),
             (Some(mark), Some(found)) if mark.state == found.digest => None,
             (_, Some(found)) if Some(&found.digest) == under_way.as_ref() => None,
-            _ => Some(format!(
-                "what the keyring's directory holds is not what was taken over last of {} {}; see `countersign keyring source show`",
-                source.repository, source.reference
-            )),
+            // Whoever pushes reads this: it names no repository.
+            _ => Some(
+                "what the keyring's directory holds is not what was taken over last from the ref that it follows; see \
+                 `countersign keyring source show`"
+                    .to_owned(),
+            ),
         }
     }
 
@@ -247,10 +245,20 @@ impl Gate {
             return Ok(());
         }
         let moved = decided.facts.refs.iter().find(|reference| reference.name == source.reference);
-        let Some(tip) = moved.and_then(|reference| reference.update.new) else { return Ok(()) };
+        let Some((moved, tip)) = moved.and_then(|moved| Some((moved, moved.update.new?))) else {
+            return Ok(());
+        };
         let objects = located.repository.objects();
-        match source_state::read(objects, &tip, &snapshot.config, source, now) {
-            Ok(_) => Ok(()),
+        let read = match moved.tip_kind {
+            Some(ObjectKind::Commit) | None => {
+                source_state::read(objects, &tip, &snapshot.config, source, now).map(|_| ())
+            }
+            Some(other) => {
+                Err(StateFault::Principals { what: format!("{tip} is a {} and no commit", other.name()) })
+            }
+        };
+        match read {
+            Ok(()) => Ok(()),
             Err(StateFault::Git(error)) => Err(error.into()),
             Err(fault) => match fault.violation(source) {
                 Some(violation) => {

@@ -9,6 +9,21 @@ use std::path::Path;
 
 /// What to do about the ref that the keyring follows.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  countersign keyring source show
+  countersign keyring source show --format json | jq '.source.fault'
+  git clone /srv/git/infra/trust.git && cd trust
+  countersign keyring --keyring keyring add bob --group admins --key bob.pub
+  countersign keyring check --keyring keyring
+  git add keyring && git commit -S -m 'bob joins' && git push
+
+The keyring, and rulesets with it, come from a branch of a repository that this gate guards, where
+[keyring.source] of the configuration says so. A push there counts a second or two after it was
+applied, if everything since the state before is signed by the groups in `signers`.
+
+Exit codes: 0 followed or accepted, 1 not followed or not acceptable, 2 usage or no such source, 3 the
+daemon cannot be reached.")]
 pub struct SourceArgs {
     /// What to do.
     #[command(subcommand)]
@@ -31,8 +46,8 @@ Example:
   git --git-dir /srv/git/infra/trust.git log --show-signature refs/heads/main
   countersign keyring source accept 3f786850e387550fdab836ed7e6dc881de23001b --reason 'first state, read by two'
 
-The commit must be what the ref holds, and must load as a keyring that has every revocation in force.
-Nobody looks at its signatures: that is your part. From then on what the gate lets in is taken over by
+The commit must be what the ref holds, and must load, as a keyring that has every revocation in force.
+Nobody looks at its signatures: that is your part. It is on record who accepted it, and why. From then on what the gate lets in is taken over by
 itself. Run it as root or as the daemon's account, with the daemon running.")]
 struct AcceptArgs {
     /// The full id of the commit.

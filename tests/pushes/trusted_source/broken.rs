@@ -82,6 +82,10 @@ fn a_push_of_a_state_that_would_not_load_is_refused_with_the_place() {
     let push = site.clone().push(&["main"]).assert_refused(&["broken-source"]);
     assert!(push.text().contains("submodule"), "{}", push.text());
     site.back();
+    // A tag, which git itself would not let stand there either.
+    site.clone().sign(Some(&site.alice), &["tag", "-m", "a tag", "v1"]);
+    let push = site.clone().push(&["v1:refs/heads/main"]).assert_refused(&["broken-source"]);
+    assert!(push.text().contains("is a tag and no commit"), "{}", push.text());
     // Whoever may not sign is told that, and nothing of the files.
     site.write("bob.toml", "name = [\n");
     site.add();

@@ -207,6 +207,7 @@ fn a_source_that_cannot_be_guarded_does_not_load() {
     }
     check(&POLICY.replace("path = \"keyring\"", "path = \"../x\""), "is not used here");
     check(&POLICY.replace("ref = \"refs/heads/main\"", "ref = \"main\""), "no full ref name");
+    check(&POLICY.replace("refs/heads/main\"\npath", "refs/tags/v1\"\npath"), "no full ref name of a branch");
     check(&POLICY.replace("signers", "singers"), "singers");
     gate.configure(POLICY);
     let ran = gate.countersign(&["config", "check"]);
