@@ -24,7 +24,7 @@ use super::status::SourceStatus;
 use crate::audit::{KeyringAuthor, KeyringSourceEntry, RepositoryEntry, TakenHow, rfc3339_ms};
 use crate::config::{Config, SOURCE_RULESET, TrustedSource};
 use crate::domain::{
-    ObjectId, ObjectKind, PushContext, Pusher, RefName, RefUpdate, RepositoryRef, RequestId, Timestamp, text,
+    ObjectId, PushContext, Pusher, RefName, RefUpdate, RepositoryRef, RequestId, Timestamp, text,
 };
 use crate::facts::{self, Present};
 use crate::git::{GitError, reaches};
@@ -245,20 +245,11 @@ impl Gate {
             return Ok(());
         }
         let moved = decided.facts.refs.iter().find(|reference| reference.name == source.reference);
-        let Some((moved, tip)) = moved.and_then(|moved| Some((moved, moved.update.new?))) else {
-            return Ok(());
-        };
+        // Of a branch, so it is a commit: everything else was refused already.
+        let Some(tip) = moved.and_then(|moved| moved.update.new) else { return Ok(()) };
         let objects = located.repository.objects();
-        let read = match moved.tip_kind {
-            Some(ObjectKind::Commit) | None => {
-                source_state::read(objects, &tip, &snapshot.config, source, now).map(|_| ())
-            }
-            Some(other) => {
-                Err(StateFault::Principals { what: format!("{tip} is a {} and no commit", other.name()) })
-            }
-        };
-        match read {
-            Ok(()) => Ok(()),
+        match source_state::read(objects, &tip, &snapshot.config, source, now) {
+            Ok(_) => Ok(()),
             Err(StateFault::Git(error)) => Err(error.into()),
             Err(fault) => match fault.violation(source) {
                 Some(violation) => {

@@ -82,10 +82,9 @@ fn a_push_of_a_state_that_would_not_load_is_refused_with_the_place() {
     let push = site.clone().push(&["main"]).assert_refused(&["broken-source"]);
     assert!(push.text().contains("submodule"), "{}", push.text());
     site.back();
-    // A tag, which git itself would not let stand there either.
+    // A tag in place of a commit is refused as in every branch.
     site.clone().sign(Some(&site.alice), &["tag", "-m", "a tag", "v1"]);
-    let push = site.clone().push(&["v1:refs/heads/main"]).assert_refused(&["broken-source"]);
-    assert!(push.text().contains("is a tag and no commit"), "{}", push.text());
+    site.clone().push(&["v1:refs/heads/main"]).assert_refused(&["malformed-update"]);
     // Whoever may not sign is told that, and nothing of the files.
     site.write("bob.toml", "name = [\n");
     site.add();
@@ -101,6 +100,30 @@ fn a_push_of_a_state_that_would_not_load_is_refused_with_the_place() {
     site.write(".source", "{}");
     let tip = site.push(Some(&site.alice), "notes");
     site.follows(&tip);
+}
+
+#[test]
+fn n04_an_alias_of_the_ref_is_the_ref() {
+    let site = Site::accepted();
+    let bob = Signer::ssh(&site.gate.sandbox, "bob", &["ed25519"]);
+    site.gate.repository_keys.replace("allow-symref-push = true".to_owned());
+    site.gate.reconfigure(super::site::POLICY);
+    site.in_bare(&["symbolic-ref", "refs/heads/alias", "refs/heads/main"]);
+    site.write("bob.toml", "name = [\n");
+    site.add();
+    site.clone().commit(Some(&site.alice), "broken");
+    site.clone().push(&["main:refs/heads/alias"]).assert_refused(&["broken-source"]);
+    site.back();
+    site.write("bob.toml", &principal(&bob, "admins", ""));
+    site.add();
+    site.clone().commit(Some(&bob), "by himself");
+    site.clone().push(&["main:refs/heads/alias"]).assert_refused(&["untrusted-signer"]);
+    site.back();
+    site.write("bob.toml", &principal(&bob, "admins", ""));
+    site.add();
+    site.clone().commit(Some(&site.alice), "bob");
+    site.clone().push(&["main:refs/heads/alias"]).assert_accepted();
+    site.follows(&site.clone().id("HEAD"));
 }
 
 #[test]

@@ -192,6 +192,43 @@ fn a_lost_state_is_said_and_never_an_older_one() {
     site.follows(&tip);
 }
 
+/// The daemon ends when the files are written and the record is not: what stands there is judged like any tip.
+#[test]
+fn files_without_their_record_are_judged_or_put_back() {
+    let site = Site::accepted();
+    let old = site.state();
+    let bob = Signer::ssh(&site.gate.sandbox, "bob", &["ed25519"]);
+    site.write("bob.toml", &principal(&bob, "sre", ""));
+    let tip = pushed_and_not_taken(&site, &site.alice);
+    let (state, keyring) = (site.gate.state(), site.gate.home.join("keyring"));
+    let [before, after] = ["before", "after"].map(|name| site.gate.sandbox.path(name));
+    copy(&state, &before);
+    site.gate.start();
+    site.follows(&tip);
+    let new = site.state();
+    assert_ne!(old.1, new.1);
+    site.gate.stop();
+    copy(&keyring, &after);
+    restore(&before, &state);
+    site.gate.start();
+    site.follows(&tip);
+    assert_eq!(site.state(), new);
+    let hows = |site: &Site| {
+        let records = site.records("keyring-source");
+        records.iter().map(|record| record["how"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(hows(&site).last().map(String::as_str), Some("seen"));
+    // The ref is at something else: what is on record comes back.
+    site.gate.stop();
+    restore(&before, &state);
+    restore(&after, &keyring);
+    site.in_bare(&["update-ref", "refs/heads/main", &format!("{tip}~1")]);
+    site.gate.start();
+    wait_for("what is on record", SOON, || (site.state().1 == old.1).then_some(()));
+    wait_for("pushes to be decided", SOON, || (site.health()["ready"] == true).then_some(()));
+    assert_eq!(hows(&site).last().map(String::as_str), Some("restored"));
+}
+
 #[test]
 fn a_lost_record_leaves_what_is_in_force_until_somebody_accepts() {
     let site = Site::accepted();
