@@ -1032,7 +1032,7 @@ fn ten_thousand_principals_load_quickly() {
 
 fn cli_run(ring: &Ring, command: KeyringCommand, format: Format) -> Result<(u8, String, String), String> {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let args = KeyringArgs { keyring: Some(ring.path().to_owned()), local: false, command };
+    let args = KeyringArgs { keyring: Some(ring.path().to_owned()), command };
     let code =
         cli::run(&args, Path::new("/nowhere"), format, &mut out, &mut err).map_err(|e| e.to_string())?;
     Ok((code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap()))

@@ -675,11 +675,8 @@ fn only_keys_that_the_rulesets_of_a_ref_accept_go_out() {
             wider,
             ..args(Target::AllowedSigners)
         };
-        let args = countersign::cli::keyring::KeyringArgs {
-            keyring: None,
-            local: false,
-            command: KeyringCommand::Export(args),
-        };
+        let args =
+            countersign::cli::keyring::KeyringArgs { keyring: None, command: KeyringCommand::Export(args) };
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let code = countersign::cli::keyring::run(&args, &config, Format::Text, &mut out, &mut err);
         let text = |bytes| String::from_utf8(bytes).unwrap();

@@ -96,12 +96,31 @@ fn whose() {
 }
 
 #[test]
+fn edits_of_a_keyring_that_follows_a_ref() {
+    let place = place();
+    let rules = super::abilities::RULES;
+    place.policy(&format!(
+        "{rules}\n[keyring.source]\nrepository = \"infra/trust\"\nref = \"refs/heads/main\"\npath = \"keyring\"\n\
+         signers = [\"group:sre\"]\n"
+    ));
+    let all = [
+        transcript(&place, &["group", "add", "oncall", "bob"]),
+        transcript(&place, &["group", "add", "oncall", "bob", "--local"]),
+        transcript(
+            &place,
+            &["group", "add", "oncall", "bob", "--dry-run", "--local", "--reason", "recovery"],
+        ),
+    ];
+    golden("source", &all.join("\n"));
+}
+
+#[test]
 fn help_teaches_with_an_example() {
     let mut root = Cli::command();
     root.build();
     let keyring = root.find_subcommand("keyring").unwrap();
     let mut seen = String::new();
-    for name in ["list", "show", "check", "diff", "whose"] {
+    for name in ["list", "show", "check", "diff", "whose", "source"] {
         let mut command = keyring.find_subcommand(name).unwrap().clone().term_width(100);
         let help = command.render_long_help().to_string();
         assert!(help.contains("Example"), "{name}");

@@ -23,6 +23,9 @@ pub struct ChangeArgs {
     /// Show what would change in the files, and write nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Edit here although the keyring follows a ref of a repository; needs a reason.
+    #[arg(long)]
+    pub local: bool,
 }
 
 /// Where a command works.
@@ -30,8 +33,6 @@ pub(super) struct Ground<'a> {
     pub(super) sources: Sources,
     /// Without one, with `--keyring` that is, nobody keeps a record and no ruleset is looked at.
     pub(super) config: Option<Config>,
-    /// Whether an edit past the ref that the keyring follows is meant.
-    pub(super) local: bool,
     pub(super) now: Timestamp,
     pub(super) format: Format,
     pub(super) out: &'a mut dyn Write,
@@ -44,13 +45,21 @@ pub(super) struct Action<'a> {
     pub(super) name: &'static str,
     pub(super) reason: Option<&'a str>,
     pub(super) dry_run: bool,
+    /// It is meant to be made past the ref that the keyring follows.
+    pub(super) local: bool,
     /// It only takes away: a log that cannot be written does not stop it.
     pub(super) urgent: bool,
 }
 
 impl<'a> Action<'a> {
     pub(super) fn of(name: &'static str, args: &'a ChangeArgs) -> Self {
-        Action { name, reason: args.reason.as_deref(), dry_run: args.dry_run, urgent: false }
+        Action {
+            name,
+            reason: args.reason.as_deref(),
+            dry_run: args.dry_run,
+            local: args.local,
+            urgent: false,
+        }
     }
 }
 
@@ -123,7 +132,7 @@ impl Ground<'_> {
         let there = format!(
             "in a clone of `{repository}`: `countersign keyring --keyring CLONE{place} {} ...`, commit, sign, push to \
              `{reference}`",
-            action.name
+            action.name.replacen('-', " ", 1)
         );
         if action.urgent {
             writeln!(
@@ -133,7 +142,7 @@ impl Ground<'_> {
             )?;
             return Ok(true);
         }
-        if !self.local {
+        if !action.local {
             let message = format!(
                 "refused: the keyring follows `{repository}` {reference}, whose next commit would overwrite this\n\
                  edit it {there}\nto recover on this server instead, add `--local --reason TEXT`; it is on record, \

@@ -48,9 +48,6 @@ pub struct KeyringArgs {
     /// The keyring's directory; by default the one that the configuration names.
     #[arg(long, value_name = "DIR", global = true)]
     pub keyring: Option<PathBuf>,
-    /// Edit the files of this server although the keyring follows a ref of a repository; needs --reason.
-    #[arg(long, global = true)]
-    pub local: bool,
     /// What to do.
     #[command(subcommand)]
     pub command: KeyringCommand,
@@ -141,7 +138,7 @@ pub fn run_at(
             (config.keyring.clone(), Some(config))
         }
     };
-    let ground = &mut Ground { sources, config, local: args.local, now, format, out, err };
+    let ground = &mut Ground { sources, config, now, format, out, err };
     match &args.command {
         KeyringCommand::Add(args) => add::run(args, ground),
         KeyringCommand::Import(args) => import::run(args, ground),

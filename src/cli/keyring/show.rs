@@ -38,7 +38,7 @@ struct Event {
 
 pub(super) fn run(args: &ShowArgs, ground: &mut Ground<'_>) -> Result<u8, CliError> {
     let keyring = &load(&ground.sources, ground.err)?;
-    let Ground { sources, config, now, format, out, err, .. } = ground;
+    let Ground { sources, config, now, format, out, err } = ground;
     let (now, format) = (*now, *format);
     let principal = keyring.principal(&args.name).map_err(|near| {
         if let Some(gone) = keyring.suspension(&args.name).filter(|_| keyring.removed().contains(&args.name))

@@ -22,8 +22,8 @@ The keyring, and rulesets with it, come from a branch of a repository that this 
 [keyring.source] of the configuration says so. A push there counts a second or two after it was
 applied, if everything since the state before is signed by the groups in `signers`.
 
-Exit codes: 0 followed or accepted, 1 not followed or not acceptable, 2 usage or no such source, 3 the
-daemon cannot be reached.")]
+Exits 0 when it is followed or accepted, 1 when it is not or cannot be, 2 where there is no such
+source, 3 when the daemon cannot be reached.")]
 pub struct SourceArgs {
     /// What to do.
     #[command(subcommand)]
