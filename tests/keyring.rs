@@ -458,7 +458,9 @@ fn what_others_can_write_above_is_refused() {
         emails: Vec::new(),
         groups: Vec::new(),
         accounts: Vec::new(),
-        key: BOB.as_bytes().to_vec(),
+        reused: Vec::new(),
+        returning: false,
+        key: Some(BOB.as_bytes().to_vec()),
     };
     assert!(add(&dir, &request, Timestamp::now()).is_err());
     assert!(!dir.join("bob.toml").exists());

@@ -11,6 +11,7 @@ mod changes;
 mod child;
 pub mod command;
 mod directory;
+mod files;
 mod head;
 mod merge;
 mod names;
@@ -26,6 +27,7 @@ pub use changes::{
 };
 pub(crate) use child::Room;
 pub use directory::{DirectoryError, directory_files};
+pub use files::{FileLimits, FilesError, NamedFile, files_in};
 pub use merge::{MergeError, MergeShape, Merger, Recomputed, merge_shape};
 pub use objects::{Found, Objects, verify_commit_id};
 pub use relation::{Relation, between, leads_to, reached, reaches, relate};

@@ -4,7 +4,8 @@ use crate::hook::wire::{
     Answer, MAX_REQUEST, Outcome, POST_RECEIVE_PATH, PRE_RECEIVE_PATH, PROTOCOL, Request,
 };
 use crate::service::{
-    CHANGES_PATH, ChangeError, Fault, Gate, MAX_CHANGE, METRICS_TYPE, Noted, RELOAD_PATH, STATUS_PATH,
+    CHANGES_PATH, ChangeError, Fault, Gate, MAX_CHANGE, METRICS_TYPE, Noted, RELOAD_PATH, SOURCE_PATH,
+    STATUS_PATH, SourceError,
 };
 use axum::Router;
 use axum::body::Body;
@@ -53,6 +54,7 @@ pub(super) fn hook_router(shared: Shared) -> Router {
         .route(STATUS_PATH, get(keyring_status))
         .route(RELOAD_PATH, post(keyring_reload))
         .route(CHANGES_PATH, post(keyring_change))
+        .route(SOURCE_PATH, post(keyring_source))
         .merge(about())
         .with_state(shared)
 }
@@ -151,6 +153,50 @@ async fn keyring_change(
                 ChangeError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             };
             (status, crate::domain::text::escape_short(error.to_string().as_bytes(), 300)).into_response()
+        }
+        Err(response) => response,
+    }
+}
+
+/// What an operator accepts, and why.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Accept {
+    commit: String,
+    reason: String,
+}
+
+/// Largest acceptance, bytes.
+const MAX_ACCEPT: usize = 16 << 10;
+
+async fn keyring_source(
+    State(shared): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    body: Body,
+) -> Response {
+    let until = Instant::now() + OPERATOR_PATIENCE;
+    if !shared.gate.may_operate(peer.uid) {
+        return operate(shared, peer, until, |_| ()).await.err().unwrap_or_default();
+    }
+    let accept: Accept = match take(body, until, MAX_ACCEPT).await {
+        Ok(body) => match serde_json::from_slice(&body) {
+            Ok(accept) => accept,
+            Err(error) => {
+                let why = crate::domain::text::escape_short(error.to_string().as_bytes(), 300);
+                return (StatusCode::BAD_REQUEST, why).into_response();
+            }
+        },
+        Err(response) => return response,
+    };
+    let work = move |gate: &Gate| {
+        gate.accept_source(&accept.commit, &accept.reason, peer.uid, peer.pid)?;
+        Ok::<_, SourceError>(gate.keyring_status())
+    };
+    match operate(shared, peer, until, work).await {
+        Ok(Ok(status)) => json(StatusCode::OK, serde_json::to_vec_pretty(&status)),
+        Ok(Err(error)) => {
+            let why = crate::domain::text::escape_short(error.to_string().as_bytes(), 4000);
+            (StatusCode::CONFLICT, why).into_response()
         }
         Err(response) => response,
     }

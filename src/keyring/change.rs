@@ -23,6 +23,9 @@ use toml_edit::DocumentMut;
 /// The journal's file. Its name begins with a dot, so that it is no principal's.
 pub(super) const JOURNAL: &str = ".change";
 
+/// The file that says which commit of a guarded ref the files were taken over from. It changes together with them.
+pub(super) const MARKER: &str = ".source";
+
 /// Largest journal that is read, in bytes.
 const MAX_JOURNAL: u64 = 256 << 20;
 
@@ -49,6 +52,8 @@ pub struct Author {
 pub struct Purpose {
     /// The command: `add`, `revoke`.
     pub action: &'static str,
+    /// Whether the directory follows a ref, and this is not made there.
+    pub local: bool,
     /// Who does it.
     pub by: Author,
     /// Why, in that person's words. Not escaped.
@@ -61,7 +66,7 @@ impl Purpose {
     /// By the account that runs this, for no reason given.
     pub fn of(action: &'static str, at: Timestamp) -> Self {
         let uid = super::document::own_uid();
-        Purpose { action, by: Author { login: None, uid, signer: None }, reason: None, at }
+        Purpose { action, local: false, by: Author { login: None, uid, signer: None }, reason: None, at }
     }
 }
 
@@ -107,6 +112,9 @@ pub struct ChangeRecord {
     pub at: String,
     /// The command.
     pub action: String,
+    /// Whether it was made past the ref that the keyring follows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub local: bool,
     /// Who.
     pub by: Author,
     /// Why; escaped.
@@ -198,11 +206,18 @@ pub(super) struct Draft<'a> {
     pub(super) keyring: &'a Keyring,
     under_way: Vec<JournalFile>,
     files: BTreeMap<String, Slot>,
+    marker: Option<String>,
 }
 
 struct Slot {
     before: Option<String>,
-    after: Option<DocumentMut>,
+    after: Option<Text>,
+}
+
+enum Text {
+    Edited(Box<DocumentMut>),
+    /// Somebody else's, to the byte.
+    Whole(String),
 }
 
 impl Draft<'_> {
@@ -212,31 +227,56 @@ impl Draft<'_> {
 
     /// The document of a principal who has a file.
     pub(super) fn document(&mut self, principal: &str) -> Result<&mut DocumentMut, EditError> {
-        let path = self.path(principal);
         if !self.files.contains_key(principal) {
-            let under_way =
-                self.under_way.iter().find(|file| Some(principal) == file.name.strip_suffix(".toml"));
-            let before = match under_way {
-                Some(file) => file.after.clone().ok_or_else(|| broken(principal))?,
-                None => std::fs::read_to_string(&path).map_err(edit::io_error("read", &path))?,
-            };
-            let after = before.parse().map_err(|_| broken(principal))?;
+            let before = self.before(principal)?;
+            let after = Text::Edited(Box::new(before.parse().map_err(|_| broken(principal))?));
             self.files.insert(principal.to_owned(), Slot { before: Some(before), after: Some(after) });
         }
-        let slot = self.files.get_mut(principal).and_then(|slot| slot.after.as_mut());
-        slot.ok_or_else(|| broken(principal))
+        match self.files.get_mut(principal).and_then(|slot| slot.after.as_mut()) {
+            Some(Text::Edited(document)) => Ok(document),
+            _ => Err(broken(principal)),
+        }
+    }
+
+    /// What the file of a principal who has one holds.
+    fn before(&self, principal: &str) -> Result<String, EditError> {
+        let path = self.path(principal);
+        let under_way = self.under_way.iter().find(|file| Some(principal) == file.name.strip_suffix(".toml"));
+        match under_way {
+            Some(file) => file.after.clone().ok_or_else(|| broken(principal)),
+            None => std::fs::read_to_string(&path).map_err(edit::io_error("read", &path)),
+        }
+    }
+
+    /// Makes the file of a principal, who has one or not, this text.
+    pub(super) fn put(&mut self, principal: &str, there: bool, text: &str) -> Result<(), EditError> {
+        let before = if there { Some(self.before(principal)?) } else { None };
+        let after = Some(Text::Whole(text.to_owned()));
+        self.files.insert(principal.to_owned(), Slot { before, after });
+        Ok(())
+    }
+
+    /// Says which commit the files are taken over from.
+    pub(super) fn mark(&mut self, text: &str) {
+        self.marker = Some(text.to_owned());
     }
 
     /// Gives a principal without a file one.
     pub(super) fn create(&mut self, principal: &str, text: &str) -> Result<&mut DocumentMut, EditError> {
         let document: DocumentMut = text.parse().map_err(|_| broken(principal))?;
         let slot = self.files.entry(principal.to_owned()).or_insert(Slot { before: None, after: None });
-        Ok(slot.after.insert(document))
+        match slot.after.insert(Text::Edited(Box::new(document))) {
+            Text::Edited(document) => Ok(document),
+            Text::Whole(_) => Err(broken(principal)),
+        }
     }
 
     /// Takes a principal's file away.
     pub(super) fn remove(&mut self, principal: &str) -> Result<(), EditError> {
-        self.document(principal)?;
+        if !self.files.contains_key(principal) {
+            let before = Some(self.before(principal)?);
+            self.files.insert(principal.to_owned(), Slot { before, after: None });
+        }
         if let Some(slot) = self.files.get_mut(principal) {
             slot.after = None;
         }
@@ -246,7 +286,10 @@ impl Draft<'_> {
     fn finish(self, dir: &Path) -> Vec<ChangedFile> {
         let files = self.files.into_iter().map(|(principal, slot)| {
             let path = dir.join(format!("{principal}.toml"));
-            let after = slot.after.map(|document| document.to_string());
+            let after = slot.after.map(|text| match text {
+                Text::Edited(document) => document.to_string(),
+                Text::Whole(text) => text,
+            });
             ChangedFile { principal, path, before: slot.before, after }
         });
         files.filter(|file| file.before != file.after).collect()
@@ -285,10 +328,15 @@ pub(super) fn change<T>(
     };
     // Only where it is not finished, because nothing is written.
     let under_way = read_journal(dir, Owner::RootOrSelf).map(|journal| journal.files).unwrap_or_default();
-    let mut draft = Draft { sources, keyring: &loaded, under_way, files: BTreeMap::new() };
+    let mut draft = Draft { sources, keyring: &loaded, under_way, files: BTreeMap::new(), marker: None };
     let value = edit(&mut draft)?;
+    let marker = draft.marker.take().map(|after| Marker::of(dir, after)).filter(Marker::differs);
     let files = draft.finish(dir);
     if files.is_empty() {
+        if let (Some(marker), true) = (&marker, lock.is_some()) {
+            edit::replace(dir, &dir.join(MARKER), &marker.after)?;
+            fault("marked");
+        }
         let recorded = Recorded::Nothing;
         return Ok(Changed { value, files, record: None, recorded, finished, keyring: loaded });
     }
@@ -305,7 +353,8 @@ pub(super) fn change<T>(
     }
     let mut recorded = Recorded::Nothing;
     if lock.is_some() {
-        let journal = Journal { schema: SCHEMA, record: record.clone(), files: journal_files(&files) };
+        let mut journal = Journal { schema: SCHEMA, record: record.clone(), files: journal_files(&files) };
+        journal.files.extend(marker.map(Marker::into_journal));
         // Somebody may edit by hand, without the lock.
         if let Some(file) = journal.files.iter().find(|file| !file.is_before(dir)) {
             return Err(broken(file.name.trim_end_matches(".toml")));
@@ -375,6 +424,7 @@ fn record_of(
         id: random()?,
         at: purpose.at.to_string(),
         action: purpose.action.to_owned(),
+        local: purpose.local,
         by: purpose.by.clone(),
         reason: purpose.reason.as_ref().map(|reason| text::escape(reason.trim().as_bytes())),
         principals,
@@ -479,6 +529,27 @@ impl Journal {
 /// Where a journal has what it makes of the files.
 const KEPT: &str = "`files` in it has as `after` (`null`: the file goes away)";
 
+/// What the marker holds, and what it is to hold.
+struct Marker {
+    before: Option<String>,
+    after: String,
+}
+
+impl Marker {
+    fn of(dir: &Path, after: String) -> Self {
+        let before = std::fs::read(dir.join(MARKER)).ok().map(|bytes| digest(&bytes));
+        Marker { before, after }
+    }
+
+    fn differs(&self) -> bool {
+        self.before.as_ref() != Some(&digest(self.after.as_bytes()))
+    }
+
+    fn into_journal(self) -> JournalFile {
+        JournalFile { name: MARKER.to_owned(), before: self.before, after: Some(self.after) }
+    }
+}
+
 fn journal_files(files: &[ChangedFile]) -> Vec<JournalFile> {
     let file = |file: &ChangedFile| JournalFile {
         name: file.name(),
@@ -507,7 +578,7 @@ pub(super) fn read_journal(dir: &Path, owner: Owner) -> Result<Journal, Diagnost
         serde_json::from_slice(&checked.bytes).map_err(|error| strange(error.to_string()))?;
     let named = |file: &JournalFile| {
         let stem = file.name.strip_suffix(".toml");
-        stem.is_some_and(super::principal_file::is_name)
+        stem.is_some_and(super::principal_file::is_name) || file.name == MARKER
     };
     if owner == Owner::Unchecked {
         // What it revokes is revoked, whatever else it says (N15).

@@ -368,8 +368,11 @@ impl Scan {
         let overlay: HashMap<&str, Option<&String>> =
             overlay.iter().map(|(name, text)| (name.as_str(), text.as_ref())).collect();
         let changing = journal.as_ref().map(|journal| journal.files.as_slice()).unwrap_or_default();
-        let changing: HashMap<&str, &JournalFile> =
-            changing.iter().map(|file| (file.name.as_str(), file)).collect();
+        let changing: HashMap<&str, &JournalFile> = changing
+            .iter()
+            .filter(|file| file.name != change::MARKER)
+            .map(|file| (file.name.as_str(), file))
+            .collect();
         let there: HashSet<OsString> = names.iter().cloned().collect();
         let more: BTreeSet<&str> = overlay.keys().chain(changing.keys()).copied().collect();
         names.extend(more.into_iter().map(OsString::from).filter(|name| !there.contains(name)));

@@ -31,6 +31,7 @@ mod signed;
 mod signers;
 mod sources;
 mod suspension;
+mod take;
 pub mod whose;
 mod windows;
 
@@ -58,6 +59,7 @@ pub use select::{KeyRef, KeyRefError};
 pub use signed::{CHANGE_NAMESPACE, MAX_SIGNATURE, signer_of};
 pub use sources::{AllowedSigners, RevocationFile, Sources};
 pub use suspension::Suspension;
+pub use take::{Origin, Taken, as_if, lacking, lacks, take};
 pub use windows::{Position, Window, Windows};
 
 use crate::domain::{Principal, ServerKind, Timestamp};

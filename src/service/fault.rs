@@ -90,6 +90,9 @@ pub enum Fault {
         /// How many more there are.
         others: usize,
     },
+    /// The state that the keyring's source stands for cannot be told (N15).
+    #[error("{0}")]
+    Source(String),
     /// A defect of this program.
     #[error("an internal error; the daemon's log has more")]
     Internal,
@@ -143,6 +146,7 @@ impl Fault {
             Fault::ShuttingDown => "shutting-down",
             Fault::Stale { .. } => "stale-configuration",
             Fault::Tenant { .. } => "faulty-tenant",
+            Fault::Source(_) => "keyring-source",
         }
     }
 }

@@ -110,6 +110,7 @@ pub(super) fn record_of(
     let entry = KeyringChangeEntry {
         id: line(&change.id),
         action: line(&change.action),
+        local: change.local,
         by: KeyringAuthor {
             login: change.by.login.as_deref().map(|login| escaped_once(login, MAX_LOGIN)),
             uid: from.map_or(change.by.uid, |(by, _)| by.uid),
@@ -159,6 +160,7 @@ mod tests {
             id: nasty.clone(),
             at: "not a time".to_owned(),
             action: nasty.clone(),
+            local: false,
             by: Author { login: Some(long.clone()), uid: 0, signer: Some(nasty.clone()) },
             reason: Some("it\\'s \\x1b already".to_owned()),
             principals: vec![nasty.clone(); 1000],

@@ -145,7 +145,7 @@ fn check(change: &ChangeRecord) -> Result<(), ChangeError> {
 }
 
 /// The account of a process, as the kernel and this machine's own accounts say.
-fn operator(uid: u32, pid: Option<i32>) -> Operator {
+pub(super) fn operator(uid: u32, pid: Option<i32>) -> Operator {
     let accounts = read(Path::new("/etc/passwd"));
     let login = pid.and_then(|pid| {
         let text = read(Path::new(&format!("/proc/{pid}/loginuid")));
@@ -186,6 +186,7 @@ mod tests {
             id: "a".repeat(32),
             at: "1999-01-02T03:04:05Z".into(),
             action: "revoke".into(),
+            local: false,
             by: Author { login: Some("mallory".into()), uid: 4711, signer: Some("root SHA256:x".into()) },
             reason: Some("laptop lost".into()),
             principals: vec!["bob".into()],

@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const ANYWAY: Duration = Duration::from_secs(600);
 /// The journal of a keyring's change, which readers take files from.
 const JOURNAL: &str = ".change";
+/// What a keyring's directory was taken over from, rulesets included.
+const MARKER: &str = ".source";
 
 /// Watches until it is dropped.
 #[derive(Debug)]
@@ -59,6 +61,7 @@ pub fn watch(gate: Arc<Gate>) -> std::io::Result<Watch> {
 }
 
 fn look(gate: &Gate, quiet: &mut Quiet) {
+    gate.follow_source();
     let before = stamp(gate);
     let (read, changing) = quiet.look(before, Instant::now());
     {
@@ -145,8 +148,10 @@ fn stamp_of(watched: &[Watched]) -> [u8; 32] {
             }
             Watched::Keyring(dir) => {
                 if seen.insert(dir.clone()) {
-                    let wanted =
-                        |name: &str| name == JOURNAL || (!name.starts_with('.') && name.ends_with(".toml"));
+                    let own = [JOURNAL, MARKER];
+                    let wanted = |name: &str| {
+                        own.contains(&name) || (!name.starts_with('.') && name.ends_with(".toml"))
+                    };
                     directories(&mut hash, dir);
                     files(&mut hash, dir, wanted);
                 }

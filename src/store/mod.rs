@@ -22,6 +22,7 @@ mod open;
 mod receipts;
 mod repositories;
 mod rollback;
+mod source;
 mod sql;
 mod taint;
 mod uses;
@@ -36,6 +37,7 @@ pub use frontier::{FrontierReader, Scope};
 pub use log::{Filter, LogEntries, LogEntry};
 pub use receipts::Receipts;
 pub use repositories::{KnownRepository, Observed};
+pub use source::TakenMark;
 pub use taint::Tainted;
 pub use uses::ExpiryNotice;
 

@@ -266,6 +266,7 @@ fn a_gnupg_home_is_read_and_left_as_it_is() {
     let ring = Ring::new();
     let args = |home: &Path, dry_run| {
         KeyringCommand::Import(ImportArgs {
+            local: false,
             gnupg_home: Some(home.to_owned()),
             authorities: "cas".into(),
             dry_run,
@@ -532,6 +533,7 @@ fn several_files_are_one_change() {
     import(ring.path(), &[one, file("bob.keys", key(2))]).unwrap();
     assert_eq!(files(&ring).len(), 2);
     let missing = KeyringCommand::Import(ImportArgs {
+        local: false,
         files: vec![PathBuf::from("/nowhere/x.pub")],
         authorities: "cas".into(),
         ..ImportArgs::default()

@@ -101,6 +101,25 @@ fn whose() {
     golden("whose", &all.join("\n"));
 }
 
+#[test]
+fn edits_of_a_keyring_that_follows_a_ref() {
+    let place = place();
+    let rules = super::abilities::RULES;
+    place.policy(&format!(
+        "{rules}\n[keyring.source]\nrepository = \"infra/trust\"\nref = \"refs/heads/main\"\npath = \"keyring\"\n\
+         signers = [\"group:sre\"]\n"
+    ));
+    let all = [
+        transcript(&place, &["group", "add", "oncall", "bob"]),
+        transcript(&place, &["group", "add", "oncall", "bob", "--local"]),
+        transcript(
+            &place,
+            &["group", "add", "oncall", "bob", "--dry-run", "--local", "--reason", "recovery"],
+        ),
+    ];
+    golden("source", &all.join("\n"));
+}
+
 /// Commands that change something, each where the ones before it left the keyring; text, then JSON.
 fn changes(name: &str, place: &Place, steps: &[&[&str]]) {
     let all: Vec<String> = steps.iter().map(|words| transcript(place, words)).collect();

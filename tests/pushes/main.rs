@@ -34,3 +34,4 @@ mod sources;
 mod tenants;
 mod transport;
 mod traps;
+mod trusted_source;

@@ -8,7 +8,7 @@ use crate::config::{Config, Naming};
 use crate::domain::{Timestamp, text};
 use crate::keyring::{
     self, Author, ChangeOptions, ChangeRecord, Changed, EditError, KeyRef, Keyring, Material, Purpose,
-    Recorded, Sources,
+    Recorded, Sources, Taken,
 };
 use crate::service::keyring_changes::{self, ChangeRecorder, RecorderError};
 use crate::service::keyring_live::{Confirmation, await_in_force};
@@ -30,6 +30,9 @@ pub struct ChangeArgs {
     /// Show what would change in the files, and write nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Edit here although the keyring follows a ref of a repository; needs a reason.
+    #[arg(long)]
+    pub local: bool,
 }
 
 /// Where a command works.
@@ -51,13 +54,21 @@ pub(super) struct Action<'a> {
     pub(super) name: &'static str,
     pub(super) reason: Option<&'a str>,
     pub(super) dry_run: bool,
+    /// It is meant to be made past the ref that the keyring follows.
+    pub(super) local: bool,
     /// It only takes away: a log that cannot be written does not stop it.
     pub(super) urgent: bool,
 }
 
 impl<'a> Action<'a> {
     pub(super) fn of(name: &'static str, args: &'a ChangeArgs) -> Self {
-        Action { name, reason: args.reason.as_deref(), dry_run: args.dry_run, urgent: false }
+        Action {
+            name,
+            reason: args.reason.as_deref(),
+            dry_run: args.dry_run,
+            local: args.local,
+            urgent: false,
+        }
     }
 }
 
@@ -68,6 +79,7 @@ impl Ground<'_> {
         action: Action<'_>,
         edit: impl FnOnce(&Sources, &ChangeOptions<'_>) -> Result<Changed<T>, EditError>,
     ) -> Result<Changed<T>, CliError> {
+        let local = self.past_its_source(action)?;
         let recorder = if action.dry_run { Ok(None) } else { self.recorder() };
         let recorder = match recorder {
             Ok(recorder) => Ok(recorder),
@@ -84,6 +96,7 @@ impl Ground<'_> {
         };
         let purpose = Purpose {
             action: action.name,
+            local,
             by: author(),
             reason: action.reason.map(str::to_owned),
             at: self.now,
@@ -113,6 +126,53 @@ impl Ground<'_> {
             }
         }
         Ok(done)
+    }
+
+    /// Whether the change is made past the ref that the keyring follows; refused where that is not meant. What only
+    /// takes away is never kept from counting at once (N15).
+    fn past_its_source(&mut self, action: Action<'_>) -> Result<bool, CliError> {
+        let source = self.config.as_ref().and_then(|config| config.keyring_source.as_ref());
+        let marked = || match &self.config {
+            Some(_) => None,
+            None => Taken::is_marked(&self.sources.dir)
+                .then(|| Taken::read(&self.sources.dir).ok().flatten().map(|(taken, _)| taken)),
+        };
+        let (repository, reference, path) = match (source, marked()) {
+            (Some(source), _) => {
+                (source.repository.clone(), source.reference.to_string(), source.path.clone())
+            }
+            (None, Some(Some(taken))) => (taken.repository, taken.reference, taken.path),
+            (None, Some(None)) => ("another repository".to_owned(), String::new(), String::new()),
+            (None, None) => return Ok(false),
+        };
+        let shown = |words: &str| text::escape_short(words.as_bytes(), 200);
+        let (repository, reference) = (shown(&repository), shown(&reference));
+        let place = if path.is_empty() { String::new() } else { format!("/{}", shown(&path)) };
+        let there = format!(
+            "in a clone of `{repository}`: `countersign keyring --keyring CLONE{place} {} ...`, commit, sign, push to \
+             `{reference}`",
+            action.name.replacen('-', " ", 1)
+        );
+        if action.urgent {
+            writeln!(
+                self.err,
+                "note: the keyring follows `{repository}` {reference}, and nothing of it is taken over that lacks \
+                 this; do the same {there}"
+            )?;
+            return Ok(true);
+        }
+        if !action.local {
+            let message = format!(
+                "refused: the keyring follows `{repository}` {reference}, whose next commit would overwrite this\n\
+                 edit it {there}\nto recover on this server instead, add `--local --reason TEXT`; it is on record, \
+                 and lasts until the next commit is taken over"
+            );
+            return Err(CliError { message, code: 1 });
+        }
+        if action.reason.is_none_or(|reason| reason.trim().is_empty()) {
+            return Err(CliError::usage("an edit with `--local` needs `--reason TEXT`, for the audit log"));
+        }
+        Ok(true)
     }
 
     fn recorder(&self) -> Result<Option<Box<dyn ChangeRecorder>>, RecorderError> {

@@ -56,6 +56,9 @@ pub struct ImportArgs {
     /// Show what would change, and write nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Edit here although the keyring follows a ref of a repository; needs a reason.
+    #[arg(long)]
+    pub local: bool,
     /// Why, for the audit log.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
@@ -137,8 +140,13 @@ pub(super) fn run(args: &ImportArgs, ground: &mut Ground<'_>) -> Result<u8, CliE
     for file in &args.files {
         requests.push(request(file, read_input(file, MAX_IMPORT as u64 + 1)?, given));
     }
-    let action =
-        Action { name: "import", reason: args.reason.as_deref(), dry_run: args.dry_run, urgent: false };
+    let action = Action {
+        name: "import",
+        reason: args.reason.as_deref(),
+        dry_run: args.dry_run,
+        local: args.local,
+        urgent: false,
+    };
     let changed =
         ground.change(action, |sources, options| keyring::import_with(sources, &requests, options))?;
     let done = &changed.value;

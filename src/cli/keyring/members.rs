@@ -46,6 +46,9 @@ pub struct RemoveArgs {
     /// Show what would change in the file, and write nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Edit here although the keyring follows a ref of a repository; needs a reason.
+    #[arg(long)]
+    pub local: bool,
 }
 
 /// What to do with groups.
@@ -126,7 +129,13 @@ pub(super) fn remove(args: &RemoveArgs, ground: &mut Ground<'_>) -> Result<u8, C
         return Err(named(&format!("`{}`", shown(name)), &namings, "take the name out there first"));
     }
     let before = ground.shut()?;
-    let action = Action { name: "remove", reason: Some(&args.reason), dry_run: args.dry_run, urgent: false };
+    let action = Action {
+        name: "remove",
+        reason: Some(&args.reason),
+        dry_run: args.dry_run,
+        local: args.local,
+        urgent: false,
+    };
     let done =
         ground.change(action, |sources, options| keyring::remove(sources, name, &args.reason, options))?;
     let removed = &done.value;

@@ -138,7 +138,8 @@ pub(super) fn run(args: &RevokeArgs, ground: &mut Ground<'_>) -> Result<u8, CliE
         None => request.reason.name().to_owned(),
     };
     // A log that cannot be written must not keep a stolen key alive.
-    let action = Action { name: "revoke", reason: Some(&why), dry_run: args.dry_run, urgent: true };
+    let action =
+        Action { name: "revoke", reason: Some(&why), dry_run: args.dry_run, local: true, urgent: true };
     let done = ground.change(action, |sources, options| keyring::revoke(sources, &request, options))?;
     let verb = if args.dry_run { "would revoke" } else { "revoked" };
     let said: Vec<String> = done
@@ -195,7 +196,13 @@ pub(super) fn suspend(args: &SuspendArgs, ground: &mut Ground<'_>) -> Result<u8,
         file_name: args.file_name.clone(),
         certified: args.certified,
     };
-    let action = Action { name: "suspend", reason: Some(&args.reason), dry_run: args.dry_run, urgent: true };
+    let action = Action {
+        name: "suspend",
+        reason: Some(&args.reason),
+        dry_run: args.dry_run,
+        local: true,
+        urgent: true,
+    };
     let done = ground.change(action, |sources, options| keyring::suspend(sources, &request, options))?;
     let Suspended { name, suspension, created, others } = &done.value;
     let mut said = vec![if done.files.is_empty() {

@@ -1,7 +1,7 @@
 //! The writer killed at every step. Some tests start this program again as another process.
 
 use super::*;
-use crate::keyring::{Membership, regroup, remove, rename};
+use crate::keyring::{Membership, Origin, Taken, regroup, remove, rename, take};
 use rustix::process::{Signal, getpid, kill_process};
 use std::cell::Cell;
 use std::fs;
@@ -60,7 +60,7 @@ fn now() -> Timestamp {
     "2026-03-01T09:00:00Z".parse().unwrap()
 }
 
-/// The edits: of two files, of one that goes and one that comes, of one.
+/// The edits: of two files, of one that goes and one that comes, of one, of all by what somebody else's commit holds.
 fn edit(which: usize, dir: &Path, recorder: Option<&Recorder<'_>>) -> Result<(), EditError> {
     let sources = Sources::directory(dir);
     let mut options = ChangeOptions::unrecorded("test", now());
@@ -71,11 +71,31 @@ fn edit(which: usize, dir: &Path, recorder: Option<&Recorder<'_>>) -> Result<(),
             regroup(&sources, "sre", &both, Membership::Join, &options).map(|_| ())
         }
         1 => rename(&sources, "ann", "ann.smith", &options).map(|_| ()),
-        _ => remove(&sources, "bob", "left", &options).map(|_| ()),
+        2 => remove(&sources, "bob", "left", &options).map(|_| ()),
+        _ => {
+            let text = |name, key| principal(name, key).replace("all", "taken");
+            let files = [("ann".to_owned(), text("ann", ANN)), ("bob".to_owned(), text("bob", BOB))].into();
+            let origin = Origin {
+                repository_id: "r".to_owned(),
+                repository: "infra/trust".to_owned(),
+                reference: "refs/heads/main".to_owned(),
+                path: "keyring".to_owned(),
+                rulesets_path: Some("rules".to_owned()),
+            };
+            let rulesets = [("one.toml".to_owned(), "# rules".to_owned())].into();
+            let marker = Taken::new(&origin, COMMIT, &files, rulesets);
+            take(&sources, &files, &marker, &options).map(|_| ())
+        }
     }
 }
 
-const EDITS: usize = 3;
+const EDITS: usize = 4;
+const COMMIT: &str = "3f786850e387550fdab836ed7e6dc881de23001b";
+
+/// From which commit the directory says that it was taken over.
+fn taken(dir: &Path) -> Option<String> {
+    Taken::read(dir).unwrap().map(|(taken, _)| taken.commit)
+}
 
 /// Not a test by itself: the process that is killed.
 #[test]
@@ -134,6 +154,9 @@ fn a_writer_killed_at_any_step_leaves_the_old_state_or_the_new_one() {
                 kills += 1;
                 let found = digest_now(dir);
                 assert!(found == old || found == *new, "edit {which}, step {step}");
+                // Where the files are from is said in the same step.
+                let from = (which == 3 && found == *new).then(|| COMMIT.to_owned());
+                assert_eq!(taken(dir), from, "edit {which}, step {step}");
                 if found == old {
                     seen_old += 1;
                 } else {
@@ -153,6 +176,7 @@ fn a_writer_killed_at_any_step_leaves_the_old_state_or_the_new_one() {
                 let done = crate::keyring::resume(&Sources::directory(dir), "zoe", &options);
                 assert!(matches!(done, Err(EditError::Refused(_))), "there is no zoe: {done:?}");
                 assert_eq!(digest_now(dir), found, "edit {which}, step {step}");
+                assert_eq!(taken(dir), from, "edit {which}, step {step}");
                 assert!(!dir.join(JOURNAL).exists());
                 assert_eq!(
                     recorded.get(),
