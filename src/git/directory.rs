@@ -34,6 +34,9 @@ pub enum DirectoryError {
     Refused(String),
 }
 
+/// A file's name and its content.
+pub type NamedFile = (Vec<u8>, Vec<u8>);
+
 /// The regular files of the directory `path` in the revision `revision`, by name, those that `wanted` is for.
 ///
 /// A revision is a full object id, a ref, a branch, a tag, or `HEAD` where that is a branch; `~`, `~N` and `^` behind it
@@ -48,7 +51,7 @@ pub fn directory_files(
     path: &str,
     most: u64,
     wanted: impl Fn(&[u8]) -> bool,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, DirectoryError> {
+) -> Result<Vec<NamedFile>, DirectoryError> {
     let objects = repository.objects();
     let commit = commit_of(repository, revision)?;
     let raw = object(objects, &commit, ObjectKind::Commit, MAX_OBJECT)?;

@@ -25,7 +25,7 @@ pub use changes::{
     Spent,
 };
 pub(crate) use child::Room;
-pub use directory::{DirectoryError, directory_files};
+pub use directory::{DirectoryError, NamedFile, directory_files};
 pub use merge::{MergeError, MergeShape, Merger, Recomputed, merge_shape};
 pub use objects::{Found, Objects, verify_commit_id};
 pub use relation::{Relation, between, leads_to, reached, reaches, relate};
