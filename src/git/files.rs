@@ -1,9 +1,13 @@
-//! The files of one directory of a commit, for what is taken over from there as a whole.
+//! The files of one directory of a commit, from the object database alone: for what is taken over from there as a
+//! whole, or compared.
 
 use super::objects::Objects;
 use super::tree::{EntryKind, Tree};
 use super::{Content, GitError, blob_content};
 use crate::domain::{FileMode, ObjectId, ObjectKind, text};
+
+/// Deepest path.
+const MAX_DEPTH: usize = 64;
 
 /// How much is read.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +53,9 @@ pub fn files_in(
     let line = buffer.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let tree = line.strip_prefix(b"tree ").and_then(|hex| ObjectId::parse(hex).ok());
     let mut tree = tree.ok_or_else(|| content(format!("the commit {commit} names no tree")))?;
+    if path.split('/').count() > MAX_DEPTH {
+        return Err(content(format!("the path is deeper than {MAX_DEPTH}")));
+    }
     for part in path.split('/').filter(|part| !part.is_empty()) {
         let raw = directory(objects, &tree, limits.entries)?;
         let decoded = decode(objects, &raw, limits.entries)?;

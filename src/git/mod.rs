@@ -10,7 +10,6 @@ mod blobs;
 mod changes;
 mod child;
 pub mod command;
-mod directory;
 mod files;
 mod head;
 mod merge;
@@ -18,6 +17,7 @@ mod names;
 mod objects;
 mod relation;
 mod repository;
+mod revision;
 mod tree;
 
 pub use blobs::{Content, MAX_LINK_TARGET, blob_content, blob_facts, blob_size};
@@ -26,12 +26,12 @@ pub use changes::{
     Spent,
 };
 pub(crate) use child::Room;
-pub use directory::{DirectoryError, directory_files};
 pub use files::{FileLimits, FilesError, NamedFile, files_in};
 pub use merge::{MergeError, MergeShape, Merger, Recomputed, merge_shape};
 pub use objects::{Found, Objects, verify_commit_id};
 pub use relation::{Relation, between, leads_to, reached, reaches, relate};
 pub use repository::{RefState, Repository};
+pub use revision::{RevisionError, commit_of};
 pub use tree::{EntryKind, TooManyEntries, Tree, TreeEntry, TreeFault, TreeFaultCode};
 
 use crate::domain::ObjectId;

@@ -90,7 +90,7 @@ fn what_names_no_directory_of_a_revision_is_told() {
     let blob = git(root, &["rev-parse", "HEAD:keyring/ann.toml"]);
     for (old, why) in [
         ("nowhere:keyring", "names no ref"),
-        ("main:nowhere", "is no directory in `main`"),
+        ("main:nowhere", "in `main`: there is no directory `nowhere`"),
         ("main:keyring/ann.toml", "is no directory"),
         ("both:keyring", "`refs/heads/both` or `refs/tags/both`: write all of it"),
         ("main~9:keyring", "goes behind the first commit"),
@@ -162,8 +162,8 @@ fn trees_that_are_built_to_confuse_are_refused_soon() {
         (unsorted, "tree-not-sorted"),
         (cut, "tree-truncated"),
         (slash, "tree-slash-in-name"),
-        (link, "`ann.toml` is not a regular file"),
-        (module, "`ann.toml` is not a regular file"),
+        (link, "`keyring/ann.toml` is a symbolic link"),
+        (module, "`keyring/ann.toml` is a submodule"),
         (many, "more than 100000 entries"),
     ] {
         let commit = commit_of(&tree_of(&raw));
@@ -174,7 +174,7 @@ fn trees_that_are_built_to_confuse_are_refused_soon() {
     fs::write(root.join("keyring/ann.toml"), vec![b'#'; 9 << 20]).unwrap();
     git(root, &["commit", "-q", "-a", "-m", "large"]);
     let (code, _, err) = diff(root, &["--git", ".", "v1:keyring", "main:keyring"]);
-    assert!(code == 2 && err.contains("`ann.toml` has 9437184 bytes"), "{err}");
+    assert!(code == 2 && err.contains("`keyring/ann.toml` has 9437184 bytes"), "{err}");
     // One tree that is its own child a hundred times over: a path is only as deep as it is written.
     let mut tree = tree_of(&entry("100644", "ann.toml"));
     for _ in 0..70 {

@@ -5,7 +5,7 @@ use super::super::common::{CliError, Format};
 use super::{load, print_json};
 use crate::config;
 use crate::domain::{Timestamp, text};
-use crate::git::{self, Repository};
+use crate::git::{self, FileLimits, Repository};
 use crate::keyring::diff::{Change, diff};
 use crate::keyring::{Keyring, LoadedKeyring, MAX_FILE, Sources};
 use crate::service::{Grant, Shift, shift};
@@ -112,6 +112,9 @@ pub(super) fn run(
     Ok(u8::from(!same))
 }
 
+/// How much of a commit is read for a comparison.
+const LIMITS: FileLimits = FileLimits { entries: 100_000, file: MAX_FILE, total: 256 << 20 };
+
 /// The keyring in a directory of a commit. What is no principal's file there is not read.
 fn of_revision(
     repository: &Repository,
@@ -120,10 +123,13 @@ fn of_revision(
     path: &str,
     err: &mut dyn Write,
 ) -> Result<Keyring, CliError> {
-    let files = git::directory_files(repository, revision, path, MAX_FILE, |name| {
+    let commit = git::commit_of(repository, revision).map_err(CliError::usage)?;
+    let files = git::files_in(repository.objects(), &commit, path, LIMITS, |name| {
         name.ends_with(b".toml") && !name.starts_with(b".") && !name.starts_with(b"README")
     })
-    .map_err(CliError::usage)?;
+    .map_err(|error| {
+        CliError::usage(format!("in `{}`: {error}", text::escape_short(revision.as_bytes(), 100)))
+    })?;
     let named = files.into_iter().map(|(name, bytes)| match String::from_utf8(name) {
         Ok(name) => Ok((name, bytes)),
         Err(error) => {
