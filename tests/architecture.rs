@@ -70,6 +70,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("p521", &["signature"]),
     ("md5", &["keyring"]),
     ("rusqlite", &["store"]),
+    ("prometheus_client", &["service"]),
     ("axum", &["http"]),
     ("hyper", &["http"]),
     ("hyper_util", &["http"]),

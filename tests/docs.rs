@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use countersign::cli::Cli;
 use countersign::config;
 use countersign::policy::rules;
@@ -50,11 +50,33 @@ fn commands(text: &str) -> Vec<String> {
     out
 }
 
-/// The words of a shell line, up to a pipe, a comment or an `&`; simple quotes are taken off.
+/// The words of a shell line, up to a pipe, a comment or an `&`; quotes are taken off.
 fn words(command: &str) -> Vec<String> {
-    let stop = |word: &&str| !["|", "&", "#", ">", "&&"].contains(word) && !word.starts_with('#');
-    let words = command.split_ascii_whitespace().take_while(stop);
-    words.map(|word| word.trim_matches(['\'', '"']).to_owned()).collect()
+    let mut out: Vec<String> = Vec::new();
+    let mut quote = None;
+    let mut between = true;
+    for c in command.chars() {
+        match quote {
+            Some(end) if c == end => quote = None,
+            None if c == '\'' || c == '"' => quote = Some(c),
+            None if c.is_ascii_whitespace() => {
+                between = true;
+                continue;
+            }
+            None if between && ['|', '&', '#', '>'].contains(&c) => return out,
+            _ => {
+                if between {
+                    out.push(String::new());
+                }
+                out.last_mut().expect("one was begun").push(c);
+            }
+        }
+        if quote.is_some() && between {
+            out.push(String::new());
+        }
+        between = false;
+    }
+    out
 }
 
 #[test]
@@ -293,4 +315,65 @@ fn every_trap_and_every_decision_has_a_test() {
     let decisions = (1..=33).map(|number| format!("n{number:02}"));
     let missing: Vec<String> = traps.chain(decisions).filter(|one| !covered(one)).collect();
     assert!(missing.is_empty(), "no test begins with {missing:?}");
+}
+
+/// The examples of a command's help, each a line of its own, or behind a pipe.
+fn taught(help: &str) -> Vec<String> {
+    let Some((_, rest)) = help.split_once("Examples:").or_else(|| help.split_once("Example:")) else {
+        return Vec::new();
+    };
+    let own = |line: &str| {
+        let line = line.rsplit_once("| ").map_or(line, |(_, behind)| behind).trim();
+        line.starts_with("countersign ").then(|| line.to_owned())
+    };
+    rest.lines().filter_map(own).collect()
+}
+
+/// Every command that is not a group of others, with its name as it is typed.
+fn leaves(command: &clap::Command, path: &str, out: &mut Vec<(String, clap::Command)>) {
+    let path = format!("{path}{}", command.get_name());
+    let below: Vec<_> = command.get_subcommands().filter(|one| one.get_name() != "help").collect();
+    if below.is_empty() {
+        out.push((path, command.clone()));
+        return;
+    }
+    for one in below {
+        leaves(one, &format!("{path} "), out);
+    }
+}
+
+/// The name of the command that a line chose.
+fn chosen(matches: &clap::ArgMatches) -> String {
+    let (mut path, mut at) = ("countersign".to_owned(), matches);
+    while let Some((name, below)) = at.subcommand() {
+        path.push_str(&format!(" {name}"));
+        at = below;
+    }
+    path
+}
+
+#[test]
+fn every_commands_help_teaches_with_an_example_of_it() {
+    let mut root = Cli::command();
+    root.build();
+    let mut all = Vec::new();
+    leaves(&root, "", &mut all);
+    assert!(all.len() > 30, "{} commands", all.len());
+    let mut wrong = Vec::new();
+    for (path, command) in all {
+        // Wide enough that no line is broken in two.
+        let help = command.term_width(1000).render_long_help().to_string();
+        let shown = taught(&help);
+        let mut own = false;
+        for line in &shown {
+            match Cli::command().try_get_matches_from(words(line)) {
+                Ok(matches) => own |= chosen(&matches) == path,
+                Err(error) => wrong.push(format!("{path}: `{line}`: {error}")),
+            }
+        }
+        if !own {
+            wrong.push(format!("{path}: no example of it"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

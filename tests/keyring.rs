@@ -14,13 +14,17 @@ mod formats;
 mod gnupg;
 #[path = "keyring/import.rs"]
 mod import;
+#[path = "keyring/people.rs"]
+mod people;
+#[path = "keyring/revisions.rs"]
+mod revisions;
+#[path = "keyring/signed.rs"]
+mod signed;
 #[path = "keyring/sources.rs"]
 mod sources;
 
 use countersign::cli::common::Format;
-use countersign::cli::keyring::{
-    self as cli, AddArgs, ChangeArgs, KeyringArgs, KeyringCommand, ListArgs, ShowArgs,
-};
+use countersign::cli::keyring::{self as cli, AddArgs, KeyringArgs, KeyringCommand, ListArgs, ShowArgs};
 use countersign::domain::{ObjectFormat, PrincipalKind, ServerKind, Timestamp};
 use countersign::keyring::export::{Selection, Target};
 use countersign::keyring::{AddRequest, Added, EditError, Keyring, Material, Reason, Standing, add};
@@ -95,7 +99,9 @@ fn request(name: &str, key: impl Into<Vec<u8>>) -> AddRequest {
         emails: Vec::new(),
         groups: Vec::new(),
         accounts: Vec::new(),
-        key: key.into(),
+        key: Some(key.into()),
+        reused: Vec::new(),
+        returning: false,
     }
 }
 
@@ -405,6 +411,65 @@ fn what_others_can_write_is_refused() {
     }
 }
 
+/// As sshd has it: whoever can write above the keyring can put another one in its place.
+#[test]
+fn what_others_can_write_above_is_refused() {
+    let top = tempfile::tempdir().unwrap();
+    let (above, aside) = (top.path().join("above"), top.path().join("aside"));
+    let dir = above.join("between/keyring");
+    fs::create_dir_all(&dir).unwrap();
+    fs::create_dir(&aside).unwrap();
+    let link = aside.join("keyring");
+    std::os::unix::fs::symlink(&dir, &link).unwrap();
+    for one in [top.path(), &above, &above.join("between"), &dir, &aside] {
+        chmod(one, 0o755);
+    }
+    fs::write(dir.join("ann.toml"), principal("ann", ANN)).unwrap();
+    chmod(&dir.join("ann.toml"), 0o644);
+    let seen = |path: &Path| match Keyring::load(path) {
+        Ok(_) => String::new(),
+        Err(error) => error.to_string(),
+    };
+    assert_eq!((seen(&dir), seen(&link)), (String::new(), String::new()));
+    for mode in [0o775, 0o757, 0o777] {
+        chmod(&above, mode);
+        for path in [&dir, &link] {
+            let error = seen(path);
+            assert!(
+                error.contains("others can write this directory") && error.contains("chmod go-w"),
+                "{error}"
+            );
+            assert!(error.contains(above.to_str().unwrap()), "{error}");
+        }
+        chmod(&above, 0o755);
+    }
+    // The way through a link counts, too: who can write there can lay another link.
+    chmod(&aside, 0o777);
+    assert_eq!(seen(&dir), "");
+    assert!(seen(&link).contains("others can write this directory"), "{}", seen(&link));
+    // In a directory like `/tmp` nobody can take away what is somebody else's.
+    chmod(&aside, 0o1777);
+    assert_eq!(seen(&link), "");
+    // Nothing is written there either.
+    chmod(&above, 0o777);
+    let request = AddRequest {
+        name: "bob".to_owned(),
+        kind: None,
+        emails: Vec::new(),
+        groups: Vec::new(),
+        accounts: Vec::new(),
+        reused: Vec::new(),
+        returning: false,
+        key: Some(BOB.as_bytes().to_vec()),
+    };
+    assert!(add(&dir, &request, Timestamp::now()).is_err());
+    assert!(!dir.join("bob.toml").exists());
+    chmod(&above, 0o755);
+    if chown(&above, Some(12345), None).is_ok() {
+        assert!(seen(&dir).contains("belongs to user 12345, who can put another one"), "{}", seen(&dir));
+    }
+}
+
 #[test]
 fn what_is_no_principal_is_ignored_aloud() {
     let ring = Ring::new();
@@ -653,7 +718,7 @@ fn adding_makes_and_extends_principals() {
     // The same again, and without the comment: nothing to do, the file is not even written.
     let before = fs::metadata(&file).unwrap();
     for key in [format!("{ANN} ann@laptop\n"), ANN.to_owned(), format!("# mine\n\n{ANN}\r\n")] {
-        let again = ring.add(&AddRequest { key: key.into(), ..first.clone() }).unwrap();
+        let again = ring.add(&AddRequest { key: Some(key.into()), ..first.clone() }).unwrap();
         assert!(!again.created && !again.key_added && !again.changed);
     }
     use std::os::unix::fs::MetadataExt;
@@ -757,7 +822,7 @@ fn keys_of_every_usual_kind_from_ssh_keygen() {
         let key = ssh_key(dir.path(), name, kind);
         let added = ring.add(&request(name, key.as_str())).unwrap();
         let shown = run("ssh-keygen", &["-lf", &format!("{name}.pub")], dir.path(), b"");
-        assert!(String::from_utf8(shown).unwrap().contains(&added.fingerprint), "{name}");
+        assert!(String::from_utf8(shown).unwrap().contains(&added.key.as_ref().unwrap().text), "{name}");
         let weak = added.warnings.iter().any(|one| one.contains("too weak (RSA-1024)"));
         assert_eq!(weak, name == "small", "{:?}", added.warnings);
     }
@@ -802,7 +867,10 @@ fn certificates_from_gpg_armored_and_binary() {
     let ring = Ring::new();
     let added = ring.add(&request("ann", armored.as_slice())).unwrap();
     let listed = String::from_utf8(gpg.run(&["--with-colons", "--list-keys"])).unwrap();
-    assert!(listed.contains(&added.fingerprint) && added.key_added && added.warnings.is_empty(), "{added:?}");
+    assert!(
+        listed.contains(&added.key.as_ref().unwrap().text) && added.key_added && added.warnings.is_empty(),
+        "{added:?}"
+    );
     let again = ring.add(&request("ann", armored.as_slice())).unwrap();
     assert!(!again.changed, "{again:?}");
     assert!(matches!(ring.add(&request("bob", binary.as_slice())), Err(EditError::Taken { .. })));
@@ -810,7 +878,7 @@ fn certificates_from_gpg_armored_and_binary() {
     let keyring = ring.load();
     let key = &keyring.keys()[0];
     assert!(matches!(key.standing(Timestamp::now()), Standing::Valid { until: Some(_) }));
-    let raw = data_encoding::HEXUPPER.decode(added.fingerprint.as_bytes()).unwrap();
+    let raw = data_encoding::HEXUPPER.decode(added.key.as_ref().unwrap().text.as_bytes()).unwrap();
     assert_eq!(keyring.openpgp_by_fingerprint(&raw).len(), 1);
     let id: [u8; 8] = raw[raw.len() - 8..].try_into().unwrap();
     assert_eq!(keyring.openpgp_by_key_id(id).len(), 1);
@@ -864,7 +932,7 @@ fn a_newer_copy_of_a_certificate_takes_its_place_and_an_older_one_never_revives_
     ring.write("ann.toml", &text.replace("[[key]]\n", "[[key]]\nvalid-from = 2020-01-01T00:00:00Z # kept\n"));
     let first = ring.load();
 
-    gpg.run(&["--quick-set-expire", &added.fingerprint, "3y"]);
+    gpg.run(&["--quick-set-expire", &added.key.as_ref().unwrap().text, "3y"]);
     let updated = ring.add(&request("ann", export())).unwrap();
     assert!(updated.key_updated && !updated.key_added && updated.changed, "{updated:?}");
     let text = fs::read_to_string(&file).unwrap();
@@ -876,7 +944,7 @@ fn a_newer_copy_of_a_certificate_takes_its_place_and_an_older_one_never_revives_
     assert!(until(&ring.load()) > until(&first));
 
     // Its owner revokes it: gpg keeps a prepared revocation, with a guard in front of its first line.
-    let prepared = gpg.home.path().join(format!("openpgp-revocs.d/{}.rev", added.fingerprint));
+    let prepared = gpg.home.path().join(format!("openpgp-revocs.d/{}.rev", added.key.as_ref().unwrap().text));
     let revocation = fs::read_to_string(prepared).unwrap();
     let revocation = revocation.split("\n:").nth(1).unwrap();
     run("gpg", &["--batch", "--no-tty", "--quiet", "--import"], gpg.home.path(), revocation.as_bytes());
@@ -906,7 +974,7 @@ fn n15_a_revoked_subkey_is_not_revived_and_outlives_a_rejected_change() {
     gpg.generate("Ann <ann@example.org>", "never");
     let ring = Ring::new();
     let export = || gpg.run(&["--armor", "--export", "ann@example.org"]);
-    let primary = ring.add(&request("ann", export())).unwrap().fingerprint;
+    let primary = ring.add(&request("ann", export())).unwrap().key.unwrap().text;
     for _ in 0..2 {
         gpg.run(&["--quick-add-key", &primary, "ed25519", "sign", "never"]);
     }
@@ -971,7 +1039,7 @@ fn n14_a_named_revoker_taints_what_the_key_signed() {
     converse(&["--edit-key", "ann@example.org"], "addrevoker\nbob@example.org\ny\nsave\n");
     let (ring, now) = (Ring::new(), Timestamp::now());
     let ann = gpg.run(&["--armor", "--export", "ann@example.org"]);
-    let ann = ring.add(&request("ann", ann)).unwrap().fingerprint;
+    let ann = ring.add(&request("ann", ann)).unwrap().key.unwrap().text;
     let block = converse(&["--armor", "--desig-revoke", "ann@example.org"], "y\ny\n1\n\ny\n");
     run("gpg", &["--batch", "--no-tty", "--quiet", "--import"], gpg.home.path(), &block);
     ring.add(&request("ann", gpg.run(&["--armor", "--export", "ann@example.org"]))).unwrap();
@@ -1032,7 +1100,7 @@ fn ten_thousand_principals_load_quickly() {
 
 fn cli_run(ring: &Ring, command: KeyringCommand, format: Format) -> Result<(u8, String, String), String> {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let args = KeyringArgs { keyring: Some(ring.path().to_owned()), command };
+    let args = KeyringArgs { keyring: Some(ring.path().to_owned()), sign_with: None, command };
     let code =
         cli::run(&args, Path::new("/nowhere"), format, &mut out, &mut err).map_err(|e| e.to_string())?;
     Ok((code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap()))
@@ -1051,8 +1119,8 @@ fn the_command_line_adds_lists_and_shows() {
             groups: groups.iter().map(|one| (*one).to_owned()).collect(),
             accounts: Vec::new(),
             kind,
-            key: path,
-            change: ChangeArgs::default(),
+            key: Some(path),
+            ..AddArgs::default()
         })
     };
     let (code, out, _) = cli_run(&ring, KeyringCommand::List(ListArgs::default()), Format::Text).unwrap();

@@ -606,6 +606,9 @@ pub struct KeyringChangeEntry {
     pub id: String,
     /// The command: `add`, `revoke`.
     pub action: String,
+    /// It was made on the server, past the ref that the keyring follows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub local: bool,
     /// Who, as [`KeyringAuthor`] says.
     pub by: KeyringAuthor,
     /// Why, in that person's words; escaped.

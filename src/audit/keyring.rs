@@ -1,6 +1,6 @@
 //! What is written where the keyring's files are found changed.
 
-use super::entries::{KeyringFileEntry, capped};
+use super::entries::{KeyringAuthor, KeyringFileEntry, RepositoryEntry, capped};
 use serde::{Deserialize, Serialize};
 
 /// Most entries of one list; the rest is counted.
@@ -44,6 +44,57 @@ impl KeyringFoundEntry {
         self.files = files.iter().take(MOST).cloned().collect();
         self.files_total = files.len() as u64;
         self
+    }
+}
+
+/// A commit of the ref that the keyring follows was taken over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyringSourceEntry {
+    /// Of which repository.
+    pub repository: RepositoryEntry,
+    /// The ref; escaped.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// The commit.
+    pub commit: String,
+    /// The one before, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit_before: Option<String>,
+    /// Why it counts.
+    pub how: TakenHow,
+    /// Who accepted it, or the account that the daemon runs under.
+    pub by: KeyringAuthor,
+    /// Why, in the words of whoever accepted it; escaped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Digest of the keyring with it.
+    pub keyring: String,
+    /// How many files of rulesets came with it.
+    pub rulesets: u64,
+    /// SHA-256 of the file that holds all of this beside the keyring's files, rulesets included.
+    pub state: String,
+}
+
+/// Why a commit counts as the keyring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TakenHow {
+    /// It was let in, seen in the ref, and judged again.
+    Seen,
+    /// It had been taken over before, and the files said otherwise.
+    Restored,
+    /// An operator said so.
+    Accepted,
+}
+
+impl TakenHow {
+    /// The word in the record.
+    pub const fn name(self) -> &'static str {
+        match self {
+            TakenHow::Seen => "seen",
+            TakenHow::Restored => "restored",
+            TakenHow::Accepted => "accepted",
+        }
     }
 }
 

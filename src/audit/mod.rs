@@ -15,5 +15,5 @@ pub use entries::{
     PusherEntry, RecoveredEntry, RefEntry, RepositoryEntry, ServiceEntry, TaintEntry, Tip, Truncated,
     ViolationEntry, WaiverEntry, capped,
 };
-pub use keyring::KeyringFoundEntry;
+pub use keyring::{KeyringFoundEntry, KeyringSourceEntry, TakenHow};
 pub use record::{Decision, Event, Record, RecordError, SCHEMA, rfc3339_ms};

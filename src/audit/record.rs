@@ -5,7 +5,7 @@ use super::entries::{
     PusherEntry, RecoveredEntry, RefEntry, RepositoryEntry, ServiceEntry, TaintEntry, Truncated,
     ViolationEntry, WaiverEntry, capped,
 };
-use super::keyring::KeyringFoundEntry;
+use super::keyring::{KeyringFoundEntry, KeyringSourceEntry};
 use crate::domain::{PushContext, Timestamp, text};
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +66,8 @@ pub enum Event {
     KeyringChanged(KeyringChangeEntry),
     /// The keyring's files were found changed.
     KeyringFound(KeyringFoundEntry),
+    /// A commit of the ref that the keyring follows was taken over.
+    KeyringSource(KeyringSourceEntry),
 }
 
 impl Event {
@@ -82,6 +84,7 @@ impl Event {
             Event::Recovered(_) => "recovered",
             Event::KeyringChanged(_) => "keyring-changed",
             Event::KeyringFound(_) => "keyring-found",
+            Event::KeyringSource(_) => "keyring-source",
         }
     }
 }

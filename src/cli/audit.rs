@@ -3,8 +3,8 @@
 use super::{CliError, Format};
 use crate::audit::chain::{Hash, Head};
 use crate::audit::{
-    Decision, Event, KeyringAuthor, KeyringChangeEntry, KeyringFileEntry, KeyringFoundEntry, Outcome,
-    PusherEntry, RefEntry, ServiceEntry,
+    Decision, Event, KeyringAuthor, KeyringChangeEntry, KeyringFileEntry, KeyringFoundEntry,
+    KeyringSourceEntry, Outcome, PusherEntry, RefEntry, ServiceEntry,
 };
 use crate::config;
 use crate::domain::{RefName, RepositoryId, RequestId, Timestamp, text};
@@ -251,6 +251,7 @@ fn print(out: &mut dyn Write, entry: &LogEntry) -> std::io::Result<()> {
         Event::Recovered(entry) => writeln!(out, "recovered by {}: {}", entry.who, entry.finding),
         Event::KeyringChanged(change) => print_keyring_change(out, change),
         Event::KeyringFound(found) => print_keyring_found(out, found),
+        Event::KeyringSource(taken) => print_keyring_source(out, taken),
     }
 }
 
@@ -259,8 +260,9 @@ fn print_keyring_change(out: &mut dyn Write, change: &KeyringChangeEntry) -> std
     let reason = change.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
     writeln!(
         out,
-        "keyring   {} {} by {}{signer}{reason}",
+        "keyring   {}{} {} by {}{signer}{reason}",
         change.action,
+        if change.local { " (local)" } else { "" },
         change.principals.join(", "),
         author(&change.by)
     )?;
@@ -272,6 +274,23 @@ fn print_keyring_change(out: &mut dyn Write, change: &KeyringChangeEntry) -> std
         writeln!(out, "        ... {} more entries were left out", change.left_out)?;
     }
     Ok(())
+}
+
+fn print_keyring_source(out: &mut dyn Write, taken: &KeyringSourceEntry) -> std::io::Result<()> {
+    let reason = taken.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    let rulesets = match taken.rulesets {
+        0 => String::new(),
+        count => format!(", {count} files of rulesets"),
+    };
+    writeln!(
+        out,
+        "keyring   {} {} of {} {}{rulesets}, by {}{reason}",
+        taken.how.name(),
+        short(&taken.commit, 12),
+        taken.repository.name,
+        taken.reference,
+        author(&taken.by)
+    )
 }
 
 fn print_keyring_found(out: &mut dyn Write, found: &KeyringFoundEntry) -> std::io::Result<()> {

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
                         and that is judged: 0 accepted, 1 refused, 3 nobody can tell, with the reason. See docs/signing.md.\n\n\
                         Examples: countersign check --repo . --ref refs/heads/main origin/main..HEAD\n          \
                         countersign check --self --keyring ./keyring\n          \
+                        countersign check --self --tag v1.0 --keyring ./keyring\n          \
                         countersign check --self --ref refs/heads/main --config ./countersign.toml\n          \
                         countersign check --history --repo /srv/git/infra/app.git --ref refs/heads/main"
 )]
@@ -61,6 +62,9 @@ pub struct CheckArgs {
     /// With --self: whose keys count, in OpenSSH's format
     #[arg(long, value_name = "FILE", requires = "own", conflicts_with_all = ["config", "keyring"])]
     pub(super) allowed_signers: Option<PathBuf>,
+    /// With --self: the next tag, of this name, instead of the next commit
+    #[arg(long, value_name = "NAME", requires = "own", conflicts_with = "reference")]
+    pub(super) tag: Option<String>,
     /// With --self: the message of the next commit, without which no rule about messages is asked
     #[arg(long, value_name = "TEXT", requires = "own")]
     pub(super) message: Option<String>,
@@ -104,6 +108,7 @@ pub fn run(
         reference,
         old,
         new,
+        judged: None,
         pusher: None,
     };
     match check(&snapshot, &request) {

@@ -6,6 +6,7 @@ use crate::domain::RefName;
 use crate::git::Repository;
 use crate::keyring::Keyring;
 use crate::policy::Refs;
+use crate::service::guarded;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
@@ -67,6 +68,14 @@ pub fn run(
                 Ok(loaded) => {
                     warnings.extend(loaded.warnings);
                     let keyring = loaded.keyring;
+                    errors.extend(config::source_faults(&config, &keyring));
+                    if let Some(source) = &config.keyring_source
+                        && let Err(why) = guarded(&config.repositories.root, &source.repository)
+                    {
+                        errors.push(
+                            source.fault(format!("what [keyring.source] follows is not guarded: {why}")),
+                        );
+                    }
                     let repositories = repositories(&config.repositories.root);
                     warnings.extend(config::lint(&config, &keyring, &repositories));
                     warnings.extend(unmatched_refs(&config, &repositories));

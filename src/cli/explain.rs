@@ -73,7 +73,7 @@ pub fn run(args: &ExplainArgs, config: &Path, format: Format, out: &mut dyn Writ
         };
     };
     let (old, new) = range(&git_dir, written)?;
-    let request = CheckRequest { git_dir: &git_dir, repository, reference, old, new, pusher };
+    let request = CheckRequest { git_dir: &git_dir, repository, reference, old, new, judged: None, pusher };
     match reasons(&snapshot, &request) {
         Ok(reasons) => {
             let outcome = match reasons.checked.verdict.decision {

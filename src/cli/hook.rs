@@ -13,18 +13,25 @@ use std::time::Duration;
 #[derive(Subcommand, Debug)]
 pub enum HookCommand {
     /// Decide about the push that git describes on standard input
+    #[command(after_help = PRE_RECEIVE)]
     PreReceive(HookArgs),
     /// Report which refs of the push were applied
+    #[command(after_help = POST_RECEIVE)]
     PostReceive(HookArgs),
 }
 
+const PRE_RECEIVE: &str =
+    "`install` writes hook files that start a smaller program instead; this command is for servers
+that want a command line, and for --standalone.
+
+Example: countersign hook pre-receive --socket /run/countersign/hook.sock --server-uid 998";
+
+const POST_RECEIVE: &str = "It goes beside pre-receive, with the same options. Without it the next push notes what became of this one.
+
+Example: countersign hook post-receive --socket /run/countersign/hook.sock --server-uid 998";
+
 /// How to reach a decision.
 #[derive(clap::Args, Debug)]
-#[command(
-    after_help = "`install` writes hook files that start a smaller program instead; this command is for servers\n\
-                        that want a command line, and for --standalone.\n\n\
-                        Example: countersign hook pre-receive --socket /run/countersign/hook.sock --server-uid 998"
-)]
 pub struct HookArgs {
     /// Decide in this process, with the configuration that --config names; no daemon is asked
     #[arg(long, conflicts_with_all = ["socket", "server_uid"])]

@@ -53,6 +53,10 @@ pub fn install(
     let config = config::load(config_path).map_err(|e| CliError::usage(e.to_string()))?.config;
     let program = std::env::current_exe().map_err(|e| CliError::usage(format!("error: {e}")))?;
     let mode = if args.standalone {
+        if config.keyring_source.is_some() {
+            let why = "error: [keyring.source] needs the daemon: a hook that decides by itself looks at no ref afterwards";
+            return Err(CliError::usage(why));
+        }
         // The hook itself never makes state: one that is gone must be noticed.
         Store::open(&config.daemon.state, store::Mode::ReadWrite)
             .map_err(|e| CliError::usage(format!("error: {e}")))?;

@@ -2,8 +2,8 @@
 
 use super::check::CheckArgs;
 use super::{CliError, Format};
-use crate::domain::RefName;
-use crate::service::{SelfBasis, SelfChecked, SelfRequest, Snapshot, self_check};
+use crate::domain::{RefName, text};
+use crate::service::{SelfBasis, SelfChecked, SelfRequest, SelfWhat, Snapshot, self_check};
 use crate::signature::CheckResult;
 use serde_json::json;
 use std::io::{self, Write};
@@ -20,10 +20,20 @@ pub(super) fn run(
     out: &mut dyn Write,
 ) -> Result<u8, CliError> {
     let usage = |text: String| CliError::usage(format!("error: {text}"));
-    let reference = args.reference.as_deref().unwrap_or("refs/heads/main");
+    let (what, reference) = match &args.tag {
+        // To git it would be an option.
+        Some(name) if name.starts_with('-') => {
+            return Err(usage(format!("`{}` is no name of a tag", text::escape(name.as_bytes()))));
+        }
+        Some(name) => (SelfWhat::Tag(name.clone()), format!("refs/tags/{name}")),
+        None => {
+            let branch = args.reference.clone().unwrap_or_else(|| "refs/heads/main".to_owned());
+            (SelfWhat::Commit, branch)
+        }
+    };
     let reference = RefName::parse(reference.as_bytes()).map_err(|e| usage(e.to_string()))?;
-    if !reference.as_bytes().starts_with(b"refs/heads/") {
-        return Err(usage("--self is about commits: name a branch".to_owned()));
+    if what == SelfWhat::Commit && !reference.as_bytes().starts_with(b"refs/heads/") {
+        return Err(usage("commits go to branches: name one, or a tag with --tag".to_owned()));
     }
     let snapshot;
     let basis = match (&args.keyring, &args.allowed_signers, config) {
@@ -36,6 +46,7 @@ pub(super) fn run(
         (None, None, None) => SelfBasis::Nothing,
     };
     let request = SelfRequest {
+        what,
         repo: args.repo.as_deref().unwrap_or(Path::new(".")),
         reference,
         repository: args.repository.as_deref(),
@@ -65,7 +76,7 @@ fn print(out: &mut dyn Write, checked: &SelfChecked) -> io::Result<()> {
     }
     writeln!(out, "\n{}: {}", checked.outcome.name(), checked.reason)?;
     if let Some(fix) = &checked.fix {
-        writeln!(out, "  help: {fix}")?;
+        writeln!(out, "  help: {}", fix.text)?;
     }
     if let Some(public) = &checked.public {
         write!(out, "\nyour public key:\n\n{public}")?;
@@ -81,7 +92,10 @@ fn to_json(checked: &SelfChecked) -> serde_json::Value {
         .map(|step| json!({ "name": step.name, "result": word(step.result), "detail": step.detail }))
         .collect();
     json!({
-        "outcome": checked.outcome.name(), "reason": checked.reason, "fix": checked.fix, "steps": steps,
+        "outcome": checked.outcome.name(), "reason": checked.reason, "steps": steps,
+        "fix": checked.fix.as_ref().map(|fix| &fix.text),
+        "command": checked.fix.as_ref().and_then(|fix| fix.command.as_ref()),
+        "by": checked.fix.as_ref().map(|fix| fix.by.name()),
         "key": checked.key, "principal": checked.principal, "public": checked.public,
     })
 }

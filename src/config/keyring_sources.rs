@@ -1,5 +1,6 @@
 //! `[keyring]`: what the keyring is read from.
 
+use super::source::{self, TrustedSource};
 use super::values;
 use crate::domain::text;
 use crate::keyring::document::{Item, Table};
@@ -9,8 +10,9 @@ use std::path::Path;
 
 /// Reads the table. Whether the files beside the directory are there and good is asked when the keyring is
 /// read.
-pub(super) fn read(table: Table<'_, '_>, base: &Path) -> Option<Sources> {
+pub(super) fn read(table: Table<'_, '_>, base: &Path) -> Option<(Sources, Option<TrustedSource>)> {
     let found = parts(&table, base);
+    let followed = table.table("source", "[keyring.source]").map(source::read);
     table.finish();
     let item = found.path?;
     let dir = values::path_outside(&item, base)?;
@@ -22,7 +24,9 @@ pub(super) fn read(table: Table<'_, '_>, base: &Path) -> Option<Sources> {
     // What has a fault has none to show for it, and the fault refuses the configuration.
     let allowed_signers = found.allowed_signers.into_iter().collect::<Option<_>>()?;
     let revocations = found.revocations.into_iter().collect::<Option<_>>()?;
-    Some(Sources { dir, allowed_signers, revocations })
+    // One with a fault has an error on record, which refuses the configuration.
+    let followed = followed.flatten();
+    Some((Sources { dir, allowed_signers, revocations }, followed))
 }
 
 /// Where a table that may have faults would have revocations read from (N15): everything that can be read

@@ -1,19 +1,21 @@
 //! From file to [`Config`].
 
 use super::rulesets::{self, Collected};
+use super::source::{TakenState, TrustedSource};
 use super::{
     Config, Daemon, Network, Place, TenantFiles, Tls, Warning, keyring_sources, repositories, signatures,
     sources, tenants, values,
 };
 use crate::domain::text;
-use crate::keyring::Sources;
 use crate::keyring::document::{Diagnostic, Item, Owner, Reader, Source, Table};
 use crate::keyring::document::{check_directory, own_uid, read_checked, sort};
+use crate::keyring::{Sources, Taken};
 use crate::policy::rules::Configured;
 use crate::policy::{Limits, Pattern, Proof, Ruleset, Rulesets, Tenant, Uncovered};
 use data_encoding::HEXLOWER;
 use globset::GlobBuilder;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,6 +82,8 @@ struct Loading {
     tenants: Vec<TenantFiles>,
     /// How much the files of the tenant that is read now have asked for so far.
     weight: usize,
+    /// Files of rulesets that are to count in place of those that were taken over.
+    proposed: Option<BTreeMap<String, String>>,
 }
 
 /// Reads and validates a configuration file and what it includes.
@@ -90,7 +94,18 @@ struct Loading {
 /// # Errors
 /// Every fault that can be found, sorted by place.
 pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
-    let mut loading = Loading::default();
+    Loading::default().load(path)
+}
+
+/// The same as if these files of rulesets, by name, had been taken over from the ref that is followed.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_proposing(path: &Path, rulesets: BTreeMap<String, String>) -> Result<Loaded, ConfigError> {
+    Loading { proposed: Some(rulesets), ..Loading::default() }.load(path)
+}
+
+fn finished(mut loading: Loading, path: &Path) -> Result<Loaded, ConfigError> {
     let parts = loading.main(path);
     match parts {
         Some(config) if loading.diagnostics.is_empty() => {
@@ -130,6 +145,10 @@ pub fn revocation_sources(path: &Path) -> Option<Sources> {
 }
 
 impl Loading {
+    fn load(self, path: &Path) -> Result<Loaded, ConfigError> {
+        finished(self, path)
+    }
+
     /// Reads a file and checks who else could have written it. `None` after recording an error.
     fn read(&mut self, path: &Path) -> Option<Source> {
         // A symbolic link is as good as both directories: the one it is in and the one it leads to.
@@ -204,6 +223,10 @@ impl Loading {
             self.tenant(index);
         }
         let mut partial = partial?;
+        if let Some(source) = partial.keyring_source.clone() {
+            self.follow(&source, &mut partial);
+            self.guard(&source, &path);
+        }
         let collected = std::mem::take(&mut self.collected);
         self.warnings.extend(collected.warnings);
         partial.source = path;
@@ -219,6 +242,60 @@ impl Loading {
         let defaults = std::mem::take(&mut self.defaults);
         partial.policy.rulesets.extend(Ruleset::by_default(&partial.policy.rulesets, defaults));
         Some(partial)
+    }
+
+    /// What was taken over from the ref that is followed, rulesets among it.
+    fn follow(&mut self, source: &TrustedSource, partial: &mut Config) {
+        let found = match Taken::read(&partial.keyring.dir) {
+            Ok(found) => found.map(|(taken, digest)| TakenState { taken, digest }),
+            Err(fault) => {
+                self.diagnostics.push(fault);
+                return;
+            }
+        };
+        let found = found.filter(|found| source.is_where(&found.taken));
+        let Some(directory) = &source.rulesets else {
+            partial.keyring_taken = found;
+            return;
+        };
+        let files = match (self.proposed.take(), &found) {
+            (Some(proposed), _) => proposed,
+            (None, Some(found)) => found.taken.rulesets.clone(),
+            // Whoever decides has to find out that there are none yet.
+            (None, None) => BTreeMap::new(),
+        };
+        for (name, text) in &files {
+            for part in [name, text] {
+                self.digest.update((part.len() as u64).to_be_bytes());
+                self.digest.update(part);
+            }
+            self.rulesets_of(Source::new(&Path::new(directory).join(name), text), None);
+        }
+        partial.keyring_taken = found;
+    }
+
+    /// The ruleset that guards the ref which the keyring follows, last of all, so that another one of its name is
+    /// found out.
+    fn guard(&mut self, source: &TrustedSource, path: &Path) {
+        let reader = Reader::new(Source::new(path, &source.ruleset()));
+        {
+            let document = reader.parse();
+            let top = Table::new(&reader, &document, 0..0, "the ruleset of [keyring.source]");
+            for ruleset in top.tables("ruleset", "[[ruleset]]") {
+                self.collected.read(ruleset, None);
+            }
+            top.finish();
+        }
+        // Places in a text that nobody wrote would mislead.
+        let found = reader.into_diagnostics().into_iter().map(|found| {
+            let message = format!("[keyring.source] cannot be guarded: {}", found.message);
+            let whole = Diagnostic::whole(path, message);
+            match found.suggestion {
+                Some(help) => whole.suggest(help),
+                None => whole,
+            }
+        });
+        self.diagnostics.extend(found);
     }
 
     /// What rests on who pushes is an error where the server does not say so: such a rule would refuse
@@ -302,11 +379,14 @@ impl Loading {
         let build = || {
             let mut daemon = daemon?;
             daemon.deadline = deadline.unwrap_or(Daemon::DEADLINE);
+            let (keyring, keyring_source) = keyring?;
             Some(Config {
                 source: PathBuf::new(),
                 digest: String::new(),
                 daemon,
-                keyring: keyring?,
+                keyring,
+                keyring_source,
+                keyring_taken: None,
                 repositories: repositories?,
                 policy: Rulesets { rulesets: Vec::new(), uncovered: uncovered? },
                 signatures,
@@ -438,7 +518,13 @@ impl Loading {
 
     /// Reads an included file, which can only tighten: it holds rulesets and nothing else.
     fn included(&mut self, path: &Path, tenant: Option<&Arc<Tenant>>) {
-        let Some(source) = self.read(path) else { return };
+        if let Some(source) = self.read(path) {
+            self.rulesets_of(source, tenant);
+        }
+    }
+
+    fn rulesets_of(&mut self, source: Source, tenant: Option<&Arc<Tenant>>) {
+        let path = source.file().to_owned();
         let reader = Reader::new(source);
         {
             let document = reader.parse();
@@ -451,7 +537,7 @@ impl Loading {
                     MAX_TENANT_WEIGHT >> 20
                 );
                 self.diagnostics.push(
-                    Diagnostic::whole(path, message).suggest(
+                    Diagnostic::whole(&path, message).suggest(
                         "write fewer or simpler patterns: `{1,900}` is as long as what it stands for",
                     ),
                 );

@@ -14,6 +14,7 @@ mod rulesets;
 mod schema;
 mod secrets;
 mod signatures;
+mod source;
 mod sources;
 mod tenants;
 mod values;
@@ -23,13 +24,14 @@ pub use crate::domain::ServerKind;
 pub use crate::keyring::document::{Diagnostic, Place, Warning};
 pub(crate) use lint::names_nobody;
 pub use lint::{lint, listed};
-pub use load::{ConfigError, Loaded, load, revocation_sources};
+pub use load::{ConfigError, Loaded, load, load_proposing, revocation_sources};
 pub use naming::{Naming, namings};
 pub use network::Network;
 pub use repositories::Repositories;
 pub use rulesets::RulesetPlaces;
 pub use schema::{included as included_schema, schema};
 pub use secrets::{SecretPlace, SecretPlaceError};
+pub use source::{SOURCE_RULESET, TakenState, TrustedSource, source_faults};
 pub use sources::{Fetch, ReportIdentity, Reporting, SecretFault, Source, SourceRepository, SourceSecret};
 pub use tenants::TenantFiles;
 pub use watched::{Watched, hook_socket, watched};
@@ -52,6 +54,10 @@ pub struct Config {
     pub daemon: Daemon,
     /// What the keyring is read from, absolute paths.
     pub keyring: keyring::Sources,
+    /// Which ref of which repository the keyring's directory follows, if one.
+    pub keyring_source: Option<TrustedSource>,
+    /// What was taken over from there last, as far as the directory says.
+    pub keyring_taken: Option<TakenState>,
     /// Which repositories may ask, and for which refs.
     pub repositories: Repositories,
     /// The rulesets.

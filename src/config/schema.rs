@@ -21,6 +21,14 @@ const ALLOWED_SIGNERS: &[Opt] = &[
     option("timezone", Shape::Text, "the zone of times without Z"),
 ];
 
+const TRUSTED_SOURCE: &[Opt] = &[
+    option("repository", Shape::Text, "the repository, by its name below the root").required(),
+    option("ref", Shape::Text, "the full name of the ref").required(),
+    option("path", Shape::Text, "the directory with the principals' files; left out, the root"),
+    option("rulesets", Shape::Text, "the directory with files of rulesets that are followed, too"),
+    option("signers", Shape::Texts, "who has to sign each change: groups").required(),
+];
+
 const REVOCATION: &[Opt] = &[
     option("path", Shape::Text, "the file, as ssh-keygen -k makes it, or one public key a line").required(),
     option("reason", Shape::Word(&["compromised", "retired", "superseded"]), "why what it lists is refused")
@@ -180,6 +188,7 @@ pub fn schema() -> Value {
         table(&[option("path", Shape::Text, "the directory with one file per principal").required()]);
     add(&mut keyring, "allowed-signers", list_of(table(ALLOWED_SIGNERS)));
     add(&mut keyring, "revocation", list_of(table(REVOCATION)));
+    add(&mut keyring, "source", table(TRUSTED_SOURCE));
     let mut policy = table(&[
         option(
             "uncovered",

@@ -10,6 +10,7 @@ mod blobs;
 mod changes;
 mod child;
 pub mod command;
+mod files;
 mod head;
 mod merge;
 mod mirror;
@@ -18,6 +19,7 @@ mod objects;
 mod relation;
 mod remote;
 mod repository;
+mod revision;
 mod tree;
 
 pub use blobs::{Content, MAX_LINK_TARGET, blob_content, blob_facts, blob_size};
@@ -26,12 +28,14 @@ pub use changes::{
     Spent,
 };
 pub(crate) use child::Room;
+pub use files::{FileLimits, FilesError, NamedFile, files_in};
 pub use merge::{MergeError, MergeShape, Merger, Recomputed, merge_shape};
 pub use mirror::{Mirror, MirrorError, Place, Unfetched};
 pub use objects::{Found, Objects, verify_commit_id};
 pub use relation::{Relation, between, leads_to, reached, reaches, relate};
 pub use remote::{Address, AddressError, Credential, Listing, Patience, Remote, RemoteError, Scheme};
 pub use repository::{RefState, Repository};
+pub use revision::{RevisionError, commit_of};
 pub use tree::{EntryKind, TooManyEntries, Tree, TreeEntry, TreeFault, TreeFaultCode};
 
 use crate::domain::ObjectId;

@@ -5,7 +5,10 @@ use super::webhooks::{self, Room};
 use crate::hook::wire::{
     Answer, MAX_REQUEST, Outcome, POST_RECEIVE_PATH, PRE_RECEIVE_PATH, PROTOCOL, Request,
 };
-use crate::service::{CHANGES_PATH, ChangeError, Fault, Gate, MAX_CHANGE, Noted, RELOAD_PATH, STATUS_PATH};
+use crate::service::{
+    CHANGES_PATH, ChangeError, Fault, Gate, MAX_CHANGE, METRICS_TYPE, Noted, RELOAD_PATH, SOURCE_PATH,
+    STATUS_PATH, SourceError,
+};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, State};
@@ -63,17 +66,19 @@ pub(super) fn hook_router(shared: Shared) -> Router {
         .route(STATUS_PATH, get(keyring_status))
         .route(RELOAD_PATH, post(keyring_reload))
         .route(CHANGES_PATH, post(keyring_change))
-        .route("/health", get(health))
+        .route(SOURCE_PATH, post(keyring_source))
+        .merge(about())
         .with_state(shared)
 }
 
 /// Routes of the TCP listener.
 pub(super) fn public_router(shared: Shared) -> Router {
-    Router::new()
-        .route("/health", get(health))
-        .route("/decisions/{id}", get(decision))
-        .fallback(webhooks::deliver)
-        .with_state(shared)
+    about().route("/decisions/{id}", get(decision)).fallback(webhooks::deliver).with_state(shared)
+}
+
+/// What the daemon says about itself, to whoever may connect.
+fn about() -> Router<Shared> {
+    Router::new().route("/health", get(health)).route("/metrics", get(metrics))
 }
 
 /// For how long an operator's request may take to arrive, and to have its turn.
@@ -153,11 +158,57 @@ async fn keyring_change(
         }
         Ok(Err(error)) => {
             let status = match error {
-                ChangeError::Unreadable(_) | ChangeError::Malformed(_) => StatusCode::BAD_REQUEST,
+                ChangeError::Unreadable(_) | ChangeError::Malformed(_) | ChangeError::Signature(_) => {
+                    StatusCode::BAD_REQUEST
+                }
                 ChangeError::TooMany => StatusCode::TOO_MANY_REQUESTS,
                 ChangeError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             };
             (status, crate::domain::text::escape_short(error.to_string().as_bytes(), 300)).into_response()
+        }
+        Err(response) => response,
+    }
+}
+
+/// What an operator accepts, and why.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Accept {
+    commit: String,
+    reason: String,
+}
+
+/// Largest acceptance, bytes.
+const MAX_ACCEPT: usize = 16 << 10;
+
+async fn keyring_source(
+    State(shared): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    body: Body,
+) -> Response {
+    let until = Instant::now() + OPERATOR_PATIENCE;
+    if !shared.gate.may_operate(peer.uid) {
+        return operate(shared, peer, until, |_| ()).await.err().unwrap_or_default();
+    }
+    let accept: Accept = match take(body, until, MAX_ACCEPT).await {
+        Ok(body) => match serde_json::from_slice(&body) {
+            Ok(accept) => accept,
+            Err(error) => {
+                let why = crate::domain::text::escape_short(error.to_string().as_bytes(), 300);
+                return (StatusCode::BAD_REQUEST, why).into_response();
+            }
+        },
+        Err(response) => return response,
+    };
+    let work = move |gate: &Gate| {
+        gate.accept_source(&accept.commit, &accept.reason, peer.uid, peer.pid)?;
+        Ok::<_, SourceError>(gate.keyring_status())
+    };
+    match operate(shared, peer, until, work).await {
+        Ok(Ok(status)) => json(StatusCode::OK, serde_json::to_vec_pretty(&status)),
+        Ok(Err(error)) => {
+            let why = crate::domain::text::escape_short(error.to_string().as_bytes(), 4000);
+            (StatusCode::CONFLICT, why).into_response()
         }
         Err(response) => response,
     }
@@ -221,10 +272,19 @@ async fn pre_receive(State(shared): State<Shared>, Extension(peer): Extension<Pe
     if let Some(response) = refusal(&shared, peer) {
         return response;
     }
-    let until = Instant::now() + shared.gate.deadline() + GRACE;
+    let arrived = Instant::now();
+    let until = arrived + shared.gate.deadline() + GRACE;
+    let gate = Arc::clone(&shared.gate);
     match read(body, until).await {
-        Ok(request) => reply(StatusCode::OK, &decide(shared, peer, request, until, Gate::admit).await),
-        Err(response) => response,
+        Ok(request) => {
+            let answer = decide(shared, peer, request, until, Gate::admit).await;
+            gate.answered_after(arrived.elapsed());
+            reply(StatusCode::OK, &answer)
+        }
+        Err(response) => {
+            gate.not_understood();
+            response
+        }
     }
 }
 
@@ -282,6 +342,14 @@ async fn health(State(shared): State<Shared>) -> Response {
     };
     let status = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json(status, serde_json::to_vec_pretty(&health))
+}
+
+async fn metrics(State(shared): State<Shared>) -> Response {
+    // It may wait for the store.
+    match tokio::task::spawn_blocking(move || shared.gate.metrics()).await {
+        Ok(Ok(text)) => (StatusCode::OK, [(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
+        _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 /// A request that cannot be read may still be from a client that understands an answer: it gets one

@@ -3,7 +3,7 @@
 use super::document::Place;
 use super::fido::{FidoDemands, Lack};
 use super::windows::{Position, Windows};
-use super::{Keyring, Revocation, Standing, principal_file};
+use super::{Keyring, Revocation, Role, Roles, Standing, principal_file};
 use crate::domain::{Principal, PrincipalKind, Timestamp, text};
 use crate::signature::{
     KeyId, Rules, Scheme, SignatureStatus, SshCertificate, Times, VerifiedSignature, ssh,
@@ -37,6 +37,8 @@ pub struct Scope {
     pub serials: Vec<RangeInclusive<u64>>,
     /// The groups of holders who are nobody of the keyring.
     pub groups: Vec<String>,
+    /// What certified keys may be used for.
+    pub roles: Roles,
     /// What is asked of certified FIDO keys.
     pub fido: FidoDemands,
     /// Where it stands.
@@ -80,9 +82,10 @@ impl Authority {
 }
 
 impl Keyring {
-    /// What a signature under a certificate is worth, and who made it. `id` is the certified key.
+    /// What a signature under a certificate is worth, and who made it.
     pub(super) fn assess_certified(
         &self,
+        role: Role,
         signature: &VerifiedSignature,
         certificate: &SshCertificate,
         times: &Times,
@@ -130,7 +133,7 @@ impl Keyring {
         let mut fault = None;
         let mut scopes = Vec::new();
         for scope in numbered {
-            match self.within(scope, signature, certificate, times, rules, &id) {
+            match within(scope, role, signature, certificate, times, rules, &id) {
                 Ok(()) => scopes.push(scope),
                 Err(status) => fault = fault.or(Some(status)),
             }
@@ -144,33 +147,30 @@ impl Keyring {
         }
     }
 
-    /// Whether one scope lets the signature count.
-    fn within(
+    /// What the key's own `[[key]]` says of a signature under a certificate for `holder`: as much as without
+    /// one. A line of an `allowed_signers` file says no more than whose the key is there and when, so that it
+    /// never takes anything from a certificate.
+    pub(super) fn assess_listing(
         &self,
-        scope: &Scope,
+        role: Role,
         signature: &VerifiedSignature,
-        certificate: &SshCertificate,
+        holder: &Principal,
         times: &Times,
         rules: &Rules,
-        id: &KeyId,
     ) -> Result<(), SignatureStatus> {
-        const WHAT: &str = "authority's keyring entry";
-        match scope.windows.judge(times, None) {
-            Position::Inside { .. } => {}
-            Position::Before { from } => {
-                return Err(SignatureStatus::NotYetValid { key: id.clone(), what: WHAT, from });
-            }
-            Position::After { at } => {
-                return Err(SignatureStatus::Expired { key: id.clone(), what: WHAT, at });
-            }
+        let id = KeyId { scheme: Scheme::Ssh, text: signature.fingerprint().to_owned() };
+        let Some(key) = self.listed(&id) else { return Ok(()) };
+        if key.principal.name != holder.name {
+            let why = format!(
+                "its certificate is for `{}`, and the key is one of `{}`, by {}",
+                text::escape_short(holder.name.as_bytes(), 60),
+                key.principal.name,
+                key.place
+            );
+            let remedy = "using a certificate for a name or an address in the file of the key's owner";
+            return Err(SignatureStatus::WrongPurpose { key: id, why, remedy });
         }
-        let lack = signature
-            .fido()
-            .and_then(|fido| scope.fido.lacks(fido, Some(certificate.no_touch_required), rules));
-        match lack {
-            Some(Lack { why, remedy }) => Err(SignatureStatus::WrongPurpose { key: id.clone(), why, remedy }),
-            None => Ok(()),
-        }
+        self.assess_entry(key, role, id, signature, times, rules)
     }
 
     /// Who holds a certificate (S12).
@@ -232,6 +232,39 @@ impl Keyring {
             emails: emails.map(|name| (*name).clone()).collect(),
             groups,
         }))
+    }
+}
+
+/// Whether one scope lets the signature count.
+fn within(
+    scope: &Scope,
+    role: Role,
+    signature: &VerifiedSignature,
+    certificate: &SshCertificate,
+    times: &Times,
+    rules: &Rules,
+    id: &KeyId,
+) -> Result<(), SignatureStatus> {
+    const WHAT: &str = "authority's keyring entry";
+    if !scope.roles.has(role) {
+        let why = scope.roles.lack(WHAT, role);
+        let remedy = "using a key or a certificate that is for it";
+        return Err(SignatureStatus::WrongPurpose { key: id.clone(), why, remedy });
+    }
+    match scope.windows.judge(times, None) {
+        Position::Inside { .. } => {}
+        Position::Before { from } => {
+            return Err(SignatureStatus::NotYetValid { key: id.clone(), what: WHAT, from });
+        }
+        Position::After { at } => {
+            return Err(SignatureStatus::Expired { key: id.clone(), what: WHAT, at });
+        }
+    }
+    let lack =
+        signature.fido().and_then(|fido| scope.fido.lacks(fido, Some(certificate.no_touch_required), rules));
+    match lack {
+        Some(Lack { why, remedy }) => Err(SignatureStatus::WrongPurpose { key: id.clone(), why, remedy }),
+        None => Ok(()),
     }
 }
 

@@ -9,7 +9,7 @@
 use super::document::{Diagnostic, Owner, read_checked};
 use super::edit::{self, EditError};
 use super::load::Overlaid;
-use super::{Key, Keyring, Sources, line_diff};
+use super::{Key, Keyring, Scope, Sources, line_diff};
 use crate::domain::{Timestamp, text};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,9 @@ use toml_edit::DocumentMut;
 
 /// The journal's file. Its name begins with a dot, so that it is no principal's.
 pub(super) const JOURNAL: &str = ".change";
+
+/// The file that says which commit of a guarded ref the files were taken over from. It changes together with them.
+pub(super) const MARKER: &str = ".source";
 
 /// Largest journal that is read, in bytes.
 const MAX_JOURNAL: u64 = 256 << 20;
@@ -39,7 +42,7 @@ pub struct Author {
     pub login: Option<String>,
     /// The user id of the process.
     pub uid: u32,
-    /// The key that signed the change, where one did.
+    /// Who signed the change, where somebody did: principal and fingerprint. A claim, unless it was verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
 }
@@ -49,6 +52,8 @@ pub struct Author {
 pub struct Purpose {
     /// The command: `add`, `revoke`.
     pub action: &'static str,
+    /// Whether the directory follows a ref, and this is not made there.
+    pub local: bool,
     /// Who does it.
     pub by: Author,
     /// Why, in that person's words. Not escaped.
@@ -61,12 +66,15 @@ impl Purpose {
     /// By the account that runs this, for no reason given.
     pub fn of(action: &'static str, at: Timestamp) -> Self {
         let uid = super::document::own_uid();
-        Purpose { action, by: Author { login: None, uid, signer: None }, reason: None, at }
+        Purpose { action, local: false, by: Author { login: None, uid, signer: None }, reason: None, at }
     }
 }
 
 /// Puts a change on record; what it gives back on failure is for people.
 pub type Recorder<'a> = dyn Fn(&ChangeRecord) -> Result<(), String> + 'a;
+
+/// Signs [`ChangeRecord::signed_text`]; gives an armored SSH signature. What it gives back on failure is for people.
+pub type Signer<'a> = dyn Fn(&ChangeRecord) -> Result<String, String> + 'a;
 
 /// How a change is made.
 pub struct ChangeOptions<'a> {
@@ -78,12 +86,20 @@ pub struct ChangeOptions<'a> {
     pub urgent: bool,
     /// Who puts it on record; `None` where nobody keeps one.
     pub recorder: Option<&'a Recorder<'a>>,
+    /// Who signs it; `None` where nobody does.
+    pub signer: Option<&'a Signer<'a>>,
 }
 
 impl ChangeOptions<'_> {
     /// Written, and on nobody's record.
     pub fn unrecorded(action: &'static str, at: Timestamp) -> Self {
-        ChangeOptions { purpose: Purpose::of(action, at), dry_run: false, urgent: false, recorder: None }
+        ChangeOptions {
+            purpose: Purpose::of(action, at),
+            dry_run: false,
+            urgent: false,
+            recorder: None,
+            signer: None,
+        }
     }
 }
 
@@ -96,6 +112,9 @@ pub struct ChangeRecord {
     pub at: String,
     /// The command.
     pub action: String,
+    /// Whether it was made past the ref that the keyring follows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub local: bool,
     /// Who.
     pub by: Author,
     /// Why; escaped.
@@ -110,6 +129,9 @@ pub struct ChangeRecord {
     pub keyring_before: String,
     /// And after.
     pub keyring_after: String,
+    /// An armored SSH signature over [`ChangeRecord::signed_text`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
 }
 
 /// One file of a change.
@@ -184,11 +206,18 @@ pub(super) struct Draft<'a> {
     pub(super) keyring: &'a Keyring,
     under_way: Vec<JournalFile>,
     files: BTreeMap<String, Slot>,
+    marker: Option<String>,
 }
 
 struct Slot {
     before: Option<String>,
-    after: Option<DocumentMut>,
+    after: Option<Text>,
+}
+
+enum Text {
+    Edited(Box<DocumentMut>),
+    /// Somebody else's, to the byte.
+    Whole(String),
 }
 
 impl Draft<'_> {
@@ -198,31 +227,56 @@ impl Draft<'_> {
 
     /// The document of a principal who has a file.
     pub(super) fn document(&mut self, principal: &str) -> Result<&mut DocumentMut, EditError> {
-        let path = self.path(principal);
         if !self.files.contains_key(principal) {
-            let under_way =
-                self.under_way.iter().find(|file| Some(principal) == file.name.strip_suffix(".toml"));
-            let before = match under_way {
-                Some(file) => file.after.clone().ok_or_else(|| broken(principal))?,
-                None => std::fs::read_to_string(&path).map_err(edit::io_error("read", &path))?,
-            };
-            let after = before.parse().map_err(|_| broken(principal))?;
+            let before = self.before(principal)?;
+            let after = Text::Edited(Box::new(before.parse().map_err(|_| broken(principal))?));
             self.files.insert(principal.to_owned(), Slot { before: Some(before), after: Some(after) });
         }
-        let slot = self.files.get_mut(principal).and_then(|slot| slot.after.as_mut());
-        slot.ok_or_else(|| broken(principal))
+        match self.files.get_mut(principal).and_then(|slot| slot.after.as_mut()) {
+            Some(Text::Edited(document)) => Ok(document),
+            _ => Err(broken(principal)),
+        }
+    }
+
+    /// What the file of a principal who has one holds.
+    fn before(&self, principal: &str) -> Result<String, EditError> {
+        let path = self.path(principal);
+        let under_way = self.under_way.iter().find(|file| Some(principal) == file.name.strip_suffix(".toml"));
+        match under_way {
+            Some(file) => file.after.clone().ok_or_else(|| broken(principal)),
+            None => std::fs::read_to_string(&path).map_err(edit::io_error("read", &path)),
+        }
+    }
+
+    /// Makes the file of a principal, who has one or not, this text.
+    pub(super) fn put(&mut self, principal: &str, there: bool, text: &str) -> Result<(), EditError> {
+        let before = if there { Some(self.before(principal)?) } else { None };
+        let after = Some(Text::Whole(text.to_owned()));
+        self.files.insert(principal.to_owned(), Slot { before, after });
+        Ok(())
+    }
+
+    /// Says which commit the files are taken over from.
+    pub(super) fn mark(&mut self, text: &str) {
+        self.marker = Some(text.to_owned());
     }
 
     /// Gives a principal without a file one.
     pub(super) fn create(&mut self, principal: &str, text: &str) -> Result<&mut DocumentMut, EditError> {
         let document: DocumentMut = text.parse().map_err(|_| broken(principal))?;
         let slot = self.files.entry(principal.to_owned()).or_insert(Slot { before: None, after: None });
-        Ok(slot.after.insert(document))
+        match slot.after.insert(Text::Edited(Box::new(document))) {
+            Text::Edited(document) => Ok(document),
+            Text::Whole(_) => Err(broken(principal)),
+        }
     }
 
     /// Takes a principal's file away.
     pub(super) fn remove(&mut self, principal: &str) -> Result<(), EditError> {
-        self.document(principal)?;
+        if !self.files.contains_key(principal) {
+            let before = Some(self.before(principal)?);
+            self.files.insert(principal.to_owned(), Slot { before, after: None });
+        }
         if let Some(slot) = self.files.get_mut(principal) {
             slot.after = None;
         }
@@ -232,7 +286,10 @@ impl Draft<'_> {
     fn finish(self, dir: &Path) -> Vec<ChangedFile> {
         let files = self.files.into_iter().map(|(principal, slot)| {
             let path = dir.join(format!("{principal}.toml"));
-            let after = slot.after.map(|document| document.to_string());
+            let after = slot.after.map(|text| match text {
+                Text::Edited(document) => document.to_string(),
+                Text::Whole(text) => text,
+            });
             ChangedFile { principal, path, before: slot.before, after }
         });
         files.filter(|file| file.before != file.after).collect()
@@ -271,10 +328,15 @@ pub(super) fn change<T>(
     };
     // Only where it is not finished, because nothing is written.
     let under_way = read_journal(dir, Owner::RootOrSelf).map(|journal| journal.files).unwrap_or_default();
-    let mut draft = Draft { sources, keyring: &loaded, under_way, files: BTreeMap::new() };
+    let mut draft = Draft { sources, keyring: &loaded, under_way, files: BTreeMap::new(), marker: None };
     let value = edit(&mut draft)?;
+    let marker = draft.marker.take().map(|after| Marker::of(dir, after)).filter(Marker::differs);
     let files = draft.finish(dir);
     if files.is_empty() {
+        if let (Some(marker), true) = (&marker, lock.is_some()) {
+            edit::replace(dir, &dir.join(MARKER), &marker.after)?;
+            fault("marked");
+        }
         let recorded = Recorded::Nothing;
         return Ok(Changed { value, files, record: None, recorded, finished, keyring: loaded });
     }
@@ -283,10 +345,16 @@ pub(super) fn change<T>(
     }
     let overlay: Vec<Overlaid> = files.iter().map(|file| (file.name(), file.after.clone())).collect();
     let keyring = Keyring::load_with(sources, &overlay).map_err(EditError::Result)?.keyring;
-    let record = record_of(purpose, &loaded, &keyring, &files)?;
+    let mut record = record_of(purpose, &loaded, &keyring, &files)?;
+    if let Some(sign) = options.signer.filter(|_| lock.is_some()) {
+        record.signature = Some(sign(&record).map_err(EditError::Signing)?);
+        // By the old state: a change does not make its own signer.
+        record.by.signer = super::signer_of(&loaded, &record, purpose.at).map_err(EditError::Refused)?;
+    }
     let mut recorded = Recorded::Nothing;
     if lock.is_some() {
-        let journal = Journal { schema: SCHEMA, record: record.clone(), files: journal_files(&files) };
+        let mut journal = Journal { schema: SCHEMA, record: record.clone(), files: journal_files(&files) };
+        journal.files.extend(marker.map(Marker::into_journal));
         // Somebody may edit by hand, without the lock.
         if let Some(file) = journal.files.iter().find(|file| !file.is_before(dir)) {
             return Err(broken(file.name.trim_end_matches(".toml")));
@@ -340,7 +408,10 @@ fn record_of(
             let scopes: Vec<_> = one
                 .scopes
                 .iter()
-                .map(|scope| (&scope.patterns, &scope.windows, &scope.serials, &scope.groups, &scope.fido))
+                .map(|scope| {
+                    let Scope { patterns, windows, serials, groups, roles, fido, .. } = scope;
+                    (patterns, windows, serials, groups, roles, fido)
+                })
                 .collect();
             (one.key.fingerprint(), format!("{:?} {scopes:?}", one.revoked))
         });
@@ -353,6 +424,7 @@ fn record_of(
         id: random()?,
         at: purpose.at.to_string(),
         action: purpose.action.to_owned(),
+        local: purpose.local,
         by: purpose.by.clone(),
         reason: purpose.reason.as_ref().map(|reason| text::escape(reason.trim().as_bytes())),
         principals,
@@ -367,6 +439,7 @@ fn record_of(
             .collect(),
         keyring_before: before.digest().to_owned(),
         keyring_after: after.digest().to_owned(),
+        signature: None,
     })
 }
 
@@ -411,13 +484,69 @@ impl JournalFile {
         std::fs::read(dir.join(&self.name)).ok().map(|bytes| digest(&bytes)) == self.before
     }
 
-    /// The finding about a file that is neither.
-    pub(super) fn strange(&self, path: &Path) -> Diagnostic {
+    /// How far the change is with this file, for people.
+    fn state(&self, dir: &Path) -> &'static str {
+        let Ok(found) = present(&dir.join(&self.name)) else { return "cannot be read" };
+        let after = self.after.as_ref().map(|text| digest(text.as_bytes()));
+        match found {
+            found if found == after => "done",
+            found if found == self.before => match (&self.before, &self.after) {
+                (None, _) => "not made yet",
+                (_, None) => "not removed yet",
+                _ => "not written yet",
+            },
+            _ => "changed since",
+        }
+    }
+}
+
+/// The digest of what is there; nothing where nothing is.
+fn present(path: &Path) -> Result<Option<String>, Diagnostic> {
+    if path.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    read_checked(path, Owner::Unchecked, super::load::MAX_FILE).map(|found| Some(digest(&found.bytes)))
+}
+
+impl Journal {
+    /// The finding about a file that is neither what the change found nor what it leaves.
+    pub(super) fn strange(&self, dir: &Path, file: &JournalFile) -> Diagnostic {
         let message = "an edit of the keyring was interrupted, and this file was changed since";
+        let action = text::escape_short(self.record.action.as_bytes(), 40);
+        let at = text::escape_short(self.record.at.as_bytes(), 40);
+        let states: Vec<String> =
+            self.files.iter().map(|file| format!("`{}`: {}", file.name, file.state(dir))).collect();
         let help = format!(
-            "what the edit would make of it is in `{JOURNAL}` beside it; when the file is as it should be, remove `{JOURNAL}`"
+            "do not remove `{JOURNAL}` yet, the rest of the change is only there. It is `{action}` of {at}: {}. Make each of \
+             these files what it should be, with what {KEPT}; then remove `{JOURNAL}` and run the command again, which \
+             tells whether anything is missing",
+            states.join(", ")
         );
-        Diagnostic::whole(path, message).suggest(help)
+        Diagnostic::whole(&dir.join(&file.name), message).suggest(help)
+    }
+}
+
+/// Where a journal has what it makes of the files.
+const KEPT: &str = "`files` in it has as `after` (`null`: the file goes away)";
+
+/// What the marker holds, and what it is to hold.
+struct Marker {
+    before: Option<String>,
+    after: String,
+}
+
+impl Marker {
+    fn of(dir: &Path, after: String) -> Self {
+        let before = std::fs::read(dir.join(MARKER)).ok().map(|bytes| digest(&bytes));
+        Marker { before, after }
+    }
+
+    fn differs(&self) -> bool {
+        self.before.as_ref() != Some(&digest(self.after.as_bytes()))
+    }
+
+    fn into_journal(self) -> JournalFile {
+        JournalFile { name: MARKER.to_owned(), before: self.before, after: Some(self.after) }
     }
 }
 
@@ -434,15 +563,28 @@ fn journal_files(files: &[ChangedFile]) -> Vec<JournalFile> {
 pub(super) fn read_journal(dir: &Path, owner: Owner) -> Result<Journal, Diagnostic> {
     let path = dir.join(JOURNAL);
     let checked = read_checked(&path, owner, MAX_JOURNAL)?;
+    // It came here whole or not at all, so this is no leftover of a crash. Half of what it says may have been done.
     let strange = |why: String| {
-        Diagnostic::whole(&path, format!("this is no edit of a keyring: {why}")).suggest("remove it")
+        let help = format!(
+            "do not remove it yet: files that a change has not reached are changed nowhere else. If another release wrote \
+             it, let that one finish: any of its commands that change the keyring does. Otherwise copy it to another \
+             place, make the principals' files what they should be with what {KEPT}, and remove it then. What was to \
+             be revoked may not be yet: run such a command again"
+        );
+        Diagnostic::whole(&path, format!("this is no edit of a keyring that can be finished: {why}"))
+            .suggest(help)
     };
-    let journal: Journal =
+    let mut journal: Journal =
         serde_json::from_slice(&checked.bytes).map_err(|error| strange(error.to_string()))?;
     let named = |file: &JournalFile| {
         let stem = file.name.strip_suffix(".toml");
-        stem.is_some_and(super::principal_file::is_name)
+        stem.is_some_and(super::principal_file::is_name) || file.name == MARKER
     };
+    if owner == Owner::Unchecked {
+        // What it revokes is revoked, whatever else it says (N15).
+        journal.files.retain(named);
+        return Ok(journal);
+    }
     if journal.schema != SCHEMA {
         return Err(strange(format!("its schema is {}, and this program knows {SCHEMA}", journal.schema)));
     }

@@ -248,6 +248,9 @@ fn authority_text(authority: &Authority) -> String {
         if !serials.is_empty() {
             text.push_str(&format!(", serials {}", serials.join(", ")));
         }
+        if !scope.roles.is_all() {
+            text.push_str(&format!(", for {}", scope.roles));
+        }
         if !scope.fido.is_empty() {
             text.push_str(&format!(", {}", fido_text(&scope.fido)));
         }

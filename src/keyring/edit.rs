@@ -1,10 +1,10 @@
 //! Changing a keyring on disk, so that no reader ever sees half a change.
 
 use super::accounts::Account;
-use super::change::{ChangeOptions, Changed, Draft, broken, change, fault};
+use super::change::{ChangeOptions, Changed, Draft, Purpose, broken, change, fault};
 use super::document::{Diagnostic, nearest};
 use super::principal_file;
-use super::{Key, Keyring, KeyringError, Material, MaterialError, Sources, Standing};
+use super::{Key, Keyring, KeyringError, Material, MaterialError, Sources, Standing, gravestone};
 use crate::domain::{Principal, PrincipalKind, Timestamp, text};
 use crate::signature::{KeyId, Scheme};
 use rustix::fs::{FlockOperation, Gid, OFlags, Uid};
@@ -35,8 +35,13 @@ pub struct AddRequest {
     pub groups: Vec<String>,
     /// Accounts to add, as [`Account::parse`] reads them.
     pub accounts: Vec<String>,
-    /// A public key as a file holds it: OpenSSH, or OpenPGP armored or binary.
-    pub key: Vec<u8>,
+    /// A public key as a file holds it: OpenSSH, or OpenPGP armored or binary. Without one the rest is added
+    /// to somebody who is there, or to somebody new of whom `kind` is said.
+    pub key: Option<Vec<u8>>,
+    /// Addresses of people who were removed that may be given to this one. That takes a reason.
+    pub reused: Vec<String>,
+    /// Whether it is somebody who was removed and comes back. That takes a reason, and no revoked key.
+    pub returning: bool,
 }
 
 /// What became of it.
@@ -46,16 +51,16 @@ pub struct Added {
     pub path: PathBuf,
     /// Whether the principal is new.
     pub created: bool,
+    /// Whether it was removed before, and is back.
+    pub returned: bool,
     /// Whether the key is new; the same key again is no error.
     pub key_added: bool,
     /// Whether a newer copy of an OpenPGP certificate took the place of the one that was there.
     pub key_updated: bool,
     /// Whether the file was written at all.
     pub changed: bool,
-    /// OpenPGP or SSH.
-    pub scheme: Scheme,
-    /// The key's fingerprint.
-    pub fingerprint: String,
+    /// The key, where one was given.
+    pub key: Option<KeyId>,
     /// What is odd: a key that is expired, revoked or weak.
     pub warnings: Vec<String>,
 }
@@ -104,6 +109,9 @@ pub enum EditError {
         "an earlier change that was interrupted cannot be put on record, so nothing else is changed: {0}"
     )]
     Unrecorded(String),
+    /// The change could not be signed.
+    #[error("the change cannot be signed, so nothing is changed: {0}")]
+    Signing(String),
     /// Another edit is in progress.
     #[error("another edit of this keyring is in progress")]
     Locked,
@@ -150,9 +158,15 @@ pub fn add_with(
 ) -> Result<Changed<Added>, EditError> {
     let now = options.purpose.at;
     check(request)?;
-    let (material, written) = Material::from_file(&request.key)?;
+    let Some(key) = &request.key else {
+        let mut done = change(sources, options, |draft| put_words(draft, request, &options.purpose))?;
+        done.value.changed = !done.files.is_empty();
+        return Ok(done);
+    };
+    let (material, written) = Material::from_file(key)?;
     let id = KeyId { scheme: material.scheme(), text: material.fingerprint() };
-    let mut done = change(sources, options, |draft| put_key(draft, request, &material, &written, now))?;
+    let mut done =
+        change(sources, options, |draft| put_key(draft, request, &material, &written, &options.purpose))?;
     done.value.changed = !done.files.is_empty();
     let warnings = material.remarks().into_iter().map(|remark| format!("the key: {remark}"));
     done.value.warnings = warnings.collect();
@@ -170,21 +184,10 @@ pub(super) fn put_key(
     request: &AddRequest,
     material: &Material,
     written: &str,
-    now: Timestamp,
+    purpose: &Purpose,
 ) -> Result<Added, EditError> {
-    let keyring = draft.keyring;
-    if keyring.removed().contains(&request.name) {
-        return Err(EditError::Refused(format!(
-            "`{}` was removed, and the name is not given again: records name people by it. Choose another name",
-            request.name
-        )));
-    }
-    let known = keyring.parts.principals.iter().find(|principal| principal.name == request.name);
-    if let (Some(principal), Some(wanted)) = (known, request.kind)
-        && principal.kind != wanted
-    {
-        return Err(EditError::Kind { name: request.name.clone(), is: principal.kind, wanted });
-    }
+    let (keyring, now) = (draft.keyring, purpose.at);
+    let known = recipient(keyring, request)?;
     let holder = holder(keyring, material);
     if let Some(key) = holder
         && key.principal.name != request.name
@@ -205,27 +208,111 @@ pub(super) fn put_key(
         }
         Some(_) => Change::Keep,
     };
+    let returned = returns(keyring, request, purpose)?;
+    if let Some(key) = holder.filter(|key| returned && key.revoked.is_some()) {
+        return Err(EditError::Refused(format!("{} stays revoked: make a new key", key.id())));
+    }
     if let Some(key) = holder {
         refuse_lost_revocations(key, material, now)?;
     }
     let created = known.is_none();
-    let document = if created {
-        let kind = request.kind.unwrap_or_default();
-        draft.create(&request.name, &format!("name = \"{}\"\nkind = \"{kind}\"\n", request.name))?
-    } else {
-        draft.document(&request.name)?
-    };
+    take_over(draft, request, purpose)?;
+    let document = document_for(draft, request, created)?;
     let key_updated = edited(document, request, change, material.scheme(), written)?;
     Ok(Added {
         path,
         created,
+        returned,
         key_added: change == Change::Add,
         key_updated,
         changed: false,
-        scheme: material.scheme(),
-        fingerprint: material.fingerprint(),
+        key: Some(KeyId { scheme: material.scheme(), text: material.fingerprint() }),
         warnings: Vec::new(),
     })
+}
+
+/// Adds to the draft what `request` asks for besides a key.
+fn put_words(draft: &mut Draft<'_>, request: &AddRequest, purpose: &Purpose) -> Result<Added, EditError> {
+    let created = recipient(draft.keyring, request)?.is_none();
+    let returned = returns(draft.keyring, request, purpose)?;
+    if created && request.kind.is_none() {
+        let near = draft.keyring.principal(&request.name).err().flatten();
+        let hint = near.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
+        return Err(EditError::Refused(format!(
+            "there is no file of `{}` in the keyring{hint}. For somebody new, give a key with `--key`, or say with \
+             `--kind` what it is",
+            request.name
+        )));
+    }
+    let path = draft.path(&request.name);
+    take_over(draft, request, purpose)?;
+    put_lists(document_for(draft, request, created)?, request)?;
+    let (key_added, key_updated) = (false, false);
+    Ok(Added {
+        path,
+        created,
+        returned,
+        key_added,
+        key_updated,
+        changed: false,
+        key: None,
+        warnings: Vec::new(),
+    })
+}
+
+fn take_over(draft: &mut Draft<'_>, request: &AddRequest, purpose: &Purpose) -> Result<(), EditError> {
+    let why = (purpose.reason.as_deref(), purpose.at);
+    gravestone::hand_over(draft, &request.name, &request.emails, &request.reused, why)
+}
+
+/// Whether somebody comes back by it.
+fn returns(keyring: &Keyring, request: &AddRequest, purpose: &Purpose) -> Result<bool, EditError> {
+    if !request.returning {
+        return Ok(false);
+    }
+    if purpose.reason.is_none() {
+        return Err(EditError::Invalid("`--returning` needs a `--reason`".to_owned()));
+    }
+    if !keyring.parts.principals.iter().any(|one| one.name == request.name) {
+        let message = format!("nobody called `{}` was ever removed: leave `--returning` out", request.name);
+        return Err(EditError::Refused(message));
+    }
+    Ok(keyring.removed().contains(&request.name))
+}
+
+/// Whom the request is for, where that one is there already.
+fn recipient<'k>(keyring: &'k Keyring, request: &AddRequest) -> Result<Option<&'k Principal>, EditError> {
+    let gone = keyring.removed().contains(&request.name);
+    if gone && !request.returning {
+        return Err(EditError::Refused(format!(
+            "`{0}` was removed, and the name is not given again: records name people by it. Choose another name; or, \
+             where it is the same one who comes back, `countersign keyring add {0} --returning --reason TEXT`",
+            request.name
+        )));
+    }
+    let known = keyring.parts.principals.iter().find(|principal| principal.name == request.name);
+    if let (Some(principal), Some(wanted)) = (known, request.kind)
+        && principal.kind != wanted
+    {
+        return Err(EditError::Kind { name: request.name.clone(), is: principal.kind, wanted });
+    }
+    Ok(known.map(Arc::as_ref))
+}
+
+fn document_for<'d>(
+    draft: &'d mut Draft<'_>,
+    request: &AddRequest,
+    created: bool,
+) -> Result<&'d mut DocumentMut, EditError> {
+    if !created {
+        let document = draft.document(&request.name)?;
+        if request.returning {
+            document.remove("removed");
+        }
+        return Ok(document);
+    }
+    let kind = request.kind.unwrap_or_default();
+    draft.create(&request.name, &format!("name = \"{}\"\nkind = \"{kind}\"\n", request.name))
 }
 
 /// An older copy of a certificate would bring a key back that its owner has revoked.
@@ -287,9 +374,35 @@ fn check(request: &AddRequest) -> Result<(), EditError> {
             shown(email)
         )));
     }
+    let given = |one: &&String| request.emails.iter().any(|email| gravestone::same(email, one));
+    if let Some(one) = request.reused.iter().find(|one| !given(one)) {
+        return Err(EditError::Invalid(format!(
+            "`--reuse-address {0}` goes with `--email {0}`: it says whose address may be given again",
+            shown(one)
+        )));
+    }
     for account in &request.accounts {
         if let Err(error) = Account::parse(account) {
             return Err(EditError::Invalid(format!("{}: {}", error.why, error.help)));
+        }
+    }
+    Ok(())
+}
+
+/// Addresses, groups and accounts, each once.
+fn put_lists(document: &mut DocumentMut, request: &AddRequest) -> Result<(), EditError> {
+    let broken = || broken(&request.name);
+    let lists = [("emails", &request.emails), ("groups", &request.groups), ("accounts", &request.accounts)];
+    for (name, words) in lists {
+        if words.is_empty() {
+            continue;
+        }
+        let entry = document.entry(name).or_insert_with(|| value(Array::new()));
+        let list = entry.as_array_mut().ok_or_else(broken)?;
+        for word in words {
+            if !list.iter().any(|one| one.as_str() == Some(word)) {
+                list.push(word.as_str());
+            }
         }
     }
     Ok(())
@@ -306,19 +419,7 @@ fn edited(
     let name = &request.name;
     // The keyring loaded, so this parses; an edit in between is the one way to get here.
     let broken = || broken(name);
-    let lists = [("emails", &request.emails), ("groups", &request.groups), ("accounts", &request.accounts)];
-    for (name, words) in lists {
-        if words.is_empty() {
-            continue;
-        }
-        let entry = document.entry(name).or_insert_with(|| value(Array::new()));
-        let list = entry.as_array_mut().ok_or_else(broken)?;
-        for word in words {
-            if !list.iter().any(|one| one.as_str() == Some(word)) {
-                list.push(word.as_str());
-            }
-        }
-    }
+    put_lists(document, request)?;
     if change == Change::Keep {
         return Ok(false);
     }

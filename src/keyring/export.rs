@@ -252,9 +252,16 @@ impl Keyring {
             self.keys().iter().filter(ssh).any(|key| key.revoked.as_ref().is_some_and(|one| one.applies(at)));
         let listed = self.parts.lists.iter().any(|list| !list.is_empty());
         let suspended = self.parts.suspended.values().any(|one| one.applies(at));
+        let own: Vec<&Key> =
+            self.keys().iter().filter(ssh).filter(|key| self.listed(&key.id()).is_some()).collect();
+        let limited = own.iter().any(|key| {
+            let signs = key.roles.has(Role::Commit) && key.roles.has(Role::Tag);
+            !signs || !key.fido.is_empty() || !matches!(key.windows.at(at), Position::Inside { .. })
+        });
         // Those to come end it then.
         let ends = self.keys().iter().filter(ssh).filter_map(|key| key.revoked.as_ref()?.refused_from());
         let ends = ends.chain(self.parts.suspended.values().filter_map(|one| one.at));
+        let ends = ends.chain(own.iter().filter_map(|key| key.windows.ends()));
         let next = ends.filter(|from| *from > at).min();
         authorities.sort_by_cached_key(|one| one.key.fingerprint());
         for authority in authorities {
@@ -284,6 +291,11 @@ impl Keyring {
                 if suspended {
                     wider.push("people are suspended, and their certificates would be accepted");
                 }
+                if limited {
+                    wider.push(
+                        "SSH keys have ended, or have roles or demands of their own, which counts here when they are certified",
+                    );
+                }
                 if !selection.asked.is_empty() {
                     wider.push("the format does not say what the rulesets ask of signatures");
                 }
@@ -291,6 +303,9 @@ impl Keyring {
                     wider.push(
                         "it is an authority, and the rulesets do not accept everybody whom it certifies",
                     );
+                }
+                if !(scope.roles.has(Role::Commit) && scope.roles.has(Role::Tag)) {
+                    wider.push("the format does not say what certified keys are for (`roles`)");
                 }
                 if !scope.serials.is_empty() {
                     wider.push("the format does not say which serial numbers count (`serials`)");
@@ -315,7 +330,8 @@ impl Keyring {
                 out.notes.extend(wider.iter().map(|why| note(left_out, why)));
                 if !left_out {
                     let told = "its certificates are taken by what they say of themselves: more than one person in one, \
-                                and FIDO keys that were not touched, are refused here only";
+                                keys that are somebody else's, and FIDO keys that were not touched, are refused \
+                                here only";
                     out.notes.push(note(false, told));
                     out.authorities.push(ExportedAuthority { authority, scope, spans });
                 }

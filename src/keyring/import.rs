@@ -15,7 +15,7 @@ mod yaml;
 
 pub use formats::FileFormat;
 
-use super::change::{ChangeOptions, Changed, Draft, change};
+use super::change::{ChangeOptions, Changed, Draft, Purpose, change};
 use super::document::{Diagnostic, Source};
 use super::edit::EditError;
 use super::sources::AllowedSigners;
@@ -23,6 +23,7 @@ use super::{Material, Sources, principal_file, signers};
 use crate::domain::{Timestamp, text};
 use crate::signature::ssh::NAMESPACE;
 use entry::{At, Entry, Whose};
+pub(super) use importer::called_after;
 use importer::{Importer, MAX_FAULTS, State, Touched, ambiguous};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,12 @@ pub struct ImportRequest {
     pub names: BTreeMap<String, String>,
     /// Options of `authorized_keys` that do not matter although they narrow what the key is for.
     pub ignored_options: Vec<String>,
+    /// By fingerprint, key id, address or principal: what is imported; everything, where nothing is said.
+    pub only: Vec<String>,
+    /// Whether certificates that cannot be read are left out, and the others imported.
+    pub skip_unreadable: bool,
+    /// Addresses of people who were removed that others may get. That takes a reason.
+    pub reused: Vec<String>,
     /// The principal in whose file authorities are written.
     pub authorities: String,
     /// Whether nothing is written.
@@ -63,6 +70,9 @@ impl ImportRequest {
             principal: None,
             names: BTreeMap::new(),
             ignored_options: Vec::new(),
+            only: Vec::new(),
+            skip_unreadable: false,
+            reused: Vec::new(),
             authorities: "ssh-authorities".to_owned(),
             dry_run: false,
         }
@@ -91,6 +101,8 @@ pub struct ImportedSource {
     pub entries: usize,
     /// Lines that are not for signatures by git.
     pub skipped: Vec<usize>,
+    /// Certificates that cannot be read and were left out, each with what is wrong with it.
+    pub unreadable: Vec<Diagnostic>,
 }
 
 /// A principal's file that changes.
@@ -159,7 +171,8 @@ pub fn import_with(
     if !faults.is_empty() {
         return Err(EditError::Import(faults));
     }
-    let mut done = change(sources, options, |draft| drafted(draft, &all, options.purpose.at))?;
+    chosen(&mut all)?;
+    let mut done = change(sources, options, |draft| drafted(draft, &all, &options.purpose))?;
     for file in &mut done.value.files {
         if let Some(changed) = done.files.iter().find(|changed| changed.principal == file.name) {
             file.text = changed.after.clone().unwrap_or_default();
@@ -171,17 +184,54 @@ pub fn import_with(
     Ok(done)
 }
 
+/// Keeps what was asked for. What was asked for and is in no file is told with what could not be read, which it may
+/// be.
+fn chosen(all: &mut [(&ImportRequest, Source, Read)]) -> Result<(), EditError> {
+    let Some(only) = all.first().map(|(request, ..)| request.only.clone()).filter(|only| !only.is_empty())
+    else {
+        return Ok(());
+    };
+    let is = |word: &String, entry: &Entry| {
+        entry
+            .labels
+            .iter()
+            .any(|label| label == word || (word.contains('@') && label.eq_ignore_ascii_case(word)))
+    };
+    let known =
+        |word: &String| all.iter().flat_map(|(_, _, found)| &found.entries).any(|entry| is(word, entry));
+    let missing: Vec<String> = only
+        .iter()
+        .filter(|word| !known(word))
+        .map(|word| format!("`{}`", text::escape_short(word.as_bytes(), 80)))
+        .collect();
+    if !missing.is_empty() {
+        let unreadable = all.iter().flat_map(|(_, _, found)| &found.unreadable);
+        let told: Vec<String> = unreadable.map(|one| format!("\n\n{one}")).collect();
+        return Err(EditError::Invalid(format!(
+            "nothing that can be read there goes by {}{}",
+            missing.join(", "),
+            told.concat()
+        )));
+    }
+    for (_, _, found) in all {
+        found.entries.retain(|entry| only.iter().any(|word| is(word, entry)));
+        // Everything that was asked for is there, so that what cannot be read is something else.
+        found.unreadable.clear();
+    }
+    Ok(())
+}
+
 fn drafted(
     draft: &mut Draft<'_>,
     all: &[(&ImportRequest, Source, Read)],
-    now: Timestamp,
+    purpose: &Purpose,
 ) -> Result<Imported, EditError> {
     let keyring = draft.keyring;
     let mut done = Imported { sources: Vec::new(), files: Vec::new(), unchanged: 0 };
     let mut state = State { ambiguous: ambiguous(all), ..State::default() };
     let mut faults = Vec::new();
     for (request, source, found) in all {
-        let mut importer = Importer { keyring, draft: &mut *draft, request, source, now, state };
+        let mut importer = Importer { keyring, draft: &mut *draft, request, source, purpose, state };
         for entry in &found.entries {
             if faults.len() >= MAX_FAULTS {
                 break;
@@ -196,7 +246,8 @@ fn drafted(
         state = importer.state;
         let (path, skipped) = (request.file.path.clone(), found.skipped.clone());
         let (format, entries) = (found.format, found.entries.len());
-        done.sources.push(ImportedSource { path, format, entries, skipped });
+        let unreadable = found.unreadable.clone();
+        done.sources.push(ImportedSource { path, format, entries, skipped, unreadable });
     }
     if !faults.is_empty() {
         return Err(EditError::Import(faults));
@@ -215,6 +266,7 @@ struct Read {
     format: FileFormat,
     entries: Vec<Entry>,
     skipped: Vec<usize>,
+    unreadable: Vec<Diagnostic>,
 }
 
 fn read(request: &ImportRequest, source: &Source) -> Result<Read, Vec<Diagnostic>> {
@@ -236,7 +288,16 @@ fn read(request: &ImportRequest, source: &Source) -> Result<Read, Vec<Diagnostic
         };
         authorized_keys::read(bytes, &reading, source)
     };
-    let mut skipped = Vec::new();
+    let (mut skipped, mut unreadable) = (Vec::new(), Vec::new());
+    let tolerant = request.skip_unreadable || !request.only.is_empty();
+    let certificates = |unreadable: &mut Vec<Diagnostic>| match tolerant {
+        false => certificates::read(bytes, At::WHOLE, source),
+        true => {
+            let (entries, others) = certificates::read_some(bytes, At::WHOLE, source, usize::MAX)?;
+            unreadable.extend(others);
+            Ok(entries)
+        }
+    };
     let entries = match format {
         FileFormat::AllowedSigners => {
             let lines = signers::parse(bytes, file, source)?;
@@ -260,7 +321,7 @@ fn read(request: &ImportRequest, source: &Source) -> Result<Read, Vec<Diagnostic
         }
         FileFormat::AuthorizedKeys => lines(true, Whose::Unsaid)?,
         FileFormat::Pub => lines(false, Whose::Unsaid)?,
-        FileFormat::OpenPgp => certificates::read(bytes, At::WHOLE, source)?,
+        FileFormat::OpenPgp => certificates(&mut unreadable)?,
         FileFormat::Forge => {
             let stem = file.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
             let user = stem.to_ascii_lowercase();
@@ -268,7 +329,7 @@ fn read(request: &ImportRequest, source: &Source) -> Result<Read, Vec<Diagnostic
             let text = bytes.iter().copied().find(|byte| !byte.is_ascii_whitespace());
             match text {
                 Some(b'-' | 0x80..) => {
-                    let mut all = certificates::read(bytes, At::WHOLE, source)?;
+                    let mut all = certificates(&mut unreadable)?;
                     // Whose they are says the forge, not the user ids.
                     all.iter_mut().for_each(|entry| entry.whose = whose.clone());
                     all
@@ -278,10 +339,14 @@ fn read(request: &ImportRequest, source: &Source) -> Result<Read, Vec<Diagnostic
         }
         FileFormat::ArgoCd | FileFormat::Flux => manifest::read(bytes, format, file.zone.as_ref(), source)?,
     };
+    if entries.is_empty() && !unreadable.is_empty() {
+        // Leaving everything out is no import.
+        return Err(unreadable);
+    }
     if entries.is_empty() && skipped.is_empty() && format != FileFormat::AllowedSigners {
         return Err(vec![Diagnostic::whole(&file.path, "there is no key in the file")]);
     }
-    Ok(Read { format, entries, skipped })
+    Ok(Read { format, entries, skipped, unreadable })
 }
 
 enum Fault {

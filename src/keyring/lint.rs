@@ -15,7 +15,7 @@ const DAY: i64 = 86_400;
 pub const AHEAD: [u16; 2] = [7, 30];
 
 /// Every code that a finding can have, those of the service among them: a contract (docs/keyring.md).
-pub const CODES: [&str; 19] = [
+pub const CODES: [&str; 20] = [
     "expires-in-7-days",
     "expires-in-30-days",
     "signing-subkey-ends",
@@ -34,6 +34,7 @@ pub const CODES: [&str; 19] = [
     "load-warning",
     "unused-group",
     "selector-matches-nobody",
+    "nobody-can-sign",
     "bypass-for-agent",
 ];
 
@@ -360,10 +361,12 @@ pub fn place_of(keyring: &Keyring, dir: &Path, principal: &Principal) -> Option<
     keyring.keys().iter().find(|key| key.principal.name == principal.name).map(|key| key.place.clone())
 }
 
-/// Addresses of two principals.
+/// Addresses of two principals, of whom one may be gone.
 fn same_email(keyring: &Keyring, dir: &Path, out: &mut Vec<Lint>) {
     let mut by_email: BTreeMap<String, Vec<&Arc<Principal>>> = BTreeMap::new();
-    for principal in keyring.principals() {
+    let gone: BTreeSet<&String> = keyring.removed().iter().collect();
+    let removed = keyring.parts.principals.iter().filter(|one| gone.contains(&one.name));
+    for principal in keyring.principals().iter().chain(removed) {
         let emails: BTreeSet<String> =
             principal.emails.iter().map(|email| email.to_ascii_lowercase()).collect();
         for email in emails {
@@ -371,11 +374,30 @@ fn same_email(keyring: &Keyring, dir: &Path, out: &mut Vec<Lint>) {
         }
     }
     for (email, people) in by_email.iter().filter(|(_, people)| people.len() > 1) {
-        let names: Vec<String> = people.iter().map(|one| format!("`{}`", one.name)).collect();
-        let place = people.last().and_then(|last| place_of(keyring, dir, last));
-        let message = format!("{} are the owners of one address, {email}", names.join(" and "));
-        let remedy = "an address that is two people's tells nobody who it was: leave it with one of them";
-        out.push(Lint::new("same-email", Severity::Warning, place, message, remedy).of(&people[0].name));
+        let (left, here): (Vec<&Arc<Principal>>, Vec<&Arc<Principal>>) =
+            people.iter().copied().partition(|one| gone.contains(&one.name));
+        let Some(last) = here.last() else { continue };
+        let names = |people: &[&Arc<Principal>]| {
+            people.iter().map(|one| format!("`{}`", one.name)).collect::<Vec<_>>().join(" and ")
+        };
+        let place = place_of(keyring, dir, last);
+        let (message, remedy) = if left.is_empty() {
+            (
+                format!("{} are the owners of one address, {email}", names(&here)),
+                "an address that is two people's tells nobody who it was: leave it with one of them"
+                    .to_owned(),
+            )
+        } else {
+            (
+                format!("{} has an address of {}, who was removed: {email}", names(&here), names(&left)),
+                format!(
+                    "take it out; or, if it is given again on purpose, `countersign keyring add {} --email {email} \
+                     --reuse-address {email} --reason TEXT`",
+                    last.name
+                ),
+            )
+        };
+        out.push(Lint::new("same-email", Severity::Warning, place, message, remedy).of(&here[0].name));
     }
 }
 

@@ -19,7 +19,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 /// Largest principal's file that is read, in bytes.
-const MAX_FILE: u64 = 8 << 20;
+pub const MAX_FILE: u64 = 8 << 20;
 
 /// How warnings begin and end that `keyring check` tells apart.
 pub(super) const OWN_ACCOUNT: &str = "the account that runs this can change";
@@ -83,7 +83,30 @@ impl Keyring {
 
     /// As [`Keyring::load`], as if these files of the directory had those texts, or were not there.
     pub(super) fn load_with(sources: &Sources, overlay: &[Overlaid]) -> Result<LoadedKeyring, KeyringError> {
-        let mut scan = Scan::of(&sources.dir, Owner::RootOrSelf, overlay);
+        Self::scanned(sources, Scan::of(&sources.dir, Owner::RootOrSelf, overlay))
+    }
+
+    /// As [`Keyring::load`], from files that are no files of a directory: `label` stands for it in messages.
+    ///
+    /// # Errors
+    /// As [`Keyring::load`], but for who could have written them.
+    pub fn of_files(label: &Path, files: Vec<(String, Vec<u8>)>) -> Result<LoadedKeyring, KeyringError> {
+        let mut scan = Scan::default();
+        for (name, bytes) in files {
+            let path = label.join(&name);
+            if bytes.len() as u64 > MAX_FILE {
+                let message = format!("the file is larger than {MAX_FILE} bytes");
+                scan.diagnostics.push(Diagnostic::whole(&path, message));
+            } else if let Some(stem) = name.strip_suffix(".toml") {
+                scan.file(&path, stem, bytes);
+            } else {
+                scan.warnings.push(Warning::at(Place::whole(&path), IGNORED));
+            }
+        }
+        Self::scanned(&Sources::directory(label), scan)
+    }
+
+    fn scanned(sources: &Sources, mut scan: Scan) -> Result<LoadedKeyring, KeyringError> {
         let mut signers = Signers::default();
         let mut known: Known<'_> = HashMap::new();
         for file in &scan.files {
@@ -152,6 +175,7 @@ impl Keyring {
             principals.push(file.principal);
             accounts.push(file.accounts.into_iter().map(|listed| listed.account).collect());
         }
+        let of_files = keys.len();
         keys.extend(line_keys);
         mark_suspended(&mut keys, &suspended);
         let mut authorities = merged;
@@ -165,6 +189,7 @@ impl Keyring {
             removed,
             named_by_lines: named,
             keys,
+            of_files,
             authorities,
             lists,
             files,
@@ -233,12 +258,20 @@ impl Keyring {
             parts.lists.push(listed);
         }
         for file in &scan.files {
-            let (name, Some(found)) = (&file.principal.name, &file.suspended) else { continue };
-            let known = parts.suspended.get(name).cloned();
-            let joined = known.clone().map_or_else(|| found.clone(), |known| known.join(found.clone()));
-            if known.as_ref() != Some(&joined) {
-                news.push(format!("suspended {name}"));
-                parts.suspended.insert(name.clone(), joined);
+            let Some(found) = &file.suspended else { continue };
+            // Whom only lines name in the last good state may be the one whom this file is for.
+            let by_lines = parts.named_by_lines.iter().map(|one| &one.name);
+            let meant: Vec<String> = std::iter::once(&file.principal.name)
+                .chain(by_lines.filter(|name| file.principal.emails.contains(name)))
+                .cloned()
+                .collect();
+            for name in meant {
+                let known = parts.suspended.get(&name).cloned();
+                let joined = known.clone().map_or_else(|| found.clone(), |known| known.join(found.clone()));
+                if known.as_ref() != Some(&joined) {
+                    news.push(format!("suspended {name}"));
+                    parts.suspended.insert(name, joined);
+                }
             }
         }
         mark_suspended(&mut parts.keys, &parts.suspended);
@@ -325,19 +358,23 @@ impl Scan {
         };
         scan.seen.0 = Identity::now(&dir.join(change::JOURNAL));
         let journal = match scan.seen.0.map(|_| change::read_journal(dir, owner)) {
-            Some(Ok(journal)) => journal.files,
+            Some(Ok(journal)) => Some(journal),
             Some(Err(diagnostic)) => {
                 scan.diagnostics.push(diagnostic);
-                Vec::new()
+                None
             }
-            None => Vec::new(),
+            None => None,
         };
         let overlay: HashMap<&str, Option<&String>> =
             overlay.iter().map(|(name, text)| (name.as_str(), text.as_ref())).collect();
-        let journal: HashMap<&str, &JournalFile> =
-            journal.iter().map(|file| (file.name.as_str(), file)).collect();
+        let changing = journal.as_ref().map(|journal| journal.files.as_slice()).unwrap_or_default();
+        let changing: HashMap<&str, &JournalFile> = changing
+            .iter()
+            .filter(|file| file.name != change::MARKER)
+            .map(|file| (file.name.as_str(), file))
+            .collect();
         let there: HashSet<OsString> = names.iter().cloned().collect();
-        let more: BTreeSet<&str> = overlay.keys().chain(journal.keys()).copied().collect();
+        let more: BTreeSet<&str> = overlay.keys().chain(changing.keys()).copied().collect();
         names.extend(more.into_iter().map(OsString::from).filter(|name| !there.contains(name)));
         names.sort();
         let mut writable = 0;
@@ -356,7 +393,7 @@ impl Scan {
                 }
                 continue;
             }
-            let under_way = journal.get(file_name);
+            let under_way = changing.get(file_name);
             let there = path.symlink_metadata().is_ok();
             let mut found = None;
             if there || under_way.is_none() {
@@ -377,7 +414,7 @@ impl Scan {
                 None => found,
                 Some(file) => {
                     if !file.fits(found.as_deref()) {
-                        scan.diagnostics.push(file.strange(&path));
+                        scan.diagnostics.extend(journal.as_ref().map(|journal| journal.strange(dir, file)));
                     }
                     if owner == Owner::Unchecked
                         && let Some(bytes) = found

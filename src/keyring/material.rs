@@ -27,7 +27,10 @@ pub enum MaterialError {
     #[error("this holds no key")]
     Empty,
     /// Too large to be a key.
-    #[error("this is too large to be a public key")]
+    #[error(
+        "this is too large to be a public key: 1 MiB is the most; a certificate that others have signed very often is \
+         smaller with `gpg --export-options export-minimal --export --armor FINGERPRINT`"
+    )]
     TooLarge,
     /// Not an OpenSSH public key.
     #[error("this is not an OpenSSH public key: {0}")]

@@ -13,6 +13,7 @@ pub mod document;
 mod edit;
 pub mod export;
 mod fido;
+mod gravestone;
 mod import;
 mod line_diff;
 pub mod lint;
@@ -26,9 +27,11 @@ mod revoke;
 mod roles;
 mod rotate;
 mod select;
+mod signed;
 mod signers;
 mod sources;
 mod suspension;
+mod take;
 pub mod whose;
 mod windows;
 
@@ -36,28 +39,31 @@ pub use accounts::{Account, AccountError, LoginKey};
 pub use authority::{Authority, Scope};
 pub use change::{
     Author, ChangeOptions, ChangeRecord, Changed, ChangedFile, FileDigests, Purpose, Recorded, Recorder,
+    Signer,
 };
 pub use edit::{AddRequest, Added, EditError, add, add_with};
 pub use fido::FidoDemands;
 pub use import::{
     FileFormat, ImportRequest, Imported, ImportedFile, ImportedSource, MAX_IMPORT, import, import_with,
 };
-pub use load::{KeyringError, LoadedKeyring};
+pub use load::{KeyringError, LoadedKeyring, MAX_FILE};
 pub use material::{Material, MaterialError};
 pub use members::{Membership, Regrouped, Removed, groups, regroup, remove, rename};
 pub use principal_file::is_name;
 pub(crate) use principal_file::{group_names, revocation_of};
 pub use revocation::{Reason, Revocation};
-pub use revoke::{RevokeRequest, Revoked, SuspendRequest, resume, revoke, suspend};
+pub use revoke::{RevokeRequest, Revoked, SuspendRequest, Suspended, resume, revoke, suspend};
 pub use roles::{Role, Roles};
-pub use rotate::{Ended, Refreshed, RotateRequest, Rotated, refresh, rotate};
+pub use rotate::{Ended, Refreshed, RotateRequest, Rotated, Until, refresh, rotate};
 pub use select::{KeyRef, KeyRefError};
+pub use signed::{CHANGE_NAMESPACE, MAX_SIGNATURE, signer_of};
 pub use sources::{AllowedSigners, RevocationFile, Sources};
 pub use suspension::Suspension;
+pub use take::{Origin, Taken, as_if, lacking, lacks, take};
 pub use windows::{Position, Window, Windows};
 
 use crate::domain::{Principal, ServerKind, Timestamp};
-use crate::signature::{KeyId, Keys, Rules, Scheme, SignatureStatus, Times, openpgp, ssh};
+use crate::signature::{KeyId, Keys, Rules, Scheme, SignatureStatus, Times, VerifiedSignature, openpgp, ssh};
 use document::Place;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -235,6 +241,8 @@ struct Parts {
     named_by_lines: Vec<Arc<Principal>>,
     /// Of the files in the order of their principals, then of the lines.
     keys: Vec<Key>,
+    /// How many of them are of the files.
+    of_files: usize,
     authorities: Vec<Authority>,
     lists: Vec<lists::Listed>,
     /// What it was read from, see [`Keyring::files`].
@@ -381,6 +389,12 @@ impl Keyring {
         self.names.get(&(id.scheme, id.text.clone())).map(|index| &self.parts.keys[*index])
     }
 
+    /// The key of a principal's file, as [`Keyring::find`]; lines of other files are not looked at.
+    pub(crate) fn listed(&self, id: &KeyId) -> Option<&Key> {
+        let index = *self.names.get(&(id.scheme, id.text.clone()))?;
+        (index < self.parts.of_files).then(|| &self.parts.keys[index])
+    }
+
     /// What a status is worth once the keyring's own windows and revocations are applied (N13, N14), and
     /// whose key it is.
     ///
@@ -393,7 +407,8 @@ impl Keyring {
     /// signature *names*, which proves nothing and is good for messages only.
     ///
     /// Under a certificate it is whom the certificate names; where that is nobody of the keyring, somebody
-    /// made up for this signature, with the certificate's name and the authority's groups.
+    /// made up for this signature, with the certificate's name and the authority's groups. Where a principal's
+    /// file lists the certified key, what it says counts as well.
     ///
     /// As for a commit; [`Keyring::assess_for`] is for anything.
     pub fn assess(
@@ -419,7 +434,7 @@ impl Keyring {
             return (status, owner);
         };
         if let Some(certificate) = signature.ssh_certificate() {
-            let (verdict, holder) = self.assess_certified(signature, certificate, times, rules);
+            let (verdict, holder) = self.assess_certified(role, signature, certificate, times, rules);
             let key = KeyId { scheme: Scheme::Ssh, text: signature.fingerprint().to_owned() };
             // Whoever is suspended does not come back under another name.
             let owner = self.find(&key).map(|key| &key.principal);
@@ -428,7 +443,12 @@ impl Keyring {
             return match (verdict, suspended) {
                 (Err(worse), _) => (worse, holder),
                 (Ok(()), Some(reason)) => (SignatureStatus::Revoked { key, reason, hard: false }, holder),
-                (Ok(()), None) => (status, holder),
+                (Ok(()), None) => {
+                    let listing = holder
+                        .as_ref()
+                        .map_or(Ok(()), |holder| self.assess_listing(role, signature, holder, times, rules));
+                    (listing.err().unwrap_or(status), holder)
+                }
             };
         }
         let scheme = signature.scheme();
@@ -446,24 +466,36 @@ impl Keyring {
         if let Some(reason) = self.suspended_at(&key.principal.name, times) {
             return (SignatureStatus::Revoked { key: id, reason, hard: false }, owner);
         }
-        if !key.roles.has(role) {
-            let (why, remedy) = (key.roles.lack(role), "using a key whose keyring entry has that role");
-            return (SignatureStatus::WrongPurpose { key: id, why, remedy }, owner);
+        match self.assess_entry(key, role, id, signature, times, rules) {
+            Ok(()) => (status, owner),
+            Err(worse) => (worse, owner),
         }
+    }
+
+    /// What a `[[key]]` or a line says of a signature by its key, but for who is gone.
+    fn assess_entry(
+        &self,
+        key: &Key,
+        role: Role,
+        id: KeyId,
+        signature: &VerifiedSignature,
+        times: &Times,
+        rules: &Rules,
+    ) -> Result<(), SignatureStatus> {
         let what = "keyring entry";
+        if !key.roles.has(role) {
+            let (why, remedy) = (key.roles.lack(what, role), "using a key whose keyring entry has that role");
+            return Err(SignatureStatus::WrongPurpose { key: id, why, remedy });
+        }
         match key.windows.judge(times, signature.signed_at()) {
             Position::Inside { .. } => {}
-            Position::Before { from } => {
-                return (SignatureStatus::NotYetValid { key: id, what, from }, owner);
-            }
-            Position::After { at } => return (SignatureStatus::Expired { key: id, what, at }, owner),
+            Position::Before { from } => return Err(SignatureStatus::NotYetValid { key: id, what, from }),
+            Position::After { at } => return Err(SignatureStatus::Expired { key: id, what, at }),
         }
-        if let Some(fido::Lack { why, remedy }) =
-            signature.fido().and_then(|fido| key.fido.lacks(fido, None, rules))
-        {
-            return (SignatureStatus::WrongPurpose { key: id, why, remedy }, owner);
+        match signature.fido().and_then(|fido| key.fido.lacks(fido, None, rules)) {
+            Some(fido::Lack { why, remedy }) => Err(SignatureStatus::WrongPurpose { key: id, why, remedy }),
+            None => Ok(()),
         }
-        (status, owner)
     }
 
     /// Why nothing of a principal counts for what is judged at these times.

@@ -198,7 +198,7 @@ fn suspension_like(item: &Item<'_, '_>, what: &'static str, help: &'static str) 
     Some(Suspension { at, reason: reason? })
 }
 
-/// Reads the roles of a key.
+/// Reads the roles of a key, or of what an authority certifies.
 fn roles(item: &Item<'_, '_>) -> Roles {
     const HELP: &str = "write [\"commit\", \"tag\"] for example; left out, a key has all of them";
     let before = item.reader.count();
@@ -357,13 +357,14 @@ fn authority(table: Table<'_, '_>) -> Option<Authority> {
     let revoked = table.get("revoked").map(|item| revocation(&item).unwrap_or(Revocation::ILLEGIBLE));
     let serials = table.get("serials").map(|item| serials(&item)).unwrap_or_default();
     let groups = table.get("groups").map(|item| group_names(&item)).unwrap_or_default();
+    let roles = table.get("roles").map(|item| roles(&item)).unwrap_or_default();
     let fido = fido(&table);
     let place = reader.place(&span);
     table.finish();
     let Some(Material::Ssh(key)) = key else { return None };
     // Without patterns it certifies nobody, and its revocation counts all the same (N15).
     let scopes = list
-        .map(|list| Scope { patterns, list, windows, serials, groups, fido, place: place.clone() })
+        .map(|list| Scope { patterns, list, windows, serials, groups, roles, fido, place: place.clone() })
         .into_iter()
         .collect();
     Some(Authority { key, scopes, revoked, place })

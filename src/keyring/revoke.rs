@@ -4,10 +4,10 @@ use super::change::{ChangeOptions, Changed, Draft, change};
 use super::edit::EditError;
 use super::principal_file::MAX_REASON;
 use super::select::{self, Held, KeyRef};
-use super::{Keyring, Reason, Revocation, Sources, Suspension};
+use super::{Keyring, Reason, Revocation, Sources, Suspension, import, principal_file};
 use crate::domain::{Timestamp, text};
 use crate::signature::Scheme;
-use toml_edit::{Datetime, DocumentMut, InlineTable, Item, Value, value};
+use toml_edit::{Array, Datetime, DocumentMut, InlineTable, Item, Value, value};
 
 /// What to revoke.
 #[derive(Clone, Debug)]
@@ -166,15 +166,35 @@ fn refuse_weaker(
 /// Whom to suspend.
 #[derive(Clone, Debug)]
 pub struct SuspendRequest {
-    /// Who.
+    /// Who: a name, or an address that is one principal's.
     pub name: String,
     /// From when on; `None` is now.
     pub at: Option<Timestamp>,
     /// Why; it stands in the file.
     pub reason: String,
+    /// How somebody is to be called who has no file yet; `None` is after the address.
+    pub file_name: Option<String>,
+    /// Whether it may be somebody whom nothing but an authority speaks for.
+    pub certified: bool,
+}
+
+/// Who is suspended now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspended {
+    /// The principal's name, which may be a new one.
+    pub name: String,
+    /// What is in force.
+    pub suspension: Suspension,
+    /// Whether a file was made for it.
+    pub created: bool,
+    /// Keys of others who bear the address as well, and who they were: they are suspended, too.
+    pub others: Vec<(String, String)>,
 }
 
 /// Suspends a principal: nothing of it that arrives from then on counts.
+///
+/// Whom only lines of `allowed_signers` files name gets a file, which outranks them: with the address that the
+/// lines have, so that they are its lines, and with their groups, so that it is as before once it is resumed.
 ///
 /// # Errors
 /// See [`EditError`]; nothing was changed then.
@@ -182,13 +202,21 @@ pub fn suspend(
     sources: &Sources,
     request: &SuspendRequest,
     options: &ChangeOptions<'_>,
-) -> Result<Changed<Suspension>, EditError> {
+) -> Result<Changed<Suspended>, EditError> {
     check_line("reason", &request.reason)?;
     let now = options.purpose.at;
     change(sources, options, |draft| {
-        let name = &request.name;
-        known(draft.keyring, name)?;
-        if let Some(there) = draft.keyring.suspension(name).cloned() {
+        let (name, created, others) = match with_file(draft.keyring, &request.name)? {
+            Some(name) => (name, false, Vec::new()),
+            None => {
+                let (name, others) = give_file(draft, request)?;
+                (name, true, others)
+            }
+        };
+        if !created {
+            known(draft.keyring, &name)?;
+        }
+        if let Some(there) = draft.keyring.suspension(&name).cloned() {
             match (request.at, there.at) {
                 (Some(wanted), Some(at)) if wanted < at => {}
                 // From now on is what was asked for, and this one only comes.
@@ -198,19 +226,126 @@ pub fn suspend(
                         "`{name}` is suspended from {at} already; to suspend from a later time, `resume` first"
                     )));
                 }
-                _ => return Ok(there),
+                _ => return Ok(Suspended { name, suspension: there, created, others }),
             }
         }
         let at = request.at.unwrap_or_else(|| moment(now));
         let mut table = InlineTable::new();
         table.insert("at", time(at));
         table.insert("reason", Value::from(request.reason.trim()));
-        put(draft.document(name)?, "suspended", Value::InlineTable(table));
-        Ok(Suspension { at: Some(at), reason: text::escape(request.reason.trim().as_bytes()) })
+        put(draft.document(&name)?, "suspended", Value::InlineTable(table));
+        let suspension = Suspension { at: Some(at), reason: text::escape(request.reason.trim().as_bytes()) };
+        Ok(Suspended { name, suspension, created, others })
     })
 }
 
-/// Lets a suspended principal count again; gives what was in force. Revocations stay.
+/// Who with a file has this name or, where nobody is called so, this address; nobody where only lines or nothing
+/// at all knows it.
+fn with_file(keyring: &Keyring, word: &str) -> Result<Option<String>, EditError> {
+    if keyring.parts.principals.iter().any(|one| one.name == word) {
+        return Ok(Some(word.to_owned()));
+    }
+    let found: Vec<String> = keyring.called(word).map(|one| one.name.clone()).collect();
+    match &found[..] {
+        [] => Ok(None),
+        [one] => Ok(Some(one.clone())),
+        _ => {
+            let shown = text::escape_short(word.as_bytes(), 60);
+            let all = found.join("`, `");
+            Err(EditError::Refused(format!("`{shown}` is an address of `{all}`: say which by the name")))
+        }
+    }
+}
+
+/// Makes a file for somebody without one that all of its keys are by then; gives its name, and what besides is.
+fn give_file(
+    draft: &mut Draft<'_>,
+    request: &SuspendRequest,
+) -> Result<(String, Vec<(String, String)>), EditError> {
+    let (keyring, word) = (draft.keyring, request.name.as_str());
+    let shown = text::escape_short(word.as_bytes(), 60);
+    let by_lines = keyring.parts.named_by_lines.iter().find(|one| one.name == word);
+    if by_lines.is_none() {
+        let speaks =
+            keyring.authorities().iter().any(|one| one.scopes.iter().any(|one| one.list.matches(word)));
+        match (speaks && principal_file::is_email(word), request.certified) {
+            (true, true) => {}
+            (true, false) => {
+                let near = keyring.principal(word).err().flatten();
+                let hint = near.map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
+                return Err(EditError::Refused(format!(
+                    "nothing in the keyring is for `{shown}`, but an authority may certify it. To refuse whoever has \
+                     such a certificate, run it again with `--certified`.{hint}"
+                )));
+            }
+            (false, _) => return known(keyring, word).map(|()| (String::new(), Vec::new())),
+        }
+    }
+    let places = || {
+        let ours = keyring.keys().iter().filter(|key| key.principal.name == word);
+        ours.map(|key| key.place.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let name = match &request.file_name {
+        Some(name) => name.clone(),
+        None if principal_file::is_name(word) => word.to_owned(),
+        None => import::called_after(word),
+    };
+    let quoted = shown.replace('\'', "'\\''");
+    let again = format!("countersign keyring suspend '{quoted}' --as NAME --reason TEXT");
+    if !principal_file::is_name(&name) {
+        let name = text::escape_short(name.as_bytes(), 60);
+        return Err(EditError::Refused(format!(
+            "`{shown}` has no file, and `{name}` cannot name one: give it a name with `{again}`"
+        )));
+    }
+    if name != word
+        && keyring.parts.principals.iter().chain(&keyring.parts.named_by_lines).any(|one| one.name == name)
+    {
+        return Err(EditError::Refused(format!(
+            "`{shown}` has no file, and `{name}` is somebody else: give it a name of its own with `{again}`"
+        )));
+    }
+    let mut emails: Vec<&str> = Vec::new();
+    emails.extend(principal_file::is_email(word).then_some(word));
+    let own = by_lines.map(|one| one.emails.as_slice()).unwrap_or_default();
+    for email in own.iter().map(String::as_str).filter(|email| *email != word) {
+        // An address that somebody else's lines have as well would take those along.
+        let others = keyring.parts.named_by_lines.iter().filter(|one| one.name != word);
+        if !others.into_iter().any(|one| one.emails.iter().any(|other| other == email)) {
+            emails.push(email);
+        }
+    }
+    let mut document = DocumentMut::new();
+    document.insert("name", value(name.as_str()));
+    document.insert("kind", value("person"));
+    document.insert("emails", value(emails.into_iter().collect::<Array>()));
+    let groups: Array = by_lines.iter().flat_map(|one| one.groups.iter().map(String::as_str)).collect();
+    if !groups.is_empty() {
+        document.insert("groups", value(groups));
+    }
+    let made = document.to_string();
+    let overlay = [(format!("{name}.toml"), Some(made.clone()))];
+    let after = Keyring::load_with(draft.sources, &overlay).map_err(EditError::Result)?.keyring;
+    let mut others = Vec::new();
+    for key in keyring.keys() {
+        let owner = after.find(&key.id()).map(|key| key.principal.name.as_str());
+        match (key.principal.name == word, owner == Some(&name)) {
+            (true, false) => {
+                return Err(EditError::Refused(format!(
+                    "`{shown}` is no name of a file and no address, so no file can be for all of its lines: take them \
+                     out ({}), or put the keys into a list of `[[keyring.revocation]]`",
+                    places()
+                )));
+            }
+            (false, true) => others.push((key.material.fingerprint(), key.principal.name.clone())),
+            _ => {}
+        }
+    }
+    draft.create(&name, &made)?;
+    Ok((name, others))
+}
+
+/// Lets a suspended principal count again; gives its name and what was in force. Revocations stay.
 ///
 /// # Errors
 /// See [`EditError`]; nothing was changed then.
@@ -218,14 +353,15 @@ pub fn resume(
     sources: &Sources,
     name: &str,
     options: &ChangeOptions<'_>,
-) -> Result<Changed<Option<Suspension>>, EditError> {
+) -> Result<Changed<(String, Option<Suspension>)>, EditError> {
     change(sources, options, |draft| {
-        known(draft.keyring, name)?;
-        let there = draft.keyring.suspension(name).cloned();
+        let name = with_file(draft.keyring, name)?.unwrap_or_else(|| name.to_owned());
+        known(draft.keyring, &name)?;
+        let there = draft.keyring.suspension(&name).cloned();
         if there.is_some() {
-            draft.document(name)?.remove("suspended");
+            draft.document(&name)?.remove("suspended");
         }
-        Ok(there)
+        Ok((name, there))
     })
 }
 
@@ -239,7 +375,11 @@ pub(super) fn known(keyring: &Keyring, name: &str) -> Result<(), EditError> {
     }
     let shown = text::escape_short(name.as_bytes(), 60);
     Err(EditError::Refused(match keyring.principal(name) {
-        Ok(_) => format!("`{shown}` has no file in the keyring, only lines in other files"),
+        Ok(_) => format!(
+            "`{shown}` has no file in the keyring, only lines in other files; `countersign keyring suspend '{}' --reason \
+             TEXT` makes one that stops them all",
+            shown.replace('\'', "'\\''")
+        ),
         Err(near) => {
             let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             format!("there is nobody called `{shown}` in the keyring{hint}")

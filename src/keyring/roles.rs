@@ -70,9 +70,9 @@ impl Roles {
         self.0.iter().map(|role| role.name()).collect()
     }
 
-    /// Why a key with these roles does not count for another one.
-    pub(super) fn lack(&self, role: Role) -> String {
-        format!("its keyring entry has the roles {} and not `{role}`", self.quoted())
+    /// Why what has these roles does not count for another one. `what` is the entry that says so.
+    pub(super) fn lack(&self, what: &str, role: Role) -> String {
+        format!("its {what} has the roles {} and not `{role}`", self.quoted())
     }
 
     fn quoted(&self) -> String {
@@ -98,6 +98,9 @@ mod tests {
         assert_eq!(two.to_string(), "commit, push");
         assert!(!two.has(Role::Tag) && !two.is_all());
         assert!(Roles::default().is_all());
-        assert_eq!(two.lack(Role::Tag), "its keyring entry has the roles `commit`, `push` and not `tag`");
+        assert_eq!(
+            two.lack("keyring entry", Role::Tag),
+            "its keyring entry has the roles `commit`, `push` and not `tag`"
+        );
     }
 }

@@ -2,14 +2,15 @@
 
 use super::change::{ChangeOptions, Changed, Draft, broken, change};
 use super::edit::{self, AddRequest, EditError};
+use super::fido::application_matches;
 use super::revoke::{known, time};
 use super::select::{self, Held, KeyRef};
 use super::{Key, Material, Position, Sources, Standing, material};
 use crate::domain::{Timestamp, text};
-use crate::signature::{Scheme, openpgp};
+use crate::signature::{Demand, Scheme, openpgp};
 use jiff::SignedDuration;
 use std::collections::BTreeSet;
-use toml_edit::Item;
+use toml_edit::{Array, Item};
 
 /// What takes the place of what.
 #[derive(Clone, Debug)]
@@ -22,6 +23,21 @@ pub struct RotateRequest {
     pub old: Vec<KeyRef>,
     /// How long the old ones still count.
     pub grace: SignedDuration,
+    /// When the new one ends.
+    pub until: Until,
+    /// Whether a key that cannot be touched may take the place of one that has to be.
+    pub without_fido: bool,
+}
+
+/// When a new key ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// When the first of the old ones would have ended anyway; never, where none would.
+    Inherited,
+    /// Then.
+    At(Timestamp),
+    /// Never.
+    Never,
 }
 
 /// What became of it.
@@ -33,6 +49,8 @@ pub struct Rotated {
     pub scheme: Scheme,
     /// Whether it was not there before.
     pub added: bool,
+    /// When it ends, by its entry.
+    pub until: Option<Timestamp>,
     /// The old keys.
     pub old: Vec<Ended>,
     /// What the operator should know.
@@ -52,8 +70,8 @@ pub struct Ended {
 
 /// Adds a key and ends the old ones after a grace.
 ///
-/// The new key gets the roles of the old one, and what is asked of a FIDO key where both are one. What the
-/// old key signed and what was received while it counted stays good. A second run changes nothing: an end is
+/// The new key is never good for more than the old ones were: it gets the roles that all of them have, the
+/// strictest of what is asked of those that are FIDO keys, and their end. What the old key signed and what was received while it counted stays good. A second run changes nothing: an end is
 /// never put off.
 ///
 /// # Errors
@@ -99,9 +117,20 @@ fn rotated(
     let old = old_keys(draft, request, &file, &fingerprint, now)?;
     let added = held.is_none();
     let mut warnings = Vec::new();
+    let until = match held {
+        Some(key) => there_until(key, request.until)?,
+        None => new_end(request.until, &old, end, now)?,
+    };
     if added {
-        let (notes, table) = heir(material, written, &old)?;
-        warnings.extend(notes);
+        warnings.extend(material.remarks().into_iter().map(|remark| format!("the key: {remark}")));
+        let mut table = heir(material, written, &old, request.without_fido)?;
+        // Who was to begin later does not begin earlier by it.
+        let begins = old.iter().filter_map(|key| key.windows.begins()).max().filter(|from| *from > now);
+        for (field, at) in [("valid-from", begins), ("valid-until", until)] {
+            if let Some(at) = at {
+                table.insert(field, toml_edit::value(time(at)));
+            }
+        }
         let document = draft.document(name)?;
         let tables = document
             .entry("key")
@@ -136,7 +165,7 @@ fn rotated(
     for key in old {
         ended.push(end_one(draft, name, key, end)?);
     }
-    Ok(Rotated { new: fingerprint, scheme, added, old: ended, warnings })
+    Ok(Rotated { new: fingerprint, scheme, added, until, old: ended, warnings })
 }
 
 /// The keys that are to end: those that were named, or the only one that counts.
@@ -192,21 +221,63 @@ fn old_keys<'k>(
     }
 }
 
-/// The new key's table, with what the old one's says about its use.
+/// When a key ends that is there already: no second run changes it.
+fn there_until(key: &Key, wanted: Until) -> Result<Option<Timestamp>, EditError> {
+    let there = key.windows.ends();
+    let same = match wanted {
+        Until::Inherited => true,
+        Until::At(at) => there == Some(at),
+        Until::Never => there.is_none(),
+    };
+    if same {
+        return Ok(there);
+    }
+    let ends = there.map_or_else(|| "without an end".to_owned(), |at| format!("until {at}"));
+    Err(EditError::Refused(format!("{} is there already, {ends}: change `valid-until` by hand", key.id())))
+}
+
+/// When a new key ends: what was to end anyway does not last longer by being replaced.
+fn new_end(
+    wanted: Until,
+    old: &[&Key],
+    grace: Timestamp,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, EditError> {
+    let inherited = match wanted {
+        Until::Never => return Ok(None),
+        Until::At(at) if at > now => return Ok(Some(at)),
+        Until::At(at) => {
+            return Err(EditError::Invalid(format!("`--until {at}` is past: the new key would never count")));
+        }
+        Until::Inherited => {
+            old.iter().filter_map(|key| Some((key.windows.ends()?, key))).min_by_key(|(at, _)| *at)
+        }
+    };
+    match inherited {
+        None => Ok(None),
+        Some((at, _)) if at > grace => Ok(Some(at)),
+        Some((at, key)) => Err(EditError::Refused(format!(
+            "{} ends at {at}, and the new key would end with it: say when the new one ends, `--until TIME` or \
+             `--until never`",
+            key.id()
+        ))),
+    }
+}
+
+/// The new key's table, with what those of the old ones say about their use.
 fn heir(
     material: &Material,
     written: &str,
     old: &[&Key],
-) -> Result<(Vec<String>, toml_edit::Table), EditError> {
-    let mut warnings: Vec<String> =
-        material.remarks().into_iter().map(|remark| format!("the key: {remark}")).collect();
+    without_fido: bool,
+) -> Result<toml_edit::Table, EditError> {
     let mut table = edit::key_table(material.scheme(), written);
     // Of several, what all of them may: a new key is never good for more.
     let roles = super::Role::ALL.into_iter().filter(|role| old.iter().all(|key| key.roles.has(*role)));
     match super::Roles::of(roles) {
         Some(roles) if roles.is_all() => {}
         Some(roles) => {
-            table.insert("roles", toml_edit::value(roles.names().into_iter().collect::<toml_edit::Array>()));
+            table.insert("roles", toml_edit::value(roles.names().into_iter().collect::<Array>()));
         }
         None => {
             let message =
@@ -214,26 +285,71 @@ fn heir(
             return Err(EditError::Refused(message.to_owned()));
         }
     }
-    let fido = match material {
-        Material::Ssh(key) => key.application().is_some(),
-        Material::OpenPgp(_) => false,
+    let old: Vec<&Key> = old.iter().copied().filter(|key| application(&key.material).is_some()).collect();
+    let Some(first) = old.first() else { return Ok(table) };
+    let Some(own) = application(material) else {
+        if without_fido {
+            return Ok(table);
+        }
+        return Err(EditError::Refused(format!(
+            "{} is a FIDO key, and the new one is none, so nobody could be asked to touch anything: if that is meant, \
+             say `--without-fido`",
+            first.id()
+        )));
     };
-    if let Some(first) = old.iter().find(|key| !key.fido.is_empty()) {
-        let demands = [("touch", first.fido.touch), ("user-verification", first.fido.user_verification)];
-        if fido {
-            for (field, demand) in demands {
-                if let Some(demand) = demand {
-                    table.insert(field, toml_edit::value(demand.name()));
-                }
-            }
-        } else {
-            warnings.push(format!(
-                "{} had to be touched or unlocked for each signature, and the new key is no FIDO key",
-                first.id()
-            ));
+    let demands: [(&str, Vec<Option<Demand>>); 2] = [
+        ("touch", old.iter().map(|key| key.fido.touch).collect()),
+        ("user-verification", old.iter().map(|key| key.fido.user_verification).collect()),
+    ];
+    for (field, said) in demands {
+        if let Some(demand) = strictest(&said) {
+            table.insert(field, toml_edit::value(demand.name()));
         }
     }
-    Ok((warnings, table))
+    if let Some(names) = applications(&old, own)? {
+        table.insert("applications", toml_edit::value(names.into_iter().collect::<Array>()));
+    }
+    Ok(table)
+}
+
+/// What a FIDO key was made for.
+fn application(material: &Material) -> Option<&str> {
+    match material {
+        Material::Ssh(key) => key.application(),
+        Material::OpenPgp(_) => None,
+    }
+}
+
+/// What several entries ask for together. One that says nothing asks for what the configuration does, which is at
+/// least `any`.
+fn strictest(said: &[Option<Demand>]) -> Option<Demand> {
+    if said.contains(&Some(Demand::Required)) {
+        return Some(Demand::Required);
+    }
+    if said.contains(&None) { None } else { said.first().copied().flatten() }
+}
+
+/// The applications that all of these entries allow, of which the new key's has to be one; nothing where one of
+/// them leaves that to the configuration.
+fn applications(old: &[&Key], own: &str) -> Result<Option<Vec<String>>, EditError> {
+    let lists: Vec<&Vec<String>> = old.iter().filter_map(|key| key.fido.applications.as_ref()).collect();
+    let allows = |list: &Vec<String>| list.iter().any(|name| application_matches(name, own));
+    let refusing = old.iter().find(|key| key.fido.applications.as_ref().is_some_and(|list| !allows(list)));
+    if let Some(key) = refusing {
+        return Err(EditError::Refused(format!(
+            "the new key was made for the application `{}`, which `applications` of {} lacks: make one for an \
+             application that it has",
+            text::escape_short(own.as_bytes(), 60),
+            key.id()
+        )));
+    }
+    if lists.len() < old.len() {
+        return Ok(None);
+    }
+    let Some((first, others)) = lists.split_first() else { return Ok(None) };
+    let common: Vec<String> =
+        first.iter().filter(|name| others.iter().all(|list| list.contains(name))).cloned().collect();
+    Ok(Some(if allows(&common) { common } else { vec![own.to_owned()] }))
 }
 
 fn end_one(draft: &mut Draft<'_>, name: &str, key: &Key, end: Timestamp) -> Result<Ended, EditError> {
@@ -316,9 +432,11 @@ pub fn refresh(
             emails: Vec::new(),
             groups: Vec::new(),
             accounts: Vec::new(),
-            key: Vec::new(),
+            key: None,
+            reused: Vec::new(),
+            returning: false,
         };
-        edit::put_key(draft, &request, &new, &written, now)?;
+        edit::put_key(draft, &request, &new, &written, &options.purpose)?;
         let changes = differences(&key.material, &new, now);
         let mut warnings: Vec<String> =
             new.remarks().into_iter().map(|remark| format!("the key: {remark}")).collect();

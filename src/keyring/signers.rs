@@ -94,6 +94,7 @@ impl Signers {
                 windows,
                 serials: Vec::new(),
                 groups: file.groups.clone(),
+                roles: Roles::default(),
                 fido: FidoDemands::default(),
                 place: place.clone(),
             };

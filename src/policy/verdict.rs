@@ -151,4 +151,17 @@ pub struct Verdict {
 impl Verdict {
     /// Violations that are kept one by one; the rest are only counted.
     pub const KEPT: usize = 1_000;
+
+    /// Adds what is wrong with what an otherwise acceptable push leads to, and that no fact about it shows.
+    pub fn refuse(&mut self, violation: Violation) {
+        self.decision = Decision::Refuse;
+        self.violation_count += 1;
+        let reference =
+            self.refs.iter_mut().find(|reference| reference.name.to_string() == violation.reference);
+        let own = |ruleset: &&mut RulesetVerdict| violation.rulesets.contains(&ruleset.name);
+        if let Some(ruleset) = reference.and_then(|reference| reference.rulesets.iter_mut().find(own)) {
+            ruleset.violations += 1;
+        }
+        self.violations.push(violation);
+    }
 }

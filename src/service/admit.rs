@@ -59,6 +59,7 @@ impl Gate {
         });
         match finished {
             Ok(Decided { facts, verdict }) => {
+                self.metrics.decided(&verdict);
                 let outcome = match verdict.decision {
                     Decision::Accept => Outcome::Accept,
                     Decision::Refuse => Outcome::Refuse,
@@ -85,6 +86,7 @@ impl Gate {
 
     fn record_fault(&self, asked: &record::Asked<'_>, fault: &Fault, took: Duration) -> Answer {
         let id = asked.id;
+        self.metrics.undecided(fault);
         tracing::error!(
             request_id = %id, repository = %text::escape(asked.request.git_dir.path.as_bytes()),
             code = fault.code(), %fault, "undecided"
@@ -126,6 +128,7 @@ impl Gate {
         self.identify(&config.repositories.root, &located)?;
         asked.repository.replace(Some(located.reference.clone()));
         all_known(config, &located.reference.name)?;
+        self.source_allows(snapshot, &located.reference.name, request)?;
         let repository = &located.reference.id;
         self.note_seen(repository, &located.repository)?;
         let frontier = Recorded::new(&self.store, repository)?;
@@ -161,11 +164,13 @@ impl Gate {
             let over = budget().check().err();
             Fault::Collect(over.unwrap_or(CollectError::Deadline { seconds }))
         })?;
-        Ok(Decided { facts, verdict })
+        let mut decided = Decided { facts, verdict };
+        self.judge_source(snapshot, &located, &mut decided, asked.received_at)?;
+        Ok(decided)
     }
 
     /// Holds the repository against what is known of its identity (N3).
-    fn identify(&self, root: &Path, located: &Located) -> Result<(), Fault> {
+    pub(super) fn identify(&self, root: &Path, located: &Located) -> Result<(), Fault> {
         let Located { reference, device, inode, repository } = located;
         match self.store.observe_repository(&reference.id, &reference.name, *device, *inode)? {
             Observed::New | Observed::Same => Ok(()),
@@ -188,7 +193,7 @@ impl Gate {
     }
 
     /// A decided update is applied as soon as its ref is seen at that value (N10).
-    fn note_seen(&self, repository: &RepositoryId, opened: &Repository) -> Result<(), Fault> {
+    pub(super) fn note_seen(&self, repository: &RepositoryId, opened: &Repository) -> Result<(), Fault> {
         let mut seen = Vec::new();
         let mut values: HashMap<RefName, Option<ObjectId>> = HashMap::new();
         for pending in self.store.pending(repository)? {

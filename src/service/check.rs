@@ -31,6 +31,8 @@ pub struct CheckRequest<'a> {
     pub old: Option<ObjectId>,
     /// What it would hold.
     pub new: Option<ObjectId>,
+    /// What else counts as judged, with everything that it reaches.
+    pub judged: Option<ObjectId>,
     /// Who is taken to push; nobody vouches for it.
     pub pusher: Option<Arc<Principal>>,
 }
@@ -83,7 +85,7 @@ pub(super) fn check_with(
     // Only a label of this run: nothing hangs on it.
     let _ = getrandom::fill(&mut random);
     let id = RequestId::from_random(random);
-    let base = Base(History::new(repository.objects(), request.old.into_iter()).collect::<Result<_, _>>()?);
+    let base = Base::of(&repository, request.old.into_iter().chain(request.judged))?;
     let update = RefUpdate { name: request.reference.clone(), old: request.old, new: request.new };
     let context = PushContext {
         request_id: id.clone(),
@@ -167,7 +169,16 @@ pub(super) fn own_name(common: &Path) -> String {
 }
 
 /// Everything that the old tip reaches.
-struct Base(HashSet<ObjectId>);
+pub(super) struct Base(HashSet<ObjectId>);
+
+impl Base {
+    pub(super) fn of(
+        repository: &Repository,
+        judged: impl IntoIterator<Item = ObjectId>,
+    ) -> Result<Self, GitError> {
+        Ok(Base(History::new(repository.objects(), judged.into_iter()).collect::<Result<_, _>>()?))
+    }
+}
 
 impl Frontier for Base {
     fn standing(&self, _: &str, _: &RefName, commit: &ObjectId) -> Result<Option<Standing>, CollectError> {

@@ -290,7 +290,7 @@ fn why_only_git(ours: &Ours<'_>) -> Option<&'static str> {
 /// What a missing purpose is about.
 fn of_purpose(ssh: bool, why: &str) -> &'static str {
     let about = |words: &[&str]| words.iter().any(|word| why.contains(word));
-    if about(&["its keyring entry has the roles"]) {
+    if about(&["keyring entry has the roles"]) {
         "git-does-not-know-the-keyring"
     } else if ssh && about(&["certificate", "principal", "authority"]) {
         "git-ignores-certificate-limits"

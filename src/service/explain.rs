@@ -16,7 +16,7 @@ use crate::domain::{ObjectId, ObjectKind, RefName, Timestamp, text};
 use crate::facts;
 use crate::git::{GitError, Repository};
 use crate::keyring::document::Place;
-use crate::keyring::{Keyring, Position, Reason, Revocation, Role, Window, Windows};
+use crate::keyring::{Key, Keyring, Position, Reason, Revocation, Role, Window, Windows};
 use crate::policy::Limits;
 use crate::signature::object::{self, CommitObject, Identity, Payload, SignatureField, SignatureFormat};
 use crate::signature::{
@@ -349,7 +349,13 @@ impl Explanation {
     ) {
         let SignatureStatus::Verified(signature) = by_itself else { return };
         match signature.ssh_certificate() {
-            Some(certificate) => self.authority(keyring, times, certificate),
+            Some(certificate) => {
+                self.authority(keyring, times, certificate);
+                let id = KeyId { scheme: signature.scheme(), text: signature.fingerprint().to_owned() };
+                if let Some(key) = keyring.listed(&id) {
+                    self.listing(key, role, times, signature);
+                }
+            }
             None => self.entry(keyring, role, times, signature),
         }
         let failed = self.checks.iter().any(|check| check.result == CheckResult::Failed);
@@ -381,6 +387,12 @@ impl Explanation {
         let name = text::escape_short(owner.name.as_bytes(), SHOWN);
         let detail = format!("{name} ({}), by {}", owner.kind.name(), shown_place(&key.place));
         self.step("owner", "O13, S12", CheckResult::Passed, detail);
+        self.listing(key, role, times, signature);
+    }
+
+    /// What an entry says about its own key, under a certificate as well.
+    fn listing(&mut self, key: &Key, role: Role, times: &Times, signature: &VerifiedSignature) {
+        let name = text::escape_short(key.principal.name.as_bytes(), SHOWN);
         self.revocation("key", key.revoked.as_ref(), times);
         if let Some(suspended) = &key.suspended {
             let result =

@@ -90,6 +90,9 @@ pub enum Fault {
         /// How many more there are.
         others: usize,
     },
+    /// The state that the keyring's source stands for cannot be told (N15).
+    #[error("{0}")]
+    Source(String),
     /// A forge cannot be asked, or not fetched from.
     #[error("the forge's repository cannot be read: {0}")]
     Remote(#[from] RemoteError),
@@ -111,6 +114,36 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Every word that [`Fault::code`] gives.
+    pub const CODES: [&'static str; 26] = [
+        "audit-unavailable",
+        "client-gone",
+        "deadline",
+        "faulty-tenant",
+        "forge-deadline",
+        "forge-too-much",
+        "forge-unreadable",
+        "gap",
+        "internal",
+        "keyring-source",
+        "merge-unavailable",
+        "mirror-unusable",
+        "namespace",
+        "no-trusted-base",
+        "outside-root",
+        "protocol",
+        "refs-vanished",
+        "repository-exchanged",
+        "repository-identity",
+        "repository-unreadable",
+        "shallow-repository",
+        "shutting-down",
+        "stale-configuration",
+        "unknown-pusher",
+        "unsupported-repository",
+        "waits-for-adopt",
+    ];
+
     /// A stable word for records and output.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -136,6 +169,7 @@ impl Fault {
             Fault::ShuttingDown => "shutting-down",
             Fault::Stale { .. } => "stale-configuration",
             Fault::Tenant { .. } => "faulty-tenant",
+            Fault::Source(_) => "keyring-source",
             Fault::Remote(RemoteError::Time) => "forge-deadline",
             Fault::Remote(RemoteError::TooMuch(_))
             | Fault::Mirror(MirrorError::Git(RemoteError::TooMuch(_))) => "forge-too-much",
@@ -171,5 +205,20 @@ impl From<CollectError> for Fault {
             CollectError::Git(error) => Fault::Git(error),
             other => Fault::Collect(other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_code_is_listed() {
+        let source = include_str!("fault.rs");
+        let codes = source.split("pub const fn code").nth(1).unwrap().split("\n    }\n").next().unwrap();
+        let words: BTreeSet<&str> = codes.split('"').skip(1).step_by(2).collect();
+        assert!(words.len() > 10, "{words:?}");
+        assert_eq!(words, BTreeSet::from(Fault::CODES));
     }
 }

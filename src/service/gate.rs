@@ -2,15 +2,17 @@
 
 use super::expiry::{Expiring, Told};
 use super::fault::Fault;
+use super::metrics::Metrics;
 use super::operators::Budget;
 use super::reload::{Live, Rejected};
 use super::render;
+use super::source::Seen;
 use super::webhook::{Outbox, WebhookFigures, Webhooks};
 use crate::audit::{Event, Record, ServiceEntry};
 use crate::config::{self, Config};
 use crate::domain::{RequestId, Timestamp, text};
 use crate::hook::wire::{Answer, Outcome, PROTOCOL, Request};
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, Taken};
 use crate::store::{self, Store};
 use arc_swap::ArcSwap;
 use serde::Serialize;
@@ -40,8 +42,27 @@ impl Snapshot {
 
     /// The same with the diagnostics, never none of them.
     pub(super) fn read(path: &Path) -> Result<(Self, Vec<config::Warning>), Vec<config::Diagnostic>> {
-        let loaded = config::load(path).map_err(|e| e.diagnostics().to_vec())?;
-        let keyring = Keyring::load(&loaded.config.keyring).map_err(|e| e.diagnostics().to_vec())?;
+        let mut attempts = 0;
+        let (loaded, keyring) = loop {
+            let loaded = config::load(path).map_err(|e| e.diagnostics().to_vec())?;
+            let keyring = Keyring::load(&loaded.config.keyring).map_err(|e| e.diagnostics().to_vec())?;
+            let Some(source) = &loaded.config.keyring_source else { break (loaded, keyring) };
+            // Rulesets and keyring of one commit, never of two.
+            let again = Taken::read(&loaded.config.keyring.dir).map_err(|fault| vec![fault])?;
+            let again = again.filter(|(taken, _)| source.is_where(taken)).map(|(_, digest)| digest);
+            if again == loaded.config.keyring_taken.as_ref().map(|taken| taken.digest.clone()) {
+                break (loaded, keyring);
+            }
+            attempts += 1;
+            if attempts == ATTEMPTS {
+                let message = "the keyring is taken over from its source all the time; try again";
+                return Err(vec![source.fault(message)]);
+            }
+        };
+        let faults = config::source_faults(&loaded.config, &keyring.keyring);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
         let mut warnings = loaded.warnings;
         warnings.extend(keyring.warnings);
         let snapshot = Snapshot { config: Arc::new(loaded.config), keyring: keyring.keyring };
@@ -81,6 +102,9 @@ impl Snapshot {
     }
 }
 
+/// How often what changes while it is read is read again.
+const ATTEMPTS: usize = 5;
+
 /// Why the gate cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -107,6 +131,7 @@ pub struct Gate {
     snapshot: ArcSwap<Snapshot>,
     pub(super) live: Live,
     pub(super) changes: Budget,
+    pub(super) source_seen: Seen,
     started: Instant,
     /// When the store was last asked whether it can write, and what it said.
     state_asked: Mutex<Option<Instant>>,
@@ -118,6 +143,7 @@ pub struct Gate {
     pub(super) webhooks: Webhooks,
     /// What is to be told to forges.
     pub(super) outbox: Arc<Outbox>,
+    pub(super) metrics: Metrics,
     daemon: bool,
 }
 
@@ -152,6 +178,9 @@ pub struct Health {
     /// Why the last reload was rejected; the last good state is in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reload_error: Option<String>,
+    /// Why the ref that the keyring follows is not followed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_error: Option<String>,
     /// What is wrong with the files of tenants; their repositories are undecided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant_errors: Option<String>,
@@ -191,6 +220,11 @@ impl Gate {
 
     fn open(path: &Path, daemon: bool) -> Result<Self, StartError> {
         let (snapshot, warnings) = Snapshot::load(path).map_err(StartError::Configuration)?;
+        if let (false, Some(source)) = (daemon, &snapshot.config.keyring_source) {
+            let message =
+                "[keyring.source] needs the daemon: a hook that decides by itself looks at no ref afterwards";
+            return Err(StartError::Configuration(source.fault(message).to_string()));
+        }
         if daemon {
             for warning in &warnings {
                 tracing::warn!("{warning}");
@@ -207,11 +241,12 @@ impl Gate {
         }
         let store = Store::open(&state, store::Mode::ReadWrite)
             .map_err(|error| StartError::Store { path: state, error })?;
-        Ok(Gate {
+        let gate = Gate {
             source: snapshot.config.source.clone(),
             store,
             live: Live::new(&snapshot),
             changes: Budget::default(),
+            source_seen: Seen::default(),
             snapshot: ArcSwap::from_pointee(snapshot),
             started: Instant::now(),
             state_asked: Mutex::default(),
@@ -220,8 +255,16 @@ impl Gate {
             told: Told::default(),
             webhooks,
             outbox: Arc::default(),
+            metrics: Metrics::default(),
             daemon,
-        })
+        };
+        gate.source_seen.block(gate.source_disagrees(&gate.current().config));
+        Ok(gate)
+    }
+
+    /// For how long it has been there.
+    pub(super) fn uptime(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// Where configuration is read from.
@@ -288,21 +331,23 @@ impl Gate {
         let snapshot = self.snapshot.load();
         let counters = self.store.unauthenticated();
         let stale = rejected.as_ref().is_some_and(|rejected| rejected.too_old(&snapshot.config));
-        let ready = state_error.is_none() && !stale;
+        let source_error = self.source_seen.fault();
+        let ready = state_error.is_none() && !stale && self.source_seen.blocked().is_none();
         let tenant_errors = snapshot.tenant_faults();
         let webhooks = self.webhook_figures();
-        let well = rejected.is_none() && tenant_errors.is_none();
+        let well = rejected.is_none() && tenant_errors.is_none() && source_error.is_none();
         let well = well && !webhooks.as_ref().is_some_and(WebhookFigures::degraded);
         Health {
             status: if ready && well { "ok" } else { "degraded" },
             ready,
             version: env!("CARGO_PKG_VERSION"),
-            uptime_seconds: self.started.elapsed().as_secs(),
+            uptime_seconds: self.uptime().as_secs(),
             configuration: snapshot.config.digest.clone(),
             keyring: snapshot.keyring.digest().to_owned(),
             principals: snapshot.keyring.principals().len(),
             expiring: self.expiring(),
             reload_error: rejected.as_ref().map(Rejected::error),
+            source_error,
             tenant_errors,
             state_error,
             turned_away: counters.iter().filter(|one| one.kind == TURNED_AWAY).map(|one| one.count).sum(),

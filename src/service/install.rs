@@ -145,6 +145,34 @@ pub fn uninstall(path: &Path) -> Result<Done, InstallError> {
     Ok(done)
 }
 
+/// Makes sure that the repository of that name is there, below the root, and asks a daemon about every push.
+///
+/// # Errors
+/// What is missing, for people.
+pub fn guarded(root: &Path, name: &str) -> Result<(), String> {
+    let places = [root.join(format!("{name}.git")), root.join(name)];
+    let Some(place) = places.iter().find(|place| place.is_dir()) else {
+        return Err(format!("there is no repository `{name}` below {}", root.display()));
+    };
+    let install = || format!("run `countersign install {}` on the server", place.display());
+    let repository = Repository::open(place, None).map_err(|error| error.to_string())?;
+    let common = repository.common_dir();
+    let found = locate::name_below(root, common).map_err(|fault| fault.to_string())?;
+    if found != name {
+        return Err(format!("the repository `{name}` is really `{found}`"));
+    }
+    locate::read_id(common).map_err(|fault| fault.to_string())?;
+    let hooks = hooks_directory(common).map_err(|error| error.to_string())?;
+    for kind in HookKind::ALL {
+        let hook = hooks.join(kind.name());
+        let ours = fs::read(&hook).is_ok_and(|text| HookFile::is_ours(&text)) && runnable(&hook);
+        if !ours {
+            return Err(format!("{} is not the hook of a daemon: {}", hook.display(), install()));
+        }
+    }
+    Ok(())
+}
+
 impl Mode {
     fn check(&self) -> Result<(), InstallError> {
         let paths: [(&Path, &'static str); 2] = match self {

@@ -32,6 +32,9 @@ pub enum RecorderError {
     /// The audit log cannot be opened or written.
     #[error("the audit log cannot be written: {0}")]
     Store(#[from] StoreError),
+    /// Nobody can tell whether there is one.
+    #[error("whether there is an audit log cannot be told: {0}; run this as root or as the daemon's account")]
+    Hidden(#[source] StoreError),
     /// The daemon does not take it.
     #[error("the daemon does not take it: {0}")]
     Daemon(String),
@@ -42,8 +45,11 @@ pub enum RecorderError {
 /// # Errors
 /// The audit log is there and cannot be opened.
 pub fn recorder(config: &Config) -> Result<Option<Box<dyn ChangeRecorder>>, RecorderError> {
-    if !Store::find(&config.daemon.state)? {
-        return Ok(None);
+    // Not being allowed to look is not the same as finding nothing.
+    match Store::find(&config.daemon.state) {
+        Ok(true) => {}
+        Ok(false) => return Ok(None),
+        Err(error) => return Err(RecorderError::Hidden(error)),
     }
     // A daemon that runs is the one that writes, so that its files stay its own.
     let daemon = Daemon::of(config);
@@ -84,7 +90,8 @@ impl ChangeRecorder for Direct {
     }
 
     fn record(&self, change: &ChangeRecord) -> Result<(), RecorderError> {
-        self.store.append(record_of(change, None))?;
+        // This very process verified it, before anything was written.
+        self.store.append(record_of(change, None, change.by.signer.as_deref()))?;
         Ok(())
     }
 }
@@ -93,17 +100,23 @@ impl ChangeRecorder for Direct {
 /// without them, what the change says itself.
 ///
 /// The change may come from another process, so that nothing in it is trusted to be escaped or short.
-pub(super) fn record_of(change: &ChangeRecord, from: Option<(&Operator, Timestamp)>) -> Record {
+/// `signer` is who signed it and was verified: what the change says of that itself is a claim.
+pub(super) fn record_of(
+    change: &ChangeRecord,
+    from: Option<(&Operator, Timestamp)>,
+    signer: Option<&str>,
+) -> Record {
     let line = |words: &str| escaped_once(words, 200);
     let entry = KeyringChangeEntry {
         id: line(&change.id),
         action: line(&change.action),
+        local: change.local,
         by: KeyringAuthor {
             login: change.by.login.as_deref().map(|login| escaped_once(login, MAX_LOGIN)),
             uid: from.map_or(change.by.uid, |(by, _)| by.uid),
             account: from.and_then(|(by, _)| by.account.clone()),
             session: from.and_then(|(by, _)| by.session.clone()),
-            signer: change.by.signer.as_deref().map(line),
+            signer: signer.map(line),
         },
         reason: change.reason.as_deref().map(|reason| escaped_once(reason, crate::audit::MAX_TEXT)),
         principals: change.principals.iter().map(|one| line(one)).collect(),
@@ -147,6 +160,7 @@ mod tests {
             id: nasty.clone(),
             at: "not a time".to_owned(),
             action: nasty.clone(),
+            local: false,
             by: Author { login: Some(long.clone()), uid: 0, signer: Some(nasty.clone()) },
             reason: Some("it\\'s \\x1b already".to_owned()),
             principals: vec![nasty.clone(); 1000],
@@ -154,8 +168,9 @@ mod tests {
             files: vec![FileDigests { name: nasty.clone(), before: Some(long), after: None }; 1000],
             keyring_before: nasty.clone(),
             keyring_after: nasty,
+            signature: None,
         };
-        let record = record_of(&change, None);
+        let record = record_of(&change, None, change.by.signer.as_deref());
         let json = record.canonical().unwrap();
         assert!(json.len() < 64 << 10, "{}", json.len());
         let Event::KeyringChanged(entry) = record.event else { panic!("{json}") };
@@ -163,7 +178,7 @@ mod tests {
         assert_eq!(entry.id, "x\\x1b]0;\\u{202e}");
         // A record of ours is escaped; doing it twice would be another text.
         let ours = ChangeRecord { reason: Some("caf\u{e9}, it's new".to_owned()), ..change };
-        let Event::KeyringChanged(entry) = record_of(&ours, None).event else { panic!() };
+        let Event::KeyringChanged(entry) = record_of(&ours, None, None).event else { panic!() };
         assert_eq!((entry.by.uid, entry.reason.as_deref()), (0, Some("caf\u{e9}, it's new")));
     }
 }

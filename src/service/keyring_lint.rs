@@ -2,10 +2,11 @@
 
 use super::effective::{place_of, shown};
 use crate::config::Config;
-use crate::domain::{PrincipalKind, Timestamp};
-use crate::keyring::Keyring;
+use crate::domain::{Principal, PrincipalKind, Timestamp};
 use crate::keyring::lint::{self, Lint, Severity};
-use crate::policy::Selector;
+use crate::keyring::{Key, Keyring, Role, Standing};
+use crate::policy::rules::untrusted_signer;
+use crate::policy::{Enforcement, Selector};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Groups that nothing in the configuration names, selectors that name nobody, bypasses for agents. Nothing is said
@@ -17,6 +18,19 @@ pub fn keyring_lints(config: &Config, keyring: &Keyring, now: Timestamp) -> Vec<
         unused_groups(config, keyring, &mut out);
     }
     nobody(config, keyring, &mut out);
+    for (ruleset, enforcement) in shut(config, keyring, now) {
+        let severity = match enforcement {
+            Enforcement::Enforce => Severity::Error,
+            Enforcement::Evaluate | Enforcement::Off => Severity::Warning,
+        };
+        let place = place_of(config, &ruleset, untrusted_signer::NAME);
+        let message = format!(
+            "nobody can sign for ruleset `{}`: none of those whom it allows has a key that is good now",
+            shown(&ruleset)
+        );
+        let remedy = "add a key, let somebody join whom it allows, or allow somebody else";
+        out.push(Lint::new("nobody-can-sign", severity, place, message, remedy));
+    }
     agents(config, keyring, now, &mut out);
     out
 }
@@ -38,6 +52,54 @@ fn selectors(config: &Config) -> Vec<(&str, String, &Selector)> {
     out
 }
 
+/// The rulesets that say who may sign, and by whose word nobody can now: pushes to their refs are refused,
+/// whoever signs. Those that are off are left out.
+pub fn shut(config: &Config, keyring: &Keyring, now: Timestamp) -> Vec<(String, Enforcement)> {
+    let good = |key: &&Key| {
+        let signs = key.roles.has(Role::Commit) || key.roles.has(Role::Tag);
+        signs && matches!(key.standing(now), Standing::Valid { .. })
+    };
+    let mut able: Vec<&Principal> = keyring.keys().iter().filter(good).map(|key| &*key.principal).collect();
+    able.dedup_by(|a, b| a.name == b.name);
+    // Whom an authority will certify is not written anywhere: whoever it may is taken to be certified.
+    let certifying =
+        keyring.authorities().iter().filter(|one| matches!(one.standing(now), Standing::Valid { .. }));
+    let scopes: Vec<_> = certifying
+        .flat_map(|one| &one.scopes)
+        .filter(|scope| scope.roles.has(Role::Commit) || scope.roles.has(Role::Tag))
+        .collect();
+    let certified = |name: &str| scopes.iter().any(|scope| scope.list.matches(name));
+    let known = keyring.principals().iter().filter(|one| {
+        let suspended = keyring.suspension(&one.name).is_some_and(|one| one.applies(now));
+        !scopes.is_empty()
+            && !suspended
+            && (certified(&one.name) || one.emails.iter().any(|email| certified(email)))
+    });
+    able.extend(known.map(|one| &**one));
+    let strangers: Vec<Principal> = scopes
+        .iter()
+        .map(|scope| Principal {
+            name: String::new(),
+            kind: PrincipalKind::Person,
+            emails: Vec::new(),
+            groups: scope.groups.clone(),
+        })
+        .collect();
+    let mut out = Vec::new();
+    for set in config.policy.configured().filter(|set| set.enforcement != Enforcement::Off) {
+        let Some(rule) = set.rule(untrusted_signer::NAME) else { continue };
+        let mut everybody = able.iter().copied().chain(&strangers);
+        let named = rule
+            .allowed()
+            .iter()
+            .any(|one| matches!(one, Selector::Named(PrincipalKind::Person, name) if certified(name)));
+        if !named && !everybody.any(|one| rule.accepts_signer(one) != Some(false)) {
+            out.push((set.name.to_string(), set.enforcement));
+        }
+    }
+    out
+}
+
 /// Groups that holders of certificates and people of `allowed_signers` lines are in, whoever they are.
 fn given_groups<'a>(config: &'a Config, keyring: &'a Keyring) -> impl Iterator<Item = &'a String> {
     let scopes = keyring.authorities().iter().flat_map(|one| &one.scopes).flat_map(|scope| &scope.groups);
@@ -52,7 +114,7 @@ fn unused_groups(config: &Config, keyring: &Keyring, out: &mut Vec<Lint>) {
             _ => None,
         })
         .collect();
-    let mut members: BTreeMap<&str, Vec<&crate::domain::Principal>> = BTreeMap::new();
+    let mut members: BTreeMap<&str, Vec<&Principal>> = BTreeMap::new();
     for principal in keyring.principals() {
         for group in &principal.groups {
             members.entry(group).or_default().push(principal);

@@ -1,7 +1,7 @@
 //! What a command asks the running gate: what is in force, whether a change has arrived, and to put a change
 //! on record.
 
-use super::status::{CHANGES_PATH, Noted, RELOAD_PATH, STATUS_PATH, Status};
+use super::status::{CHANGES_PATH, Noted, RELOAD_PATH, SOURCE_PATH, STATUS_PATH, Status};
 use crate::config::{self, Config};
 use crate::domain::text;
 use crate::hook::{Ask, Failure, exchange};
@@ -97,7 +97,7 @@ impl Daemon {
         let ask = Ask { method, path, body, timeout: ONE };
         let (status, body) = exchange(&self.socket, |uid| self.trusts(uid), &ask)?;
         if status != 200 {
-            return Err(Unreachable::Refused { status, why: text::escape_short(&body, 300) });
+            return Err(Unreachable::Refused { status, why: text::escape_short(&body, 4000) });
         }
         serde_json::from_slice(&body)
             .map_err(|error| Unreachable::Answer(text::escape_short(error.to_string().as_bytes(), 200)))
@@ -117,6 +117,15 @@ impl Daemon {
     /// See [`Unreachable`].
     pub fn reload(&self) -> Result<Status, Unreachable> {
         self.ask("POST", RELOAD_PATH, b"")
+    }
+
+    /// Declares what the keyring's source holds to be the keyring.
+    ///
+    /// # Errors
+    /// See [`Unreachable`]; a refusal with status 409 says why it cannot be.
+    pub fn accept_source(&self, commit: &str, reason: &str) -> Result<Status, Unreachable> {
+        let body = serde_json::json!({ "commit": commit, "reason": reason });
+        self.ask("POST", SOURCE_PATH, body.to_string().as_bytes())
     }
 
     /// Puts a change on record, after which the daemon reads the files.

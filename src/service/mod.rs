@@ -20,6 +20,7 @@ pub mod keyring_changes;
 mod keyring_lint;
 pub mod keyring_live;
 mod locate;
+mod metrics;
 mod operators;
 mod pusher;
 mod reasons;
@@ -29,6 +30,8 @@ mod render;
 mod replay;
 mod self_check;
 pub mod setup;
+mod source;
+mod source_state;
 mod status;
 mod taint;
 mod watch;
@@ -53,16 +56,22 @@ pub use fault::Fault;
 pub use fixture::{Ran as FixtureRun, fixtures, run_fixture};
 pub use gate::{Gate, Health, Snapshot, StartError};
 pub use history::{Anchor, HistoryFault, HistoryRequest, Judged, Scope, history};
-pub use install::{Done, InstallError, Mode as InstallMode, install, uninstall};
-pub use keyring_lint::keyring_lints;
+pub use install::{Done, InstallError, Mode as InstallMode, guarded, install, uninstall};
+pub use keyring_lint::{keyring_lints, shut};
+pub use metrics::METRICS_TYPE;
 pub use operators::ChangeError;
 pub use reasons::{Asked, Reason, Reasons, RuleReasons, RulesetReasons, reasons, would_judge};
 pub use replay::{
     BranchWindow, Change, Each, LogWindow, Now, ReplayFault, Replayed, Unjudged, replay_branch, replay_log,
 };
-pub use self_check::{SelfBasis, SelfCheck, SelfChecked, SelfRequest, Step, self_check};
+pub use self_check::{
+    By, Fix, SelfBasis, SelfCheck, SelfChecked, SelfRequest, Step, What as SelfWhat, self_check,
+};
+pub use source::SourceError;
+pub use source_state::StateFault;
 pub use status::{
-    CHANGES_PATH, InForce, KeyringInForce, MAX_CHANGE, Noted, RELOAD_PATH, Rejection, STATUS_PATH, Status,
+    CHANGES_PATH, InForce, KeyringInForce, MAX_CHANGE, Noted, RELOAD_PATH, Rejection, SOURCE_PATH,
+    STATUS_PATH, SourceStatus, Status,
 };
 pub use taint::{
     Acceptable, TaintError, TaintedKey, TaintedRepository, Which, accept_taint, acceptable, tainted,

@@ -3,8 +3,8 @@
 use super::gate::Gate;
 use super::keyring_changes::record_of;
 use super::reload::Announced;
-use crate::domain::text;
-use crate::keyring::ChangeRecord;
+use crate::domain::{Timestamp, text};
+use crate::keyring::{ChangeRecord, MAX_SIGNATURE};
 use crate::store::StoreError;
 use std::io::Read;
 use std::path::Path;
@@ -29,6 +29,9 @@ pub enum ChangeError {
     /// It could not have been made by a command.
     #[error("this is no change of a keyring: {0}")]
     Malformed(&'static str),
+    /// It says that somebody signed it, and nobody of the keyring did.
+    #[error("{0}")]
+    Signature(String),
     /// There were too many of late (N26). What the files say is found and recorded all the same.
     #[error("too many changes of late; the change is recorded as found in the files")]
     TooMany,
@@ -89,7 +92,10 @@ impl Gate {
         if !self.changes.take(Instant::now()) {
             return Err(ChangeError::TooMany);
         }
-        let seq = self.store.append(record_of(&change, Some((&operator(uid, pid), Gate::now()))))?;
+        let now = Gate::now();
+        let signer = self.signer_of(&change, now)?;
+        let record = record_of(&change, Some((&operator(uid, pid), now)), signer.as_deref());
+        let seq = self.store.append(record)?;
         tracing::info!(action = %text::escape_short(change.action.as_bytes(), 60), uid, "the keyring was changed");
         self.live.announce(Announced {
             before: change.keyring_before.clone(),
@@ -97,6 +103,18 @@ impl Gate {
             principals: change.principals.clone(),
         });
         Ok(seq)
+    }
+}
+
+impl Gate {
+    /// Who signed a change, by the keyring that is in force, where that is the one before the change. After a crash it
+    /// may be another one: then nobody can tell, and nobody is said to have signed it.
+    fn signer_of(&self, change: &ChangeRecord, now: Timestamp) -> Result<Option<String>, ChangeError> {
+        let snapshot = self.current();
+        if snapshot.keyring.digest() != change.keyring_before {
+            return Ok(None);
+        }
+        crate::keyring::signer_of(&snapshot.keyring, change, now).map_err(ChangeError::Signature)
     }
 }
 
@@ -114,6 +132,9 @@ fn check(change: &ChangeRecord) -> Result<(), ChangeError> {
     if !digests.into_iter().all(|digest| hexadecimal(digest, 64)) {
         return wrong("a digest has 64 hexadecimal digits");
     }
+    if change.signature.as_ref().is_some_and(|one| one.len() > MAX_SIGNATURE) {
+        return wrong("`signature` is too long");
+    }
     if !crate::keyring::is_name(&change.action) {
         return wrong("`action` is a word");
     }
@@ -124,7 +145,7 @@ fn check(change: &ChangeRecord) -> Result<(), ChangeError> {
 }
 
 /// The account of a process, as the kernel and this machine's own accounts say.
-fn operator(uid: u32, pid: Option<i32>) -> Operator {
+pub(super) fn operator(uid: u32, pid: Option<i32>) -> Operator {
     let accounts = read(Path::new("/etc/passwd"));
     let login = pid.and_then(|pid| {
         let text = read(Path::new(&format!("/proc/{pid}/loginuid")));
@@ -165,20 +186,22 @@ mod tests {
             id: "a".repeat(32),
             at: "1999-01-02T03:04:05Z".into(),
             action: "revoke".into(),
-            by: Author { login: Some("mallory".into()), uid: 4711, signer: None },
+            local: false,
+            by: Author { login: Some("mallory".into()), uid: 4711, signer: Some("root SHA256:x".into()) },
             reason: Some("laptop lost".into()),
             principals: vec!["bob".into()],
             keys: vec!["SHA256:x".into()],
             files: vec![FileDigests { name: "bob.toml".into(), before: Some("b".repeat(64)), after: None }],
             keyring_before: "c".repeat(64),
             keyring_after: "d".repeat(64),
+            signature: None,
         }
     }
 
     fn json(change: &ChangeRecord) -> String {
         let root = Operator { uid: 0, account: Some("root".into()), session: Some("alice".into()) };
         let at = "2026-01-02T03:04:05Z".parse().unwrap();
-        record_of(change, Some((&root, at))).canonical().unwrap()
+        record_of(change, Some((&root, at)), None).canonical().unwrap()
     }
 
     #[test]

@@ -203,7 +203,28 @@ impl Gate {
             self.live.waiting.store(false, Ordering::Release);
         }
         match Snapshot::read(self.source()) {
-            Ok((snapshot, warnings)) => self.take_over(snapshot, &warnings, why),
+            Ok((snapshot, warnings)) => {
+                let odd = self.source_disagrees(&snapshot.config);
+                let current = self.current();
+                // What was taken over once is not given up for something else; where it never was, there is
+                // nothing to go back to.
+                if let (Some(odd), None, Some(_), Some(source)) = (
+                    &odd,
+                    self.source_seen.blocked(),
+                    &current.config.keyring_taken,
+                    &snapshot.config.keyring_source,
+                ) && snapshot.config.keyring_source == current.config.keyring_source
+                {
+                    self.reject(vec![source.fault(odd.clone())], why);
+                    return;
+                }
+                // Blocked before it is in force, and free only afterwards.
+                if odd.is_some() {
+                    self.source_seen.block(odd.clone());
+                }
+                self.take_over(snapshot, &warnings, why);
+                self.source_seen.block(odd);
+            }
             Err(faults) => self.reject(faults, why),
         }
         self.read_webhook_secrets();
@@ -213,6 +234,7 @@ impl Gate {
         let current = self.current();
         let same = current.config.digest == snapshot.config.digest
             && current.keyring.digest() == snapshot.keyring.digest()
+            && current.config.keyring_taken == snapshot.config.keyring_taken
             && current.tenant_faults() == snapshot.tenant_faults();
         if why == Why::Found && same && self.live.rejected().is_none() {
             return;
@@ -355,6 +377,7 @@ impl Gate {
                 keys: keyring.keys().len(),
                 authorities: keyring.authorities().len(),
             },
+            source: self.source_status(&current),
             watched_at: looked.at.map(rfc3339_ms),
             changing_since: looked.changing.map(rfc3339_ms),
             decides: rejected.as_ref().is_none_or(|one| !one.too_old(&current.config)),

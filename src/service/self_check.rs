@@ -1,12 +1,20 @@
 //! Whether the next commit of this machine would be accepted: git signs one as it would sign the next, into
-//! a private directory, and the gate's own reasoning judges it. Nothing is written into the repository.
+//! a private directory, and the gate's own reasoning judges it. Nothing is written into the repository. The same for
+//! the next tag.
 
+mod fix;
+mod made;
+
+pub use fix::{By, Fix};
+
+use self::fix::Case;
+use self::made::Made;
 use super::check::{CheckFault, CheckRequest, check, own_name};
 use super::explain::{ExplainRequest, Explanation, Ground, explain};
 use super::gate::Snapshot;
 use super::setup::{Candidate, quoted};
-use super::workstation::{Level, Workstation, make_command, said};
-use crate::domain::{ObjectFormat, ObjectId, RefName, Timestamp, same_address, text};
+use super::workstation::{Level, Workstation};
+use crate::domain::{ObjectId, RefName, Timestamp, same_address, text};
 use crate::git::Room;
 use crate::hook::wire::Outcome;
 use crate::keyring::{AddRequest, AllowedSigners, Keyring, Material, Sources, add};
@@ -16,7 +24,6 @@ use jiff::tz::TimeZone;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 
 /// Rules that judge what a message says, which nobody knows of a commit that is not made.
 const ABOUT_MESSAGES: [&str; 5] =
@@ -35,9 +42,38 @@ pub enum SelfBasis<'a> {
     Nothing,
 }
 
+/// What would be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A commit.
+    Commit,
+    /// An annotated tag of this name, of a commit that counts as judged.
+    Tag(String),
+}
+
+impl What {
+    /// The word for it.
+    const fn word(&self) -> &'static str {
+        match self {
+            What::Commit => "commit",
+            What::Tag(_) => "tag",
+        }
+    }
+
+    /// The setting that has git sign it.
+    const fn setting(&self) -> &'static str {
+        match self {
+            What::Commit => "commit.gpgsign",
+            What::Tag(_) => "tag.gpgsign",
+        }
+    }
+}
+
 /// What to look at.
 #[derive(Debug)]
 pub struct SelfRequest<'a> {
+    /// What would be made.
+    pub what: What,
     /// The repository that the commit would be made in.
     pub repo: &'a Path,
     /// Where it would be pushed to.
@@ -69,7 +105,7 @@ pub struct SelfChecked {
     /// Why.
     pub reason: String,
     /// The one command, or action, that helps.
-    pub fix: Option<String>,
+    pub fix: Option<Fix>,
     /// What was looked at.
     pub steps: Vec<Step>,
     /// The key that signed.
@@ -116,7 +152,7 @@ impl Run<'_> {
         self.steps.push(Step { name, result, detail: detail.into() });
     }
 
-    fn end(self, outcome: Outcome, reason: impl Into<String>, fix: Option<String>) -> SelfChecked {
+    fn end(self, outcome: Outcome, reason: impl Into<String>, fix: Option<Fix>) -> SelfChecked {
         let (steps, reason) = (self.steps, reason.into());
         SelfChecked { outcome, reason, fix, steps, key: None, principal: None, public: None }
     }
@@ -126,50 +162,49 @@ impl Run<'_> {
             Ok(committer) => committer,
             Err(why) => {
                 self.step("committer", CheckResult::Failed, why.clone());
-                let fix = "git config --global user.email ADDRESS".to_owned();
-                return Ok(self.end(Outcome::Refuse, format!("git makes no commit: {why}"), Some(fix)));
+                let fix = Fix::act("git config --global user.email ADDRESS");
+                let reason = format!("git makes no {}: {why}", self.request.what.word());
+                return Ok(self.end(Outcome::Refuse, reason, Some(fix)));
             }
         };
         self.step("committer", CheckResult::Passed, text::escape(committer.email.as_bytes()));
         let own = self.here.configured();
         let signs = self.signs()?;
+        let (word, setting) = (self.request.what.word(), self.request.what.setting());
         if signs {
-            self.step("signing", CheckResult::Passed, "commit.gpgsign is true");
+            self.step("signing", CheckResult::Passed, format!("{setting} is true"));
         } else {
-            self.step(
-                "signing",
-                CheckResult::Failed,
-                "commit.gpgsign is not true: git does not sign by itself",
-            );
+            let detail = format!("{setting} is not true: git does not sign by itself");
+            self.step("signing", CheckResult::Failed, detail);
         }
-        let (base, commit) = match self.commits(signs)? {
+        let made = match self.make(signs)? {
             Ok(made) => made,
             Err(why) => {
-                let fix = remedy(&why, own.as_ref());
+                let fix = self.remedy(&why, own.as_ref(), &committer);
                 self.step("signature", CheckResult::Failed, why.clone());
                 let reason = format!("git could not sign: {why}");
                 return Ok(self.end(Outcome::Undecided, reason, Some(fix)));
             }
         };
         let own = own.and_then(Result::ok);
-        let level = self.level("commit.gpgsign");
+        let level = self.level(setting);
         let mut checked = match self.request.basis {
-            SelfBasis::Gate(snapshot) => self.by_gate(snapshot, base, commit, &committer, own.as_ref())?,
-            _ => self.by_keyring(commit, &committer, own.as_ref())?,
+            SelfBasis::Gate(snapshot) => self.by_gate(snapshot, &made, &committer, own.as_ref())?,
+            _ => self.by_keyring(made.next, &committer, own.as_ref())?,
         };
         if !signs && checked.outcome == Outcome::Refuse {
-            checked.reason = "the commit would not be signed: commit.gpgsign is not true".to_owned();
-            checked.fix = Some(match own {
-                Some(_) => format!("git config {level} commit.gpgsign true"),
+            checked.reason = format!("the {word} would not be signed: {setting} is not true");
+            checked.fix = Some(Fix::run(match own {
+                Some(_) => format!("git config {level} {setting} true"),
                 None => "countersign setup --apply".to_owned(),
-            });
+            }));
         }
         Ok(checked)
     }
 
-    /// Whether `git commit` signs without being told to.
+    /// Whether git signs it without being told to.
     fn signs(&self) -> Result<bool, SelfCheck> {
-        let said = self.here.config(&["--type=bool"], "commit.gpgsign").map_err(SelfCheck)?;
+        let said = self.here.config(&["--type=bool"], self.request.what.setting()).map_err(SelfCheck)?;
         Ok(said.as_deref() == Some("true"))
     }
 
@@ -191,61 +226,6 @@ impl Run<'_> {
             format!("git config {} user.email ", self.level("user.email"))
         };
         Ok(Committer { email, set })
-    }
-
-    /// A repository without anything, for git as nobody has configured it.
-    fn bare(&self) -> Command {
-        let mut git = Workstation::new(self.request.repo).git();
-        git.env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_COUNT", "0");
-        git.env_remove("GIT_CONFIG_PARAMETERS").env_remove("GIT_TEMPLATE_DIR");
-        git
-    }
-
-    /// A commit that counts as judged, and one upon it, made as the next one would be made; or why git
-    /// cannot sign it.
-    fn commits(&mut self, signed: bool) -> Result<Result<(ObjectId, ObjectId), String>, SelfCheck> {
-        let fault = |what: &str, why: String| SelfCheck(format!("{what}: {why}"));
-        let format =
-            self.here.ask(&["rev-parse", "--show-object-format"]).unwrap_or_else(|_| "sha1".to_owned());
-        let place = self.room.path("next.git");
-        let branch = self.here.ask(&["symbolic-ref", "refs/remotes/origin/HEAD"]).ok();
-        let branch = branch.as_deref().and_then(|name| name.strip_prefix("refs/remotes/origin/"));
-        let mut git = self.bare();
-        git.args(["init", "--quiet", "--bare", "--template=", "-b", branch.unwrap_or("main")]);
-        ran(git.arg(format!("--object-format={format}")).arg(&place))
-            .map_err(|why| fault("git init", why))?;
-        let mut git = self.bare();
-        git.arg("--git-dir").arg(&place).args(["hash-object", "-t", "tree", "-w", "--stdin"]);
-        let tree = ran(&mut git).map_err(|why| fault("git hash-object", why))?;
-        let mut git = self.bare();
-        for role in ["AUTHOR", "COMMITTER"] {
-            git.env(format!("GIT_{role}_NAME"), "Base").env(format!("GIT_{role}_EMAIL"), "base@localhost");
-            git.env_remove(format!("GIT_{role}_DATE"));
-        }
-        git.arg("--git-dir").arg(&place).args(["commit-tree", "-m", "What is there already", &tree]);
-        let base = ran(&mut git).map_err(|why| fault("git commit-tree", why))?;
-        // With everything that the user and this repository have set; only what is written goes elsewhere.
-        let mut git = self.here.git();
-        git.env("GIT_OBJECT_DIRECTORY", place.join("objects")).arg("commit-tree");
-        git.args(signed.then_some("-S"));
-        git.args([
-            "-m",
-            self.request.message.unwrap_or("Would this commit be accepted?"),
-            "-p",
-            &base,
-            &tree,
-        ]);
-        let made = match ran(&mut git) {
-            Ok(made) => made,
-            Err(why) => return Ok(Err(why)),
-        };
-        let id =
-            |text: &str| ObjectId::parse(text.as_bytes()).map_err(|e| fault("git's answer", e.to_string()));
-        let (base, made) = (id(&base)?, id(&made)?);
-        debug_assert_eq!(made.format() == ObjectFormat::Sha256, format == "sha256");
-        Ok(Ok((base, made)))
     }
 
     fn explained(&mut self, ground: Ground<'_>, commit: ObjectId) -> Result<Explanation, String> {
@@ -271,12 +251,11 @@ impl Run<'_> {
     fn by_gate(
         mut self,
         snapshot: &Snapshot,
-        base: ObjectId,
-        commit: ObjectId,
+        next: &Made,
         committer: &Committer,
         own: Option<&Candidate>,
     ) -> Result<SelfChecked, SelfCheck> {
-        let made = match self.explained(Ground::Gate(snapshot), commit) {
+        let made = match self.explained(Ground::Gate(snapshot), next.next) {
             Ok(made) => made,
             Err(why) => return Ok(self.end(Outcome::Undecided, why, None)),
         };
@@ -289,8 +268,10 @@ impl Run<'_> {
             git_dir: &place,
             repository: Some(&name),
             reference: self.request.reference.clone(),
-            old: Some(base),
-            new: Some(commit),
+            // A tag is new; the branch is there.
+            old: (self.request.what == What::Commit).then_some(next.base),
+            new: Some(next.next),
+            judged: Some(next.base),
             // Whoever signs it is taken to push it.
             pusher: made.principal.clone().filter(|_| made.accepted()),
         };
@@ -325,18 +306,19 @@ impl Run<'_> {
         let checked = match now.first() {
             // All are about messages, or there are none.
             None if verdict.decision == Decision::Accept || !later.is_empty() => {
-                let reason = if later.is_empty() {
-                    "the next commit would be accepted".to_owned()
-                } else {
-                    "the next commit would be accepted, if its message is what the rules want".to_owned()
-                };
+                let word = self.request.what.word();
+                let message = if later.is_empty() { "" } else { ", if its message is what the rules want" };
+                let reason = format!("the next {word} would be accepted{message}");
                 self.end(Outcome::Accept, reason, None)
             }
             None => self.end(Outcome::Refuse, "the policy refuses it", None),
             Some(violation) => {
                 let fix = match &made.status {
                     Some(SignatureStatus::Verified(_)) | None => self.policy_fix(violation, &made, committer),
-                    Some(status) => status_fix(status, own, committer),
+                    Some(status) => {
+                        let keyring = &snapshot.keyring;
+                        self.status_fix(&Case { status, made: &made, keyring, own, committer })
+                    }
                 };
                 let reason = format!("{}: {}", violation.rule, violation.seen);
                 self.end(Outcome::Refuse, reason, Some(fix))
@@ -346,11 +328,11 @@ impl Run<'_> {
     }
 
     /// The rule's own help, but for a wrong address: nothing has to be amended yet.
-    fn policy_fix(&self, violation: &Violation, made: &Explanation, committer: &Committer) -> String {
+    fn policy_fix(&self, violation: &Violation, made: &Explanation, committer: &Committer) -> Fix {
         let address = made.principal.as_ref().and_then(|principal| principal.emails.first());
         match (violation.rule, address) {
-            ("identity-mismatch", Some(address)) => format!("{}{}", committer.set, quoted(address)),
-            _ => violation.help.clone(),
+            ("identity-mismatch", Some(address)) => Fix::run(format!("{}{}", committer.set, quoted(address))),
+            _ => Fix::act(violation.help.clone()),
         }
     }
 
@@ -363,8 +345,7 @@ impl Run<'_> {
         let supposed = matches!(self.request.basis, SelfBasis::Nothing);
         let Some(sources) = self.sources(own)? else {
             let reason = "the public part of the key that signed is not found on this machine";
-            let fix = "countersign setup".to_owned();
-            return Ok(self.end(Outcome::Undecided, reason, Some(fix)));
+            return Ok(self.end(Outcome::Undecided, reason, Some(Fix::run("countersign setup"))));
         };
         let keyring = Keyring::load(&sources).map_err(|e| SelfCheck(e.to_string()))?.keyring;
         let made = match self.explained(Ground::Keyring(&keyring), commit) {
@@ -374,11 +355,11 @@ impl Run<'_> {
         let status = made.status.as_ref().filter(|_| !made.accepted());
         if let Some(status) = status {
             let reason = if matches!(status, SignatureStatus::Unsigned) {
-                "the commit would not be signed".to_owned()
+                format!("the {} would not be signed", self.request.what.word())
             } else {
                 made.phrase()
             };
-            let fix = status_fix(status, own, committer);
+            let fix = self.status_fix(&Case { status, made: &made, keyring: &keyring, own, committer });
             let checked = self.end(Outcome::Refuse, reason, Some(fix));
             return Ok(finished(checked, &made, own));
         }
@@ -400,16 +381,20 @@ impl Run<'_> {
                 text::escape(committer.email.as_bytes())
             );
             self.step("address", CheckResult::Failed, reason.clone());
-            let fix = addresses.first().map(|address| format!("{}{}", committer.set, quoted(address)));
+            let fix =
+                addresses.first().map(|address| Fix::run(format!("{}{}", committer.set, quoted(address))));
             return Ok(finished(self.end(Outcome::Refuse, reason, fix), &made, own));
         }
         let checked = if supposed {
-            let reason =
-                "the commit is signed as it should be; whether the gate knows the key is not known here";
-            let fix = "countersign check --self --keyring DIR, or --config FILE".to_owned();
+            let reason = format!(
+                "the {} is signed as it should be; whether the gate knows the key is not known here",
+                self.request.what.word()
+            );
+            let fix = Fix::act("countersign check --self --keyring DIR, or --config FILE");
             self.end(Outcome::Undecided, reason, Some(fix))
         } else {
-            self.end(Outcome::Accept, "the next commit would be accepted by this keyring", None)
+            let reason = format!("the next {} would be accepted by this keyring", self.request.what.word());
+            self.end(Outcome::Accept, reason, None)
         };
         let mut checked = finished(checked, &made, own);
         if supposed {
@@ -457,7 +442,9 @@ impl Run<'_> {
                     emails: Vec::new(),
                     groups: Vec::new(),
                     accounts: Vec::new(),
-                    key: own.public.clone().into_bytes(),
+                    key: Some(own.public.clone().into_bytes()),
+                    reused: Vec::new(),
+                    returning: false,
                 };
                 add(&place, &request, Timestamp::now()).map_err(|e| SelfCheck(e.to_string()))?;
                 Sources::directory(place)
@@ -471,7 +458,8 @@ fn finished(mut checked: SelfChecked, made: &Explanation, own: Option<&Candidate
     checked.key = made.key.as_ref().map(|key| key.text.clone());
     let principal = made.principal.as_ref().filter(|_| made.accepted());
     checked.principal = principal.map(|principal| text::escape(principal.name.as_bytes()));
-    if matches!(made.status, Some(SignatureStatus::UnknownKey { .. })) {
+    // The keeper needs it.
+    if checked.fix.as_ref().and_then(|fix| fix.command.as_ref()).is_some_and(|one| one.ends_with("--key -")) {
         checked.public = own.map(|own| own.public.clone());
     }
     checked
@@ -498,70 +486,4 @@ fn addresses(made: &Explanation, own: Option<&Candidate>) -> Vec<String> {
         all.push(principal.name.clone());
     }
     all
-}
-
-/// The one thing that helps against a signature that does not count.
-fn status_fix(status: &SignatureStatus, own: Option<&Candidate>, committer: &Committer) -> String {
-    let email = quoted(&committer.email);
-    match status {
-        SignatureStatus::Unsigned => "countersign setup --apply".to_owned(),
-        SignatureStatus::UnknownKey { .. } => {
-            format!(
-                "have the keyring's keeper add your key: countersign keyring add NAME --email {email} --key -"
-            )
-        }
-        SignatureStatus::Expired { what, .. } if what.contains("entry") => {
-            "have the keyring's keeper give your key a later `valid-until`".to_owned()
-        }
-        SignatureStatus::Expired { .. } => match own {
-            Some(Candidate { material: Material::OpenPgp(_), value, .. }) => {
-                format!("gpg --quick-set-expire {} 1y, and hand the new public part on", quoted(value))
-            }
-            _ => "countersign setup --apply --force --key FILE, with a key that is valid".to_owned(),
-        },
-        SignatureStatus::NotYetValid { .. } => "set this machine's clock".to_owned(),
-        SignatureStatus::Revoked { reason, .. } if reason.starts_with(SignatureStatus::SUSPENDED) => {
-            "ask the keyring's keeper, who can take it back: countersign keyring resume NAME".to_owned()
-        }
-        SignatureStatus::WrongPurpose { remedy, .. } => format!("sign {remedy}"),
-        _ => format!(
-            "make another key, {}, and take it: countersign setup --apply --force --key FILE",
-            make_command(None, Some(&committer.email))
-        ),
-    }
-}
-
-/// What helps where git could not sign at all.
-fn remedy(why: &str, own: Option<&Result<Candidate, String>>) -> String {
-    let has = |part: &str| why.to_ascii_lowercase().contains(part);
-    let key = own.and_then(|own| own.as_ref().ok());
-    if has("inappropriate ioctl") || has("no pinentry") || has("cannot open '/dev/tty'") {
-        return "export GPG_TTY=$(tty)".to_owned();
-    }
-    match key.map(|key| (&key.material, key.value.as_str())) {
-        Some((Material::Ssh(_), value)) if !value.starts_with("key::") && !value.starts_with("ssh-") => {
-            let private = value.strip_suffix(".pub").unwrap_or(value);
-            let home = std::env::var("HOME").unwrap_or_default();
-            let path = private.strip_prefix("~/").map(|rest| format!("{home}/{rest}"));
-            let path = path.unwrap_or_else(|| private.to_owned());
-            if Path::new(&path).is_file() {
-                format!("ssh-add {}", quoted(&path))
-            } else {
-                "countersign setup --apply --force --key FILE, with a key whose private part is here"
-                    .to_owned()
-            }
-        }
-        Some((Material::Ssh(_), _)) => "start ssh-agent and add the key: ssh-add FILE".to_owned(),
-        Some((Material::OpenPgp(_), _)) => "gpgconf --launch gpg-agent".to_owned(),
-        None => "countersign setup --apply --force".to_owned(),
-    }
-}
-
-/// Runs git to its end; gives its answer, or what it says.
-fn ran(git: &mut Command) -> Result<String, String> {
-    let output = git.output().map_err(|e| format!("git cannot be run: {e}"))?;
-    if !output.status.success() {
-        return Err(said(&output));
-    }
-    Ok(String::from_utf8_lossy(output.stdout.trim_ascii()).into_owned())
 }

@@ -205,19 +205,27 @@ pub fn quoted(word: &str) -> String {
 
 /// Fingerprints of the keys in `gpg --with-colons --list-secret-keys` that can sign now.
 pub fn secret_keys(listing: &str) -> Vec<String> {
+    // Upper case is what the whole key can do, its subkeys included.
+    fingerprints(listing, |validity, can| can.contains('S') && !["e", "r", "i", "d", "n"].contains(&validity))
+}
+
+/// Those that could sign, had they not ended.
+pub fn ended_keys(listing: &str) -> Vec<String> {
+    fingerprints(listing, |validity, _| validity == "e")
+}
+
+fn fingerprints(listing: &str, wanted: impl Fn(&str, &str) -> bool) -> Vec<String> {
     let mut out = Vec::new();
     let mut usable = false;
     for line in listing.lines() {
         let fields: Vec<&str> = line.split(':').collect();
         let field = |at: usize| fields.get(at).copied().unwrap_or_default();
         match field(0) {
-            // Upper case is what the whole key can do, its subkeys included. `#` is a key that is elsewhere.
-            "sec" => usable = field(11).contains('S') && !["e", "r", "i", "d", "n"].contains(&field(1)),
+            "sec" => usable = wanted(field(1), field(11)),
             "fpr" if usable => {
                 out.push(field(9).to_owned());
                 usable = false;
             }
-            "fpr" => {}
             _ => {}
         }
     }
@@ -303,5 +311,6 @@ mod tests {
         let listing = "sec:u:255:22:AAAA:1:::u:::scESC:::+::ed25519:::0:\nfpr:::::::::GOOD:\nssb:u:::::::::::\nfpr:::::::::SUB:\n\
                        sec:e:255:22:BBBB:1:::u:::scESC:\nfpr:::::::::OLD:\nsec:u:255:22:CCCC:1:::u:::eE:\nfpr:::::::::CANNOT:\n";
         assert_eq!(secret_keys(listing), ["GOOD"]);
+        assert_eq!(ended_keys(listing), ["OLD"]);
     }
 }

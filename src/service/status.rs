@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub const STATUS_PATH: &str = "/keyring/v1/status";
 /// Where an operator has the files read at once; the answer is a [`Status`].
 pub const RELOAD_PATH: &str = "/keyring/v1/reload";
+/// Where an operator accepts what the keyring's source holds.
+pub const SOURCE_PATH: &str = "/keyring/v1/source";
 /// Where a command tells of a change that it made.
 pub const CHANGES_PATH: &str = "/keyring/v1/changes";
 
@@ -37,6 +39,9 @@ pub struct Status {
     pub configuration: InForce,
     /// The keyring in force.
     pub keyring: KeyringInForce,
+    /// The ref that the keyring follows, where there is one.
+    #[serde(default)]
+    pub source: Option<SourceStatus>,
     /// When the files were last looked at; absent where nothing watches them.
     #[serde(default)]
     pub watched_at: Option<String>,
@@ -80,6 +85,42 @@ pub struct KeyringInForce {
     pub keys: usize,
     /// How many SSH certification authorities.
     pub authorities: usize,
+}
+
+/// The ref that the keyring follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// The repository.
+    pub repository: String,
+    /// The ref.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// The directory in it; empty for the root.
+    pub path: String,
+    /// The directory of rulesets in it, where those are followed, too.
+    #[serde(default)]
+    pub rulesets: Option<String>,
+    /// Who has to sign.
+    pub signers: Vec<String>,
+    /// The commit that was taken over last, and when.
+    #[serde(default)]
+    pub commit: Option<String>,
+    /// When that was.
+    #[serde(default)]
+    pub taken_at: Option<String>,
+    /// What the ref held when it was last looked at.
+    #[serde(default)]
+    pub tip: Option<String>,
+    /// Whose files were changed on the server since, sorted, the first ones: the next commit that is taken over
+    /// overwrites them.
+    #[serde(default)]
+    pub changed_here: Vec<String>,
+    /// Why that is not taken over.
+    #[serde(default)]
+    pub fault: Option<String>,
+    /// Whether pushes are decided meanwhile.
+    #[serde(default)]
+    pub decides: bool,
 }
 
 /// Files that cannot be taken over.

@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const ANYWAY: Duration = Duration::from_secs(600);
 /// The journal of a keyring's change, which readers take files from.
 const JOURNAL: &str = ".change";
+/// What a keyring's directory was taken over from, rulesets included.
+const MARKER: &str = ".source";
 
 /// Watches until it is dropped.
 #[derive(Debug)]
@@ -59,6 +61,7 @@ pub fn watch(gate: Arc<Gate>) -> std::io::Result<Watch> {
 }
 
 fn look(gate: &Gate, quiet: &mut Quiet) {
+    gate.follow_source();
     let before = stamp(gate);
     let (read, changing) = quiet.look(before, Instant::now());
     {
@@ -110,6 +113,8 @@ impl Quiet {
             self.settled = Some((after, now));
             self.first = None;
         } else {
+            // What was read is neither, so what was there earlier is no change back.
+            self.settled = None;
             self.first = Some(now);
         }
     }
@@ -137,7 +142,7 @@ fn stamp_of(watched: &[Watched]) -> [u8; 32] {
     for one in watched {
         match one {
             Watched::File(path) => {
-                path.parent().into_iter().for_each(|dir| directory(&mut hash, dir));
+                path.parent().into_iter().for_each(|dir| directories(&mut hash, dir));
                 file(&mut hash, path);
             }
             Watched::Files(dir, glob) => {
@@ -146,8 +151,11 @@ fn stamp_of(watched: &[Watched]) -> [u8; 32] {
             }
             Watched::Keyring(dir) => {
                 if seen.insert(dir.clone()) {
-                    let wanted =
-                        |name: &str| name == JOURNAL || (!name.starts_with('.') && name.ends_with(".toml"));
+                    let own = [JOURNAL, MARKER];
+                    let wanted = |name: &str| {
+                        own.contains(&name) || (!name.starts_with('.') && name.ends_with(".toml"))
+                    };
+                    directories(&mut hash, dir);
                     files(&mut hash, dir, wanted);
                 }
             }
@@ -164,6 +172,14 @@ fn files(hash: &mut Sha256, dir: &Path, wanted: impl Fn(&str) -> bool) {
     names.sort_unstable();
     for name in names {
         file(hash, &dir.join(name));
+    }
+}
+
+/// A directory and all that it is below, by name and where links lead: each is looked at before anything is trusted.
+fn directories(hash: &mut Sha256, path: &Path) {
+    let places = [std::path::absolute(path).ok(), path.canonicalize().ok()];
+    for place in places.iter().flatten() {
+        place.ancestors().for_each(|one| directory(hash, one));
     }
 }
 
@@ -257,6 +273,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_changed_back_while_it_was_read_is_read_again() {
+        let (mut quiet, now) = (Quiet::default(), Instant::now());
+        let at = |second: u32| now + SECOND * second;
+        quiet.look([1; 32], at(0));
+        assert!(quiet.look([1; 32], at(1)).0);
+        quiet.read([1; 32], [1; 32], at(1));
+        quiet.look([2; 32], at(2));
+        assert!(quiet.look([2; 32], at(3)).0);
+        // Rejected, say, and mended before the reading was over.
+        quiet.read([2; 32], [1; 32], at(3));
+        assert_eq!(quiet.look([1; 32], at(4)), (false, true), "it is not what was read last");
+        assert!(quiet.look([1; 32], at(5)).0);
+    }
+
+    #[test]
     fn every_change_that_a_reader_could_see_is_another_stamp() {
         let dir = tempfile::tempdir().unwrap();
         let keyring = dir.path().join("keyring");
@@ -295,6 +326,8 @@ mod tests {
         changes("a file beside it");
         fs::set_permissions(&keyring, Permissions::from_mode(0o777)).unwrap();
         changes("who may write to the directory");
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).unwrap();
+        changes("who may write above it");
         fs::remove_dir_all(&keyring).unwrap();
         changes("no directory");
         let before = stamp_of(&watched);

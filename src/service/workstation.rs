@@ -1,7 +1,7 @@
 //! The machine of somebody who signs: what git is set to, and which keys are there. Everything is asked of
 //! the programs that will be asked when a commit is made, as children without a shell; nothing is fetched.
 
-use super::setup::{Candidate, Existing, Origin, Signing, secret_keys};
+use super::setup::{Candidate, Existing, Origin, Signing, ended_keys, secret_keys};
 use crate::domain::text;
 use crate::keyring::Material;
 use std::ffi::OsStr;
@@ -228,6 +228,19 @@ impl Workstation {
         let mut gpg = self.gpg();
         let output = gpg.args(["--with-colons", "--list-secret-keys", "--", whose]).output();
         output.map_or_else(|_| Vec::new(), |output| secret_keys(&String::from_utf8_lossy(&output.stdout)))
+    }
+
+    /// The secret key of `user.signingkey`, or else of this address, that has ended and is otherwise good.
+    pub(super) fn ended_openpgp(&self, email: &str) -> Option<String> {
+        match self.config(&[], "gpg.format").ok().flatten().as_deref() {
+            None | Some("openpgp") => {}
+            Some(_) => return None,
+        }
+        let configured = self.config(&[], "user.signingkey").ok().flatten();
+        let whose = configured.unwrap_or_else(|| format!("<{email}>"));
+        let mut gpg = self.gpg();
+        gpg.args(["--with-colons", "--list-secret-keys", "--", whose.trim_end_matches('!')]);
+        ended_keys(&String::from_utf8_lossy(&gpg.output().ok()?.stdout)).into_iter().next()
     }
 
     fn openpgp(&self, whose: &str, origin: Origin) -> Result<Candidate, String> {

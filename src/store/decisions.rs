@@ -175,6 +175,16 @@ impl Store {
         Ok(pending)
     }
 
+    /// How many accepted updates of all repositories are neither applied nor superseded.
+    pub fn pending_count(&self) -> Result<u64, StoreError> {
+        let count: i64 = self
+            .reader()?
+            .prepare_cached(q::COUNT_PENDING)
+            .and_then(|mut s| s.query_row([], |row| row.get(0)))
+            .map_err(sql("count pending updates"))?;
+        Ok(count.cast_unsigned())
+    }
+
     /// Says that git made these accepted updates (N10): what they were granted becomes frontier, the
     /// refs' last known values are set, and older pending updates of the same refs are dropped as
     /// superseded. One transaction, with `applied` records. Updates that are not pending (any more) are

@@ -26,6 +26,7 @@ mod receipts;
 mod reports;
 mod repositories;
 mod rollback;
+mod source;
 mod sql;
 mod taint;
 mod uses;
@@ -46,6 +47,7 @@ pub use log::{Filter, LogEntries, LogEntry};
 pub use receipts::Receipts;
 pub use reports::{NewReport, Report, ReportFigures, ReportProgress, ReportState};
 pub use repositories::{KnownRepository, Observed};
+pub use source::TakenMark;
 pub use taint::Tainted;
 pub use uses::ExpiryNotice;
 

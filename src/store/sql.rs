@@ -403,6 +403,7 @@ pub(super) const ADD_LIST: &str = "insert into pending_lists (seq, list, ids) va
 pub(super) const LIST_PENDING: &str = "select u.request_id, f.name, u.old_id, u.new_id \
     from pending_updates u join refs f on f.ref = u.ref join repositories p on p.repository = u.repository \
     where p.id = ?1 order by u.seq desc, u.ref limit ?2";
+pub(super) const COUNT_PENDING: &str = "select count(*) from pending_updates";
 pub(super) const FIND_PENDING: &str = "select seq, new_id, at_ms from pending_updates \
     where repository = ?1 and request_id = ?2 and ref = ?3 order by seq desc limit 1";
 pub(super) const GRANTS_OF: &str =

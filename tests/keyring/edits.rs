@@ -2,14 +2,15 @@
 
 use super::{ANN, BOB, Ring, chmod, principal, run, ssh_key};
 use countersign::domain::Timestamp;
-use countersign::keyring::{ChangeOptions, Keyring, Membership, Sources, regroup};
+use countersign::keyring::{AllowedSigners, ChangeOptions, Keyring, Membership, Sources, regroup};
+use countersign::signature::{KeyId, Scheme};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs the program; what it prints has `DIR` and `TIME` instead of what differs between runs.
-fn cs(ring: &Ring, args: &[&str]) -> (i32, String, String) {
+pub(super) fn cs(ring: &Ring, args: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
     command.arg("keyring").args(args).arg("--keyring").arg(ring.path());
     command.env_clear().env("LC_ALL", "C").env("LOGNAME", "keeper").stdin(Stdio::null());
@@ -38,13 +39,13 @@ fn timeless(line: &str) -> String {
 }
 
 #[track_caller]
-fn says(ring: &Ring, args: &[&str], wanted: &str) {
+pub(super) fn says(ring: &Ring, args: &[&str], wanted: &str) {
     let (code, out, err) = cs(ring, args);
     assert_eq!((code, out.as_str()), (0, wanted), "{err}");
 }
 
 #[track_caller]
-fn refuses(ring: &Ring, args: &[&str], code: i32, why: &str) {
+pub(super) fn refuses(ring: &Ring, args: &[&str], code: i32, why: &str) {
     let before = all(ring.path());
     let (seen, out, err) = cs(ring, args);
     assert_eq!(seen, code, "{out}{err}");
@@ -52,7 +53,7 @@ fn refuses(ring: &Ring, args: &[&str], code: i32, why: &str) {
     assert_eq!(all(ring.path()), before, "a refusal writes nothing");
 }
 
-fn json(ring: &Ring, args: &[&str]) -> serde_json::Value {
+pub(super) fn json(ring: &Ring, args: &[&str]) -> serde_json::Value {
     let mut all = args.to_vec();
     all.extend(["--format", "json"]);
     let (code, out, err) = cs(ring, &all);
@@ -71,12 +72,12 @@ fn all(dir: &Path) -> Vec<(String, String)> {
     files
 }
 
-fn text(ring: &Ring, name: &str) -> String {
+pub(super) fn text(ring: &Ring, name: &str) -> String {
     fs::read_to_string(ring.path().join(name)).unwrap()
 }
 
 /// `ann` and `bob`, with comments that have to survive.
-fn two() -> Ring {
+pub(super) fn two() -> Ring {
     let ring = Ring::new();
     let ann = principal("ann", ANN).replace("\n\n[[key]]", " # since 2020\n\n# her laptop\n[[key]]");
     ring.write("ann.toml", &ann);
@@ -84,7 +85,7 @@ fn two() -> Ring {
     ring
 }
 
-fn fingerprint(key: &str) -> String {
+pub(super) fn fingerprint(key: &str) -> String {
     countersign::keyring::Material::ssh(key).unwrap().fingerprint()
 }
 
@@ -514,18 +515,6 @@ fn groups_are_joined_and_left_by_all_or_by_none() {
 }
 
 #[test]
-fn every_command_teaches_with_an_example() {
-    for command in
-        ["revoke", "suspend", "resume", "rotate", "refresh", "rename", "remove", "group", "add", "import"]
-    {
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_countersign")).args(["keyring", command, "--help"]).output();
-        let help = String::from_utf8(output.unwrap().stdout).unwrap();
-        assert!(help.contains(&format!("  countersign keyring {command} ")), "{help}");
-    }
-}
-
-#[test]
 fn roles_are_read_strictly() {
     let ring = Ring::new();
     for (roles, why) in [
@@ -572,7 +561,7 @@ fn two_writers_lose_nothing_and_a_reader_never_sees_half_a_change() {
                 let sources = &sources;
                 scope.spawn(move || {
                     let both = ["ann".to_owned(), "bob".to_owned()];
-                    for round in 0..100 {
+                    for round in 0..200 {
                         let group = format!("w{writer}-{round}");
                         let options = ChangeOptions::unrecorded("group-add", Timestamp::now());
                         let made = regroup(sources, &group, &both, Membership::Join, &options);
@@ -598,7 +587,10 @@ fn two_writers_lose_nothing_and_a_reader_never_sees_half_a_change() {
         assert!(ended.iter().all(Result::is_ok), "a writer failed");
     });
     let keyring = ring.load();
-    assert!(keyring.principals().iter().all(|one| one.groups.len() == 200), "200 rounds, nothing lost");
+    assert!(
+        keyring.principals().iter().all(|one| one.groups.len() == 400),
+        "200 rounds of both, nothing lost"
+    );
 }
 
 #[test]
@@ -696,28 +688,10 @@ fn a_new_key_gets_no_role_that_no_old_one_has() {
 /// Lines of `allowed_signers` files are not the keyring's to change, so that nobody may believe that they are.
 #[test]
 fn revoking_everything_says_what_is_left() {
-    let place = tempfile::tempdir().unwrap();
-    chmod(place.path(), 0o755);
-    let dir = place.path().join("keyring");
-    fs::create_dir(&dir).unwrap();
-    fs::create_dir(place.path().join("repositories")).unwrap();
-    chmod(&dir, 0o755);
-    let write = |path: &Path, text: &str| {
-        fs::write(path, text).unwrap();
-        chmod(path, 0o644);
-    };
-    write(&dir.join("ann.toml"), &principal("ann", ANN));
-    write(&place.path().join("signers"), &format!("ann {BOB}\n"));
-    let config = place.path().join("countersign.toml");
-    let signers = "\n[[keyring.allowed-signers]]\npath = \"signers\"\n";
-    write(&config, &format!("{}{signers}", super::export::CONFIG.split("\n[[ruleset]]").next().unwrap()));
-    let run = |args: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
-        command.arg("keyring").args(args).arg("--config").arg(&config).env_clear().stdin(Stdio::null());
-        let output = command.output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-    };
+    let place = Lines::new();
+    place.principal("ann", &principal("ann", ANN));
+    place.signers(&format!("ann {BOB}\n"));
+    let run = |args: &[&str]| place.run(args);
     let (code, out, err) = run(&["revoke", "ann", "--all", "--reason", "compromised"]);
     assert!(out.contains("revoked ssh key"), "{out}{err}");
     // No daemon runs that could confirm it: that outranks what is left.
@@ -727,4 +701,143 @@ fn revoking_everything_says_what_is_left() {
     assert_eq!((code, seen["not_revoked"][0].as_str()), (3, Some(fingerprint(BOB).as_str())), "{out}");
     // Whoever is suspended signs nothing by any line.
     assert_eq!(run(&["suspend", "ann", "--reason", "x"]).0, 3, "in force when a daemon starts");
+}
+
+/// A place with a configuration that names an `allowed_signers` file beside the keyring. No daemon runs, so that what
+/// waits for one ends with 3.
+pub(super) struct Lines {
+    pub(super) place: tempfile::TempDir,
+}
+
+impl Lines {
+    pub(super) fn new() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        chmod(place.path(), 0o755);
+        for dir in ["keyring", "repositories"] {
+            fs::create_dir(place.path().join(dir)).unwrap();
+            chmod(&place.path().join(dir), 0o755);
+        }
+        let made = Lines { place };
+        let signers = "\n[[keyring.allowed-signers]]\npath = \"signers\"\ngroups = [\"staff\"]\n";
+        let config = super::export::CONFIG.split("\n[[ruleset]]").next().unwrap();
+        made.write("countersign.toml", &format!("{config}{signers}"));
+        made
+    }
+
+    pub(super) fn write(&self, name: &str, text: &str) {
+        let path = self.place.path().join(name);
+        fs::write(&path, text).unwrap();
+        chmod(&path, 0o644);
+    }
+
+    pub(super) fn principal(&self, name: &str, text: &str) {
+        self.write(&format!("keyring/{name}.toml"), text);
+    }
+
+    pub(super) fn signers(&self, text: &str) {
+        self.write("signers", text);
+    }
+
+    pub(super) fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.place.path().join("keyring").join(name)).unwrap()
+    }
+
+    pub(super) fn run(&self, args: &[&str]) -> (i32, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+        command.arg("keyring").args(args).arg("--config").arg(self.place.path().join("countersign.toml"));
+        let output = command.env_clear().stdin(Stdio::null()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    pub(super) fn sources(&self) -> Sources {
+        let mut sources = Sources::directory(self.place.path().join("keyring"));
+        sources.allowed_signers.push(AllowedSigners {
+            path: self.place.path().join("signers"),
+            groups: vec!["staff".to_owned()],
+            zone: None,
+        });
+        sources
+    }
+
+    pub(super) fn load(&self) -> Keyring {
+        Keyring::load(self.sources()).unwrap_or_else(|error| panic!("{error}")).keyring
+    }
+}
+
+/// N14: everybody who has keys can be suspended, whatever file they stand in.
+#[test]
+fn n14_whom_only_lines_name_gets_a_file_that_suspends_them() {
+    let place = Lines::new();
+    let dir = tempfile::tempdir().unwrap();
+    let third = ssh_key(dir.path(), "third", &["-t", "ed25519"]);
+    let (kind, third) = third.trim().rsplit_once(' ').unwrap();
+    assert_eq!(third, "ann@laptop");
+    place.signers(&format!(
+        "ann@example.org,a.n@example.org {ANN}\nann@example.org {BOB}\nbob@example.org {kind}\n"
+    ));
+    let before = place.load();
+    assert_eq!(before.keys().iter().filter(|key| key.principal.name == "ann@example.org").count(), 2);
+    let (code, out, err) = place.run(&["suspend", "ann@example.org", "--reason", "laptop lost"]);
+    assert_eq!(code, 3, "no daemon runs that could confirm it: {out}{err}");
+    assert!(out.starts_with("suspended `ann`, from ") && out.contains("`ann` is a new file"), "{out}");
+    let written = place.text("ann.toml");
+    assert!(written.contains("emails = [\"ann@example.org\", \"a.n@example.org\"]"), "{written}");
+    assert!(written.contains("groups = [\"staff\"]"), "{written}");
+    let keyring = place.load();
+    let standing = |keyring: &Keyring, key: &str| {
+        let id = KeyId { scheme: Scheme::Ssh, text: fingerprint(key) };
+        keyring.find(&id).unwrap().standing(Timestamp::now()).name()
+    };
+    assert_eq!((standing(&keyring, ANN), standing(&keyring, BOB)), ("suspended", "suspended"));
+    assert_eq!(standing(&keyring, kind), "valid", "nobody else is");
+    // The last good state, which has the line's owner by the address, is suspended as well.
+    place.principal("eve", "name = \"mallory\"\n");
+    let (kept, news) = before.with_revocations_from(place.sources());
+    assert_eq!((news > 0, standing(&kept, ANN), standing(&kept, kind)), (true, "suspended", "valid"));
+    fs::remove_file(place.place.path().join("keyring/eve.toml")).unwrap();
+    // Again, by either name; and back.
+    let (_, out, _) = place.run(&["suspend", "ann@example.org", "--reason", "x"]);
+    assert!(out.starts_with("`ann` is suspended already"), "{out}");
+    let (code, out, err) = place.run(&["resume", "ann@example.org"]);
+    assert!(code == 0 && out.starts_with("`ann` counts again"), "{out}{err}");
+    let keyring = place.load();
+    assert_eq!(standing(&keyring, ANN), "valid");
+    assert_eq!(keyring.principal("ann").unwrap().groups, ["staff"]);
+}
+
+#[test]
+fn who_gets_a_file_never_gets_one_of_somebody_else() {
+    let place = Lines::new();
+    place.principal("ann", "name = \"ann\"\nemails = [\"other@example.org\"]\n");
+    place.signers(&format!("ann@example.org {ANN}\nAnn {BOB}\n"));
+    for (args, why) in [
+        (&["suspend", "ann@example.org", "--reason", "x"][..], "`ann` is somebody else"),
+        (&["suspend", "ann@example.org", "--reason", "x", "--as", "Ann"], "cannot name one"),
+        (&["suspend", "Ann", "--reason", "x", "--as", "anna"], "no file can be for all of its lines"),
+        (&["suspend", "zoe@example.org", "--reason", "x"], "there is nobody called `zoe@example.org`"),
+        (&["revoke", "Ann", "--all", "--reason", "retired"], "countersign keyring suspend 'Ann'"),
+    ] {
+        let (code, out, err) = place.run(args);
+        assert!(code == 1 && err.contains(why), "{code} {out}{err}");
+    }
+    assert_eq!(
+        fs::read_dir(place.place.path().join("keyring"))
+            .unwrap()
+            .flatten()
+            .filter(|one| { one.file_name().to_string_lossy().ends_with(".toml") })
+            .count(),
+        1,
+        "nothing was written"
+    );
+    let (code, out, err) = place.run(&["suspend", "ann@example.org", "--reason", "x", "--as", "ann.2"]);
+    assert!(code == 3 && out.starts_with("suspended `ann.2`"), "{out}{err}");
+    // Whom only an authority speaks for: on purpose only.
+    place.signers(&format!("ann@example.org {ANN}\n*@example.org cert-authority {BOB}\n"));
+    let args = ["suspend", "zoe@example.org", "--reason", "x"];
+    let (code, _, err) = place.run(&args);
+    assert!(code == 1 && err.contains("`--certified`"), "{err}");
+    let (code, out, err) = place.run(&[&args[..], &["--certified"]].concat());
+    assert!(code == 3 && out.starts_with("suspended `zoe`"), "{out}{err}");
+    assert!(place.load().suspension("zoe").is_some());
 }

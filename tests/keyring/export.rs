@@ -86,6 +86,12 @@ fn same(what: &str, raw: &[u8], ring: &Ring, accepted: bool) {
     let certificates = openpgp(&chosen(&keyring, Target::OpenPgp, Timestamp::now(), false), false);
     assert_eq!(we_accept(raw, &keyring), accepted, "{what}: here");
     assert_eq!(git_accepts(raw, &signers, &certificates), accepted, "{what}: git with\n{signers}");
+    if accepted {
+        // Another message under the same signature is good to nobody.
+        let split = raw.windows(2).position(|pair| pair == b"\n\n").unwrap();
+        let other = [&raw[..split], b"\n\nanother message\n"].concat();
+        assert!(!we_accept(&other, &keyring) && !git_accepts(&other, &signers, &certificates), "{what}");
+    }
     // And what was exported says the same when it comes back.
     let again = Ring::new();
     let mut all = Vec::new();
@@ -248,6 +254,45 @@ fn certificates_mean_the_same_to_git() {
     same("an authority that ended", &raw(&cert), &ring, false);
 }
 
+/// Certificates as ssh-keygen makes them, for keys and authorities of every kind.
+#[test]
+fn certificates_of_ssh_keygen_mean_the_same_to_git() {
+    let ssh = Ssh::new();
+    let certify = |authority: &Path, key: &Path, names: &str, window: &str, more: &[&str]| {
+        let mut command = Command::new("ssh-keygen");
+        command.args(["-q", "-I", "test certificate", "-n", names, "-V", window, "-z", "7"]).args(more);
+        let output = command.arg("-s").arg(authority).arg(key.with_extension("pub")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        key.with_file_name(format!("{}-cert.pub", key.file_name().unwrap().to_str().unwrap()))
+    };
+    for (kind, bits) in [("ed25519", "256"), ("ecdsa", "256"), ("rsa", "3072")] {
+        let authority = ssh.generate(&format!("ca-{kind}"), kind, bits);
+        let impostor = ssh.generate(&format!("impostor-{kind}"), kind, bits);
+        let key = ssh.generate(&format!("key-{kind}"), kind, bits);
+        let ring = Ring::new();
+        let line = format!("*@example.org cert-authority,namespaces=\"git\" {}", Ssh::public(&authority));
+        let request = ImportRequest {
+            format: Some(FileFormat::AllowedSigners),
+            ..ImportRequest::of(Path::new("allowed_signers"), line.into_bytes())
+        };
+        import(ring.path(), &[request]).unwrap();
+        let payload = commit(now(), "m\n");
+        let by = |certificate: &Path| signed(&payload, &Ssh::sign(certificate, "git", &[], &payload));
+        for (what, by_whom, names, window, more, accepted) in [
+            ("good", &authority, "alice@example.org", "-1d:+1d", &[][..], true),
+            ("for others", &authority, "alice@example.com", "-1d:+1d", &[], false),
+            ("ended", &authority, "alice@example.org", "-9d:-5d", &[], false),
+            ("by another authority", &impostor, "alice@example.org", "-1d:+1d", &[], false),
+            ("of a host", &authority, "alice@example.org", "-1d:+1d", &["-h"], false),
+        ] {
+            let certificate = certify(by_whom, &key, names, window, more);
+            same(&format!("{kind}, {what}"), &by(&certificate), &ring, accepted);
+        }
+        // Without a certificate the key is nobody's.
+        same(kind, &signed(&payload, &Ssh::sign(&key, "git", &[], &payload)), &ring, false);
+    }
+}
+
 fn import_certificate(ring: &Ring, bytes: &[u8]) {
     let request = ImportRequest {
         principal: Some("alice".into()),
@@ -306,13 +351,23 @@ fn openpgp_certificates_of_every_kind_mean_the_same_to_git() {
     gpg.converse(now() - DAY, &["--edit-key", &one], "key 1\nrevkey\ny\n3\n\ny\nsave\n");
     let ring = judge("the primary key", &primary, &gpg.export(&one), now(), true);
     same("a revoked subkey", &by_subkey, &ring, false);
+    // A subkey that ended beside a good primary key, and a key that nobody knows.
+    let one = gpg.generate(born, "rsa3072", "sign,cert", "never");
+    gpg.run(born, &["--quick-add-key", &one, "rsa3072", "sign", "10d"], b"");
+    let subkey = format!("{}!", gpg.fingerprints().last().unwrap());
+    let then = commit(born + DAY, "m\n");
+    let by_ended = signed(&then, &gpg.sign(born + DAY, &subkey, &[], &then));
+    let ring = judge("its primary key", &format!("{one}!"), &gpg.export(&one), now(), true);
+    same("a subkey that ended", &by_ended, &ring, false);
+    same("a stranger's", &by_subkey, &ring, false);
     // Signatures by others on the key do not go out.
+    let one = primary.trim_end_matches('!');
     let other = gpg.generate(born, "ed25519", "sign,cert", "never");
-    gpg.run(now() - DAY, &["--default-key", &other, "--quick-sign-key", &one], b"");
-    let ring = judge("signed by others", &primary, &gpg.export(&one), now(), true);
+    gpg.run(now() - DAY, &["--default-key", &other, "--quick-sign-key", one], b"");
+    let ring = judge("signed by others", &primary, &gpg.export(one), now(), true);
     let out = openpgp(&chosen(&ring.load(), Target::OpenPgp, Timestamp::now(), false), true);
     let issuer = &other[24..];
-    assert!(gpg.packets(&gpg.export(&one)).contains(issuer) && !gpg.packets(&out).contains(issuer));
+    assert!(gpg.packets(&gpg.export(one)).contains(issuer) && !gpg.packets(&out).contains(issuer));
 }
 
 #[test]
@@ -504,8 +559,9 @@ fn the_command_line_chooses_and_tells() {
     assert_eq!(lines(ExportArgs { group: Some("sre".into()), ..args(Target::AllowedSigners) }), 2);
     assert_eq!(lines(ExportArgs { principal: Some("123".into()), ..args(Target::AllowedSigners) }), 1);
     let at = |at: &str| ExportArgs { at: Some(at.into()), ..args(Target::AllowedSigners) };
-    assert_eq!(lines(at("2027-06-01T00:00:00Z")), 3);
-    assert_eq!(lines(at("2024-06-01T00:00:00Z")), 3);
+    // Where a listed key does not count, its certificates would: the authority stays here.
+    assert_eq!(lines(at("2027-06-01T00:00:00Z")), 2);
+    assert_eq!(lines(at("2024-06-01T00:00:00Z")), 2);
     let (_, out, err) = export(args(Target::OpenPgp)).unwrap();
     assert!(
         out.starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----") && err.contains("the format has no SSH keys")
@@ -675,8 +731,11 @@ fn only_keys_that_the_rulesets_of_a_ref_accept_go_out() {
             wider,
             ..args(Target::AllowedSigners)
         };
-        let args =
-            countersign::cli::keyring::KeyringArgs { keyring: None, command: KeyringCommand::Export(args) };
+        let args = countersign::cli::keyring::KeyringArgs {
+            keyring: None,
+            sign_with: None,
+            command: KeyringCommand::Export(args),
+        };
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let code = countersign::cli::keyring::run(&args, &config, Format::Text, &mut out, &mut err);
         let text = |bytes| String::from_utf8(bytes).unwrap();

@@ -266,6 +266,7 @@ fn a_gnupg_home_is_read_and_left_as_it_is() {
     let ring = Ring::new();
     let args = |home: &Path, dry_run| {
         KeyringCommand::Import(ImportArgs {
+            local: false,
             gnupg_home: Some(home.to_owned()),
             authorities: "cas".into(),
             dry_run,
@@ -455,6 +456,70 @@ fn a_certificate_that_too_many_have_signed_is_refused_with_the_way_out() {
     again(&ring, file("k.gpg", &binary));
 }
 
+/// A real signature of somebody else on the key, thousands of times: as on a key server that lets everybody sign.
+#[test]
+fn a_certificate_with_thousands_of_real_signatures_by_others() {
+    let gpg = Gpg::new();
+    let one = gpg.generate(NOW, "ed25519", "sign,cert", "never");
+    let plain = gpg.run(NOW, &["--export", &one], b"");
+    let other = gpg.generate(NOW, "rsa2048", "sign,cert", "never");
+    gpg.run(NOW, &["--default-key", &other, "--quick-sign-key", &one], b"");
+    let certified = gpg.run(NOW, &["--export", &one], b"");
+    let by_other = certified.strip_prefix(&plain[..]).expect("it stands behind the user id").to_vec();
+    assert!(by_other.len() > 250 && gpg.packets(&certified).contains(&other[24..]));
+    let flooded = |times: usize| [&plain[..], &by_other.repeat(times)].concat();
+
+    // Below the cap it is read, in a moment, and nothing of it goes out again.
+    let (ring, began) = (Ring::new(), Instant::now());
+    done(&ring, file("k.gpg", flooded(3_000)));
+    assert_eq!(held(&ring), [("test".to_owned(), one.clone())]);
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+    let exported = {
+        use countersign::keyring::export::{Selection, Target, openpgp};
+        let (keyring, rules) = (ring.load(), countersign::signature::Rules::default());
+        let selection = Selection {
+            target: Target::OpenPgp,
+            at: countersign::domain::Timestamp::now(),
+            group: None,
+            principal: None,
+            rules: &rules,
+            asked: &[],
+            restricted: false,
+            wider: false,
+        };
+        openpgp(&keyring.export(&selection, &|_| true), true)
+    };
+    assert!(exported.len() <= plain.len(), "{} bytes", exported.len());
+
+    // Above it, every command that takes a certificate says how large one may be, and the way out.
+    let large = flooded(5_000);
+    let path = tempfile::NamedTempFile::new().unwrap();
+    fs::write(path.path(), &large).unwrap();
+    let named = path.path().to_str().unwrap();
+    for words in [
+        &["import", named, "--as", "openpgp"][..],
+        &["add", "eve", "--key", named],
+        &["rotate", "test", "--key", named],
+        &["refresh", "test", "--key", named],
+    ] {
+        let before = files(&ring);
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_countersign"))
+            .args(["keyring", "--keyring"])
+            .arg(ring.path())
+            .args(words)
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {error}");
+        assert!(error.contains("1 MiB") && error.contains("export-minimal"), "{words:?}: {error}");
+        assert_eq!(files(&ring), before, "{words:?}");
+    }
+    // And what the message says works.
+    let minimal = gpg.run(NOW, &["--export-options", "export-minimal", "--export", &one], b"");
+    assert!(minimal.len() <= plain.len());
+    done(&Ring::new(), file("k.gpg", minimal));
+}
+
 #[test]
 fn several_files_are_one_change() {
     let ring = Ring::new();
@@ -468,6 +533,7 @@ fn several_files_are_one_change() {
     import(ring.path(), &[one, file("bob.keys", key(2))]).unwrap();
     assert_eq!(files(&ring).len(), 2);
     let missing = KeyringCommand::Import(ImportArgs {
+        local: false,
         files: vec![PathBuf::from("/nowhere/x.pub")],
         authorities: "cas".into(),
         ..ImportArgs::default()

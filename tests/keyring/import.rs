@@ -125,6 +125,7 @@ fn the_command_line_imports() {
     fs::write(&file, format!("ann@example.org valid-before=\"20300101\" {}\n", key(1))).unwrap();
     let args = |dry_run: bool, timezone: Option<&str>| {
         KeyringCommand::Import(ImportArgs {
+            local: false,
             files: vec![file.clone()],
             allowed_signers: true,
             dry_run,

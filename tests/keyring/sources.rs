@@ -4,7 +4,7 @@
 use crate::craft::{Cert, Key, sshsig};
 use crate::{Ring, chmod, run, time};
 use countersign::domain::{ObjectFormat, Timestamp};
-use countersign::keyring::{AllowedSigners, Keyring, Reason, Revocation, RevocationFile, Sources};
+use countersign::keyring::{AllowedSigners, Keyring, Reason, Revocation, RevocationFile, Role, Sources};
 use countersign::signature::object::{SignatureField, parse_commit};
 use countersign::signature::ssh::RevocationList;
 use countersign::signature::ssh::parse_public_key;
@@ -45,6 +45,19 @@ fn judge(raw: &[u8], keyring: &Keyring) -> String {
     match status {
         SignatureStatus::Verified(_) => format!("verified by {}", who.unwrap()),
         other => other.name().to_owned(),
+    }
+}
+
+/// The same, as if it stood on something that `role` is for.
+fn judge_as(role: Role, raw: &[u8], keyring: &Keyring) -> String {
+    let commit = parse_commit(ObjectFormat::Sha1, raw).unwrap();
+    let SignatureField::Present(block) = &commit.signature else { panic!("the commit is signed") };
+    let (times, rules) =
+        (Times::introduced(commit.committer.time, Timestamp::from_second(NOW).unwrap()), Rules::default());
+    let status = signature::verify(block, &commit.payload, keyring, times, &rules, &mut Trace::off());
+    match keyring.assess_for(role, status, &times, &rules) {
+        (SignatureStatus::Verified(_), who) => format!("verified by {}", who.unwrap().name),
+        (other, _) => other.name().to_owned(),
     }
 }
 
@@ -893,7 +906,9 @@ fn n14_a_key_of_somebody_suspended_or_removed_is_nobodys_under_a_certificate() {
     };
     let other = certified(&laptop, &cert(&["annie@example.org"]), &ca);
     ann("", "");
-    assert_eq!(judge(&other, &world.load()), "verified by annie@example.org");
+    assert_eq!(judge(&other, &world.load()), "wrong-purpose", "the key is ann's");
+    ann("emails = [\"annie@example.org\"]\n", "");
+    assert_eq!(judge(&other, &world.load()), "verified by ann");
     ann("suspended = { at = 2020-01-01T00:00:00Z, reason = \"x\" }\n", "");
     assert_eq!(judge(&other, &world.load()), "revoked");
     ann(
@@ -901,6 +916,88 @@ fn n14_a_key_of_somebody_suspended_or_removed_is_nobodys_under_a_certificate() {
         "revoked = { at = 2099-01-01T00:00:00Z, reason = \"retired\" }\n",
     );
     assert_eq!(judge(&other, &world.load()), "revoked");
-    ann("suspended = { at = 2099-01-01T00:00:00Z, reason = \"x\" }\n", "");
-    assert_eq!(judge(&other, &world.load()), "verified by annie@example.org");
+    let emails = "emails = [\"annie@example.org\"]\n";
+    ann(&format!("{emails}suspended = {{ at = 2099-01-01T00:00:00Z, reason = \"x\" }}\n"), "");
+    assert_eq!(judge(&other, &world.load()), "verified by ann");
+}
+
+/// A `[[key]]` says what its key may do, and no certificate says otherwise.
+#[test]
+fn n14_a_listed_key_is_worth_no_more_under_a_certificate() {
+    let (ca, laptop) = (Key::ed25519(9), Key::ed25519(1));
+    let world = World::new();
+    let table = authority_table(&ca, "principals = [\"*@example.org\"]");
+    world.ring.write("ca.toml", &format!("name = \"ca\"\n{table}"));
+    let raw = certified(&laptop, &cert(&["ann@example.org"]), &ca);
+    let top = "name = \"ann\"\nemails = [\"ann@example.org\"]\n";
+    let seen = |top: &str, more: &str, role: Role| {
+        world.ring.write("ann.toml", &format!("{top}[[key]]\nssh = \"{}\"\n{more}\n", laptop.line()));
+        judge_as(role, &raw, &world.load())
+    };
+    assert_eq!(seen(top, "", Role::Commit), "verified by ann");
+    assert_eq!(seen(top, "roles = [\"push\"]", Role::Commit), "wrong-purpose");
+    assert_eq!(seen(top, "roles = [\"push\"]", Role::Tag), "wrong-purpose");
+    assert_eq!(seen(top, "roles = [\"tag\"]", Role::Tag), "verified by ann");
+    assert_eq!(seen(top, "valid-until = 2026-02-01T00:00:00Z", Role::Commit), "expired");
+    assert_eq!(seen(top, "valid-from = 2026-04-01T00:00:00Z", Role::Commit), "not-yet-valid");
+    // Under another name neither, whether anybody has that name or not.
+    world.ring.write("bob.toml", "name = \"bob\"\nemails = [\"bob@example.org\"]\n");
+    for name in ["bob@example.org", "nobody@example.org"] {
+        let raw = certified(&laptop, &cert(&[name]), &ca);
+        assert_eq!(judge(&raw, &world.load()), "wrong-purpose", "{name}");
+    }
+    // A login is no signature, and the key is the same.
+    let blob = cert(&["ann@example.org"]).make(&laptop, &ca);
+    let login = |roles: &str| {
+        seen(top, roles, Role::Commit);
+        let now = Timestamp::from_second(NOW).unwrap();
+        world.load().login(&blob, now, &Rules::default()).holder.is_ok()
+    };
+    assert!(login("roles = [\"push\"]") && !login("roles = [\"commit\"]"));
+    // An authenticator that the entry wants touched has to be touched, whatever the certificate excuses.
+    let token = Key::ed25519(5).fido("ssh:").with(0, 7);
+    let table = authority_table(&ca, "principals = [\"*\"]\ntouch = \"any\"");
+    world.ring.write("ca.toml", &format!("name = \"ca\"\n{table}"));
+    let mut excused = cert(&["carol"]);
+    excused.extensions = vec![(b"no-touch-required", Vec::new())];
+    let raw = certified(&token, &excused, &ca);
+    assert_eq!(judge(&raw, &world.load()), "verified by carol");
+    for (more, wanted) in
+        [("touch = \"required\"", "wrong-purpose"), ("touch = \"any\"", "verified by carol")]
+    {
+        let text = format!("name = \"carol\"\n[[key]]\nssh = \"{}\"\n{more}\n", token.line());
+        world.ring.write("carol.toml", &text);
+        assert_eq!(judge(&raw, &world.load()), wanted, "{more}");
+    }
+}
+
+#[test]
+fn n14_authorities_have_roles() {
+    let (ca, laptop) = (Key::ed25519(9), Key::ed25519(1));
+    let world = World::new();
+    let raw = certified(&laptop, &cert(&["ann@example.org"]), &ca);
+    let with = |tables: &[&str]| {
+        let tables: String = tables
+            .iter()
+            .map(|more| authority_table(&ca, &format!("principals = [\"*@example.org\"]\n{more}")))
+            .collect();
+        world.ring.write("ca.toml", &format!("name = \"ca\"\n{tables}"));
+    };
+    let seen = |role| judge_as(role, &raw, &world.load());
+    with(&["roles = [\"tag\", \"push\"]"]);
+    assert_eq!(seen(Role::Commit), "wrong-purpose");
+    assert_eq!(seen(Role::Tag), "verified by ann@example.org");
+    let blob = cert(&["ann@example.org"]).make(&laptop, &ca);
+    let now = Timestamp::from_second(NOW).unwrap();
+    assert!(world.load().login(&blob, now, &Rules::default()).holder.is_ok());
+    with(&["roles = [\"tag\"]"]);
+    assert!(world.load().login(&blob, now, &Rules::default()).holder.is_err());
+    // Each table is enough by itself; the groups of one that does not count are not given.
+    with(&["roles = [\"tag\"]\ngroups = [\"taggers\"]", "roles = [\"commit\"]\ngroups = [\"writers\"]"]);
+    assert_eq!(seen(Role::Commit), "verified by ann@example.org");
+    assert_eq!(judge_at(&raw, &world.load(), NOW, &Rules::default()).2, ["writers"]);
+    with(&["roles = []"]);
+    assert!(world.errors().contains("without a role"), "{}", world.errors());
+    with(&["roles = [\"comit\"]"]);
+    assert!(world.errors().contains("did you mean \"commit\"?"), "{}", world.errors());
 }

@@ -308,7 +308,8 @@ fn selectors_that_name_nobody() {
     let place = Place::new();
     place.policy(RULES);
     place.write("ann", &ssh(ANN));
-    let ran = assert_found(&place, &[("selector-matches-nobody", "warning")], 1);
+    let wanted = [("selector-matches-nobody", "warning"), ("nobody-can-sign", "error")];
+    let ran = assert_found(&place, &wanted, 1);
     assert!(ran.out.contains("`group:sre` selects nobody in the keyring"), "{}", ran.out);
     assert!(ran.out.contains("PLACE/countersign.toml"), "{}", ran.out);
     place.write("ann", &format!("groups = [\"sre\"]\n{}", ssh(ANN)));
@@ -341,4 +342,57 @@ fn an_authority_that_ends() {
     );
     place.write("ca", &authority);
     assert_found(&place, &[("expires-in-7-days", "error")], 1);
+}
+
+#[test]
+fn a_ruleset_that_nobody_can_sign_for() {
+    let place = Place::new();
+    place.policy(RULES);
+    let sre = |more: &str| place.write("ann", &format!("groups = [\"sre\"]\n{}", ssh_with(ANN, more)));
+    sre("");
+    assert_found(&place, &[], 0);
+    sre("valid-until = 2025-01-01T00:00:00Z\n");
+    assert!(check(&place).out.contains("nobody can sign for ruleset `production`"));
+    sre("roles = [\"push\"]\n");
+    assert_found(&place, &[("nobody-can-sign", "error")], 1);
+    place.policy(&RULES.replace("enforcement = \"enforce\"", "enforcement = \"evaluate\""));
+    assert_found(&place, &[("nobody-can-sign", "warning")], 1);
+    place.policy(RULES);
+    // An authority that certifies for it is somebody; one that certifies logins is not.
+    let ca = |more: &str| {
+        let table = format!("\n[[authority]]\nssh = \"{CY}\"\nprincipals = [\"*@example.org\"]\n{more}");
+        place.write("ca", &table);
+    };
+    ca("groups = [\"sre\"]\n");
+    assert_found(&place, &[], 0);
+    ca("groups = [\"sre\"]\nroles = [\"push\"]\n");
+    assert_found(&place, &[("nobody-can-sign", "error")], 1);
+    // So it does for members of the group whom it may name.
+    let ann = format!(
+        "groups = [\"sre\"]\nemails = [\"ann@example.org\"]\n{}",
+        ssh_with(ANN, "roles = [\"push\"]\n")
+    );
+    place.write("ann", &ann);
+    ca("");
+    assert_found(&place, &[], 0);
+}
+
+#[test]
+fn removing_the_last_one_says_who_is_missing() {
+    let place = Place::new();
+    place.policy(RULES);
+    place.write("ann", &format!("groups = [\"sre\"]\n{}", ssh(ANN)));
+    place.write("bob", &format!("groups = [\"sre\"]\n{}", ssh(BOB)));
+    let ran = place.run(&["remove", "ann", "--reason", "left", "json"]);
+    assert_eq!((ran.code, ran.json()["warnings"].as_array().unwrap().len()), (0, 0), "{ran:?}");
+    let dry = place.run(&["remove", "bob", "--reason", "left", "--dry-run"]);
+    assert!(dry.err.contains("nobody can sign for the ruleset `production` now"), "{dry:?}");
+    let ran = place.run(&["remove", "bob", "--reason", "left", "json"]);
+    let warnings = ran.json()["warnings"].to_string();
+    assert!(warnings.contains("nobody is in `sre` now, which ruleset `production`"), "{warnings}");
+    assert!(warnings.contains("nobody can sign for the ruleset `production` now"), "{warnings}");
+    // What was so before is no news.
+    place.write("cy", &ssh(CY));
+    let ran = place.run(&["remove", "cy", "--reason", "left", "json"]);
+    assert_eq!(ran.json()["warnings"].as_array().unwrap().len(), 0, "{ran:?}");
 }

@@ -32,6 +32,9 @@ const ANN: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOJaXzR/ywf7UudEZKOnGRUNA
 const BOB: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFdCKdpbqvoIHJXbkSGZDXQ8jYZGNdIs4T1v0UTrO+UD";
 const CY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHt/gekdZBP6w6zAI00bJvEt0bEQaLT7MP0mPLMkK/qO";
 
+/// The key of OpenSSH's own tests.
+const EVE: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEGp+s9I5jyI0mfDChEdLzlqSl/5YD6dZElTsdZKycCT";
+
 /// The time at which these tests look, unless they say otherwise.
 const NOW: &str = "2030-06-01T00:00:00Z";
 

@@ -1,6 +1,6 @@
 //! What each command prints, word for word, and its help.
 
-use super::{ANN, BOB, CY, Place, golden, ssh, ssh_with};
+use super::{ANN, BOB, CY, EVE, Place, golden, ssh, ssh_with};
 use clap::CommandFactory;
 use countersign::cli::Cli;
 
@@ -18,7 +18,13 @@ fn place() -> Place {
 /// A command and what it says, as a person sees it.
 fn transcript(place: &Place, words: &[&str]) -> String {
     let ran = place.run(words);
-    let line = words.join(" ").replace(place.path("").to_str().unwrap(), "PLACE/");
+    let word = |word: &&str| match *word {
+        "json" => "--format json".to_owned(),
+        plain if plain.contains(' ') => format!("'{plain}'"),
+        plain => plain.to_owned(),
+    };
+    let line = words.iter().map(word).collect::<Vec<_>>().join(" ");
+    let line = line.replace(place.path("").to_str().unwrap(), "PLACE/");
     // What depends on who runs the tests.
     let kept = |text: &str| -> String {
         let lines: Vec<&str> = text.lines().collect();
@@ -96,17 +102,258 @@ fn whose() {
 }
 
 #[test]
-fn help_teaches_with_an_example() {
+fn edits_of_a_keyring_that_follows_a_ref() {
+    let place = place();
+    let rules = super::abilities::RULES;
+    place.policy(&format!(
+        "{rules}\n[keyring.source]\nrepository = \"infra/trust\"\nref = \"refs/heads/main\"\npath = \"keyring\"\n\
+         signers = [\"group:sre\"]\n"
+    ));
+    let all = [
+        transcript(&place, &["group", "add", "oncall", "bob"]),
+        transcript(&place, &["group", "add", "oncall", "bob", "--local"]),
+        transcript(
+            &place,
+            &["group", "add", "oncall", "bob", "--dry-run", "--local", "--reason", "recovery"],
+        ),
+    ];
+    golden("source", &all.join("\n"));
+}
+
+/// Commands that change something, each where the ones before it left the keyring; text, then JSON.
+fn changes(name: &str, place: &Place, steps: &[&[&str]]) {
+    let all: Vec<String> = steps.iter().map(|words| transcript(place, words)).collect();
+    let text = all.join("\n");
+    // The id of a change is made anew each time.
+    let lines = text.lines().map(|line| match line.split_once("\"change\": \"") {
+        Some((before, rest)) if rest.len() >= 32 => format!("{before}\"change\": \"ID{}\n", &rest[32..]),
+        _ => format!("{line}\n"),
+    });
+    golden(name, &lines.collect::<String>());
+}
+
+/// A public key in a file, below the place.
+fn key_file(place: &Place, name: &str, text: &str) -> String {
+    let path = place.path(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn add() {
+    let place = place();
+    let file = key_file(&place, "eve.pub", &format!("{EVE}\n"));
+    let add = ["add", "eve", "--email", "eve@example.org", "--group", "sre", "--key", &file];
+    changes(
+        "add",
+        &place,
+        &[
+            &[&add[..], &["--dry-run"]].concat(),
+            &add,
+            &add,
+            &[&add[..], &["json"]].concat(),
+            &["add", "fay", "--key", &file, "json"],
+            &["add", "Fay", "--key", &file],
+        ],
+    );
+}
+
+#[test]
+fn import() {
+    let place = place();
+    let lines = format!("eve@example.org namespaces=\"git\" {EVE}\n");
+    let file = key_file(&place, "allowed_signers", &lines);
+    let broken = key_file(&place, "broken", &format!("{lines}fay@example.org ssh-ed25519 AAAA\n"));
+    changes(
+        "import",
+        &place,
+        &[
+            &["import", &file, "--as", "allowed-signers", "--dry-run"],
+            &["import", &file, "--as", "allowed-signers"],
+            &["import", &file, "--as", "allowed-signers", "json"],
+            &["import", &broken, "--as", "allowed-signers"],
+        ],
+    );
+}
+
+#[test]
+fn export() {
+    let place = place();
+    changes(
+        "export",
+        &place,
+        &[
+            &["export", "--to", "allowed-signers"],
+            &["export", "--to", "allowed-signers", "json"],
+            &["export", "--to", "argocd-appproject", "--url", "https://git.example.org/*"],
+        ],
+    );
+}
+
+#[test]
+fn revoke() {
+    let place = place();
+    let key = "SHA256:uGYG/4RNZOKx4cxfCBO+rtHnu16yonPwTmN8ZRykyyw";
+    let retired = ["revoke", "ann", key, "--reason", "retired", "--note", "new laptop"];
+    changes(
+        "revoke",
+        &place,
+        &[
+            &[&retired[..], &["--dry-run"]].concat(),
+            &retired,
+            &[&retired[..], &["json"]].concat(),
+            &[
+                "revoke",
+                "ann",
+                key,
+                "--reason",
+                "compromised",
+                "--effective-from",
+                "2030-05-01T00:00:00Z",
+                "json",
+            ],
+            &["revoke", "ann", "SHA256:AAAAAAAA", "--reason", "retired"],
+            &["revoke", "ca", "--all", "--reason", "superseded"],
+        ],
+    );
+}
+
+#[test]
+fn suspend() {
+    let place = place();
+    let suspend = ["suspend", "ann", "--reason", "laptop lost"];
+    changes(
+        "suspend",
+        &place,
+        &[
+            &[&suspend[..], &["--dry-run"]].concat(),
+            &suspend,
+            &[&suspend[..], &["json"]].concat(),
+            &["resume", "ann", "--reason", "found", "--dry-run"],
+            &["resume", "ann", "--reason", "found"],
+            &["resume", "ann", "json"],
+            &["suspend", "zoe", "--reason", "left"],
+        ],
+    );
+}
+
+#[test]
+fn rotate() {
+    let place = place();
+    let file = key_file(&place, "new.pub", &format!("{EVE}\n"));
+    let rotate = ["rotate", "ann", "--key", &file, "--reason", "new laptop"];
+    changes(
+        "rotate",
+        &place,
+        &[
+            &[&rotate[..], &["--dry-run"]].concat(),
+            &rotate,
+            &[&rotate[..], &["json"]].concat(),
+            &["rotate", "zoe", "--key", &file],
+        ],
+    );
+}
+
+#[test]
+fn refresh() {
+    let place = place();
+    // Two copies of one certificate: the second one ends later.
+    let (old, new) = copies();
+    place.write("rel", &super::openpgp_with(old.as_bytes(), ""));
+    let file = key_file(&place, "rel.asc", new);
+    let refresh = ["refresh", "rel", "--key", &file, "--reason", "prolonged"];
+    let other = key_file(&place, "other.pub", &format!("{EVE}\n"));
+    changes(
+        "refresh",
+        &place,
+        &[
+            &[&refresh[..], &["--dry-run"]].concat(),
+            &refresh,
+            &refresh,
+            &[&refresh[..], &["json"]].concat(),
+            &["refresh", "rel", "--key", &other],
+        ],
+    );
+}
+
+/// What `gpg` made for these tests, for a key with no use elsewhere (`tests/golden/keyring/refresh-*.asc`).
+fn copies() -> (&'static str, &'static str) {
+    (include_str!("../golden/keyring/refresh-old.asc"), include_str!("../golden/keyring/refresh-new.asc"))
+}
+
+#[test]
+fn rename_remove_and_group() {
+    let place = place();
+    changes(
+        "members",
+        &place,
+        &[
+            &["group", "list"],
+            &["group", "add", "night", "ann", "bob", "--dry-run"],
+            &["group", "add", "night", "ann", "bob", "--reason", "new rota"],
+            &["group", "add", "night", "ann", "json"],
+            &["group", "remove", "night", "bob", "json"],
+            &["group", "remove", "night", "zoe"],
+            &["group", "list", "json"],
+            &["rename", "bob", "robert", "--dry-run"],
+            &["rename", "bob", "robert", "--reason", "his name"],
+            &["rename", "robert", "ann"],
+            &["remove", "robert", "--reason", "left", "--dry-run"],
+            &["remove", "robert", "--reason", "left"],
+            &["remove", "robert", "--reason", "left", "json"],
+        ],
+    );
+}
+
+#[test]
+fn status() {
+    let place = place();
+    place.write("broken", "emails = 7\n");
+    changes("status", &place, &[&["status"], &["status", "json"]]);
+}
+
+#[test]
+fn json_of_what_only_looks() {
+    let place = place();
+    place.write_in("new", "ann", &format!("groups = [\"sre\"]\n{}", ssh(ANN)));
+    let (old, new) = (place.path("keyring"), place.path("new"));
+    let ann = "SHA256:uGYG/4RNZOKx4cxfCBO+rtHnu16yonPwTmN8ZRykyyw";
+    changes(
+        "json",
+        &place,
+        &[
+            &["list", "json"],
+            &["show", "ann", "json"],
+            &["diff", old.to_str().unwrap(), new.to_str().unwrap(), "json"],
+            &["whose", ann, "json"],
+        ],
+    );
+}
+
+#[test]
+fn json_of_check() {
+    let place = place();
+    let mut said = place.run(&["check", "json"]).json();
+    // Whoever runs this and is not root is told besides that they can change the keyring.
+    said["findings"].as_array_mut().unwrap().retain(|one| one["code"] != "loose-permissions");
+    golden("check-json", &format!("{said:#}\n"));
+}
+
+/// Every command of `keyring` has a page that the tests above know.
+#[test]
+fn help_of_every_command() {
+    fn collect(command: &clap::Command, path: &str, out: &mut String) {
+        for one in command.get_subcommands().filter(|one| one.get_name() != "help") {
+            let path = format!("{path} {}", one.get_name());
+            let help = one.clone().term_width(100).render_long_help().to_string();
+            assert!(help.contains("Example"), "{path}");
+            out.push_str(&format!("$ {path} --help\n{help}\n"));
+            collect(one, &path, out);
+        }
+    }
     let mut root = Cli::command();
     root.build();
-    let keyring = root.find_subcommand("keyring").unwrap();
     let mut seen = String::new();
-    for name in ["list", "show", "check", "diff", "whose"] {
-        let mut command = keyring.find_subcommand(name).unwrap().clone().term_width(100);
-        let help = command.render_long_help().to_string();
-        assert!(help.contains("Example"), "{name}");
-        assert!(help.contains("Exits 0"), "{name}");
-        seen.push_str(&format!("$ countersign keyring {name} --help\n{help}\n"));
-    }
+    collect(root.find_subcommand("keyring").unwrap(), "countersign keyring", &mut seen);
     golden("help", &seen);
 }

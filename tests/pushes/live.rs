@@ -225,6 +225,12 @@ fn n15_a_directory_that_is_gone_keeps_the_last_good_one() {
     rejected(gate);
     fs::set_permissions(&keyring, fs::Permissions::from_mode(0o755)).unwrap();
     settled(gate);
+    // And for one below such a directory.
+    fs::set_permissions(gate.sandbox.root(), fs::Permissions::from_mode(0o777)).unwrap();
+    let told = rejected(gate);
+    assert!(told["reload_error"].as_str().unwrap().contains("others can write this directory"), "{told}");
+    fs::set_permissions(gate.sandbox.root(), fs::Permissions::from_mode(0o755)).unwrap();
+    settled(gate);
 }
 
 #[test]
@@ -528,4 +534,36 @@ fn n15_two_writers_and_a_daemon_that_reads_meanwhile_never_meet_half_a_change() 
     std::thread::sleep(Duration::from_secs(5));
     assert_eq!(kinds(gate, "keyring-changed").len(), 4);
     assert_eq!(kinds(gate, "keyring-found"), Vec::<Value>::new(), "all of it was told");
+}
+
+/// Who signed a change is what the daemon has verified by the state before, never what somebody sends.
+#[test]
+fn the_signer_of_a_change_is_verified_by_the_daemon() {
+    let scene = Scene::new();
+    let gate = &scene.gate;
+    let bob = Signer::ssh(&gate.sandbox, "bob", &["ed25519"]);
+    gate.trust(&bob, "web");
+    settled(gate);
+    let key = bob.public.with_extension("");
+    let key = key.to_str().unwrap();
+    gate.countersign(&["keyring", "group", "add", "sre", "bob", "--sign-with", key]).ok();
+    // At once again: the daemon has to have loaded the first to verify the second.
+    gate.countersign(&["keyring", "group", "remove", "sre", "bob", "--sign-with", key]).ok();
+    let told = kinds(gate, "keyring-changed");
+    let signers: Vec<_> = told.iter().rev().take(2).map(|one| one["by"]["signer"].clone()).collect();
+    let line = fs::read_to_string(&bob.public).unwrap();
+    let print = countersign::keyring::Material::ssh(line.trim()).unwrap().fingerprint();
+    let wanted = format!("bob {print}");
+    assert_eq!(signers, [json!(wanted), json!(wanted)], "{told:?}");
+    // A claim without a signature is not written down; a signature that does not verify is refused.
+    let before = status(gate).1["daemon"]["keyring"]["digest"].clone();
+    let mut claim = change("claimed");
+    claim["keyring_before"] = before;
+    claim["by"]["signer"] = json!(wanted);
+    assert_eq!(answer(gate, "POST", "/keyring/v1/changes", claim.to_string().as_bytes()).0, 200);
+    let told = kinds(gate, "keyring-changed");
+    assert!(told.last().unwrap()["by"]["signer"].is_null(), "{told:?}");
+    claim["signature"] = json!("-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----\n");
+    assert_eq!(answer(gate, "POST", "/keyring/v1/changes", claim.to_string().as_bytes()).0, 400);
+    assert_eq!(kinds(gate, "keyring-changed").len(), told.len());
 }

@@ -9,15 +9,18 @@ use serde_json::json;
 use std::path::PathBuf;
 
 /// What to add, and to whom.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 #[command(after_help = "\
 Examples:
   countersign keyring add alice --email alice@example.org --group sre --key id_ed25519.pub
   gpg --export --armor alice@example.org | countersign keyring add alice --key -
   countersign keyring add renovate --kind bot --key renovate.pub
-  countersign keyring add alice --account gitlab:alice --key id_ed25519.pub
+  countersign keyring add alice --account gitlab:alice
+  countersign keyring add bob --returning --reason 'hired again' --key new.pub --group sre
+  countersign keyring add deploy --kind bot --account deploy
 
-The key is an OpenSSH public key, or an OpenPGP certificate, armored or binary. Adding a key again
+The key is an OpenSSH public key, or an OpenPGP certificate, armored or binary. Without one, the rest is
+added to a principal who is there; a new one without a key takes --kind. Adding a key again
 changes nothing; adding a newer copy of an OpenPGP certificate updates it. A running daemon takes the
 change over at once.")]
 pub struct AddArgs {
@@ -37,7 +40,13 @@ pub struct AddArgs {
     pub kind: Option<Kind>,
     /// The file with the public key; `-` reads it from standard input.
     #[arg(long, value_name = "FILE")]
-    pub key: PathBuf,
+    pub key: Option<PathBuf>,
+    /// An address of somebody who was removed that is this principal's now; takes --reason; may be repeated.
+    #[arg(long = "reuse-address", value_name = "ADDRESS", requires = "reason")]
+    pub reused: Vec<String>,
+    /// The principal was removed and comes back: its keys stay revoked; takes --reason.
+    #[arg(long, requires = "reason")]
+    pub returning: bool,
     /// How.
     #[command(flatten)]
     pub change: ChangeArgs,
@@ -74,9 +83,21 @@ pub(super) fn run(args: &AddArgs, ground: &mut Ground<'_>) -> Result<u8, CliErro
         emails: args.emails.clone(),
         groups: args.groups.clone(),
         accounts: args.accounts.clone(),
-        key: read_key(&args.key)?,
+        key: args.key.as_deref().map(read_key).transpose()?,
+        reused: args.reused.clone(),
+        returning: args.returning,
     };
-    let shown = text::escape(args.key.as_os_str().as_encoded_bytes());
+    if request.key.is_none()
+        && [&args.emails, &args.groups, &args.accounts].iter().all(|all| all.is_empty())
+        && args.kind.is_none()
+        && !args.returning
+    {
+        return Err(CliError::usage(
+            "give `--key`, or something else to add: `--email`, `--group`, `--account`",
+        ));
+    }
+    let shown =
+        args.key.as_ref().map(|key| text::escape(key.as_os_str().as_encoded_bytes())).unwrap_or_default();
     let action = Action::of("add", &args.change);
     let done = ground.change(action, |sources, options| {
         keyring::add_with(sources, &request, options).map_err(|error| match error {
@@ -88,30 +109,42 @@ pub(super) fn run(args: &AddArgs, ground: &mut Ground<'_>) -> Result<u8, CliErro
     for warning in &added.warnings {
         writeln!(ground.err, "warning: {warning}")?;
     }
-    let (name, scheme, key) = (&args.name, added.scheme.name(), &added.fingerprint);
+    let name = &args.name;
     let would =
         |done: &str, would: &str| if args.change.dry_run { would.to_owned() } else { done.to_owned() };
-    let said = if added.created {
-        format!("{} `{name}` with {scheme} key {key}", would("created", "would create"))
-    } else if added.key_added {
-        format!("{} {scheme} key {key} to `{name}`", would("added", "would add"))
-    } else if added.key_updated {
-        format!("{} {scheme} key {key} of `{name}`", would("updated", "would update"))
-    } else if added.changed {
-        format!("{} `{name}`, who has {scheme} key {key} already", would("updated", "would update"))
-    } else {
-        format!("`{name}` has {scheme} key {key} already; nothing to do")
+    let key = added.key.as_ref().map(|id| format!("{} key {}", id.scheme.name(), id.text));
+    let said = match (&key, added.created) {
+        (Some(key), true) => format!("{} `{name}` with {key}", would("created", "would create")),
+        (None, true) => format!("{} `{name}`", would("created", "would create")),
+        (Some(key), _) if added.key_added => format!("{} {key} to `{name}`", would("added", "would add")),
+        (Some(key), _) if added.key_updated => {
+            format!("{} {key} of `{name}`", would("updated", "would update"))
+        }
+        (Some(key), _) if added.changed => {
+            format!("{} `{name}`, who has {key} already", would("updated", "would update"))
+        }
+        (Some(key), _) => format!("`{name}` has {key} already; nothing to do"),
+        (None, _) if added.changed => format!("{} `{name}`", would("updated", "would update")),
+        (None, _) => format!("`{name}` has all of that already; nothing to do"),
     };
+    let mut said = vec![said];
+    if added.returned {
+        said.insert(
+            0,
+            format!("`{name}` {} back, and what was revoked stays revoked", would("is", "would be")),
+        );
+    }
     let details = json!({
         "principal": args.name,
         "file": added.path.to_string_lossy(),
-        "format": scheme,
-        "fingerprint": key,
+        "format": added.key.as_ref().map(|id| id.scheme.name()),
+        "fingerprint": added.key.as_ref().map(|id| &id.text),
         "created": added.created,
+        "returned": added.returned,
         "key_added": added.key_added,
         "key_updated": added.key_updated,
         "changed": added.changed,
         "warnings": added.warnings,
     });
-    ground.report(action, &done, &[said], details)
+    ground.report(action, &done, &said, details)
 }

@@ -1,11 +1,13 @@
 //! `countersign keyring diff`.
 
+use super::super::check::git_dir;
 use super::super::common::{CliError, Format};
 use super::{load, print_json};
 use crate::config;
 use crate::domain::{Timestamp, text};
-use crate::keyring::Sources;
+use crate::git::{self, FileLimits, Repository};
 use crate::keyring::diff::{Change, diff};
+use crate::keyring::{Keyring, LoadedKeyring, MAX_FILE, Sources};
 use crate::service::{Grant, Shift, shift};
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -16,16 +18,21 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "\
 Both are directories of principals' files; comments, spelling and the order of things make no
 difference. With a configuration it also says who gains and who loses what by its rulesets, as of
-now. To compare two revisions of a directory in Git, write them out first; `umask 022` keeps them
-as safe as a keyring has to be.
+now. With --git REPO each may be REV:PATH, a directory in a commit of that repository. It is read from
+the objects alone: git is not run, and nothing that the repository configures counts. REV is a ref, a
+branch, a tag, HEAD or a full id; ~, ~N and ^ behind it go to first parents.
 
 Examples:
   countersign keyring diff /etc/countersign/keyring ./keyring
-  git archive --prefix=old/ v1.2 keyring | tar -x && countersign keyring diff old/keyring keyring
+  countersign keyring diff --git . main:keyring topic:keyring
+  countersign keyring diff --git /srv/git/policy.git v1.2:keyring /etc/countersign/keyring
   countersign keyring diff old new --format json | jq '.gained[] | .principal'
 
 Exits 0 when both mean the same, 1 when they differ, 2 when one of them does not load.")]
 pub struct DiffArgs {
+    /// The repository that `REV:PATH` is read from.
+    #[arg(long, value_name = "REPO")]
+    pub git: Option<PathBuf>,
     /// The directory as it was.
     #[arg(value_name = "OLD")]
     pub old: PathBuf,
@@ -47,7 +54,24 @@ pub(super) fn run(
         Some(path) => Some(config::load(path).map_err(CliError::usage)?.config),
         None => None,
     };
-    let of = |dir: &PathBuf, err: &mut dyn Write| load(&Sources::directory(dir), err);
+    let repository = match &args.git {
+        None => None,
+        Some(repo) => {
+            let git_dir = git_dir(repo).map_err(CliError::usage)?;
+            Some(Repository::open(&git_dir, None).map_err(CliError::usage)?)
+        }
+    };
+    let of = |dir: &PathBuf, err: &mut dyn Write| {
+        let named = dir.to_str().and_then(|word| word.split_once(':'));
+        match (&repository, named) {
+            (Some(repository), Some((revision, path))) => of_revision(repository, dir, revision, path, err),
+            (None, Some(_)) if !dir.exists() => Err(CliError::usage(format!(
+                "`{}` is no directory; for one in a commit, say in which repository: `--git REPO`",
+                text::escape(dir.as_os_str().as_encoded_bytes())
+            ))),
+            _ => load(&Sources::directory(dir), err),
+        }
+    };
     let (old, new) = (of(&args.old, err)?, of(&args.new, err)?);
     let changes = diff(&old, &new, now);
     let shifted = config.as_ref().map(|config| shift(config, &old, &new, now));
@@ -86,6 +110,39 @@ pub(super) fn run(
         }
     }
     Ok(u8::from(!same))
+}
+
+/// How much of a commit is read for a comparison.
+const LIMITS: FileLimits = FileLimits { entries: 100_000, file: MAX_FILE, total: 256 << 20 };
+
+/// The keyring in a directory of a commit. What is no principal's file there is not read.
+fn of_revision(
+    repository: &Repository,
+    label: &Path,
+    revision: &str,
+    path: &str,
+    err: &mut dyn Write,
+) -> Result<Keyring, CliError> {
+    let commit = git::commit_of(repository, revision).map_err(CliError::usage)?;
+    let files = git::files_in(repository.objects(), &commit, path, LIMITS, |name| {
+        name.ends_with(b".toml") && !name.starts_with(b".") && !name.starts_with(b"README")
+    })
+    .map_err(|error| {
+        CliError::usage(format!("in `{}`: {error}", text::escape_short(revision.as_bytes(), 100)))
+    })?;
+    let named = files.into_iter().map(|(name, bytes)| match String::from_utf8(name) {
+        Ok(name) => Ok((name, bytes)),
+        Err(error) => {
+            let shown = text::escape_short(error.as_bytes(), 100);
+            Err(CliError::usage(format!("`{shown}` cannot name a principal's file")))
+        }
+    });
+    let LoadedKeyring { keyring, warnings } =
+        Keyring::of_files(label, named.collect::<Result<_, _>>()?).map_err(CliError::usage)?;
+    for warning in warnings {
+        writeln!(err, "{warning}")?;
+    }
+    Ok(keyring)
 }
 
 fn print(changes: &[Change], out: &mut dyn Write) -> io::Result<()> {

@@ -20,6 +20,7 @@ Examples:
   countersign keyring import alice.keys alice.gpg    # as https://git.example.org/alice.keys gave them
   countersign keyring import team.asc --name 0A1B2C3D4E5F60718293A4B5C6D7E8F901234567=alice
   countersign keyring import --gnupg-home /srv/git/.gnupg --dry-run
+  countersign keyring import team.asc --only alice@example.org --only bob@example.org
   countersign keyring import argocd-gpg-keys-cm.yaml
   countersign keyring import --as flux flux-keys.yaml
 
@@ -46,9 +47,18 @@ pub struct ImportArgs {
     /// Whose all of the keys are.
     #[arg(long, value_name = "NAME")]
     pub principal: Option<String>,
+    /// Import only what goes by this fingerprint, key id, address or principal; may be repeated.
+    #[arg(long, value_name = "WHO")]
+    pub only: Vec<String>,
+    /// Leave out certificates that cannot be read, name them, and import the others; exit code 1 then.
+    #[arg(long)]
+    pub skip_unreadable: bool,
     /// Show what would change, and write nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Edit here although the keyring follows a ref of a repository; needs a reason.
+    #[arg(long)]
+    pub local: bool,
     /// Why, for the audit log.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
@@ -65,6 +75,9 @@ pub struct ImportArgs {
     /// `tunnel` or `no-touch-required`; may be repeated.
     #[arg(long = "ignore-option", value_name = "OPTION")]
     pub ignored_options: Vec<String>,
+    /// An address of somebody who was removed that is somebody else's now; takes --reason; may be repeated.
+    #[arg(long = "reuse-address", value_name = "ADDRESS", requires = "reason")]
+    pub reused: Vec<String>,
     /// The principal in whose file authorities are written.
     #[arg(long, value_name = "NAME", default_value = "ssh-authorities")]
     pub authorities: String,
@@ -76,6 +89,15 @@ fn format_of(word: &str) -> Result<FileFormat, String> {
         let names: Vec<&str> = FileFormat::ALL.iter().map(|format| format.name()).collect();
         format!("the formats are {}", names.join(", "))
     })
+}
+
+/// What an entry of a file may go by. `SHA256:` fingerprints are as they are; those of OpenPGP come in both cases
+/// and in groups.
+fn label(who: &str) -> String {
+    let hex: String = who.chars().filter(|c| *c != ' ').collect();
+    let hex = hex.strip_prefix("0x").unwrap_or(&hex);
+    let is_hex = matches!(hex.len(), 16 | 40 | 64) && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hex { hex.to_ascii_uppercase() } else { who.to_owned() }
 }
 
 pub(super) fn run(args: &ImportArgs, ground: &mut Ground<'_>) -> Result<u8, CliError> {
@@ -92,12 +114,7 @@ pub(super) fn run(args: &ImportArgs, ground: &mut Ground<'_>) -> Result<u8, CliE
         let shown = text::escape_short(pair.as_bytes(), 60);
         let help = || CliError::usage(format!("`{shown}`: write --name 'a.smith@example.org=alice'"));
         let (who, name) = pair.rsplit_once('=').ok_or_else(help)?;
-        // `SHA256:` fingerprints are as they are; those of OpenPGP come in both cases and in groups.
-        let hex: String = who.chars().filter(|c| *c != ' ').collect();
-        let hex = hex.strip_prefix("0x").unwrap_or(&hex);
-        let is_hex = matches!(hex.len(), 16 | 40 | 64) && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let who = if is_hex { hex.to_ascii_uppercase() } else { who.to_owned() };
-        names.insert(who, name.to_owned());
+        names.insert(label(who), name.to_owned());
     }
     if args.files.iter().filter(|file| *file == Path::new("-")).count() > 1 {
         return Err(CliError::usage("`-` can be given once"));
@@ -109,6 +126,9 @@ pub(super) fn run(args: &ImportArgs, ground: &mut Ground<'_>) -> Result<u8, CliE
         principal: args.principal.clone(),
         names: names.clone(),
         ignored_options: args.ignored_options.clone(),
+        only: args.only.iter().map(|who| label(who)).collect(),
+        skip_unreadable: args.skip_unreadable,
+        reused: args.reused.clone(),
         authorities: args.authorities.clone(),
         dry_run: args.dry_run,
     };
@@ -120,11 +140,20 @@ pub(super) fn run(args: &ImportArgs, ground: &mut Ground<'_>) -> Result<u8, CliE
     for file in &args.files {
         requests.push(request(file, read_input(file, MAX_IMPORT as u64 + 1)?, given));
     }
-    let action =
-        Action { name: "import", reason: args.reason.as_deref(), dry_run: args.dry_run, urgent: false };
+    let action = Action {
+        name: "import",
+        reason: args.reason.as_deref(),
+        dry_run: args.dry_run,
+        local: args.local,
+        urgent: false,
+    };
     let changed =
         ground.change(action, |sources, options| keyring::import_with(sources, &requests, options))?;
     let done = &changed.value;
+    let unreadable: Vec<_> = done.sources.iter().flat_map(|source| &source.unreadable).collect();
+    for one in &unreadable {
+        writeln!(ground.err, "left out: {one}")?;
+    }
     let shown = |path: &Path| text::escape(path.as_os_str().as_encoded_bytes());
     match ground.format {
         Format::Json => {
@@ -145,6 +174,7 @@ pub(super) fn run(args: &ImportArgs, ground: &mut Ground<'_>) -> Result<u8, CliE
                     "format": source.format.name(),
                     "keys": source.entries,
                     "skipped_lines": source.skipped,
+                    "unreadable": source.unreadable.iter().map(|one| &one.message).collect::<Vec<_>>(),
                 })
             };
             let skipped = done.sources.iter().flat_map(|source| &source.skipped).collect::<Vec<_>>();
@@ -199,5 +229,6 @@ pub(super) fn run(args: &ImportArgs, ground: &mut Ground<'_>) -> Result<u8, CliE
             }
         }
     }
-    ground.unrecorded(&changed.recorded)
+    let code = ground.unrecorded(&changed.recorded)?;
+    Ok(if code == 0 { u8::from(!unreadable.is_empty()) } else { code })
 }

@@ -142,7 +142,7 @@ impl ListArgs {
 
 pub(super) fn run(args: &ListArgs, ground: &mut Ground<'_>) -> Result<u8, CliError> {
     let keyring = &load(&ground.sources, ground.err)?;
-    let Ground { sources, config, now, format, out, err } = ground;
+    let Ground { sources, config, now, format, out, err, .. } = ground;
     let (now, format) = (*now, *format);
     let uses = Uses::of(config.as_ref());
     if let (true, Uses::Unknown(why)) = (args.never_used, &uses) {

@@ -46,6 +46,9 @@ pub struct RemoveArgs {
     /// Show what would change in the file, and write nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Edit here although the keyring follows a ref of a repository; needs a reason.
+    #[arg(long)]
+    pub local: bool,
 }
 
 /// What to do with groups.
@@ -125,7 +128,14 @@ pub(super) fn remove(args: &RemoveArgs, ground: &mut Ground<'_>) -> Result<u8, C
     if !namings.is_empty() {
         return Err(named(&format!("`{}`", shown(name)), &namings, "take the name out there first"));
     }
-    let action = Action { name: "remove", reason: Some(&args.reason), dry_run: args.dry_run, urgent: false };
+    let before = ground.shut()?;
+    let action = Action {
+        name: "remove",
+        reason: Some(&args.reason),
+        dry_run: args.dry_run,
+        local: args.local,
+        urgent: false,
+    };
     let done =
         ground.change(action, |sources, options| keyring::remove(sources, name, &args.reason, options))?;
     let removed = &done.value;
@@ -140,8 +150,10 @@ pub(super) fn remove(args: &RemoveArgs, ground: &mut Ground<'_>) -> Result<u8, C
     for (what, words) in lists.into_iter().filter(|(_, words)| !words.is_empty()) {
         said.push(format!("  its {what} are gone: {}", words.join(", ")));
     }
+    let warnings = ground.left_behind(&done.keyring, &removed.groups, &before)?;
     let details = json!({
         "principal": name,
+        "warnings": warnings,
         "already": removed.already,
         "retired": removed.retired,
         "kept": removed.kept,
@@ -164,6 +176,7 @@ fn regroup(args: &MembersArgs, membership: Membership, ground: &mut Ground<'_>) 
         Membership::Join => "group-add",
         Membership::Leave => "group-remove",
     };
+    let before = ground.shut()?;
     let action = Action::of(name, &args.change);
     let done = ground.change(action, |sources, options| {
         keyring::regroup(sources, &args.group, &args.names, membership, options)
@@ -177,15 +190,8 @@ fn regroup(args: &MembersArgs, membership: Membership, ground: &mut Ground<'_>) 
     let verb = if args.change.dry_run { would } else { verb };
     said.extend(value.changed.iter().map(|name| format!("`{name}` {verb} `{group}`")));
     said.extend(value.unchanged.iter().map(|name| format!("`{name}` {already} `{group}` already")));
-    let mut warnings = Vec::new();
-    if value.members.is_empty() && !value.changed.is_empty() && ground.config.is_some() {
-        for naming in ground.namings(|naming| naming.names_group(group))? {
-            warnings.push(format!("nobody is in `{group}` now, which {naming} names"));
-        }
-    }
-    for warning in &warnings {
-        writeln!(ground.err, "warning: {warning}")?;
-    }
+    let left: &[String] = if value.changed.is_empty() { &[] } else { std::slice::from_ref(group) };
+    let warnings = ground.left_behind(&done.keyring, left, &before)?;
     let details = json!({
         "group": group,
         "principals": value.changed,

@@ -13,6 +13,8 @@ mod members;
 mod revoke;
 mod rotate;
 mod show;
+mod sign;
+mod source;
 mod status;
 mod view;
 mod whose;
@@ -28,6 +30,7 @@ pub use members::{GroupArgs, GroupCommand, MembersArgs, RemoveArgs, RenameArgs};
 pub use revoke::{ResumeArgs, RevocationReason, RevokeArgs, SuspendArgs};
 pub use rotate::{RefreshArgs, RotateArgs};
 pub use show::ShowArgs;
+pub use source::SourceArgs;
 pub use status::StatusArgs;
 pub use whose::WhoseArgs;
 
@@ -46,6 +49,9 @@ pub struct KeyringArgs {
     /// The keyring's directory; by default the one that the configuration names.
     #[arg(long, value_name = "DIR", global = true)]
     pub keyring: Option<PathBuf>,
+    /// Sign what is changed with this SSH key; a public one is looked for in the agent.
+    #[arg(long, value_name = "KEY", global = true)]
+    pub sign_with: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: KeyringCommand,
@@ -72,6 +78,8 @@ pub enum KeyringCommand {
     Whose(WhoseArgs),
     /// Ask the running daemon what is in force, and whether that is what the files say.
     Status(StatusArgs),
+    /// Look at the ref that the keyring follows, and accept what it holds.
+    Source(SourceArgs),
     /// Revoke a key of a principal, or all of them.
     Revoke(RevokeArgs),
     /// Let nothing of a principal count from now on, until it is resumed.
@@ -121,9 +129,11 @@ pub fn run_at(
         let wanted = args.keyring.is_none();
         return diff::run(diff, wanted.then_some(config_path), now, format, out, err);
     }
-    // It has its answer also where the configuration does not load.
-    if let KeyringCommand::Status(args) = &args.command {
-        return status::run(args, config_path, format, out);
+    // These have their answers also where the configuration does not load.
+    match &args.command {
+        KeyringCommand::Status(args) => return status::run(args, config_path, format, out),
+        KeyringCommand::Source(args) => return source::run(args, config_path, format, out),
+        _ => {}
     }
     let (sources, config) = match &args.keyring {
         Some(dir) => (Sources::directory(dir), None),
@@ -132,7 +142,7 @@ pub fn run_at(
             (config.keyring.clone(), Some(config))
         }
     };
-    let ground = &mut Ground { sources, config, now, format, out, err };
+    let ground = &mut Ground { sources, config, sign_with: args.sign_with.as_deref(), now, format, out, err };
     match &args.command {
         KeyringCommand::Add(args) => add::run(args, ground),
         KeyringCommand::Import(args) => import::run(args, ground),
@@ -151,6 +161,7 @@ pub fn run_at(
         KeyringCommand::Remove(args) => members::remove(args, ground),
         KeyringCommand::Group(args) => members::group(args, ground),
         KeyringCommand::Status(args) => status::run(args, config_path, format, ground.out),
+        KeyringCommand::Source(args) => source::run(args, config_path, format, ground.out),
     }
 }
 

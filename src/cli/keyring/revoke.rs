@@ -3,8 +3,8 @@
 use super::super::common::CliError;
 use super::apply::{Action, ChangeArgs, Ground, key_ref};
 use super::view::{revocation_json, revoked_text};
-use crate::domain::Timestamp;
-use crate::keyring::{self, Key, Reason, RevokeRequest, SuspendRequest};
+use crate::domain::{Timestamp, text};
+use crate::keyring::{self, Key, Reason, RevokeRequest, SuspendRequest, Suspended};
 use serde_json::{Value, json};
 
 /// What to revoke, and why.
@@ -73,12 +73,14 @@ impl From<RevocationReason> for Reason {
 Examples:
   countersign keyring suspend alice --reason 'laptop lost, ticket 42'
   countersign keyring suspend bot-7 --reason 'under investigation' --at 2026-03-01T09:00:00Z
+  countersign keyring suspend carol@example.org --as carol --reason 'left'
 
 Nothing of a suspended principal counts for what arrives from then on: no key, no certificate, no
 account. What was received before stays good. `countersign keyring resume` takes it back; a key that
-somebody else may have is to be revoked instead.")]
+somebody else may have is to be revoked instead. Whom only lines of allowed_signers files name gets a
+file of its own, which holds the suspension and outranks the lines.")]
 pub struct SuspendArgs {
-    /// Who.
+    /// Who: a name or an address.
     pub name: String,
     /// Why; it stands in the file and in the audit log.
     #[arg(long, value_name = "TEXT")]
@@ -86,6 +88,12 @@ pub struct SuspendArgs {
     /// From when on [default: now]
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
+    /// What somebody without a file is to be called [default: after the address]
+    #[arg(long = "as", value_name = "NAME")]
+    pub file_name: Option<String>,
+    /// Suspend an address that nothing but an authority speaks for.
+    #[arg(long)]
+    pub certified: bool,
     /// Show what would change in the file, and write nothing.
     #[arg(long)]
     pub dry_run: bool,
@@ -107,7 +115,7 @@ pub struct ResumeArgs {
 }
 
 /// A time as the command line has it.
-fn time(option: &str, written: Option<&String>) -> Result<Option<Timestamp>, CliError> {
+pub(super) fn time(option: &str, written: Option<&String>) -> Result<Option<Timestamp>, CliError> {
     let Some(written) = written else { return Ok(None) };
     let shown = crate::domain::text::escape_short(written.as_bytes(), 60);
     let parsed = written.parse::<Timestamp>();
@@ -130,7 +138,8 @@ pub(super) fn run(args: &RevokeArgs, ground: &mut Ground<'_>) -> Result<u8, CliE
         None => request.reason.name().to_owned(),
     };
     // A log that cannot be written must not keep a stolen key alive.
-    let action = Action { name: "revoke", reason: Some(&why), dry_run: args.dry_run, urgent: true };
+    let action =
+        Action { name: "revoke", reason: Some(&why), dry_run: args.dry_run, local: true, urgent: true };
     let done = ground.change(action, |sources, options| keyring::revoke(sources, &request, options))?;
     let verb = if args.dry_run { "would revoke" } else { "revoked" };
     let said: Vec<String> = done
@@ -184,32 +193,64 @@ pub(super) fn suspend(args: &SuspendArgs, ground: &mut Ground<'_>) -> Result<u8,
         name: args.name.clone(),
         at: time("--at", args.at.as_ref())?,
         reason: args.reason.clone(),
+        file_name: args.file_name.clone(),
+        certified: args.certified,
     };
-    let action = Action { name: "suspend", reason: Some(&args.reason), dry_run: args.dry_run, urgent: true };
+    let action = Action {
+        name: "suspend",
+        reason: Some(&args.reason),
+        dry_run: args.dry_run,
+        local: true,
+        urgent: true,
+    };
     let done = ground.change(action, |sources, options| keyring::suspend(sources, &request, options))?;
-    let (name, suspension) = (&args.name, &done.value);
-    let said = if done.files.is_empty() {
+    let Suspended { name, suspension, created, others } = &done.value;
+    let mut said = vec![if done.files.is_empty() {
         format!("`{name}` is suspended already, {suspension}")
     } else if args.dry_run {
         format!("would suspend `{name}`, {suspension}")
     } else {
         format!("suspended `{name}`, {suspension}")
-    };
+    }];
+    let old = text::escape_short(args.name.as_bytes(), 60);
+    let mut warnings = Vec::new();
+    if *created {
+        said.push(format!(
+            "  `{name}` is a new file, for `{old}`, and the lines of other files are its lines by that"
+        ));
+        if *name != args.name && ground.config.is_some() {
+            for naming in ground.namings(|naming| naming.names(&args.name))? {
+                warnings.push(format!("`{old}` is called `{name}` from now on; change {naming}"));
+            }
+        }
+    }
+    for (fingerprint, owner) in others {
+        let owner = text::escape_short(owner.as_bytes(), 60);
+        warnings
+            .push(format!("{fingerprint} of `{owner}` is suspended with it: its line has the same address"));
+    }
+    for warning in &warnings {
+        writeln!(ground.err, "warning: {warning}")?;
+    }
     let at = suspension.at.map(|at| at.to_string());
-    let details = json!({ "principal": name, "suspended": { "at": at, "reason": suspension.reason } });
-    ground.report(action, &done, &[said], details)
+    let details = json!({
+        "principal": name,
+        "suspended": { "at": at, "reason": suspension.reason },
+        "created": created,
+        "warnings": warnings,
+    });
+    ground.report(action, &done, &said, details)
 }
 
 pub(super) fn resume(args: &ResumeArgs, ground: &mut Ground<'_>) -> Result<u8, CliError> {
     let action = Action::of("resume", &args.change);
     let done = ground.change(action, |sources, options| keyring::resume(sources, &args.name, options))?;
-    let name = &args.name;
-    let said = match &done.value {
+    let (name, was) = &done.value;
+    let said = match was {
         None => format!("`{name}` is not suspended; nothing to do"),
         Some(was) if args.change.dry_run => format!("would let `{name}` count again, suspended {was}"),
         Some(was) => format!("`{name}` counts again; it was suspended {was}"),
     };
-    let was =
-        done.value.as_ref().map(|was| json!({ "at": was.at.map(|at| at.to_string()), "reason": was.reason }));
+    let was = was.as_ref().map(|was| json!({ "at": was.at.map(|at| at.to_string()), "reason": was.reason }));
     ground.report(action, &done, &[said], json!({ "principal": name, "suspended": null, "was": was }))
 }

@@ -3,8 +3,9 @@
 use super::super::common::CliError;
 use super::apply::{Action, ChangeArgs, Ground, key_ref};
 use super::read_key;
+use super::revoke::time;
 use crate::domain::text;
-use crate::keyring::{self, RotateRequest};
+use crate::keyring::{self, RotateRequest, Until};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -15,9 +16,11 @@ use std::path::PathBuf;
 Examples:
   countersign keyring rotate alice --key new.pub
   countersign keyring rotate alice --key new.pub --grace 12h --reason 'new laptop'
+  countersign keyring rotate contractor --key new.pub --until 2026-12-31T00:00:00Z
   countersign keyring rotate alice --key new.asc --old 4F1D2C3B4F1D2C3B --grace 0
 
-The new key counts at once, with the roles of the old one; the old one counts until the grace is over
+The new key counts at once, and is good for no more than the old one: it has its roles, its end, and what
+is asked of it as a FIDO key, of several the strictest. The old one counts until the grace is over
 (`valid-until`), and what it signed before stays good. Where the principal has several keys, --old says
 which ends. Running it again changes nothing: an end is never put off.")]
 pub struct RotateArgs {
@@ -32,6 +35,12 @@ pub struct RotateArgs {
     /// How long the old key still counts: 7d, 12h, 30m, or 0.
     #[arg(long, value_name = "TIME", default_value = "7d")]
     pub grace: String,
+    /// When the new key ends: a time, or `never` [default: as the old one]
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Let a key that is no FIDO key take the place of one that is.
+    #[arg(long)]
+    pub without_fido: bool,
     /// How.
     #[command(flatten)]
     pub change: ChangeArgs,
@@ -93,6 +102,12 @@ pub(super) fn run(args: &RotateArgs, ground: &mut Ground<'_>) -> Result<u8, CliE
         key: read_key(&args.key)?,
         old: args.old.iter().map(|key| key_ref(key)).collect::<Result<_, _>>()?,
         grace: grace(&args.grace)?,
+        until: match args.until.as_deref() {
+            None => Until::Inherited,
+            Some("never") => Until::Never,
+            Some(_) => time("--until", args.until.as_ref())?.map_or(Until::Inherited, Until::At),
+        },
+        without_fido: args.without_fido,
     };
     let action = Action::of("rotate", &args.change);
     let done = ground.change(action, |sources, options| {
@@ -109,6 +124,9 @@ pub(super) fn run(args: &RotateArgs, ground: &mut Ground<'_>) -> Result<u8, CliE
         (true, true) => format!("would add {scheme} key {} to `{name}`", rotated.new),
         (false, _) => format!("`{name}` has {scheme} key {} already", rotated.new),
     });
+    if let (true, Some(until)) = (rotated.added, rotated.until) {
+        said.push(format!("  it ends at {until}"));
+    }
     for old in &rotated.old {
         let (fingerprint, until) = (&old.fingerprint, old.until);
         said.push(match (old.changed, dry) {
@@ -130,7 +148,8 @@ pub(super) fn run(args: &RotateArgs, ground: &mut Ground<'_>) -> Result<u8, CliE
         .collect();
     let details = json!({
         "principal": name,
-        "new": { "fingerprint": rotated.new, "format": scheme, "added": rotated.added },
+        "new": { "fingerprint": rotated.new, "format": scheme, "added": rotated.added,
+            "valid_until": rotated.until.map(|at| at.to_string()) },
         "old": old,
         "warnings": rotated.warnings,
     });

@@ -38,7 +38,7 @@ struct Event {
 
 pub(super) fn run(args: &ShowArgs, ground: &mut Ground<'_>) -> Result<u8, CliError> {
     let keyring = &load(&ground.sources, ground.err)?;
-    let Ground { sources, config, now, format, out, err } = ground;
+    let Ground { sources, config, now, format, out, err, .. } = ground;
     let (now, format) = (*now, *format);
     let principal = keyring.principal(&args.name).map_err(|near| {
         if let Some(gone) = keyring.suspension(&args.name).filter(|_| keyring.removed().contains(&args.name))
@@ -267,6 +267,7 @@ fn show_authority(authority: &Authority, now: Timestamp, out: &mut dyn Write) ->
         row("certifies", Some(text::escape(scope.patterns.join(", ").as_bytes())));
         row("serials", (!scope.serials.is_empty()).then(|| serials(scope).join(", ")));
         row("groups", (!scope.groups.is_empty()).then(|| scope.groups.join(", ")));
+        row("roles", (!scope.roles.is_all()).then(|| scope.roles.to_string()));
         row("valid from", scope.windows.begins().map(|at| at.to_string()));
         row("valid until", scope.windows.ends().map(|at| at.to_string()));
         fido_rows(&scope.fido, &mut row);

@@ -234,6 +234,11 @@ fn print_daemon(status: &Status, out: &mut dyn Write) -> io::Result<()> {
     if let Some(since) = &status.changing_since {
         writeln!(out, "changing:      since {since}; it is read when it is left alone")?;
     }
+    if let Some(source) = &status.source {
+        let commit = source.commit.as_deref().unwrap_or("nothing yet");
+        writeln!(out, "follows:       {} {}, taken over: {commit}", source.repository, source.reference)?;
+        super::source::told(source, out)?;
+    }
     let Some(rejected) = &status.rejected else { return Ok(()) };
     writeln!(out, "rejected:      since {}, read last {}", rejected.since, rejected.last)?;
     let taken = rejected.revocations_taken;

@@ -102,6 +102,7 @@ pub(super) fn authority_json(authority: &Authority, uses: &Uses, now: Timestamp)
             "principals": scope.patterns,
             "groups": scope.groups,
             "serials": serials(scope),
+            "roles": scope.roles.names(),
             "valid_from": scope.windows.begins().map(|at| at.to_string()),
             "valid_until": scope.windows.ends().map(|at| at.to_string()),
             "fido": fido_json(&scope.fido),

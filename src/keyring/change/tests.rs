@@ -1,7 +1,7 @@
 //! The writer killed at every step. Some tests start this program again as another process.
 
 use super::*;
-use crate::keyring::{Membership, regroup, remove, rename};
+use crate::keyring::{Membership, Origin, Taken, regroup, remove, rename, take};
 use rustix::process::{Signal, getpid, kill_process};
 use std::cell::Cell;
 use std::fs;
@@ -60,7 +60,7 @@ fn now() -> Timestamp {
     "2026-03-01T09:00:00Z".parse().unwrap()
 }
 
-/// The edits: of two files, of one that goes and one that comes, of one.
+/// The edits: of two files, of one that goes and one that comes, of one, of all by what somebody else's commit holds.
 fn edit(which: usize, dir: &Path, recorder: Option<&Recorder<'_>>) -> Result<(), EditError> {
     let sources = Sources::directory(dir);
     let mut options = ChangeOptions::unrecorded("test", now());
@@ -71,11 +71,31 @@ fn edit(which: usize, dir: &Path, recorder: Option<&Recorder<'_>>) -> Result<(),
             regroup(&sources, "sre", &both, Membership::Join, &options).map(|_| ())
         }
         1 => rename(&sources, "ann", "ann.smith", &options).map(|_| ()),
-        _ => remove(&sources, "bob", "left", &options).map(|_| ()),
+        2 => remove(&sources, "bob", "left", &options).map(|_| ()),
+        _ => {
+            let text = |name, key| principal(name, key).replace("all", "taken");
+            let files = [("ann".to_owned(), text("ann", ANN)), ("bob".to_owned(), text("bob", BOB))].into();
+            let origin = Origin {
+                repository_id: "r".to_owned(),
+                repository: "infra/trust".to_owned(),
+                reference: "refs/heads/main".to_owned(),
+                path: "keyring".to_owned(),
+                rulesets_path: Some("rules".to_owned()),
+            };
+            let rulesets = [("one.toml".to_owned(), "# rules".to_owned())].into();
+            let marker = Taken::new(&origin, COMMIT, &files, rulesets);
+            take(&sources, &files, &marker, &options).map(|_| ())
+        }
     }
 }
 
-const EDITS: usize = 3;
+const EDITS: usize = 4;
+const COMMIT: &str = "3f786850e387550fdab836ed7e6dc881de23001b";
+
+/// From which commit the directory says that it was taken over.
+fn taken(dir: &Path) -> Option<String> {
+    Taken::read(dir).unwrap().map(|(taken, _)| taken.commit)
+}
 
 /// Not a test by itself: the process that is killed.
 #[test]
@@ -134,6 +154,9 @@ fn a_writer_killed_at_any_step_leaves_the_old_state_or_the_new_one() {
                 kills += 1;
                 let found = digest_now(dir);
                 assert!(found == old || found == *new, "edit {which}, step {step}");
+                // Where the files are from is said in the same step.
+                let from = (which == 3 && found == *new).then(|| COMMIT.to_owned());
+                assert_eq!(taken(dir), from, "edit {which}, step {step}");
                 if found == old {
                     seen_old += 1;
                 } else {
@@ -153,6 +176,7 @@ fn a_writer_killed_at_any_step_leaves_the_old_state_or_the_new_one() {
                 let done = crate::keyring::resume(&Sources::directory(dir), "zoe", &options);
                 assert!(matches!(done, Err(EditError::Refused(_))), "there is no zoe: {done:?}");
                 assert_eq!(digest_now(dir), found, "edit {which}, step {step}");
+                assert_eq!(taken(dir), from, "edit {which}, step {step}");
                 assert!(!dir.join(JOURNAL).exists());
                 assert_eq!(
                     recorded.get(),
@@ -225,8 +249,57 @@ fn a_journal_must_be_as_safe_as_a_file_and_be_one() {
         write(dir.path(), JOURNAL, &broken);
         let error = Keyring::load(dir.path()).unwrap_err().to_string();
         assert!(error.contains(why), "{error}");
+        assert!(error.contains("do not remove it yet") && error.contains("`files` in it"), "{error}");
         assert!(edit(0, dir.path(), None).is_err());
     }
+}
+
+/// Whoever removed the journal at once would keep half of a change, and nobody would know of the other half.
+#[test]
+fn the_advice_about_a_journal_loses_no_half_of_a_change() {
+    let (dir, _) = interrupted(1);
+    let dir = dir.path();
+    let ann = fs::read_to_string(dir.join("ann.toml")).unwrap();
+    write(dir, "ann.toml", &format!("{ann}# by hand\n"));
+    let told = Keyring::load(dir).unwrap_err().to_string();
+    for part in [
+        "do not remove `.change` yet",
+        "It is `test` of 2026-03-01T09:00:00Z",
+        "`ann.toml`: changed since",
+        "`ann.smith.toml`: not made yet",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    // What it says to do: the files become what the journal has, and then it goes.
+    let journal: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(dir.join(JOURNAL)).unwrap()).unwrap();
+    for file in journal["files"].as_array().unwrap() {
+        let name = file["name"].as_str().unwrap();
+        match file["after"].as_str() {
+            Some(text) => write(dir, name, text),
+            None => fs::remove_file(dir.join(name)).unwrap(),
+        }
+        let told = Keyring::load(dir).map(|_| ()).map_err(|error| error.to_string());
+        assert!(told.as_ref().err().is_none_or(|told| told.contains(&format!("`{name}`: done"))), "{told:?}");
+    }
+    fs::remove_file(dir.join(JOURNAL)).unwrap();
+    // Run again, the command says that it is done.
+    let error = edit(1, dir, None).unwrap_err().to_string();
+    assert!(error.contains("is it done already?"), "{error}");
+    assert_eq!(names(dir), ["ann.smith.toml", "bob.toml"]);
+}
+
+#[test]
+fn n15_what_a_journal_of_another_release_revokes_is_revoked() {
+    let clean = ring();
+    let good = Keyring::load(clean.path()).unwrap().keyring;
+    let (dir, _) = interrupted(2);
+    let text = fs::read_to_string(dir.path().join(JOURNAL)).unwrap();
+    write(dir.path(), JOURNAL, &text.replace("\"schema\":1", "\"schema\":2"));
+    assert!(Keyring::load(dir.path()).is_err());
+    let (saved, news) = good.with_revocations_from(dir.path());
+    let bob = saved.keys().iter().find(|key| key.principal.name == "bob").unwrap();
+    assert!(news > 0 && bob.revoked.is_some(), "{bob:?}");
 }
 
 #[test]

@@ -92,7 +92,43 @@ pub(crate) fn check_directory(path: &Path, owner: Owner) -> Result<bool, Diagnos
         return Err(Diagnostic::whole(path, "this is not a directory"));
     }
     check(path, &metadata, owner, "directory")?;
+    if owner == Owner::RootOrSelf {
+        check_above(path, metadata.uid())?;
+    }
     Ok(own_account_can_write(path, &metadata))
+}
+
+/// Checks every directory that this one is below, by the way that the name takes and by where it leads: whoever can
+/// write one of them can put something else in its place. In one with the sticky bit only the owner of an entry can,
+/// and owners are checked.
+fn check_above(path: &Path, owner: u32) -> Result<(), Diagnostic> {
+    let by_name = std::path::absolute(path).ok();
+    let physical = path.canonicalize().ok();
+    let mut above: Vec<&Path> =
+        [&by_name, &physical].into_iter().flatten().flat_map(|path| path.ancestors().skip(1)).collect();
+    above.sort();
+    above.dedup();
+    for directory in above {
+        let metadata = std::fs::metadata(directory).map_err(|error| {
+            Diagnostic::whole(directory, format!("cannot look at the directory: {error}"))
+        })?;
+        let (mode, uid, shown) = (metadata.mode() & 0o7777, metadata.uid(), Place::whole(directory));
+        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+            let message = format!(
+                "others can write this directory (mode {mode:04o}), so they can put another one in the place of `{}`",
+                Place::whole(path)
+            );
+            return Err(Diagnostic::whole(directory, message).suggest(format!("chmod go-w '{shown}'")));
+        }
+        if ![0, own_uid(), owner].contains(&uid) {
+            let message = format!(
+                "the directory belongs to user {uid}, who can put another one in the place of `{}`",
+                Place::whole(path)
+            );
+            return Err(Diagnostic::whole(directory, message).suggest(format!("chown root '{shown}'")));
+        }
+    }
+    Ok(())
 }
 
 fn check(path: &Path, metadata: &Metadata, owner: Owner, what: &str) -> Result<(), Diagnostic> {

@@ -3,7 +3,7 @@
 use super::super::document::{Diagnostic, Source};
 use super::super::{Material, Windows, material, principal_file};
 use super::entry::{At, Entry, Whose, openpgp_fault};
-use crate::signature::openpgp::{self, Certificate};
+use crate::signature::openpgp::{self, Certificate, CertificateError};
 use std::collections::HashMap;
 
 /// Largest file of certificates that is read, in bytes.
@@ -14,14 +14,26 @@ const MAX_FAULTS: usize = 50;
 
 /// The certificates of a file. `at` is where it stands, if it is a part of another.
 pub(super) fn read(bytes: &[u8], at: At, source: &Source) -> Result<Vec<Entry>, Vec<Diagnostic>> {
+    let (entries, unreadable) = read_some(bytes, at, source, MAX_FAULTS)?;
+    if unreadable.is_empty() { Ok(entries) } else { Err(unreadable) }
+}
+
+/// The certificates that can be read, and what is wrong with those that cannot, of which `most` are told. What is
+/// wrong with the file as a whole, a private key in it among that, is an error.
+pub(super) fn read_some(
+    bytes: &[u8],
+    at: At,
+    source: &Source,
+    most: usize,
+) -> Result<(Vec<Entry>, Vec<Diagnostic>), Vec<Diagnostic>> {
     if bytes.len() > MAX_FILE {
         return Err(vec![at.fault(source, "the file is larger than 64 MiB")]);
     }
     let pieces = openpgp::pieces(bytes).map_err(|error| vec![openpgp_fault(source, at, &error)])?;
-    let (mut entries, mut faults) = (Vec::new(), Vec::new());
+    let (mut entries, mut faults, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
     let mut seen: HashMap<String, usize> = HashMap::new();
     for (index, piece) in pieces.iter().enumerate() {
-        if faults.len() >= MAX_FAULTS {
+        if faults.len() >= MAX_FAULTS || unreadable.len() >= most {
             break;
         }
         let own = match at {
@@ -38,7 +50,7 @@ pub(super) fn read(bytes: &[u8], at: At, source: &Source) -> Result<Vec<Entry>, 
                 piece.bytes.len()
             );
             let help = "export it with `gpg --export-options export-minimal --export --armor FINGERPRINT`";
-            faults.push(own.fault(source, message).suggest(help));
+            unreadable.push(own.fault(source, message).suggest(help));
             continue;
         }
         let certificate = match Certificate::parse_all(&piece.bytes).map(|mut all| all.pop()) {
@@ -47,7 +59,10 @@ pub(super) fn read(bytes: &[u8], at: At, source: &Source) -> Result<Vec<Entry>, 
             Err(error) => {
                 let mut fault = openpgp_fault(source, own, &error);
                 fault.message = format!("{which}{}", fault.message);
-                faults.push(fault);
+                match error {
+                    CertificateError::SecretKey => faults.push(fault),
+                    _ => unreadable.push(fault),
+                }
                 continue;
             }
         };
@@ -71,7 +86,11 @@ pub(super) fn read(bytes: &[u8], at: At, source: &Source) -> Result<Vec<Entry>, 
             verified: false,
         });
     }
-    if faults.is_empty() { Ok(entries) } else { Err(faults) }
+    if !faults.is_empty() {
+        faults.extend(unreadable);
+        return Err(faults);
+    }
+    Ok((entries, unreadable))
 }
 
 /// The addresses in the user ids, each once, in their order. They are what the key says of itself (O13).

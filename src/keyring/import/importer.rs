@@ -2,11 +2,11 @@
 
 use super::entry::{Entry, Whose};
 use super::{Fault, ImportRequest, Read};
-use crate::domain::{Principal, Timestamp, text};
-use crate::keyring::change::Draft;
+use crate::domain::{Principal, text};
+use crate::keyring::change::{Draft, Purpose};
 use crate::keyring::document::{Diagnostic, Source};
 use crate::keyring::edit::{self, EditError};
-use crate::keyring::{Key, Keyring, Material, Windows, principal_file};
+use crate::keyring::{Key, Keyring, Material, Windows, gravestone, principal_file};
 use crate::signature::Scheme;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(super) struct Importer<'a, 'd> {
     pub(super) draft: &'a mut Draft<'d>,
     pub(super) request: &'a ImportRequest,
     pub(super) source: &'a Source,
-    pub(super) now: Timestamp,
+    pub(super) purpose: &'a Purpose,
     pub(super) state: State,
 }
 
@@ -150,7 +150,7 @@ impl Importer<'_, '_> {
         if own.minimal() == copy.minimal() {
             return Ok(false);
         }
-        if let Err(error) = edit::refuse_lost_revocations(key, &entry.material, self.now) {
+        if let Err(error) = edit::refuse_lost_revocations(key, &entry.material, self.purpose.at) {
             return Err(self.fault(entry, error.to_string()).into());
         }
         if own.is_up_to_date_with(copy) {
@@ -214,6 +214,12 @@ impl Importer<'_, '_> {
         self.keyring.parts.principals.iter().find(|one| one.name == name)
     }
 
+    /// Who has this name or address, but for an address that is given again.
+    fn called(&self, word: &str) -> impl Iterator<Item = &Arc<Principal>> {
+        let reused = self.request.reused.iter().any(|one| gravestone::same(one, word));
+        self.keyring.called(word).filter(move |one| !(reused && self.keyring.removed().contains(&one.name)))
+    }
+
     /// Whose the entry is.
     fn owner(&mut self, entry: &Entry, held: Option<&Key>) -> Result<Owner, Fault> {
         if let Whose::Said(words) = &entry.whose {
@@ -269,7 +275,7 @@ impl Importer<'_, '_> {
             let message = format!("`{shown}` cannot name a principal");
             return Err(self.fault(entry, message).suggest(help).into());
         }
-        let named = |word: &String| self.keyring.called(word).next().map(|one| one.name.clone());
+        let named = |word: &String| self.called(word).next().map(|one| one.name.clone());
         if let Some(known) = claimed.iter().chain([&name]).find_map(named) {
             let message =
                 format!("{label} claims to be of `{known}`, who is in the keyring, and that proves nothing");
@@ -299,7 +305,7 @@ impl Importer<'_, '_> {
     fn said(&mut self, entry: &Entry, words: &[String], held: Option<&Key>) -> Result<Owner, Fault> {
         let mut found: Vec<&Arc<Principal>> = Vec::new();
         for word in words {
-            for principal in self.keyring.called(word) {
+            for principal in self.called(word) {
                 if found.iter().all(|one| one.name != principal.name) {
                     found.push(principal);
                 }
@@ -352,8 +358,15 @@ impl Importer<'_, '_> {
         table: Table,
     ) -> Result<(), Fault> {
         if self.keyring.removed().iter().any(|removed| removed == name) {
-            let message = format!("`{name}` was removed, and the name is not given again: give another one");
+            let message = format!(
+                "`{name}` was removed, and the name is not given again: give another one, or bring the same person back \
+                 with `countersign keyring add {name} --returning --reason TEXT` first"
+            );
             return Err(EditError::Refused(message).into());
+        }
+        if let Some((emails, _)) = &made {
+            let why = (self.purpose.reason.as_deref(), self.purpose.at);
+            gravestone::hand_over(self.draft, name, emails, &self.request.reused, why)?;
         }
         let created = made.is_some() && !self.state.made.contains_key(name);
         let document = if created {
@@ -392,7 +405,7 @@ fn uneditable(name: &str) -> Fault {
 }
 
 /// What somebody is called of whom an address is known: the part before the `@`, in the letters of names.
-fn called_after(word: &str) -> String {
+pub(in crate::keyring) fn called_after(word: &str) -> String {
     let local = word.split('@').next().unwrap_or_default();
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
     local.chars().map(plain).collect::<String>().to_ascii_lowercase()

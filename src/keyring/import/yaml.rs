@@ -61,6 +61,10 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, Fault> {
     if text.len() > MAX_LEN {
         return Err(Fault { line: 0, column: 0, message: "the file is larger than 4 MiB".to_owned() });
     }
+    if let Some((line, column)) = tab(text) {
+        let message = "a tab indents this line, and programs differ about how far: write blanks".to_owned();
+        return Err(Fault { line, column, message });
+    }
     let mut reader = Reader { events: Parser::new_from_str(text), nodes: 0 };
     let mut documents = Vec::new();
     loop {
@@ -73,6 +77,19 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, Fault> {
             _ => {}
         }
     }
+}
+
+/// Where a tab indents a line. YAML forbids it and the parser does not see all of them. JSON is indented as one likes:
+/// there braces say what belongs to what.
+fn tab(text: &str) -> Option<(usize, usize)> {
+    if text.trim_start_matches('\u{feff}').trim_start().starts_with(['{', '[']) {
+        return None;
+    }
+    let indents = |line: &str| line.find(|c| c != ' ').filter(|at| line[*at..].starts_with('\t'));
+    let blank = |line: &str| line.trim().is_empty();
+    text.lines()
+        .enumerate()
+        .find_map(|(number, line)| indents(line).filter(|_| !blank(line)).map(|at| (number + 1, at + 1)))
 }
 
 struct Reader<'a> {
@@ -181,6 +198,9 @@ mod tests {
         assert_eq!((parse(yaml).unwrap()[0].get("data").unwrap().entries()[1].0.line), 7);
         assert_eq!(parse("a: b\n---\nc: d\n").unwrap().len(), 2);
         assert!(parse("").unwrap().is_empty());
+        // JSON is indented as one likes, and within a line a tab is a blank.
+        assert_eq!(parse("{\n\t\"a\": \"b\"\n}\n").unwrap()[0].get("a").unwrap().text(), Some("b"));
+        assert_eq!(parse("a: b \t# c\n \t\n").unwrap()[0].get("a").unwrap().text(), Some("b"));
     }
 
     #[test]
@@ -193,6 +213,10 @@ mod tests {
             ("? [a]\n: b\n", 1, 3, "plain word"),
             ("a: [1, 2\n", 0, 0, "not YAML"),
             ("a: 'x\n", 0, 0, "not YAML"),
+            ("a:\n\tb: c\n", 2, 1, "a tab indents"),
+            ("a:\n  \tb: c\n", 2, 3, "a tab indents"),
+            ("a:\n  - b\n \t- c\n", 3, 2, "a tab indents"),
+            ("---\na: |\n\tx\n", 3, 1, "a tab indents"),
         ] {
             let seen = parse(text).unwrap_err();
             assert!(seen.message.contains(wanted), "{text:?}: {seen:?}");

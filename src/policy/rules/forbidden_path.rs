@@ -1,7 +1,7 @@
 //! `forbidden-path`: what nobody adds, changes or deletes.
 
 use super::paths::{Ground, Judge, Listed, Of, OnPaths, Paths, Span, deed, place};
-use super::{Finding, Judges, Kind, options};
+use super::{Finding, Judges, Kind, options, yes};
 use crate::domain::Change;
 use serde::Deserialize;
 
@@ -34,10 +34,6 @@ struct Options {
     scope: Span,
     #[serde(default = "yes")]
     case_insensitive: bool,
-}
-
-const fn yes() -> bool {
-    true
 }
 
 /// What can be done to a path.

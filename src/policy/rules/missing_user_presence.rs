@@ -2,10 +2,9 @@
 //! factor at the gate.
 
 use super::people::{any, exempt};
-use super::signed::{Object, Of, Written};
-use super::{Finding, Judges, Kind, Rule, Scope, options, unsigned_commit, unsigned_tag, untrusted_signer};
+use super::signed::{Object, Of, SignatureRule, Written};
+use super::{Finding, Judges, Kind, Scope, options, unsigned_commit, unsigned_tag, untrusted_signer};
 use crate::policy::Selector;
-use crate::policy::facts::{CommitFacts, TagFacts};
 use crate::signature::SignatureStatus;
 use serde::Deserialize;
 
@@ -85,6 +84,16 @@ impl MissingUserPresence {
             object.resign(scope)
         )
     }
+}
+
+impl SignatureRule for MissingUserPresence {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn of(&self) -> Of {
+        self.of
+    }
 
     /// What does not verify is `bad-signature`'s. What is not signed at all lacks everything that this rule
     /// wants, unless a rule about absence says so already (N17).
@@ -122,32 +131,6 @@ impl MissingUserPresence {
             wanted: self.wanted().to_owned(),
             help: self.help(object, scope),
         }]
-    }
-}
-
-impl Rule for MissingUserPresence {
-    fn kind(&self) -> &'static Kind {
-        &KIND
-    }
-
-    fn judges(&self) -> Judges {
-        if self.of.commits { Judges::Commit } else { Judges::RefUpdate }
-    }
-
-    fn is_about_signatures(&self) -> bool {
-        true
-    }
-
-    fn is_about_tag_signatures(&self) -> bool {
-        self.of.tags
-    }
-
-    fn check_commit(&self, commit: &CommitFacts, scope: Scope<'_>) -> Vec<Finding> {
-        if self.of.commits { self.check(Object::Commit(commit), scope) } else { Vec::new() }
-    }
-
-    fn check_tag(&self, tag: &TagFacts, scope: Scope<'_>) -> Vec<Finding> {
-        if self.of.tags { self.check(Object::Tag(tag), scope) } else { Vec::new() }
     }
 
     /// A tree or a blob has no commit that somebody could have signed: then the tag that names it is what shows it.

@@ -397,6 +397,11 @@ fn options<T: serde::de::DeserializeOwned>(table: toml::Table) -> Result<T, Stri
     T::deserialize(table).map_err(|error| error.message().to_owned())
 }
 
+/// What an option is that is on where it is left out.
+const fn yes() -> bool {
+    true
+}
+
 /// For rules that have no options.
 fn no_options(table: &toml::Table) -> Result<(), String> {
     match table.keys().next() {

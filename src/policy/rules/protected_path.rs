@@ -3,7 +3,7 @@
 use super::paths::{Ground, Judge, Listed, Of, OnPaths, Paths, Span, deed, place};
 use super::people::{any, called, listed, nobody, selectors};
 use super::signed::Object;
-use super::{Finding, Judges, Kind, options};
+use super::{Finding, Judges, Kind, options, yes};
 use crate::domain::Change;
 use crate::policy::Selector;
 use crate::policy::facts::SignatureFacts;
@@ -42,10 +42,6 @@ struct Options {
     scope: Span,
     #[serde(default = "yes")]
     case_insensitive: bool,
-}
-
-const fn yes() -> bool {
-    true
 }
 
 #[derive(Debug)]

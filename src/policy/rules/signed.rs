@@ -1,10 +1,12 @@
 //! What the rules about signatures share: which objects they look at, and what helps.
 
-use super::{Scope, redo, unsigned_commit, unsigned_tag, untrusted_signer};
+use super::{Finding, Judges, Kind, Rule, Scope, redo, unsigned_commit, unsigned_tag, untrusted_signer};
 use crate::domain::text;
+use crate::policy::Selector;
 use crate::policy::facts::{CommitFacts, SignatureFacts, TagFacts};
 use crate::signature::{SignatureStatus, VerifiedSignature};
 use serde::Deserialize;
+use std::fmt::Debug;
 
 /// Which signed objects a rule looks at: its option `of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +110,60 @@ impl<'a> Object<'a> {
             Object::Commit(commit) => !rule.check_commit(commit, scope).is_empty(),
             Object::Tag(tag) => !rule.check_tag(tag, scope).is_empty(),
         })
+    }
+}
+
+/// A rule about the signatures of single commits and tags: of those that its option `of` names.
+pub(super) trait SignatureRule: Debug + Send + Sync {
+    fn kind(&self) -> &'static Kind;
+
+    fn of(&self) -> Of;
+
+    fn check(&self, object: Object<'_>, scope: Scope<'_>) -> Vec<Finding>;
+
+    /// As [`Rule::check_ref`].
+    fn check_ref(&self, scope: Scope<'_>) -> Vec<Finding> {
+        let _ = scope;
+        Vec::new()
+    }
+
+    /// As [`Rule::selectors`].
+    fn selectors(&self) -> &[Selector] {
+        &[]
+    }
+}
+
+impl<R: SignatureRule> Rule for R {
+    fn kind(&self) -> &'static Kind {
+        SignatureRule::kind(self)
+    }
+
+    fn judges(&self) -> Judges {
+        if self.of().commits { Judges::Commit } else { Judges::RefUpdate }
+    }
+
+    fn is_about_signatures(&self) -> bool {
+        true
+    }
+
+    fn is_about_tag_signatures(&self) -> bool {
+        self.of().tags
+    }
+
+    fn check_commit(&self, commit: &CommitFacts, scope: Scope<'_>) -> Vec<Finding> {
+        if self.of().commits { self.check(Object::Commit(commit), scope) } else { Vec::new() }
+    }
+
+    fn check_tag(&self, tag: &TagFacts, scope: Scope<'_>) -> Vec<Finding> {
+        if self.of().tags { self.check(Object::Tag(tag), scope) } else { Vec::new() }
+    }
+
+    fn check_ref(&self, scope: Scope<'_>) -> Vec<Finding> {
+        SignatureRule::check_ref(self, scope)
+    }
+
+    fn selectors(&self) -> &[Selector] {
+        SignatureRule::selectors(self)
     }
 }
 

@@ -1,9 +1,8 @@
 //! `stale-signature`: what comes in was signed lately.
 
-use super::signed::{Object, Of, Written};
-use super::{Finding, Judges, Kind, Rule, Scope, options};
+use super::signed::{Object, Of, SignatureRule, Written};
+use super::{Finding, Judges, Kind, Scope, options};
 use crate::domain::Timestamp;
-use crate::policy::facts::{CommitFacts, TagFacts};
 use serde::Deserialize;
 
 /// The registry line.
@@ -39,7 +38,19 @@ struct StaleSignature {
     of: Of,
 }
 
-impl StaleSignature {
+fn days(count: i64) -> String {
+    if count == 1 { "one day old".to_owned() } else { format!("{count} days old") }
+}
+
+impl SignatureRule for StaleSignature {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn of(&self) -> Of {
+        self.of
+    }
+
     /// Both times count where there are two: neither excuses the other (N13). Signatures that do not verify are
     /// `bad-signature`'s, signers who are not on the list `untrusted-signer`'s (N17).
     fn check(&self, object: Object<'_>, scope: Scope<'_>) -> Vec<Finding> {
@@ -67,35 +78,5 @@ impl StaleSignature {
             wanted: format!("a signature that is at most {} when it comes in", days(self.days)),
             help: format!("make it again with {}, then push again", object.resign(scope)),
         }]
-    }
-}
-
-fn days(count: i64) -> String {
-    if count == 1 { "one day old".to_owned() } else { format!("{count} days old") }
-}
-
-impl Rule for StaleSignature {
-    fn kind(&self) -> &'static Kind {
-        &KIND
-    }
-
-    fn judges(&self) -> Judges {
-        if self.of.commits { Judges::Commit } else { Judges::RefUpdate }
-    }
-
-    fn is_about_signatures(&self) -> bool {
-        true
-    }
-
-    fn is_about_tag_signatures(&self) -> bool {
-        self.of.tags
-    }
-
-    fn check_commit(&self, commit: &CommitFacts, scope: Scope<'_>) -> Vec<Finding> {
-        if self.of.commits { self.check(Object::Commit(commit), scope) } else { Vec::new() }
-    }
-
-    fn check_tag(&self, tag: &TagFacts, scope: Scope<'_>) -> Vec<Finding> {
-        if self.of.tags { self.check(Object::Tag(tag), scope) } else { Vec::new() }
     }
 }

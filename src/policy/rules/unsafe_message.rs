@@ -4,7 +4,7 @@
 //! cursor, bidirectional ones swap what stands left and right, invisible ones make two words out of one that
 //! looks the same, and an encoding that is not what the header says shows every reader another text.
 
-use super::{Finding, Judges, Kind, Rule, Scope, options, redo, retag};
+use super::{Finding, Judges, Kind, Rule, Scope, options, redo, retag, yes};
 use crate::domain::text;
 use crate::policy::charset::{Charset, NoCharset};
 use crate::policy::facts::{CommitFacts, TagFacts};
@@ -32,10 +32,6 @@ struct Options {
     crlf: bool,
     #[serde(default = "yes")]
     tags: bool,
-}
-
-const fn yes() -> bool {
-    true
 }
 
 #[derive(Debug)]

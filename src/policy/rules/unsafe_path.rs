@@ -2,7 +2,7 @@
 
 use super::paths::{Ground, Judge, Listed, OnPaths, Paths, Span, bare_name, is_file, place, shown, word};
 use super::unsafe_message::{belongs, class};
-use super::{Finding, Judges, Kind, options};
+use super::{Finding, Judges, Kind, options, yes};
 use crate::domain::{Change, Entry, FileMode, fold_name};
 use crate::policy::facts::ParentChanges;
 use serde::Deserialize;
@@ -55,10 +55,6 @@ struct Options {
     except: Option<Vec<String>>,
     #[serde(default)]
     scope: Span,
-}
-
-const fn yes() -> bool {
-    true
 }
 
 /// What most file systems take of one name, bytes.

@@ -1,10 +1,9 @@
 //! `weak-signature`: signatures that verify, and yet not by the formats, algorithms, digests and sizes that are
 //! wanted here. What is too weak anywhere never verifies, and is `bad-signature`'s.
 
-use super::signed::{Object, Of, Written};
-use super::{Finding, Judges, Kind, Rule, Scope, options};
+use super::signed::{Object, Of, SignatureRule, Written};
+use super::{Finding, Judges, Kind, Scope, options};
 use crate::domain::text;
-use crate::policy::facts::{CommitFacts, TagFacts};
 use crate::signature::{KeyFamily, Scheme, VerifiedSignature};
 use serde::Deserialize;
 
@@ -148,6 +147,16 @@ impl WeakSignature {
         }
         out
     }
+}
+
+impl SignatureRule for WeakSignature {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn of(&self) -> Of {
+        self.of
+    }
 
     /// What does not verify is `bad-signature`'s, who is not on the list `untrusted-signer`'s (N17).
     fn check(&self, object: Object<'_>, scope: Scope<'_>) -> Vec<Finding> {
@@ -166,31 +175,5 @@ impl WeakSignature {
                 object.resign(scope)
             ),
         }]
-    }
-}
-
-impl Rule for WeakSignature {
-    fn kind(&self) -> &'static Kind {
-        &KIND
-    }
-
-    fn judges(&self) -> Judges {
-        if self.of.commits { Judges::Commit } else { Judges::RefUpdate }
-    }
-
-    fn is_about_signatures(&self) -> bool {
-        true
-    }
-
-    fn is_about_tag_signatures(&self) -> bool {
-        self.of.tags
-    }
-
-    fn check_commit(&self, commit: &CommitFacts, scope: Scope<'_>) -> Vec<Finding> {
-        if self.of.commits { self.check(Object::Commit(commit), scope) } else { Vec::new() }
-    }
-
-    fn check_tag(&self, tag: &TagFacts, scope: Scope<'_>) -> Vec<Finding> {
-        if self.of.tags { self.check(Object::Tag(tag), scope) } else { Vec::new() }
     }
 }

@@ -25,8 +25,15 @@ pub fn login(blob: &[u8], keys: &dyn Keys, now: Timestamp, rules: &Rules) -> Log
     let rules = Rules { certificate_grace: 0, ..rules.clone() };
     let times = Times::introduced(now.as_second(), now);
     let mut trace = Trace::off();
-    let mut judge =
-        Judge { keys, times, rules: &rules, trace: &mut trace, findings: Vec::new(), login: true };
+    let mut judge = Judge {
+        keys,
+        times,
+        rules: &rules,
+        trace: &mut trace,
+        findings: Vec::new(),
+        login: true,
+        namespace: super::NAMESPACE,
+    };
     let mut fingerprint = key::fingerprint(blob);
     let status = judge.login(blob, &mut fingerprint).unwrap_or_else(|status| status);
     Login { fingerprint, status }

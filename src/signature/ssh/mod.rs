@@ -18,7 +18,7 @@ pub use key::{MAX_RSA_BITS, MIN_RSA_BITS, PublicKey, SshKeyError, Weakness, pars
 pub use login::{Login, login};
 pub use pattern::{PatternError, PatternList};
 pub use revocation::{Revocable, RevocationList, Revoked};
-pub use verify::verify;
+pub use verify::{verify, verify_in};
 
 use super::SignatureStatus;
 

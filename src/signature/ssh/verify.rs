@@ -28,7 +28,21 @@ pub fn verify(
     rules: &Rules,
     trace: &mut Trace,
 ) -> SignatureStatus {
-    let mut judge = Judge { keys, times, rules, trace, findings: Vec::new(), login: false };
+    verify_in(NAMESPACE, armor, payload, keys, times, rules, trace)
+}
+
+/// The same for a signature in another namespace than git's: one that is made for something else is never a
+/// signature of this.
+pub fn verify_in(
+    namespace: &'static str,
+    armor: &[u8],
+    payload: &Payload<'_>,
+    keys: &dyn Keys,
+    times: Times,
+    rules: &Rules,
+    trace: &mut Trace,
+) -> SignatureStatus {
+    let mut judge = Judge { keys, times, rules, trace, findings: Vec::new(), login: false, namespace };
     judge.check(armor, payload).unwrap_or_else(|status| status)
 }
 
@@ -41,6 +55,8 @@ pub(super) struct Judge<'a> {
     pub(super) findings: Vec<Finding>,
     /// Whether this is about a login that sshd let in, and not about a signature on an object.
     pub(super) login: bool,
+    /// The namespace that the signature has to be in.
+    pub(super) namespace: &'static str,
 }
 
 pub(super) fn ssh_id(key: &PublicKey) -> KeyId {
@@ -215,14 +231,18 @@ impl Judge<'_> {
     }
 
     fn namespace(&mut self, sig: &SshSig<'_>, id: &KeyId) -> Result<(), SignatureStatus> {
-        if sig.namespace != NAMESPACE.as_bytes() {
+        let wanted = self.namespace;
+        if sig.namespace != wanted.as_bytes() {
             let namespace = text::escape_short(sig.namespace, 60);
-            let why = format!("it was made for the namespace `{namespace}`, not `{NAMESPACE}`");
-            let remedy = "with git itself, which signs for the namespace `git`";
+            let why = format!("it was made for the namespace `{namespace}`, not `{wanted}`");
+            let remedy = match wanted {
+                NAMESPACE => "with git itself, which signs for the namespace `git`",
+                _ => "for that namespace",
+            };
             let status = SignatureStatus::WrongPurpose { key: id.clone(), why, remedy };
             return Err(self.refuse("namespace", "S1", status));
         }
-        self.trace.passed("namespace", "S1", || NAMESPACE);
+        self.trace.passed("namespace", "S1", || wanted);
         Ok(())
     }
 
