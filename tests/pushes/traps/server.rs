@@ -290,7 +290,8 @@ fn trap_30_one_decision_for_all_of_a_push_and_before_anything_is_kept() {
     assert!(!applied.into_iter().any(|one| one["request_id"] == request));
 }
 
-/// There are no webhooks and no statuses yet (docs/limits.md): nobody's word on them is taken or given.
+/// Nobody's word on a push is taken at a path where no source listens. What sources say is judged in `tests/webhooks`
+/// (N28 to N31).
 #[test]
 fn trap_31_no_status_is_believed_or_made() {
     let site = Site::new();
@@ -315,10 +316,10 @@ fn trap_31_no_status_is_believed_or_made() {
     assert_eq!(status, 200, "{body}");
 }
 
-/// N28 to N31 are about webhooks, mirrors and statuses, which are not built: a configuration that asks for one does
-/// not load, so that nobody relies on it.
+/// N28 to N31 hold for what `[[source]]` configures: there is no other way to say it, so that nobody relies on one
+/// that does nothing.
 #[test]
-fn n28_n29_n30_n31_what_is_not_built_cannot_be_configured() {
+fn n28_n29_n30_n31_nothing_but_a_source_configures_webhooks() {
     let site = Site::new();
     for table in ["[webhooks]", "[webhook]", "[[webhook]]", "[status]", "[mirror]", "[[mirror]]", "[fetch]"] {
         site.gate.configure(&format!("{PRODUCTION}\n{table}\nurl = \"https://example.org\"\n"));
