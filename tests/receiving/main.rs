@@ -77,14 +77,11 @@ impl Site {
         serde_json::from_str(&self.gate.get("/health").1).unwrap()
     }
 
-    /// What is in the queue, oldest first, read behind the daemon's back.
+    /// What was taken, oldest first, read behind the daemon's back; judged or not.
     pub(crate) fn queue(&self) -> Vec<Delivery> {
         let store = Store::open(&self.gate.state(), Mode::ReadOnly).unwrap();
-        let mut all = Vec::new();
-        for one in store.queued_repositories().unwrap() {
-            all.extend(store.queued_deliveries(&one.repository).unwrap());
-        }
-        all.sort_by_key(|one| one.number);
+        let mut all = store.deliveries(None, None, 5_000).unwrap();
+        all.reverse();
         all
     }
 
