@@ -83,6 +83,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("httparse", &["hook"]),
     ("ring", &["forge"]),
     ("rustls", &["http"]),
+    ("rustls_native_certs", &["http"]),
     ("tokio_rustls", &["http"]),
     ("hyper_rustls", &["http"]),
     ("tracing_subscriber", &["cli"]),

@@ -15,6 +15,8 @@ pub enum Outcome {
         at: Timestamp,
         /// Why, for people; escaped.
         why: String,
+        /// Whether everything waits that the same token sends: a limit of the rate, or a token that nobody takes.
+        all: bool,
     },
     /// The forge will never take this: sending it again changes nothing. The reason, escaped.
     Rejected(String),
@@ -33,8 +35,10 @@ const DENIED_WAIT: i64 = 600;
 /// Understands a reply to [`status`](super::status) and the like.
 pub fn outcome(forge: ForgeKind, reply: &Reply, now: Timestamp) -> Outcome {
     let limited = limit(reply, now);
-    let retry = |usual: i64, why: String| Outcome::RetryAt { at: after(now, limited.unwrap_or(usual)), why };
     let code = reply.status;
+    let all = limited.is_some() || matches!(code, 401 | 429) || (code == 403 && says_limit(reply));
+    let retry =
+        |usual: i64, why: String| Outcome::RetryAt { at: after(now, limited.unwrap_or(usual)), why, all };
     match code {
         200..=299 => Outcome::Sent,
         300..=399 => {

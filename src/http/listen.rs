@@ -1,5 +1,6 @@
 //! Listening, draining, reloading.
 
+use super::client;
 use super::routes::{Peer, Shared, hook_router, public_router};
 use super::tls::Tls;
 use crate::service::{self, Gate};
@@ -97,6 +98,10 @@ pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let watching = service::watch(Arc::clone(&gate))
         .map_err(|error| ServeError::Listen { place: "configuration and keyring".to_owned(), error })?;
+    let client = client::Client::new()
+        .map_err(|error| ServeError::Listen { place: "calls to forges".to_owned(), error })?;
+    let sending = service::send_reports(Arc::clone(&gate), Arc::new(client))
+        .map_err(|error| ServeError::Listen { place: "reports to forges".to_owned(), error })?;
     tracing::info!(socket = %socket.display(), listen = ?listen, "ready");
     loop {
         tokio::select! {
@@ -135,12 +140,15 @@ pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
     }
     tracing::info!("draining");
     drop(watching);
+    // It ends with the call that is on its way.
+    let sending = tokio::task::spawn_blocking(move || drop(sending));
     drop(hook);
     let _ = std::fs::remove_file(&socket);
     let patience = gate.deadline() + Duration::from_secs(5);
     if tokio::time::timeout(patience, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests did not finish; their pushes are undecided");
     }
+    let _ = sending.await;
     gate.stopped();
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! The daemon's sockets: the only module that names hyper and axum.
 
+mod client;
+mod decisions;
 mod listen;
 mod proxy;
 mod routes;

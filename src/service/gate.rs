@@ -5,7 +5,7 @@ use super::fault::Fault;
 use super::operators::Budget;
 use super::reload::{Live, Rejected};
 use super::render;
-use super::webhook::{WebhookFigures, Webhooks};
+use super::webhook::{Outbox, WebhookFigures, Webhooks};
 use crate::audit::{Event, Record, ServiceEntry};
 use crate::config::{self, Config};
 use crate::domain::{RequestId, Timestamp, text};
@@ -116,6 +116,8 @@ pub struct Gate {
     /// What was said about keys that end.
     pub(super) told: Told,
     pub(super) webhooks: Webhooks,
+    /// What is to be told to forges.
+    pub(super) outbox: Arc<Outbox>,
     daemon: bool,
 }
 
@@ -217,6 +219,7 @@ impl Gate {
             swept: Mutex::default(),
             told: Told::default(),
             webhooks,
+            outbox: Arc::default(),
             daemon,
         })
     }

@@ -68,4 +68,8 @@ pub use taint::{
     Acceptable, TaintError, TaintedKey, TaintedRepository, Which, accept_taint, acceptable, tainted,
 };
 pub use watch::{Watch, watch};
+pub use webhook::{
+    Carrier, CarryError, DECISION_NOT_FOUND, DECISION_POLICY, DecisionPage, Endpoint, ReportHealth, Sending,
+    send_reports,
+};
 pub use webhook::{Delivered, ListenerKeys, Listens, Received, SourceFigures, WebhookFigures};

@@ -126,6 +126,40 @@ impl Store {
         self.reports_by(&q::reports_due(), params![now.as_millisecond(), limit])
     }
 
+    /// The sources that have reports to be sent by `now`, by name.
+    pub fn due_sources(&self, now: Timestamp) -> Result<Vec<String>, StoreError> {
+        let step = "list sources with reports";
+        let reader = self.reader()?;
+        let mut statement = reader.prepare_cached(q::DUE_SOURCES).map_err(sql(step))?;
+        let rows = statement.query_map([now.as_millisecond()], |row| row.get(0)).map_err(sql(step))?;
+        rows.collect::<Result<_, _>>().map_err(sql(step))
+    }
+
+    /// [`Store::due_reports`] of one source: one that is down has no part in what others are told.
+    pub fn due_reports_of(
+        &self,
+        source: &str,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Report>, StoreError> {
+        self.reports_by(&q::reports_due_of(), params![now.as_millisecond(), limit, source])
+    }
+
+    /// Queues those of the reports that nothing is known for, neither queued nor sent nor given up: a hint that
+    /// comes late or twice takes no verdict back.
+    pub fn queue_new_reports(&self, reports: Vec<NewReport>) -> Result<(), StoreError> {
+        self.write(move |txn| {
+            for report in &reports {
+                let key = params![report.repository.0, report.commit.as_bytes(), report.context];
+                let known: Option<i64> = txn.value(q::KNOWN_REPORT, key)?;
+                if known.is_none() {
+                    txn.queue_report(report)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// The newest reports, whatever became of them: at most `limit`, newest first.
     pub fn reports(&self, limit: u32) -> Result<Vec<Report>, StoreError> {
         self.reports_by(&q::reports_newest(), params![limit])
@@ -378,6 +412,42 @@ mod tests {
         // Somebody asks for it anew.
         store.queue_reports(vec![new(2, ReportState::Success, 70)]).unwrap();
         assert_eq!(store.due_reports(at(70), 10).unwrap().len(), 4);
+    }
+
+    #[test]
+    fn a_hint_takes_no_verdict_back() {
+        let (_dir, store) = store();
+        let hints = || vec![new(1, ReportState::Pending, 5), new(2, ReportState::Pending, 5)];
+        store.queue_reports(vec![new(1, ReportState::Success, 0)]).unwrap();
+        store.queue_new_reports(hints()).unwrap();
+        let states = |store: &Store| {
+            let due = store.due_reports_of("github", at(9), 10).unwrap();
+            due.iter().map(|one| one.report.state).collect::<Vec<_>>()
+        };
+        assert_eq!(states(&store), [ReportState::Success, ReportState::Pending]);
+        let due = store.due_reports(at(9), 10).unwrap();
+        store.report_sent(due[0].number, at(9), None).unwrap();
+        store.report_failed(due[1].number, at(9), "no", None).unwrap();
+        store.queue_new_reports(hints()).unwrap();
+        assert!(states(&store).is_empty(), "sent and given up are known, too");
+        assert!(store.due_sources(at(9)).unwrap().is_empty());
+    }
+
+    #[test]
+    fn sources_are_served_apart() {
+        let (_dir, store) = store();
+        let other = NewReport {
+            source: "other".to_owned(),
+            repository: RepositoryId("other:1".to_owned()),
+            ..new(1, ReportState::Pending, 3)
+        };
+        store
+            .queue_reports(vec![new(1, ReportState::Pending, 0), new(2, ReportState::Pending, 0), other])
+            .unwrap();
+        assert_eq!(store.due_sources(at(0)).unwrap(), ["github"]);
+        assert_eq!(store.due_sources(at(3)).unwrap(), ["github", "other"]);
+        assert_eq!(store.due_reports_of("other", at(3), 10).unwrap().len(), 1);
+        assert_eq!(store.due_reports_of("github", at(3), 1).unwrap().len(), 1);
     }
 
     #[test]

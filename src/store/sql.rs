@@ -271,6 +271,7 @@ create table reports (
     unique (repository, commit_id, context)
 );
 create index report_due on reports (not_before_ms) where done = 0;
+create index report_due_of on reports (source, not_before_ms) where done = 0;
 create index report_done on reports (done_ms) where done <> 0;
 
 -- Which repository of a forge a configured one is: learnt once and never guessed again (N3).
@@ -519,6 +520,16 @@ pub(super) const OLD_REPORTS: &str =
 pub(super) const REPORT_ROOM: &str =
     "select source, done, count(*), min(made_ms) from reports group by source, done";
 
+pub(super) const KNOWN_REPORT: &str =
+    "select report from reports where repository = ?1 and commit_id = ?2 and context = ?3";
+pub(super) const DUE_SOURCES: &str =
+    "select distinct source from reports where done = 0 and not_before_ms <= ?1 order by source";
+
+pub(super) fn reports_due_of() -> String {
+    format!(
+        "{REPORT} where done = 0 and not_before_ms <= ?1 and source = ?3 order by not_before_ms, report limit ?2"
+    )
+}
 pub(super) fn reports_due() -> String {
     format!("{REPORT} where done = 0 and not_before_ms <= ?1 order by not_before_ms, report limit ?2")
 }

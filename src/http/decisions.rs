@@ -1,0 +1,123 @@
+//! `GET /decisions/<id>`: what was judged and why, for whoever has the link.
+
+use super::routes::Shared;
+use crate::service::{DECISION_NOT_FOUND, DECISION_POLICY};
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// Pages that may be asked for at once, and how many more a second: people read slowly.
+const BURST: f64 = 60.0;
+const RATE: f64 = 20.0;
+/// What programs are told where there is nothing.
+const NOT_FOUND_JSON: &str = "{\"error\":\"not found\"}\n";
+
+/// How many pages may still be asked for.
+#[derive(Debug, Default)]
+pub(super) struct Readers(Mutex<Option<(f64, Instant)>>);
+
+impl Readers {
+    fn take(&self, now: Instant) -> bool {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (left, at) = state.unwrap_or((BURST, now));
+        let left = (left + now.saturating_duration_since(at).as_secs_f64() * RATE).min(BURST);
+        let enough = left >= 1.0;
+        *state = Some((if enough { left - 1.0 } else { left }, now));
+        enough
+    }
+}
+
+/// The page, or the same answer for an id that is none, that nothing has, or that nobody may see.
+pub(super) async fn decision(
+    State(shared): State<Shared>,
+    path: Result<Path<String>, axum::extract::rejection::PathRejection>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let json = wants_json(&uri, &headers);
+    if !shared.readers.take(Instant::now()) {
+        let mut response = answer(StatusCode::TOO_MANY_REQUESTS, json, String::new());
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        return response;
+    }
+    let id = path.map(|Path(id)| id).unwrap_or_default();
+    let gate = shared.gate;
+    let found = tokio::task::spawn_blocking(move || gate.decision_page(&id)).await;
+    match found {
+        Ok(Ok(Some(page))) if json => match serde_json::to_string_pretty(&page) {
+            Ok(text) => answer(StatusCode::OK, true, text),
+            Err(_) => answer(StatusCode::INTERNAL_SERVER_ERROR, true, String::new()),
+        },
+        Ok(Ok(Some(page))) => answer(StatusCode::OK, false, page.html()),
+        Ok(Ok(None)) => {
+            let text = if json { NOT_FOUND_JSON } else { DECISION_NOT_FOUND };
+            answer(StatusCode::NOT_FOUND, json, text.to_owned())
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "a decision cannot be shown");
+            answer(StatusCode::SERVICE_UNAVAILABLE, json, String::new())
+        }
+        Err(error) => {
+            tracing::error!(%error, "a worker failed");
+            answer(StatusCode::INTERNAL_SERVER_ERROR, json, String::new())
+        }
+    }
+}
+
+/// `?format=json` decides; without it `Accept`, where JSON comes before HTML.
+fn wants_json(uri: &Uri, headers: &HeaderMap) -> bool {
+    let formats = uri.query().into_iter().flat_map(|query| query.split('&'));
+    if let Some(format) = formats.filter_map(|pair| pair.strip_prefix("format=")).next() {
+        return format == "json";
+    }
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut kinds = accept.split(',').map(|kind| kind.split(';').next().unwrap_or_default().trim());
+    kinds.find(|kind| matches!(*kind, "application/json" | "text/html")) == Some("application/json")
+}
+
+fn answer(status: StatusCode, json: bool, body: String) -> Response {
+    let kind = if json { "application/json" } else { "text/html; charset=utf-8" };
+    let fields: [(HeaderName, &'static str); 9] = [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::VARY, "accept"),
+        (header::CONTENT_SECURITY_POLICY, DECISION_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("x-robots-tag"), "noindex, nofollow"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ];
+    (status, fields, Body::from(body)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn who_wants_json_says_so() {
+        let wants = |uri: &str, accept: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, accept.parse().unwrap());
+            wants_json(&uri.parse().unwrap(), &headers)
+        };
+        assert!(wants("/decisions/a", "application/json"));
+        assert!(wants("/decisions/a?format=json", "text/html"));
+        assert!(!wants("/decisions/a?format=html", "application/json"));
+        assert!(!wants("/decisions/a", "text/html,application/xhtml+xml,application/json;q=0.9,*/*;q=0.8"));
+        assert!(!wants("/decisions/a", "*/*"));
+        assert!(wants("/decisions/a", "text/plain, application/json;q=1"));
+    }
+
+    #[test]
+    fn readers_are_bounded_and_served_again() {
+        let (readers, now) = (Readers::default(), Instant::now());
+        assert_eq!((0..1000).filter(|_| readers.take(now)).count(), 60);
+        assert_eq!((0..1000).filter(|_| readers.take(now + Duration::from_secs(1))).count(), 20);
+    }
+}
