@@ -6,7 +6,7 @@
 use crate::config::Source;
 use crate::domain::{ObjectId, RefName, RepositoryId, RequestId, Timestamp, text};
 use crate::forge::{Claim, State, context};
-use crate::policy::{self, Coverage, RefVerdict, Rulesets, Verdict};
+use crate::policy::{self, Coverage, Enforcement, RefVerdict, Rulesets, Verdict};
 use crate::store::{NewReport, ReportState};
 
 /// Most names of rules in a description: a forge shows about one line.
@@ -25,6 +25,8 @@ pub struct Target<'a> {
     pub reference: &'a RefName,
     /// The commit; of a tag the one that it is about.
     pub commit: ObjectId,
+    /// It would only be brought there by a pull or merge request.
+    pub proposed: bool,
 }
 
 /// What is known about it.
@@ -53,8 +55,8 @@ pub enum Known {
 }
 
 impl Known {
-    /// What a verdict says about one of its refs.
-    pub fn of(verdict: &Verdict, reference: &RefVerdict) -> Self {
+    /// What a verdict by `policy` says about one of its refs.
+    pub fn of(verdict: &Verdict, reference: &RefVerdict, policy: &Rulesets) -> Self {
         if verdict.decision == policy::Decision::Refuse {
             let mut counts: Vec<(usize, &str)> = Vec::new();
             for violation in &verdict.violations {
@@ -67,24 +69,20 @@ impl Known {
             let rules = counts.into_iter().map(|(_, rule)| rule.to_owned()).collect();
             return Known::Refused { rules, violations: verdict.violation_count };
         }
-        match reference.coverage {
-            Coverage::Ruleset => {
-                let enforcing = || {
-                    let enforces =
-                        |enforcement: policy::Enforcement| enforcement == policy::Enforcement::Enforce;
-                    // The built-in one has no place among those that are configured.
-                    reference
-                        .rulesets
-                        .iter()
-                        .filter(move |one| one.index.is_some() && enforces(one.enforcement))
-                };
-                Known::Accepted {
-                    rulesets: enforcing().map(|one| one.name.clone()).collect(),
-                    introduced: enforcing().map(|one| one.introduced).max().unwrap_or_default(),
-                }
-            }
-            // An accept that nothing enforced is none (N2).
-            Coverage::UncoveredAccept | Coverage::UncoveredRefuse => Known::Uncovered,
+        // The built-in rules, and those that come with every configuration, are no consent to anything. A ruleset
+        // that is not for this pusher judged nothing.
+        let judged = reference.rulesets.iter().filter(|one| {
+            let configured = |index: usize| policy.rulesets.get(index).is_some_and(|set| !set.by_default);
+            one.enforcement == Enforcement::Enforce && !one.exempt && one.index.is_some_and(configured)
+        });
+        let judged: Vec<_> = judged.collect();
+        // An accept that nothing enforced is none (N2).
+        if reference.coverage != Coverage::Ruleset || judged.is_empty() {
+            return Known::Uncovered;
+        }
+        Known::Accepted {
+            rulesets: judged.iter().map(|one| one.name.clone()).collect(),
+            introduced: judged.iter().map(|one| one.introduced).max().unwrap_or_default(),
         }
     }
 
@@ -148,6 +146,7 @@ pub fn report(
         reference: Some(target.reference.clone()),
         state: known.state(),
         description,
+        proposed: target.proposed,
         request_id: request.cloned(),
         at: now,
     })
@@ -181,7 +180,14 @@ pub fn hinted(
 ) -> Vec<NewReport> {
     let one = |claim: &Claim| {
         claim.reference.branch()?;
-        let target = Target { source, repository, name, reference: &claim.reference, commit: claim.after? };
+        let target = Target {
+            source,
+            repository,
+            name,
+            reference: &claim.reference,
+            commit: claim.after?,
+            proposed: false,
+        };
         pending(&target, policy, default_branch, now)
     };
     claims.iter().filter_map(one).collect()
@@ -194,5 +200,225 @@ pub(super) const fn state(state: ReportState) -> State {
         ReportState::Success => State::Success,
         ReportState::Failure => State::Failure,
         ReportState::Error => State::Error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Fetch, Place, ReportIdentity, Reporting, SecretPlace, SourceRepository};
+    use crate::domain::UpdateKind;
+    use crate::forge::ForgeKind;
+    use crate::policy::{Pattern, Refs, Ruleset, RulesetVerdict, Uncovered, rules};
+
+    fn source(forge: ForgeKind, tells: bool) -> Source {
+        let report = Reporting {
+            api: "https://api.example.org".into(),
+            identity: ReportIdentity::Token(SecretPlace::Env("T".into())),
+            check_runs: false,
+            link: None,
+            authority: None,
+        };
+        Source {
+            name: "hub".into(),
+            forge,
+            path: "/hooks/hub".into(),
+            secrets: Vec::new(),
+            repositories: vec![SourceRepository { name: "a/b".into(), id: None, url: "file:///x".into() }],
+            max_body: Source::MAX_BODY,
+            fetch: Fetch::default(),
+            report: tells.then_some(report),
+            sweep: None,
+            restore: false,
+            place: Place { file: "x".into(), line: 1, column: 1 },
+        }
+    }
+
+    fn name(text: &str) -> RefName {
+        RefName::parse(text.as_bytes()).unwrap()
+    }
+
+    fn told(source: &Source, reference: &str, known: &Known) -> Option<NewReport> {
+        let (repository, reference) = (RepositoryId("hub:1".into()), name(reference));
+        let commit = ObjectId::from_bytes(&[3; 20]).unwrap();
+        let target = Target {
+            source,
+            repository: &repository,
+            name: "hub/a/b",
+            reference: &reference,
+            commit,
+            proposed: false,
+        };
+        report(&target, known, None, None, Timestamp::UNIX_EPOCH)
+    }
+
+    fn judged(decision: policy::Decision, coverage: Coverage, enforcement: Enforcement) -> Known {
+        judged_for(decision, coverage, enforcement, false)
+    }
+
+    fn production(enforcement: Enforcement) -> Ruleset {
+        let everything = vec![Pattern::new("**").unwrap()];
+        let options = toml::Value::Table(toml::toml! { projects = ["OPS"] });
+        let rule = rules::build("missing-ticket", &options).unwrap().unwrap();
+        let refs = Refs::new(["refs/heads/main"]).unwrap();
+        Ruleset::new("production", everything, refs, enforcement, vec![rule]).unwrap()
+    }
+
+    fn judged_for(
+        decision: policy::Decision,
+        coverage: Coverage,
+        enforcement: Enforcement,
+        exempt: bool,
+    ) -> Known {
+        let reference = RefVerdict {
+            name: name("refs/heads/main"),
+            old: None,
+            new: ObjectId::from_bytes(&[3; 20]).ok(),
+            kind: UpdateKind::Create,
+            coverage,
+            rulesets: vec![
+                RulesetVerdict {
+                    index: None,
+                    name: "builtin".into(),
+                    enforcement: Enforcement::Enforce,
+                    introduced: 9,
+                    violations: 0,
+                    waived: 0,
+                    exempt: false,
+                },
+                RulesetVerdict {
+                    index: Some(0),
+                    name: "production".into(),
+                    enforcement,
+                    introduced: 2,
+                    violations: 0,
+                    waived: 0,
+                    exempt,
+                },
+            ],
+        };
+        let verdict = Verdict {
+            decision,
+            violations: Vec::new(),
+            violation_count: 4,
+            advisory: Vec::new(),
+            advisory_count: 0,
+            waivers: Vec::new(),
+            waiver_count: 0,
+            refs: vec![reference.clone()],
+        };
+        let policy = Rulesets { rulesets: vec![production(enforcement)], uncovered: Uncovered::Accept };
+        Known::of(&verdict, &reference, &policy)
+    }
+
+    #[test]
+    fn n28_success_is_said_where_an_enforcing_ruleset_judged_for_that_target_and_nowhere_else() {
+        use policy::Decision::{Accept, Refuse};
+        let hub = source(ForgeKind::GitHub, true);
+        let state = |known: &Known| told(&hub, "refs/heads/main", known).unwrap().state;
+        let accepted = judged(Accept, Coverage::Ruleset, Enforcement::Enforce);
+        assert_eq!(accepted, Known::Accepted { rulesets: vec!["production".into()], introduced: 2 });
+        assert_eq!(state(&accepted), ReportState::Success);
+        // A ruleset that is not for this pusher judged nothing.
+        let exempt = judged_for(Accept, Coverage::Ruleset, Enforcement::Enforce, true);
+        assert_eq!((state(&exempt), exempt), (ReportState::Pending, Known::Uncovered));
+        // An accept that nobody enforced, whoever evaluated it.
+        for coverage in [Coverage::UncoveredAccept, Coverage::UncoveredRefuse] {
+            let known = judged(Accept, coverage, Enforcement::Evaluate);
+            assert_eq!(state(&known), ReportState::Pending, "{coverage:?}");
+        }
+        for coverage in [Coverage::Ruleset, Coverage::UncoveredAccept, Coverage::UncoveredRefuse] {
+            assert_eq!(state(&judged(Refuse, coverage, Enforcement::Enforce)), ReportState::Failure);
+        }
+        assert_eq!(state(&Known::Seen), ReportState::Pending);
+        let undecided = told(&hub, "refs/heads/main", &Known::Undecided("deadline".into())).unwrap();
+        assert_eq!(undecided.state, ReportState::Pending);
+        assert!(
+            undecided.description.contains("no verdict")
+                && undecided.description.contains("not a policy decision")
+        );
+        assert!(!undecided.description.starts_with("refused"));
+    }
+
+    #[test]
+    fn n28_a_verdict_for_one_target_is_none_for_another() {
+        let accepted = judged(policy::Decision::Accept, Coverage::Ruleset, Enforcement::Enforce);
+        // The forge does not tell case apart, or accents, or what comes behind its longest context.
+        let long = format!("refs/heads/{}", "x".repeat(300));
+        let other = format!("{long}y");
+        let alike = [
+            "refs/heads/main",
+            "refs/heads/MAIN",
+            "refs/heads/Main",
+            "refs/tags/main",
+            "refs/heads/ma\u{131}n",
+            &long,
+            &other,
+        ];
+        for &forge in ForgeKind::ALL {
+            let hub = source(forge, true);
+            let context = |reference: &str| told(&hub, reference, &accepted).unwrap().context.to_lowercase();
+            let mut contexts: Vec<String> = alike.iter().map(|reference| context(reference)).collect();
+            contexts.sort();
+            contexts.dedup();
+            assert_eq!(contexts.len(), alike.len(), "{}: {contexts:?}", forge.name());
+        }
+        let hub = source(ForgeKind::GitHub, true);
+        let shown = told(&hub, "refs/heads/main", &accepted).unwrap();
+        assert_eq!(
+            (shown.context.as_str(), shown.reference),
+            ("countersign/refs/heads/main", Some(name("refs/heads/main")))
+        );
+    }
+
+    #[test]
+    fn n28_a_new_tip_is_pending_at_once_where_a_ruleset_will_judge_it() {
+        let hub = source(ForgeKind::Gitea, true);
+        let repository = RepositoryId("hub:1".into());
+        let id = |n| ObjectId::from_bytes(&[n; 20]).ok();
+        let claim = |reference: &str, after| Claim { reference: name(reference), before: id(1), after };
+        let claims = [
+            claim("refs/heads/main", id(2)),
+            claim("refs/heads/topic", id(3)),
+            claim("refs/heads/main", None),
+            claim("refs/tags/v1", id(4)),
+        ];
+        let hinted_by = |enforcement, uncovered, source: &Source| {
+            let policy = Rulesets { rulesets: vec![production(enforcement)], uncovered };
+            let all = hinted(source, &repository, "hub/a/b", &claims, &policy, None, Timestamp::UNIX_EPOCH);
+            assert!(
+                all.iter()
+                    .all(|one| one.state == ReportState::Pending && one.description.contains("no verdict"))
+            );
+            all.into_iter().filter_map(|one| one.commit.as_bytes().first().copied()).collect::<Vec<_>>()
+        };
+        assert_eq!(hinted_by(Enforcement::Enforce, Uncovered::Accept, &hub), [2]);
+        assert_eq!(hinted_by(Enforcement::Enforce, Uncovered::Refuse, &hub), [2, 3]);
+        assert_eq!(hinted_by(Enforcement::Evaluate, Uncovered::Accept, &hub), [] as [u8; 0]);
+        assert_eq!(
+            hinted_by(Enforcement::Enforce, Uncovered::Refuse, &source(ForgeKind::Gitea, false)),
+            [] as [u8; 0]
+        );
+    }
+
+    #[test]
+    fn what_was_done_is_announced_and_names_are_escaped() {
+        let hub = source(ForgeKind::GitLab, true);
+        let (repository, reference) = (RepositoryId("hub:1".into()), name("refs/heads/main"));
+        let commit = ObjectId::from_bytes(&[3; 20]).unwrap();
+        let target = Target {
+            source: &hub,
+            repository: &repository,
+            name: "x",
+            reference: &reference,
+            commit,
+            proposed: false,
+        };
+        let known = Known::Refused {
+            rules: vec!["a\u{1b}".into(), "b".into(), "c".into(), "d".into()],
+            violations: 9,
+        };
+        let one = report(&target, &known, None, Some("restored to abc"), Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(one.description, "restored to abc; refused: 9 violations (a\\x1b, b, c, ...)");
     }
 }
