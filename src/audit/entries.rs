@@ -112,6 +112,32 @@ pub struct Peer {
     pub address: Option<String>,
 }
 
+/// How something came to be judged that a forge had let in already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// A ref had moved, and the forge told of it.
+    Detected,
+    /// A ref had moved, and nobody told of it.
+    Unannounced,
+    /// A value that a ref is said to have had for a while (N29).
+    Transient,
+    /// What a pull or merge request would bring. Nothing has moved.
+    Proposed,
+}
+
+impl Mode {
+    /// The word in the record.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Mode::Detected => "detected",
+            Mode::Unannounced => "unannounced",
+            Mode::Transient => "transient",
+            Mode::Proposed => "proposed",
+        }
+    }
+}
+
 /// Why a ref's update ended as it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -1,7 +1,7 @@
 //! What is written about one event, as JSON whose keys are stable.
 
 use super::entries::{
-    AdoptEntry, AppliedEntry, FaultEntry, FindingEntry, KeyringChangeEntry, ObjectEntry, Outcome, Peer,
+    AdoptEntry, AppliedEntry, FaultEntry, FindingEntry, KeyringChangeEntry, Mode, ObjectEntry, Outcome, Peer,
     PusherEntry, RecoveredEntry, RefEntry, RepositoryEntry, ServiceEntry, TaintEntry, Truncated,
     ViolationEntry, WaiverEntry, capped,
 };
@@ -176,6 +176,15 @@ pub struct Decision {
     /// Push options, escaped and capped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub push_options: Vec<String>,
+    /// How it came to be judged, where it was not a push that waited for the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// The deliveries of forges that are done with it, by their numbers in the queue.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deliveries: Vec<u64>,
+    /// The pull or merge request that it is about, by its number at the forge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<u64>,
     /// How it ended.
     pub outcome: Outcome,
     /// The updates.
@@ -226,6 +235,9 @@ impl Decision {
             pusher: PusherEntry::from(&context.pusher),
             peer: None,
             push_options: options.iter().take(MAX_OPTIONS).map(|o| text::escape_short(o, 200)).collect(),
+            mode: None,
+            deliveries: Vec::new(),
+            proposal: None,
             outcome,
             refs: Vec::new(),
             commits: Vec::new(),

@@ -123,6 +123,7 @@ const FETCH: &[Opt] = &[
 
 const REPORT: &[Opt] = &[
     option("api", Shape::Text, "the base address of the forge's API").required(),
+    option("user", Shape::Text, "the account that the token goes with, where the forge asks for it"),
     option("check-runs", Shape::Flag, "whether an app of GitHub makes check runs as well").default("false"),
     option("link", Shape::Text, "the address that people reach this gate's decisions at"),
     option("authority", Shape::Text, "the file with the certificate authorities that count for the API"),

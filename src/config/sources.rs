@@ -165,6 +165,8 @@ pub struct Reporting {
     pub api: String,
     /// Who tells it.
     pub identity: ReportIdentity,
+    /// The account that a token goes with, where the forge wants to know: Bitbucket Cloud's API tokens do.
+    pub user: Option<String>,
     /// Whether check runs are made beside commit statuses; for apps of GitHub only.
     pub check_runs: bool,
     /// The address that this gate's listener is reached at by people, without a final `/`: reports link to decisions
@@ -609,15 +611,7 @@ fn fetch(table: Table<'_, '_>, base: &Path) -> Option<Fetch> {
     let reader = table.reader();
     let before = reader.count();
     let credential = table.get("credential").and_then(|item| secrets::place(&item, base, &mut |_| {}));
-    let user = table.get("user").and_then(|item| {
-        let user = item.string()?;
-        let plain = |byte: u8| byte.is_ascii_graphic();
-        if user.is_empty() || user.len() > 100 || user.contains(':') || !user.bytes().all(plain) {
-            item.error("a user is plain text without spaces or `:`");
-            return None;
-        }
-        Some(user.to_owned())
-    });
+    let user = table.get("user").and_then(|item| user(&item));
     let known_hosts = table.get("known-hosts").and_then(|item| values::path_outside(&item, base));
     let authority = table.get("authority").and_then(|item| values::path_outside(&item, base));
     let deadline = table.get("deadline").and_then(|item| {
@@ -638,6 +632,16 @@ fn fetch(table: Table<'_, '_>, base: &Path) -> Option<Fetch> {
         deadline: deadline.unwrap_or(Fetch::DEADLINE),
         quota: quota.unwrap_or(Fetch::QUOTA),
     })
+}
+
+fn user(item: &Item<'_, '_>) -> Option<String> {
+    let user = item.string()?;
+    let plain = |byte: u8| byte.is_ascii_graphic();
+    if user.is_empty() || user.len() > 100 || user.contains(':') || !user.bytes().all(plain) {
+        item.error("a user is plain text without spaces or `:`");
+        return None;
+    }
+    Some(user.to_owned())
 }
 
 fn reporting(table: Table<'_, '_>, forge: Option<ForgeKind>, base: &Path) -> Option<Reporting> {
@@ -669,6 +673,7 @@ fn reporting(table: Table<'_, '_>, forge: Option<ForgeKind>, base: &Path) -> Opt
         Some(wanted)
     });
     let link = table.get("link").and_then(|item| address(&item));
+    let user = table.get("user").and_then(|item| user(&item));
     let authority = table.get("authority").and_then(|item| values::path_outside(&item, base));
     let span = table.span().clone();
     table.finish_unseen();
@@ -687,7 +692,7 @@ fn reporting(table: Table<'_, '_>, forge: Option<ForgeKind>, base: &Path) -> Opt
     };
     let (api, identity) = (api?, identity?);
     let check_runs = check_runs.unwrap_or(false);
-    (reader.count() == before).then_some(Reporting { api, identity, check_runs, link, authority })
+    (reader.count() == before).then_some(Reporting { api, identity, user, check_runs, link, authority })
 }
 
 fn app(table: Table<'_, '_>, base: &Path) -> Option<ReportIdentity> {

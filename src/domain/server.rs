@@ -26,10 +26,16 @@ pub enum ServerKind {
     SoftServe,
     /// Bitbucket Data Center, by its hook scripts.
     BitbucketDc,
+    /// github.com, by its webhooks.
+    GitHub,
+    /// Gogs, by its webhooks.
+    Gogs,
+    /// bitbucket.org, by its webhooks.
+    BitbucketCloud,
 }
 
 impl ServerKind {
-    /// Every kind.
+    /// Those that run hooks.
     pub const ALL: &'static [ServerKind] = &[
         ServerKind::Sshd,
         ServerKind::SshdKey,
@@ -43,8 +49,18 @@ impl ServerKind {
         ServerKind::BitbucketDc,
     ];
 
+    /// Those that run none: they have accounts, and tell of a push afterwards.
+    pub const REMOTE: &'static [ServerKind] =
+        &[ServerKind::GitHub, ServerKind::Gogs, ServerKind::BitbucketCloud];
+
+    /// Every kind that has accounts, which principals may list.
+    pub fn with_accounts() -> impl Iterator<Item = ServerKind> + Clone {
+        let all = ServerKind::ALL.iter().chain(ServerKind::REMOTE).copied();
+        all.filter(|kind| kind.has_accounts())
+    }
+
     /// The one environment variable that carries the pusher; for [`ServerKind::SshdKey`] the one that names
-    /// the file.
+    /// the file. Where no hooks are run there is none.
     pub const fn variable(self) -> &'static str {
         match self {
             ServerKind::Sshd => "GATE_USER",
@@ -56,6 +72,7 @@ impl ServerKind {
             ServerKind::Ghes => "GITHUB_USER_LOGIN",
             ServerKind::SoftServe => "SOFT_SERVE_USERNAME",
             ServerKind::BitbucketDc => "BB_USER_NAME",
+            ServerKind::GitHub | ServerKind::Gogs | ServerKind::BitbucketCloud => "",
         }
     }
 
@@ -63,6 +80,7 @@ impl ServerKind {
     pub const fn details(self) -> &'static [&'static str] {
         match self {
             ServerKind::Sshd | ServerKind::SshdKey | ServerKind::GitHttpBackend => &[],
+            ServerKind::GitHub | ServerKind::Gogs | ServerKind::BitbucketCloud => &[],
             ServerKind::Gitolite => &["GL_TID"],
             ServerKind::Gitea | ServerKind::Forgejo => &[
                 "GITEA_PUSHER_ID",
@@ -87,7 +105,11 @@ impl ServerKind {
     pub const fn id_example(self) -> Option<&'static str> {
         match self {
             ServerKind::GitLab => Some("#user-42"),
-            ServerKind::Gitea | ServerKind::Forgejo => Some("#17"),
+            ServerKind::Gitea | ServerKind::Forgejo | ServerKind::Gogs => Some("#17"),
+            // Their hooks tell none, their webhooks do.
+            ServerKind::GitHub | ServerKind::Ghes => Some("#583231"),
+            ServerKind::BitbucketDc => Some("#42"),
+            ServerKind::BitbucketCloud => Some("#{0a1b2c3d-...}"),
             _ => None,
         }
     }
@@ -110,6 +132,9 @@ impl ServerKind {
                  `gitolite push` on the server, there is none"
             }
             ServerKind::GitLab => "Gitaly sets it for custom hooks; pushes without a user have none",
+            ServerKind::GitHub | ServerKind::Gogs | ServerKind::BitbucketCloud => {
+                "it runs no hooks; its webhooks say who pushed"
+            }
             ServerKind::Gitea
             | ServerKind::Forgejo
             | ServerKind::Ghes
@@ -133,6 +158,9 @@ impl ServerKind {
             ServerKind::Ghes => "ghes",
             ServerKind::SoftServe => "soft-serve",
             ServerKind::BitbucketDc => "bitbucket-dc",
+            ServerKind::GitHub => "github",
+            ServerKind::Gogs => "gogs",
+            ServerKind::BitbucketCloud => "bitbucket-cloud",
         }
     }
 }

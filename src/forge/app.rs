@@ -105,8 +105,8 @@ pub struct InstallationToken {
     pub expires: Timestamp,
 }
 
-/// The call that asks for a token of the installation, which may see `repositories` (names without the owner), or all
-/// that the App may where there are none.
+/// The call that asks for a token of the installation, which may see `repositories` (names without the owner),
+/// or all that the App may where there are none.
 ///
 /// # Errors
 /// An id that is none.

@@ -16,7 +16,8 @@ const MOST_SIGNATURES: usize = 8;
 /// The longest delivery id or event name that any forge sends, in bytes, with room.
 const LONGEST_NAME: usize = 256;
 
-/// A delivery of which it is proven that somebody who has the secret made it. Only [`authenticate`] makes one.
+/// A delivery of which it is proven that somebody who has the secret made it. Only [`authenticate`] makes
+/// one.
 #[derive(Clone, Debug)]
 pub struct Authentic<'a> {
     forge: ForgeKind,

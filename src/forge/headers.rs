@@ -39,6 +39,11 @@ impl Headers {
         }
     }
 
+    /// Every field in order: its name in lower case, and its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+    }
+
     /// Whether any field's name begins with `prefix`, given in lower case.
     pub fn any(&self, prefix: &str) -> bool {
         self.0.iter().any(|(name, _)| name.starts_with(prefix))

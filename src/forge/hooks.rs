@@ -45,7 +45,7 @@ fn hooks_path(forge: ForgeKind, repository: &str) -> Result<String, CallError> {
     }
 }
 
-/// Lists the webhooks of a repository: the first hundred, of which no forge allows as many by default.
+/// Lists the webhooks of a repository: one page of up to a hundred, which is more than forges allow by default.
 ///
 /// # Errors
 /// A name that is none of this forge; the generic kind has no API.
@@ -74,7 +74,8 @@ pub fn create_hook(
     call(forge, Method::Post, path, token, Some(wanted(forge, hook)?))
 }
 
-/// Makes the webhook `id` the one that is wanted: another address, another secret, the events of this version.
+/// Makes the webhook `id` the one that is wanted: another address, another secret, the events of this
+/// version.
 ///
 /// # Errors
 /// As [`list_hooks`].
@@ -278,7 +279,7 @@ pub fn read_deliveries(reply: &Reply) -> Result<Vec<Delivered>, HookError> {
     body.as_array().ok_or(HookError::Reply)?.iter().map(|value| one(value).ok_or(HookError::Reply)).collect()
 }
 
-/// The address of a repository's settings page for webhooks, below the forge's own; for those who have no token.
+/// Where the forge's pages have webhooks, for those who have no token.
 pub const fn hook_page(forge: ForgeKind) -> &'static str {
     match forge {
         ForgeKind::GitHub => "Settings → Webhooks → Add webhook",

@@ -51,14 +51,18 @@ impl ForgeKind {
     }
 
     /// The kind of server whose accounts its users are, where principals can list such accounts (N18).
+    ///
+    /// For [`ForgeKind::GitHub`] that is github.com; an own GitHub Enterprise Server has other accounts.
     pub const fn accounts(self) -> Option<ServerKind> {
         match self {
-            ForgeKind::GitHub => Some(ServerKind::Ghes),
+            ForgeKind::GitHub => Some(ServerKind::GitHub),
             ForgeKind::GitLab => Some(ServerKind::GitLab),
             ForgeKind::Gitea => Some(ServerKind::Gitea),
             ForgeKind::Forgejo => Some(ServerKind::Forgejo),
             ForgeKind::BitbucketDc => Some(ServerKind::BitbucketDc),
-            ForgeKind::Gogs | ForgeKind::BitbucketCloud | ForgeKind::Generic => None,
+            ForgeKind::Gogs => Some(ServerKind::Gogs),
+            ForgeKind::BitbucketCloud => Some(ServerKind::BitbucketCloud),
+            ForgeKind::Generic => None,
         }
     }
 }

@@ -22,8 +22,8 @@ pub enum Outcome {
     Rejected(String),
 }
 
-/// The longest wait that a forge can ask for, in seconds: an hour, in which every limit is renewed. What asks for more is
-/// asked again by then.
+/// The longest wait that a forge can ask for, in seconds: an hour, in which every limit is renewed. One that
+/// asks for more is asked again by then.
 pub const LONGEST_WAIT: i64 = 3600;
 
 /// The wait where the forge names none, in seconds.

@@ -87,8 +87,8 @@ pub fn sign(
     Headers::new(fields)
 }
 
-/// A push of `claims` to `repository`, signed: headers and body. Without claims it is a ping, where the forge has
-/// such a thing, and else a push that moved nothing.
+/// A push of `claims` to `repository`, signed: headers and body. Without claims it is a ping, where the forge
+/// has such a thing, and else a push that moved nothing.
 ///
 /// Forges that tell of one move in a delivery are told of the first claim only.
 pub fn sample(

@@ -54,6 +54,9 @@ pub struct Status {
     pub link: Option<String>,
     /// The target.
     pub reference: RefName,
+    /// The ref whose tip the commit is, where that is known: what was pushed, or the branch that a proposal
+    /// comes from. GitLab and Bitbucket show a status there.
+    pub branch: Option<RefName>,
 }
 
 const PREFIX: &str = "countersign/";
@@ -124,7 +127,7 @@ pub fn status(
     let description = description(forge, &status.description);
     let link = || status.link.as_ref().ok_or(CallError::Link(forge));
     let short = || {
-        let bytes = status.reference.branch().or(status.reference.tag())?;
+        let bytes = status.branch.as_ref().and_then(|name| name.branch().or(name.tag()))?;
         std::str::from_utf8(bytes).ok()
     };
     let (path, body) = match forge {
@@ -171,7 +174,7 @@ pub fn status(
                 "name": full_context(&status.reference),
                 "description": description,
                 "url": link()?,
-                "ref": std::str::from_utf8(status.reference.as_bytes()).ok(),
+                "ref": status.branch.as_ref().and_then(|name| std::str::from_utf8(name.as_bytes()).ok()),
                 "parent": "countersign",
             }),
         ),

@@ -6,12 +6,13 @@ use rustix::process::{
     Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, kill_process_group, prlimit, waitid,
 };
 use std::fs::{self, DirBuilder};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How large a file a program may write, how much memory it may take for data, bytes.
@@ -71,6 +72,36 @@ pub(super) enum RunError {
     Failed(String),
     /// It did not end in time, and was ended.
     Time,
+    /// It was asked to stop, and was ended.
+    Stopped,
+}
+
+/// How a program is run, beside what it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner<'a> {
+    /// When it is ended at the latest.
+    pub(super) until: Instant,
+    /// How much of what it prints is kept, bytes.
+    pub(super) keep: usize,
+    /// What it reads.
+    pub(super) input: &'a [u8],
+    /// How large a file it may write, bytes.
+    pub(super) file_bytes: u64,
+    /// How many processors it may keep busy until then.
+    pub(super) processors: u64,
+    /// It is ended once this is set.
+    pub(super) stop: Option<&'a AtomicBool>,
+}
+
+impl Manner<'_> {
+    /// Without input.
+    pub(super) fn new(until: Instant, keep: usize) -> Self {
+        Manner { until, keep, input: &[], file_bytes: FILE_BYTES, processors: 1, stop: None }
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
+    }
 }
 
 /// An absolute path of a program that is installed.
@@ -111,17 +142,32 @@ pub(super) fn command(room: &Room, program: &Path) -> Command {
 /// Runs a program without input until it ends or `until`, and then ends it with all that it has started.
 /// At most `keep` bytes of what it prints are kept.
 pub(super) fn run(command: &mut Command, until: Instant, keep: usize) -> Result<Ended, RunError> {
+    run_as(command, &Manner::new(until, keep))
+}
+
+/// [`run`], with input and other limits.
+pub(super) fn run_as(command: &mut Command, manner: &Manner<'_>) -> Result<Ended, RunError> {
     let name = command_name(command);
     let failed = |e: io::Error| RunError::Failed(format!("{name} cannot be run: {e}"));
-    if Instant::now() >= until {
+    if manner.stopped() {
+        return Err(RunError::Stopped);
+    }
+    if Instant::now() >= manner.until {
         return Err(RunError::Time);
     }
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let stdin = if manner.input.is_empty() { Stdio::null() } else { Stdio::piped() };
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().map_err(failed)?;
-    confine(&child, until);
+    confine(&child, manner);
+    let keep = manner.keep;
     let stdout = child.stdout.take().map(|pipe| std::thread::spawn(move || kept(pipe, keep)));
     let stderr = child.stderr.take().map(|pipe| std::thread::spawn(move || kept(pipe, 16 << 10)));
-    let ended = until_it_ends(&child, until);
+    let stdin = child.stdin.take().map(|mut pipe| {
+        let input = manner.input.to_vec();
+        // Whoever does not read to the end has its reasons, and says so by how it ends.
+        std::thread::spawn(move || drop(pipe.write_all(&input)))
+    });
+    let ended = until_it_ends(&child, manner);
     // Also after a good end: nothing that it has started outlives it or holds its pipes open. It is not
     // reaped before, so that its number cannot be somebody else's by now.
     let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
@@ -130,8 +176,11 @@ pub(super) fn run(command: &mut Command, until: Instant, keep: usize) -> Result<
         worker.and_then(|worker| worker.join().ok()).unwrap_or_default()
     };
     let ((stdout, cut), (stderr, _)) = (collect(stdout), collect(stderr));
+    if let Some(worker) = stdin {
+        let _ = worker.join();
+    }
     if !ended {
-        return Err(RunError::Time);
+        return Err(if manner.stopped() { RunError::Stopped } else { RunError::Time });
     }
     Ok(Ended { code: status.code(), stdout, cut, stderr })
 }
@@ -143,14 +192,14 @@ fn command_name(command: &Command) -> String {
 }
 
 /// Limits of the kernel, beside the deadline. Where they cannot be set, the deadline is what there is.
-fn confine(child: &Child, until: Instant) {
+fn confine(child: &Child, manner: &Manner<'_>) {
     let pid = Some(Pid::from_child(child));
-    let seconds = until.saturating_duration_since(Instant::now()).as_secs() + 2;
+    let seconds = manner.until.saturating_duration_since(Instant::now()).as_secs() + 2;
     let limits = [
-        (Resource::Fsize, FILE_BYTES),
+        (Resource::Fsize, manner.file_bytes),
         (Resource::Data, DATA_BYTES),
         (Resource::Core, 0),
-        (Resource::Cpu, seconds),
+        (Resource::Cpu, seconds.saturating_mul(manner.processors)),
     ];
     for (resource, most) in limits {
         let _ = prlimit(pid, resource, Rlimit { current: Some(most), maximum: Some(most) });
@@ -158,13 +207,13 @@ fn confine(child: &Child, until: Instant) {
 }
 
 /// Whether a program ends in time. It stays to be reaped.
-fn until_it_ends(child: &Child, until: Instant) -> bool {
+fn until_it_ends(child: &Child, manner: &Manner<'_>) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
     let mut pause = Duration::from_micros(200);
     loop {
         match waitid(WaitId::Pid(Pid::from_child(child)), options) {
             Ok(Some(_)) => return true,
-            Ok(None) if Instant::now() < until => std::thread::sleep(pause),
+            Ok(None) if Instant::now() < manner.until && !manner.stopped() => std::thread::sleep(pause),
             Ok(None) | Err(_) => return false,
         }
         pause = (pause * 2).min(Duration::from_millis(5));
@@ -209,6 +258,30 @@ mod tests {
         // Too late to begin with.
         let ended = run(&mut shell(&room, "touch began"), Instant::now(), 100);
         assert!(matches!(ended, Err(RunError::Time)) && !room.path("began").exists());
+    }
+
+    #[test]
+    fn a_program_reads_what_it_is_given_and_is_ended_when_it_shall_stop() {
+        let room = Room::new().unwrap();
+        let input = vec![b'x'; 1 << 20];
+        let manner = Manner { input: &input, ..Manner::new(soon(), 100) };
+        let ended = run_as(&mut shell(&room, "wc -c"), &manner).unwrap();
+        assert_eq!(ended.stdout.trim_ascii(), b"1048576");
+        // Who does not read it is not waited for.
+        let ended = run_as(&mut shell(&room, "exit 4"), &manner).unwrap();
+        assert_eq!(ended.code, Some(4));
+        let stop = AtomicBool::new(false);
+        let manner = Manner { stop: Some(&stop), ..Manner::new(soon(), 100) };
+        let started = Instant::now();
+        let ended = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(300));
+                stop.store(true, Ordering::Relaxed);
+            });
+            run_as(&mut shell(&room, "sleep 600 & sleep 600"), &manner)
+        });
+        assert!(matches!(ended, Err(RunError::Stopped)), "{ended:?}");
+        assert!(started.elapsed() < Duration::from_secs(10));
     }
 
     #[test]

@@ -193,7 +193,7 @@ impl Merger {
         command.args(what).arg(ours.to_string()).arg(theirs.to_string());
         match child::run(&mut command, until, KEPT) {
             Ok(ended) => Ok(ended),
-            Err(RunError::Time) => Err(MergeError::Time),
+            Err(RunError::Time | RunError::Stopped) => Err(MergeError::Time),
             Err(RunError::Failed(why)) => Err(MergeError::Program(why)),
         }
     }

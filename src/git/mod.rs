@@ -12,9 +12,11 @@ mod child;
 pub mod command;
 mod head;
 mod merge;
+mod mirror;
 mod names;
 mod objects;
 mod relation;
+mod remote;
 mod repository;
 mod tree;
 
@@ -25,8 +27,10 @@ pub use changes::{
 };
 pub(crate) use child::Room;
 pub use merge::{MergeError, MergeShape, Merger, Recomputed, merge_shape};
+pub use mirror::{Mirror, MirrorError, Place, Unfetched};
 pub use objects::{Found, Objects, verify_commit_id};
 pub use relation::{Relation, between, leads_to, reached, reaches, relate};
+pub use remote::{Address, AddressError, Credential, Listing, Patience, Remote, RemoteError, Scheme};
 pub use repository::{RefState, Repository};
 pub use tree::{EntryKind, TooManyEntries, Tree, TreeEntry, TreeFault, TreeFaultCode};
 

@@ -3,6 +3,9 @@
 mod client;
 mod decisions;
 mod listen;
+mod proxy;
 mod routes;
+mod tls;
+mod webhooks;
 
 pub use listen::{ServeError, serve};

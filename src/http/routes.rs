@@ -1,6 +1,7 @@
 //! Routes and what they answer.
 
 use super::decisions::{Readers, decision};
+use super::webhooks::{self, Room};
 use crate::hook::wire::{
     Answer, MAX_REQUEST, Outcome, POST_RECEIVE_PATH, PRE_RECEIVE_PATH, PROTOCOL, Request,
 };
@@ -35,6 +36,8 @@ pub(super) struct Shared {
     pub(super) operators: Arc<Semaphore>,
     /// Bounds how often decisions are looked at.
     pub(super) readers: Arc<Readers>,
+    /// Bounds what deliveries take.
+    pub(super) room: Room,
 }
 
 impl Shared {
@@ -44,6 +47,7 @@ impl Shared {
             workers: Arc::new(Semaphore::new(workers)),
             operators: Arc::new(Semaphore::new(1)),
             readers: Arc::default(),
+            room: Room::new(),
         }
     }
 }
@@ -65,7 +69,11 @@ pub(super) fn hook_router(shared: Shared) -> Router {
 
 /// Routes of the TCP listener.
 pub(super) fn public_router(shared: Shared) -> Router {
-    Router::new().route("/health", get(health)).route("/decisions/{id}", get(decision)).with_state(shared)
+    Router::new()
+        .route("/health", get(health))
+        .route("/decisions/{id}", get(decision))
+        .fallback(webhooks::deliver)
+        .with_state(shared)
 }
 
 /// For how long an operator's request may take to arrive, and to have its turn.

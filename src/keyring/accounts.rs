@@ -52,7 +52,7 @@ impl Account {
         let (server, name) = match listed.split_once(':') {
             None => (None, listed),
             Some((word, name)) => {
-                let servers = || ServerKind::ALL.iter().filter(|kind| kind.has_accounts());
+                let servers = ServerKind::with_accounts;
                 let Some(kind) = servers().find(|kind| kind.name() == word) else {
                     if word == ServerKind::SshdKey.name() {
                         let why = format!(
@@ -71,7 +71,7 @@ impl Account {
                     };
                     return error(format!("`{shown}` begins with no kind of server"), help);
                 };
-                (Some(*kind), name)
+                (Some(kind), name)
             }
         };
         let example = server.map_or("alice", |_| "gitlab:alice");
@@ -84,7 +84,10 @@ impl Account {
         }
         if name.starts_with('#') && server.and_then(ServerKind::id_example).is_none() {
             let why = format!("`{shown}` is an account by its number, which only some servers tell");
-            return error(why, "write \"gitlab:#user-42\", \"gitea:#17\" or \"forgejo:#17\"".to_owned());
+            return error(
+                why,
+                "write for example \"gitlab:#user-42\", \"gitea:#17\" or \"github:#583231\"".to_owned(),
+            );
         }
         Ok(Account { server, name: name.to_owned() })
     }
@@ -152,6 +155,35 @@ impl Keyring {
         let listed = self.accounts.get(name)?;
         let found = listed.iter().find(|(on, _)| on.is_none_or(|on| on == server))?;
         self.parts.principals.get(found.1)
+    }
+
+    /// Whose account at a forge this is, that a webhook names: by its number where a principal lists that, else by
+    /// its name. Only an account that is listed with its kind of server counts: `alice` alone is an account on the
+    /// server whose hooks ask, and anybody may be called so elsewhere.
+    pub fn forge_account_holder(
+        &self,
+        server: ServerKind,
+        id: Option<&str>,
+        name: &str,
+    ) -> Option<&Arc<Principal>> {
+        let listed = |name: &str| {
+            let listed = self.accounts.get(name)?;
+            let found = listed.iter().find(|(on, _)| *on == Some(server))?;
+            self.parts.principals.get(found.1)
+        };
+        // Names can be given up and taken by others, numbers stay: whoever lists a number here is known by that alone.
+        let numbered = |holder: &&Arc<Principal>| {
+            let here = |one: &Account| one.name.starts_with('#') && one.server == Some(server);
+            id.is_some() && self.accounts_of(&holder.name).any(here)
+        };
+        let number = id.map(|id| match server {
+            ServerKind::GitLab => format!("#user-{id}"),
+            _ => format!("#{id}"),
+        });
+        let by_number = number.and_then(|number| listed(&number));
+        // What looks like a number is none.
+        let by_name = || listed(name).filter(|_| !name.starts_with('#')).filter(|holder| !numbered(holder));
+        by_number.or_else(by_name)
     }
 
     /// Whose key or certificate this is, in the encoding of RFC 4253, that sshd let log in at `now`. What

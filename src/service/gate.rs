@@ -6,6 +6,7 @@ use super::operators::Budget;
 use super::reload::{Live, Rejected};
 use super::render;
 use super::webhook::{Outbox, ReportHealth};
+use super::webhook::{WebhookFigures, Webhooks};
 use crate::audit::{Event, Record, ServiceEntry};
 use crate::config::{self, Config};
 use crate::domain::{RequestId, Timestamp, text};
@@ -117,6 +118,7 @@ pub struct Gate {
     pub(super) told: Told,
     /// What is to be told to forges.
     pub(super) outbox: Arc<Outbox>,
+    pub(super) webhooks: Webhooks,
     daemon: bool,
 }
 
@@ -162,6 +164,9 @@ pub struct Health {
     /// How what is told to forges fares, for each source that tells.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reports: Vec<ReportHealth>,
+    /// What forges told, where any are configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhooks: Option<WebhookFigures>,
 }
 
 impl Gate {
@@ -195,6 +200,11 @@ impl Gate {
                 tracing::warn!("{warning}");
             }
         }
+        // A hook that decides by itself takes no deliveries, and needs no secrets.
+        let webhooks = match daemon {
+            true => Webhooks::start(&snapshot.config).map_err(StartError::Configuration)?,
+            false => Webhooks::default(),
+        };
         let state = snapshot.config.daemon.state.clone();
         if !daemon && !Store::exists(&state) {
             return Err(StartError::NoState(state));
@@ -213,6 +223,7 @@ impl Gate {
             swept: Mutex::default(),
             told: Told::default(),
             outbox: Arc::default(),
+            webhooks,
             daemon,
         })
     }
@@ -283,8 +294,11 @@ impl Gate {
         let stale = rejected.as_ref().is_some_and(|rejected| rejected.too_old(&snapshot.config));
         let ready = state_error.is_none() && !stale;
         let tenant_errors = snapshot.tenant_faults();
+        let webhooks = self.webhook_figures();
+        let well = rejected.is_none() && tenant_errors.is_none();
+        let well = well && !webhooks.as_ref().is_some_and(WebhookFigures::degraded);
         Health {
-            status: if ready && rejected.is_none() && tenant_errors.is_none() { "ok" } else { "degraded" },
+            status: if ready && well { "ok" } else { "degraded" },
             ready,
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: self.started.elapsed().as_secs(),
@@ -297,6 +311,7 @@ impl Gate {
             state_error,
             turned_away: counters.iter().filter(|one| one.kind == TURNED_AWAY).map(|one| one.count).sum(),
             reports: self.report_health().unwrap_or_default(),
+            webhooks,
         }
     }
 
@@ -334,6 +349,7 @@ impl Gate {
 
     /// Records the orderly end.
     pub fn stopped(&self) {
+        self.write_webhook_counters();
         if self.daemon {
             self.note(Event::Stop(self.current().entry(None)));
         }

@@ -206,6 +206,7 @@ impl Gate {
             Ok((snapshot, warnings)) => self.take_over(snapshot, &warnings, why),
             Err(faults) => self.reject(faults, why),
         }
+        self.read_webhook_secrets();
     }
 
     fn take_over(&self, snapshot: Snapshot, warnings: &[config::Warning], why: Why) {

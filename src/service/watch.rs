@@ -67,6 +67,7 @@ fn look(gate: &Gate, quiet: &mut Quiet) {
         looked.changing = changing.then(|| looked.changing.unwrap_or_else(Gate::now));
     }
     gate.settle_found();
+    gate.tend_webhooks();
     if read {
         gate.reload_found();
         // They may have changed while they were read, and the configuration may name others now.
@@ -125,6 +126,8 @@ fn stamp(gate: &Gate) -> [u8; 32] {
     let beside = sources.allowed_signers.iter().map(|one| &one.path);
     let beside = beside.chain(sources.revocations.iter().map(|one| &one.path));
     watched.extend(beside.cloned().map(Watched::File));
+    let secrets = current.config.sources.iter().flat_map(|source| &source.secrets);
+    watched.extend(secrets.filter_map(|one| one.place.path()).map(Watched::File));
     stamp_of(&watched)
 }
 

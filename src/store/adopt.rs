@@ -153,7 +153,7 @@ impl Store {
 }
 
 /// `<id> <ref>\n` for each tip, hashed: what the record vouches for even where it cannot list all.
-fn digest(tips: &[(RefName, ObjectId)]) -> String {
+pub(super) fn digest(tips: &[(RefName, ObjectId)]) -> String {
     let mut hash = Sha256::new();
     for (name, id) in tips {
         hash.update(id.to_string());
@@ -165,7 +165,7 @@ fn digest(tips: &[(RefName, ObjectId)]) -> String {
 }
 
 /// Writes the record with as many tips as fit.
-fn append(
+pub(super) fn append(
     txn: &mut Txn<'_>,
     at: Timestamp,
     mut entry: AdoptEntry,

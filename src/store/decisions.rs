@@ -7,7 +7,9 @@ use super::repositories::{object_id, ref_name};
 use super::sql as q;
 use super::writer::Txn;
 use super::{Store, lock};
-use crate::audit::{AppliedEntry, AppliedRef, Event, How, Outcome, PusherEntry, Record, RepositoryEntry};
+use crate::audit::{
+    AppliedEntry, AppliedRef, Decision, Event, How, Outcome, PusherEntry, Record, RepositoryEntry,
+};
 use crate::domain::{ObjectId, RefName, RepositoryId, RequestId, Timestamp, text};
 use rusqlite::{OptionalExtension, params};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -111,19 +113,7 @@ impl Store {
             if !(updates.is_empty() && grants.is_empty() && counted.is_empty() && tagged_by.is_empty()) {
                 return Err(StoreError::Invalid("only accepted pushes have updates and grants"));
             }
-            let limit = options.full_records_per_minute;
-            // One budget for the repository, and one for whoever pushes, wherever to (N26).
-            let pusher = match &decision.pusher {
-                PusherEntry::Known { name, .. } => Some(format!("pusher {name}")),
-                PusherEntry::Unknown => None,
-            };
-            let mut budgets = lock(&self.shared.budgets);
-            let over = budgets.spend(&format!("repository {}", decision.repository.id), at_ms, limit);
-            let over = over.max(pusher.and_then(|pusher| budgets.spend(&pusher, at_ms, limit)));
-            drop(budgets);
-            if let Some(over) = over {
-                decision.compact(over);
-            }
+            self.shorten_over_budget(decision, at_ms);
         }
         record.fit(options.record_bytes)?;
         self.write(move |txn| {
@@ -144,6 +134,23 @@ impl Store {
             }
             Ok(seq)
         })
+    }
+
+    /// Leaves out the lists of a refused or undecided push where there are too many of them (N26).
+    pub(super) fn shorten_over_budget(&self, decision: &mut Decision, at_ms: i64) {
+        let limit = self.shared.options.full_records_per_minute;
+        // One budget for the repository, and one for whoever pushes, wherever to (N26).
+        let pusher = match &decision.pusher {
+            PusherEntry::Known { name, .. } => Some(format!("pusher {name}")),
+            PusherEntry::Unknown => None,
+        };
+        let mut budgets = lock(&self.shared.budgets);
+        let over = budgets.spend(&format!("repository {}", decision.repository.id), at_ms, limit);
+        let over = over.max(pusher.and_then(|pusher| budgets.spend(&pusher, at_ms, limit)));
+        drop(budgets);
+        if let Some(over) = over {
+            decision.compact(over);
+        }
     }
 
     /// Accepted updates of `repository` that are neither applied nor superseded, newest first; at most
@@ -260,7 +267,7 @@ impl Store {
 }
 
 /// A grant whose update was applied.
-struct Due {
+pub(super) struct Due {
     /// Decision and list: the order in which grants build on each other.
     order: (i64, i64),
     ruleset: i64,
@@ -277,7 +284,7 @@ struct Due {
 }
 
 /// Every grant belongs to an update, and no ref moves twice.
-fn check(updates: &[DecidedUpdate], grants: &[Grant]) -> Result<(), StoreError> {
+pub(super) fn check(updates: &[DecidedUpdate], grants: &[Grant]) -> Result<(), StoreError> {
     let mut by_ref = HashMap::new();
     for update in updates {
         if by_ref.insert(&update.reference, update.new).is_some() {
@@ -318,7 +325,7 @@ fn unpack(packed: &[u8]) -> Result<std::slice::ChunksExact<'_, u8>, StoreError> 
 
 impl Txn<'_> {
     /// Gives the numbers of the refs.
-    fn add_pending<'u>(
+    pub(super) fn add_pending<'u>(
         &self,
         seq: i64,
         repository: i64,
@@ -381,7 +388,7 @@ impl Txn<'_> {
 
     /// Applies one pending update; `None` where it is not pending, else its new value. What it was granted
     /// is put into `due`.
-    fn apply(
+    pub(super) fn apply(
         &self,
         repository: i64,
         request: &str,
@@ -439,7 +446,7 @@ impl Txn<'_> {
     /// Makes frontier of what applied updates were granted. Lists were numbered in the order of the
     /// decision, so what a grant builds on comes before it; a grant that builds on something that was not
     /// applied lapses, since its commits would not be closed under ancestry.
-    fn settle(&self, repository: i64, mut due: Vec<Due>) -> Result<(), StoreError> {
+    pub(super) fn settle(&self, repository: i64, mut due: Vec<Due>) -> Result<(), StoreError> {
         due.sort_by_key(|grant| grant.order);
         let mut done = HashSet::new();
         for grant in due {
@@ -474,7 +481,7 @@ impl Txn<'_> {
     }
 
     /// Appends `applied` records, in pieces that respect the size of a record: nothing is left out.
-    fn append_applied(
+    pub(super) fn append_applied(
         &mut self,
         repository: &RepositoryEntry,
         applied: BTreeMap<&str, Vec<AppliedRef>>,

@@ -617,10 +617,10 @@ mod tests {
         let counted = |store: &Store| store.webhook_counters().unwrap();
         let expected =
             WebhookCounter { source: "github".into(), result: "duplicate".into(), count: 100, last: at(99) };
-        assert_eq!(counted(&store), [expected.clone()]);
+        assert_eq!(counted(&store), std::slice::from_ref(&expected));
         store.flush_webhook_counters().unwrap();
         store.flush_webhook_counters().unwrap();
-        assert_eq!(counted(&store), [expected.clone()]);
+        assert_eq!(counted(&store), std::slice::from_ref(&expected));
         drop(store);
         let store = Store::open(dir.path(), Mode::ReadWrite).unwrap();
         store.count_webhook("github", "duplicate", at(3));

@@ -15,6 +15,7 @@ mod clock;
 mod counters;
 mod decisions;
 mod deliveries;
+mod detected;
 mod error;
 mod forges;
 mod frontier;
@@ -37,6 +38,7 @@ pub use decisions::{DecidedUpdate, Grant, Pending};
 pub use deliveries::{
     Accepted, Delivery, NewDelivery, QueueFigures, QueueLimits, QueuedRepository, WebhookCounter,
 };
+pub use detected::Detected;
 pub use error::StoreError;
 pub use forges::{ForgeRepositoryEntry, Pinned};
 pub use frontier::{FrontierReader, Scope};

@@ -287,6 +287,19 @@ create table forge_repositories (
     unique (source, name)
 ) without rowid;
 
+-- Repositories of forges that somebody adopted: from then on they are judged (N9).
+create table watched_repositories (
+    repository integer primary key references repositories (repository),
+    -- the audit record of the adoption
+    seq        integer not null
+);
+-- Values of their refs that were judged, or are on record as gone before anybody could look (N29).
+create table judged_values (
+    ref       integer not null references refs (ref),
+    commit_id blob not null,
+    primary key (ref, commit_id)
+) without rowid;
+
 -- What became of authentic deliveries.
 create table webhook_counters (
     source text not null,
@@ -425,6 +438,19 @@ pub(super) const LIST_ADOPTIONS: &str = "select a.seq, s.name, a.commits, a.who,
     join repositories p on p.repository = a.repository where p.id = ?1 order by a.seq";
 pub(super) const LIST_ADOPTION_TIPS: &str = "select f.name, t.commit_id from adoption_tips t \
     join refs f on f.ref = t.ref where t.seq = ?1 order by f.name";
+
+pub(super) const WATCHED: &str = "select 1 from watched_repositories w join repositories p \
+    on p.repository = w.repository where p.id = ?1";
+pub(super) const WATCH: &str = "insert into watched_repositories (repository, seq) values (?1, ?2) \
+    on conflict (repository) do update set seq = excluded.seq";
+pub(super) const CLEAR_TIPS: &str =
+    "update refs set tip = null where repository = ?1 and tip_known = 1 and tip is not null";
+pub(super) const TIP_OF: &str = "select tip from refs where ref = ?1 and tip_known = 1";
+pub(super) const ADD_JUDGED: &str =
+    "insert into judged_values (ref, commit_id) values (?1, ?2) on conflict do nothing";
+pub(super) const WAS_JUDGED: &str = "select 1 from judged_values v join refs r on r.ref = v.ref \
+    join repositories p on p.repository = r.repository where p.id = ?1 and r.name = ?2 and v.commit_id = ?3";
+pub(super) const SET_REPOSITORY_NAME: &str = "update repositories set name = ?2 where repository = ?1";
 
 pub(super) const KNOWN_DELIVERY: &str =
     "select delivery from deliveries where source = ?1 and forge_id = ?2 and forge_id is not null";

@@ -76,8 +76,8 @@ pub(super) fn gitea_push(outer: &Outer<'_>) -> Result<Event, ParseError> {
     Ok(push(repository(outer)?, moves(outer), gitea_actor(outer)))
 }
 
-/// Of a push both ids are told. Of a branch or tag that was made or went away at most the new one: without any,
-/// the delivery only says that something moved there.
+/// Of a push both ids are told. Of a branch or tag that was made or went away at most the new one: without
+/// any, the delivery only says that something moved there.
 fn moves(outer: &Outer<'_>) -> Moves {
     let Some(kind) = outer.ref_type.filter(|_| outer.before.is_none() || outer.after.is_none()) else {
         return Moves::of(values::full_claim(outer.reference, outer.before, outer.after));

@@ -139,8 +139,8 @@ fn promise(forge: ForgeKind, event: &str) -> Option<Shape> {
     }
 }
 
-/// Every field of the outermost object that is used for any forge, not read yet. One that is there twice is an
-/// error; others are passed over, however deep they are.
+/// Every field of the outermost object that is used for any forge, not read yet. One that is there twice is
+/// an error; others are passed over, however deep they are.
 #[derive(Deserialize)]
 struct Outer<'a> {
     #[serde(borrow, rename = "ref")]

@@ -1,0 +1,255 @@
+use super::*;
+use crate::git::{Address, Credential};
+use std::sync::atomic::AtomicBool;
+
+const MOST: u64 = 1 << 30;
+
+struct Ground {
+    tmp: tempfile::TempDir,
+    stop: AtomicBool,
+}
+
+impl Ground {
+    fn new(format: &str) -> Self {
+        let ground = Ground { tmp: tempfile::tempdir().unwrap(), stop: AtomicBool::new(false) };
+        let path = ground.tmp.path().join("forge.git");
+        let status = Command::new("git")
+            .args(["init", "--quiet", "--bare", "--initial-branch=main"])
+            .arg(format!("--object-format={format}"))
+            .arg(&path)
+            .status()
+            .unwrap();
+        assert!(status.success());
+        ground
+    }
+
+    fn git(&self, arguments: &[&str], input: &[u8]) -> String {
+        let mut child = Command::new("git")
+            .arg("--git-dir")
+            .arg(self.tmp.path().join("forge.git"))
+            .args(arguments)
+            .envs([
+                ("GIT_AUTHOR_NAME", "a"),
+                ("GIT_AUTHOR_EMAIL", "a@x"),
+                ("GIT_COMMITTER_NAME", "a"),
+                ("GIT_COMMITTER_EMAIL", "a@x"),
+            ])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        let out = child.wait_with_output().unwrap();
+        assert!(out.status.success(), "{arguments:?}");
+        String::from_utf8(out.stdout).unwrap().trim().to_owned()
+    }
+
+    /// A commit with an own file on top of some parents.
+    fn commit(&self, name: &str, parents: &[ObjectId]) -> ObjectId {
+        let blob = self.git(&["hash-object", "-w", "--stdin"], name.as_bytes());
+        let tree = self.git(&["mktree"], format!("100644 blob {blob}\tfile\n").as_bytes());
+        let mut arguments = vec!["commit-tree".to_owned(), tree, "-m".into(), name.into()];
+        for parent in parents {
+            arguments.extend(["-p".into(), parent.to_string()]);
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        ObjectId::parse(self.git(&arguments, b"").as_bytes()).unwrap()
+    }
+
+    fn set(&self, name: &str, id: ObjectId) {
+        self.git(&["update-ref", name, &id.to_string()], b"");
+    }
+
+    fn remote(&self) -> Remote {
+        let url = format!("file://{}", self.tmp.path().join("forge.git").display());
+        Remote {
+            address: Address::parse(&url).unwrap(),
+            credential: Credential::None,
+            known_hosts: None,
+            authorities: None,
+            proxy: None,
+        }
+    }
+
+    fn patience(&self) -> Patience<'_> {
+        Patience { until: Instant::now() + Duration::from_secs(60), stop: &self.stop }
+    }
+
+    fn place(&self) -> Place {
+        Place::take(&self.tmp.path().join("mirrors"), &RepositoryId("forge:1".into()), self.patience())
+            .unwrap()
+    }
+}
+
+fn name(name: &str) -> RefName {
+    RefName::parse(name.as_bytes()).unwrap()
+}
+
+#[test]
+fn n30_objects_come_by_id_and_stay_in_quarantine_until_they_are_judged() {
+    for format in ["sha1", "sha256"] {
+        let ground = Ground::new(format);
+        let first = ground.commit("one", &[]);
+        let second = ground.commit("two", &[first]);
+        ground.set("refs/heads/main", second);
+        ground.git(&["tag", "-a", "-m", "x", "v1", &first.to_string()], b"");
+        ground.set("refs/replace/0000000000000000000000000000000000000001", first);
+        let listing = ground.remote().list(ground.patience()).unwrap();
+        assert_eq!(listing.head, Some(name("refs/heads/main")));
+        let tag = listing.refs.iter().find(|(one, _)| *one == name("refs/tags/v1")).unwrap().1;
+
+        let place = ground.place();
+        assert!(place.mirror().unwrap().is_none());
+        let mirror = place.make(listing.format().unwrap()).unwrap();
+        let missing = mirror.fetch(&ground.remote(), &[second, tag], MOST, ground.patience()).unwrap();
+        assert!(missing.is_empty(), "{missing:?}");
+        let found = mirror.repository().unwrap().objects().find(&first).unwrap().unwrap();
+        assert!(found.in_quarantine);
+        assert!(mirror.judged().unwrap().objects().find(&first).unwrap().is_none());
+        assert!(mirror.repository().unwrap().ref_names().unwrap().is_empty(), "nothing came in by a name");
+
+        mirror.keep(&[first], &[], ground.patience()).unwrap();
+        mirror.keep(&[first], &[], ground.patience()).unwrap();
+        let judged = mirror.judged().unwrap();
+        assert!(judged.objects().find(&first).unwrap().is_some());
+        assert!(judged.objects().find(&second).unwrap().is_none(), "what was not judged stays out");
+        mirror.keep(&[second, tag], &[first], ground.patience()).unwrap();
+        mirror.discard().unwrap();
+        let odd = RefName::parse(b"refs/heads/\xff--x").unwrap();
+        let moves = [(name("refs/heads/main"), Some(second)), (odd.clone(), Some(first))];
+        mirror.move_refs(&moves, ground.patience()).unwrap();
+        mirror.set_head(&name("refs/heads/main")).unwrap();
+        let repository = mirror.judged().unwrap();
+        assert_eq!(repository.resolve(&odd).unwrap().value, Some(first));
+        assert_eq!(repository.default_branch().unwrap(), Some(name("refs/heads/main")));
+        // A branch makes way for one below it.
+        let moves = [(name("refs/heads/main/x"), Some(first)), (name("refs/heads/main"), None)];
+        mirror.move_refs(&moves, ground.patience()).unwrap();
+        assert_eq!(mirror.judged().unwrap().references().unwrap().len(), 2);
+        assert_eq!(place.mirror().unwrap().unwrap().format(), listing.format().unwrap());
+    }
+}
+
+#[test]
+fn n30_one_object_that_cannot_be_had_blocks_only_itself() {
+    let ground = Ground::new("sha1");
+    let fine: Vec<ObjectId> = (0..5).map(|n| ground.commit(&format!("{n}"), &[])).collect();
+    for (n, id) in fine.iter().enumerate() {
+        ground.set(&format!("refs/heads/b{n}"), *id);
+    }
+    let nowhere = ObjectId::parse("12".repeat(20).as_bytes()).unwrap();
+    let other_format = ObjectId::parse("34".repeat(32).as_bytes()).unwrap();
+    // No author: git's check refuses it.
+    let tree = ground.git(&["mktree"], b"");
+    let bad = format!("tree {tree}\ncommitter a <a@x> 1 +0000\n\nx\n");
+    let bad = ground.git(&["hash-object", "-t", "commit", "-w", "--literally", "--stdin"], bad.as_bytes());
+    let bad = ObjectId::parse(bad.as_bytes()).unwrap();
+    std::fs::write(ground.tmp.path().join("forge.git/refs/heads/bad"), format!("{bad}\n")).unwrap();
+    let place = ground.place();
+    let mirror = place.make(ObjectFormat::Sha1).unwrap();
+    let all: Vec<ObjectId> = fine.iter().copied().chain([nowhere, bad, other_format]).collect();
+    let mut missing = mirror.fetch(&ground.remote(), &all, MOST, ground.patience()).unwrap();
+    missing.sort_by_key(|(id, _)| *id);
+    let mut wanted = vec![(nowhere, true), (other_format, true), (bad, false)];
+    wanted.sort();
+    let found: Vec<_> =
+        missing.iter().map(|(id, error)| (*id, matches!(error, RemoteError::Gone(_)))).collect();
+    assert_eq!(found, wanted, "{missing:?}");
+    let repository = mirror.repository().unwrap();
+    assert!(fine.iter().all(|id| repository.objects().find(id).unwrap().is_some()));
+    // A base was accepted with whatever it has.
+    assert!(mirror.fetch_base(&ground.remote(), &[bad], MOST, ground.patience()).unwrap().is_empty());
+}
+
+#[test]
+fn n30_a_mirror_that_is_not_as_we_left_it_is_damaged_and_replaced() {
+    let ground = Ground::new("sha1");
+    let place = ground.place();
+    let directory = place.directory.clone();
+    type Damage<'a> = (&'a str, Box<dyn Fn() + 'a>);
+    let break_it: Vec<Damage<'_>> = vec![
+        ("config", Box::new(|| write(&directory.join("config"), b"[core]\n\tbare = true\n").unwrap())),
+        ("shallow", Box::new(|| write(&directory.join("shallow"), b"x").unwrap())),
+        ("alternates", Box::new(|| write(&directory.join("objects/info/alternates"), b"/\n").unwrap())),
+        (
+            "grafts",
+            Box::new(|| {
+                fs::create_dir(directory.join("info")).unwrap();
+                write(&directory.join("info/grafts"), b"x").unwrap();
+            }),
+        ),
+        ("replace", Box::new(|| fs::create_dir(directory.join("refs/replace")).unwrap())),
+        ("refs", Box::new(|| write(&directory.join("refs/heads/x"), b"garbage").unwrap())),
+        ("packed", Box::new(|| write(&directory.join("packed-refs"), b"garbage\n").unwrap())),
+        ("head", Box::new(|| fs::remove_file(directory.join("HEAD")).unwrap())),
+        ("mode", Box::new(|| fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap())),
+        (
+            "file",
+            Box::new(|| {
+                fs::remove_dir_all(&directory).unwrap();
+                fs::write(&directory, "x").unwrap();
+            }),
+        ),
+    ];
+    for (what, break_it) in break_it {
+        place.make(ObjectFormat::Sha1).unwrap();
+        assert!(place.mirror().unwrap().is_some(), "{what}");
+        break_it();
+        assert!(matches!(place.mirror(), Err(MirrorError::Damaged(_))), "{what}");
+    }
+    place.make(ObjectFormat::Sha256).unwrap();
+    assert_eq!(place.mirror().unwrap().unwrap().format(), ObjectFormat::Sha256);
+    assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn a_mirror_has_a_quota_and_one_user() {
+    let ground = Ground::new("sha1");
+    // Random, so that it does not get smaller.
+    let mut large = vec![0_u8; 3 << 20];
+    getrandom::fill(&mut large).unwrap();
+    let blob = ground.git(&["hash-object", "-w", "--stdin"], &large);
+    let tree = ground.git(&["mktree"], format!("100644 blob {blob}\tfile\n").as_bytes());
+    let large = ObjectId::parse(ground.git(&["commit-tree", &tree, "-m", "x"], b"").as_bytes()).unwrap();
+    let small = ground.commit("small", &[]);
+    ground.set("refs/heads/large", large);
+    ground.set("refs/heads/small", small);
+    let place = ground.place();
+    let mirror = place.make(ObjectFormat::Sha1).unwrap();
+    let missing = mirror.fetch(&ground.remote(), &[large, small], 1 << 20, ground.patience()).unwrap();
+    assert!(matches!(missing.as_slice(), [(id, RemoteError::TooMuch(_))] if *id == large), "{missing:?}");
+    assert!(mirror.repository().unwrap().objects().find(&small).unwrap().is_some());
+    assert!(mirror.bytes().unwrap() < 1 << 20);
+    let full = mirror.fetch(&ground.remote(), &[large], 10, ground.patience());
+    assert!(matches!(full, Err(MirrorError::Git(RemoteError::TooMuch(_)))), "{full:?}");
+
+    let soon = Patience { until: Instant::now() + Duration::from_millis(100), stop: &ground.stop };
+    let root = ground.tmp.path().join("mirrors");
+    let again = Place::take(&root, &RepositoryId("forge:1".into()), soon);
+    assert!(matches!(again, Err(MirrorError::Busy)), "{again:?}");
+    let other = Place::take(&root, &RepositoryId("../../forge:1".into()), ground.patience()).unwrap();
+    assert_eq!(other.directory.parent(), Some(root.as_path()), "an identity is no path (N31)");
+    drop(place);
+    ground.place();
+}
+
+#[test]
+fn n31_only_the_configured_scheme_is_spoken_and_it_is_cut_off_in_time() {
+    let ground = Ground::new("sha1");
+    // A server that takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let remote = Remote {
+        address: Address::parse(&format!("http://127.0.0.1:{port}/x.git")).unwrap(),
+        ..ground.remote()
+    };
+    let started = Instant::now();
+    let patience = Patience { until: started + Duration::from_millis(700), stop: &ground.stop };
+    assert_eq!(remote.list(patience), Err(RemoteError::Time));
+    assert!(started.elapsed() < Duration::from_secs(10));
+    // There is nobody: that is no empty repository.
+    drop(silent);
+    assert!(matches!(remote.list(ground.patience()), Err(RemoteError::Failed(_))));
+    let nowhere = Remote { address: Address::parse("file:///nowhere/x.git").unwrap(), ..ground.remote() };
+    assert!(matches!(nowhere.list(ground.patience()), Err(RemoteError::Failed(_))));
+}
