@@ -118,6 +118,11 @@ impl Place {
         Ok(Mirror { place: self, format })
     }
 
+    /// Removes whatever is there.
+    pub fn clear(&self) -> Result<(), MirrorError> {
+        self.remove()
+    }
+
     fn remove(&self) -> Result<(), MirrorError> {
         let path = &self.directory;
         match fs::symlink_metadata(path) {
@@ -389,6 +394,29 @@ impl Mirror<'_> {
         command.1.arg(self.objects_directory().join("pack/pack"));
         command.1.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", remote::quoted_alternate(&self.incoming()));
         self.run(command, input.as_bytes(), patience)
+    }
+
+    /// Where the histories of two commits meet, what is in quarantine included; `None` where they do not.
+    pub fn merge_base(
+        &self,
+        one: ObjectId,
+        other: ObjectId,
+        patience: Patience<'_>,
+    ) -> Result<Option<ObjectId>, MirrorError> {
+        let (_room, mut command) = self.git(&["merge-base"])?;
+        command.arg(one.to_string()).arg(other.to_string());
+        command.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", remote::quoted_alternate(&self.incoming()));
+        let usual = Manner::new(patience.until, 4 << 10);
+        let ended = child::run_as(&mut command, &Manner { stop: Some(patience.stop), ..usual });
+        let ended = ended.map_err(RemoteError::from)?;
+        match ended.code {
+            Some(0) => {
+                let base = ObjectId::parse(ended.stdout.trim_ascii_end());
+                base.map(Some).map_err(|e| MirrorError::Damaged(format!("git merge-base: {e}")))
+            }
+            Some(1) if ended.stderr.is_empty() => Ok(None),
+            _ => Err(MirrorError::Damaged(format!("git: {}", remote::said(&ended)))),
+        }
     }
 
     /// Moves its own refs; names go in as bytes.

@@ -401,6 +401,30 @@ pub struct Rulesets {
 }
 
 impl Rulesets {
+    /// The same rulesets without what can only be judged once a ref moves: rules about the update as such (N11),
+    /// and those that ask who pushes. For what is proposed to a ref and has not moved it.
+    pub fn for_proposals(&self) -> Rulesets {
+        let set = |set: &Ruleset| {
+            let stays =
+                |one: &&Configured| one.rule.judges() != Judges::RefUpdate && !one.rule.needs_pusher();
+            Ruleset {
+                name: set.name.clone(),
+                repositories: set.repositories.clone(),
+                refs: set.refs.clone(),
+                actors: set.actors.clone(),
+                bypass: set.bypass.clone(),
+                enforcement: set.enforcement,
+                included: set.included,
+                tenant: set.tenant.clone(),
+                of_tenants: set.of_tenants.clone(),
+                by_default: set.by_default,
+                part_of: set.part_of.clone(),
+                rules: set.rules.iter().filter(stays).cloned().collect(),
+            }
+        };
+        Rulesets { rulesets: self.rulesets.iter().map(set).collect(), uncovered: self.uncovered }
+    }
+
     /// The rulesets that the configuration names: all but the one that always comes with it.
     pub fn configured(&self) -> impl Iterator<Item = &Ruleset> {
         self.rulesets.iter().filter(|set| !set.by_default)

@@ -4,13 +4,13 @@ use super::fault::{Fault, all_known};
 use super::gate::{Gate, answer, request_id};
 use super::locate::{self, Located};
 use super::{pusher, record, render};
-use crate::audit::How;
+use crate::audit::{self, How};
 use crate::domain::{ObjectId, PushContext, RefName, RepositoryId, Timestamp, text};
 use crate::facts::{self, Budget, CollectError, Frontier, Inputs, Present, Standing};
 use crate::git::Repository;
 use crate::hook::wire::{Answer, Outcome, PROTOCOL, Request};
 use crate::policy::{Decision, Verdict, evaluate_until};
-use crate::store::{FrontierReader, Observed, Scope, Store};
+use crate::store::{FrontierReader, Observed, Scope, Store, StoreError};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::Path;
@@ -21,6 +21,16 @@ use std::time::{Duration, Instant};
 pub(super) struct Decided {
     pub(super) facts: crate::policy::PushFacts,
     pub(super) verdict: Verdict,
+}
+
+impl Decided {
+    /// How it ends, for the record.
+    pub(super) fn outcome(&self) -> audit::Outcome {
+        match self.verdict.decision {
+            Decision::Accept => audit::Outcome::Accept,
+            Decision::Refuse => audit::Outcome::Refuse,
+        }
+    }
 }
 
 impl Gate {
@@ -118,7 +128,7 @@ impl Gate {
         all_known(config, &located.reference.name)?;
         let repository = &located.reference.id;
         self.note_seen(repository, &located.repository)?;
-        let frontier = Recorded { store: &self.store, repository, reader: self.store.frontier(repository)? };
+        let frontier = Recorded::new(&self.store, repository)?;
         let principal = pusher.principal().cloned();
         let context = PushContext {
             request_id: asked.id.clone(),
@@ -244,10 +254,16 @@ impl Gate {
 }
 
 /// The store's record as the frontier.
-struct Recorded<'a> {
+pub(super) struct Recorded<'a> {
     store: &'a Store,
     repository: &'a RepositoryId,
     reader: FrontierReader,
+}
+
+impl<'a> Recorded<'a> {
+    pub(super) fn new(store: &'a Store, repository: &'a RepositoryId) -> Result<Self, StoreError> {
+        Ok(Recorded { store, repository, reader: store.frontier(repository)? })
+    }
 }
 
 impl Frontier for Recorded<'_> {
@@ -293,7 +309,7 @@ impl Frontier for Recorded<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::{self, Record};
+    use crate::audit::Record;
     use crate::domain::{Pusher, RepositoryRef, RequestId, Timestamp};
     use crate::store::{DecidedUpdate, Grant, Mode};
 

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::facts::CollectError;
-use crate::git::{GitError, MergeError};
+use crate::git::{GitError, MergeError, MirrorError, RemoteError};
 use crate::store::StoreError;
 use std::path::PathBuf;
 
@@ -90,6 +90,21 @@ pub enum Fault {
         /// How many more there are.
         others: usize,
     },
+    /// A forge cannot be asked, or not fetched from.
+    #[error("the forge's repository cannot be read: {0}")]
+    Remote(#[from] RemoteError),
+    /// The copy of a forge's repository cannot be used.
+    #[error(transparent)]
+    Mirror(MirrorError),
+    /// A forge shows less than can be believed (N30).
+    #[error("{0}; if it is so, say so with `countersign adopt {1} --anew`")]
+    Vanished(super::webhook::derive::Vanished, String),
+    /// Nobody has said yet from where on a forge's repository is judged (N9).
+    #[error("nobody has vouched for what the repository holds; look at it and run `countersign adopt {0}`")]
+    NotAdopted(String),
+    /// A value that a ref is said to have had, and that cannot be had any more (N29).
+    #[error("{0}")]
+    Gap(String),
     /// A defect of this program.
     #[error("an internal error; the daemon's log has more")]
     Internal,
@@ -121,6 +136,14 @@ impl Fault {
             Fault::ShuttingDown => "shutting-down",
             Fault::Stale { .. } => "stale-configuration",
             Fault::Tenant { .. } => "faulty-tenant",
+            Fault::Remote(RemoteError::Time) => "forge-deadline",
+            Fault::Remote(RemoteError::TooMuch(_))
+            | Fault::Mirror(MirrorError::Git(RemoteError::TooMuch(_))) => "forge-too-much",
+            Fault::Remote(_) | Fault::Mirror(MirrorError::Git(_)) => "forge-unreadable",
+            Fault::Mirror(_) => "mirror-unusable",
+            Fault::Vanished(..) => "refs-vanished",
+            Fault::NotAdopted(_) => "waits-for-adopt",
+            Fault::Gap(_) => "gap",
         }
     }
 }
@@ -131,6 +154,15 @@ pub(super) fn all_known(config: &Config, repository: &str) -> Result<(), Fault> 
     let place = faulty.faults.first().map_or_else(|| faulty.place.clone(), |first| first.place());
     let others = faulty.faults.len().saturating_sub(1);
     Err(Fault::Tenant { tenant: faulty.tenant.name.clone(), place: place.to_string(), others })
+}
+
+impl From<MirrorError> for Fault {
+    fn from(error: MirrorError) -> Self {
+        match error {
+            MirrorError::Git(error) => Fault::Remote(error),
+            other => Fault::Mirror(other),
+        }
+    }
 }
 
 impl From<CollectError> for Fault {

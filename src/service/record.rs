@@ -88,10 +88,18 @@ pub(super) fn decision(
     decided: &Decided,
     took: Duration,
 ) -> (Record, Vec<DecidedUpdate>, Vec<Grant>) {
+    let record = asked.blank(&decided.facts.context, decided.outcome(), took);
+    fill(record, decided, &asked.snapshot.config.policy)
+}
+
+/// The record of something decided, made of one with nothing in its lists.
+pub(super) fn fill(
+    mut record: Decision,
+    decided: &Decided,
+    policy: &policy::Rulesets,
+) -> (Record, Vec<DecidedUpdate>, Vec<Grant>) {
     let Decided { facts, verdict } = decided;
     let accepted = verdict.decision == policy::Decision::Accept;
-    let outcome = if accepted { Outcome::Accept } else { Outcome::Refuse };
-    let mut record = asked.blank(&facts.context, outcome, took);
     record.refs = verdict.refs.iter().map(reference).collect();
     let left_out = &mut record.truncated;
     let mut commits: Vec<_> = facts.commits.values().collect();
@@ -118,7 +126,7 @@ pub(super) fn decision(
             old: reference.old,
             new: reference.new,
         }));
-        granted = grants(&asked.snapshot.config.policy, facts, &verdict.refs);
+        granted = grants(policy, facts, &verdict.refs);
     }
     (Record::decision(record), updates, granted)
 }

@@ -109,6 +109,7 @@ fn a_status_is_set_over_tls_with_the_token_and_a_link() {
         "target_url": "https://gate.example.org/decisions/00000000000000000000000000000001",
     });
     assert_eq!(asked[1].body, body);
+    wait_for("both to be taken", SOON, || (health(&gate)["sent"] == 2).then_some(()));
     let found = health(&gate);
     assert_eq!(
         (found["sent"].as_u64(), found["due"].as_u64(), found["given_up"].as_u64()),

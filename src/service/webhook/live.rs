@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ pub(in crate::service) struct Webhooks {
     written: Mutex<Option<Instant>>,
     rung: Mutex<u64>,
     bell: Condvar,
+    /// How often somebody wanted everything to be looked at.
+    pub(super) sweeps: AtomicU64,
 }
 
 /// Locks, also after a panic elsewhere: what these mutexes guard is valid after every statement.
@@ -168,6 +171,12 @@ impl Gate {
     pub(super) fn ring(&self) {
         *lock(&self.webhooks.rung) += 1;
         self.webhooks.bell.notify_all();
+    }
+
+    /// Has all watched repositories looked at, as if it were time for it.
+    pub fn sweep_forges(&self) {
+        self.webhooks.sweeps.fetch_add(1, Ordering::Relaxed);
+        self.ring();
     }
 
     /// Waits until there is more work than when `heard` was returned, at most for `patience`; gives what to pass the

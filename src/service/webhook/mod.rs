@@ -1,16 +1,24 @@
 //! What forges tell afterwards: judged like a push, reported, recorded.
 
+mod base;
 mod carry;
 mod decisions;
 pub mod derive;
 mod failures;
 mod figures;
+mod ground;
 mod live;
+mod moves;
 mod outbox;
 mod page;
+mod proposals;
 mod receive;
 pub mod report;
+mod review;
+mod watched;
+mod work;
 
+pub use base::{Adopted, ForgeAdoption, adopt as adopt_forge, adoption as forge_adoption};
 pub use carry::{Carrier, CarryError, Endpoint};
 pub use decisions::{DecisionPage, ObjectView, RefView, RulesetView, ViolationView, WaiverView};
 pub use figures::{SourceFigures, WebhookFigures};
@@ -20,3 +28,5 @@ pub(super) use outbox::Outbox;
 pub use outbox::{ReportHealth, Sending, send_reports};
 pub use page::{NOT_FOUND as DECISION_NOT_FOUND, POLICY as DECISION_POLICY};
 pub use receive::{Delivered, Received};
+pub use watched::{Unwatchable, Watched};
+pub use work::Workers;

@@ -3,9 +3,9 @@
 //! One context a target. Success is said only where an enforcing ruleset judged the commit for that very target, and
 //! accepted it. Whatever is unknown is pending, which no forge takes for consent.
 
-use crate::config::Source;
-use crate::domain::{ObjectId, RefName, RepositoryId, RequestId, Timestamp, text};
-use crate::forge::{Claim, State, context};
+use super::watched::Watched;
+use crate::domain::{ObjectId, RefName, RequestId, Timestamp, text};
+use crate::forge::{State, context};
 use crate::policy::{self, Coverage, Enforcement, RefVerdict, Rulesets, Verdict};
 use crate::store::{NewReport, ReportState};
 
@@ -15,12 +15,8 @@ const NAMED: usize = 3;
 /// Which commit is reported on, and for which target.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
-    /// The source whose forge is told.
-    pub source: &'a Source,
-    /// Where.
-    pub repository: &'a RepositoryId,
-    /// The repository's name for rulesets.
-    pub name: &'a str,
+    /// Where, and who is told.
+    pub watched: &'a Watched,
     /// The ref that holds it, or that a proposal wants to move to it.
     pub reference: &'a RefName,
     /// The commit; of a tag the one that it is about.
@@ -133,16 +129,18 @@ pub fn report(
     note: Option<&str>,
     now: Timestamp,
 ) -> Option<NewReport> {
-    target.source.report.as_ref()?;
+    if !target.watched.reported {
+        return None;
+    }
     let mut description = known.description();
     if let Some(note) = note {
         description = format!("{}; {description}", text::escape(note.as_bytes()));
     }
     Some(NewReport {
-        source: target.source.name.clone(),
-        repository: target.repository.clone(),
+        source: target.watched.source.clone(),
+        repository: target.watched.id.clone(),
         commit: target.commit,
-        context: context(target.source.forge, target.reference),
+        context: context(target.watched.forge, target.reference),
         reference: Some(target.reference.clone()),
         state: known.state(),
         description,
@@ -160,37 +158,10 @@ pub fn pending(
     default_branch: Option<&RefName>,
     now: Timestamp,
 ) -> Option<NewReport> {
-    match policy.coverage(target.name, target.reference, default_branch) {
+    match policy.coverage(&target.watched.name, target.reference, default_branch) {
         Coverage::UncoveredAccept => None,
         Coverage::Ruleset | Coverage::UncoveredRefuse => report(target, &Known::Seen, None, None, now),
     }
-}
-
-/// [`pending`] for what an authentic delivery claims, which is a hint: to be queued with
-/// [`Store::queue_new_reports`](crate::store::Store::queue_new_reports). Only branches: what a tag is about is not
-/// known yet.
-pub fn hinted(
-    source: &Source,
-    repository: &RepositoryId,
-    name: &str,
-    claims: &[Claim],
-    policy: &Rulesets,
-    default_branch: Option<&RefName>,
-    now: Timestamp,
-) -> Vec<NewReport> {
-    let one = |claim: &Claim| {
-        claim.reference.branch()?;
-        let target = Target {
-            source,
-            repository,
-            name,
-            reference: &claim.reference,
-            commit: claim.after?,
-            proposed: false,
-        };
-        pending(&target, policy, default_branch, now)
-    };
-    claims.iter().filter_map(one).collect()
 }
 
 /// The state in the words of `forge`.
@@ -206,31 +177,30 @@ pub(super) const fn state(state: ReportState) -> State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Fetch, Place, ReportIdentity, Reporting, SecretPlace, SourceRepository};
-    use crate::domain::UpdateKind;
+    use crate::domain::{RepositoryId, UpdateKind};
     use crate::forge::ForgeKind;
+    use crate::git::{Address, Credential, Remote};
     use crate::policy::{Pattern, Refs, Ruleset, RulesetVerdict, Uncovered, rules};
 
-    fn source(forge: ForgeKind, tells: bool) -> Source {
-        let report = Reporting {
-            api: "https://api.example.org".into(),
-            identity: ReportIdentity::Token(SecretPlace::Env("T".into())),
-            check_runs: false,
-            link: None,
-            authority: None,
-        };
-        Source {
-            name: "hub".into(),
+    fn watched(forge: ForgeKind, reported: bool) -> Watched {
+        Watched {
+            id: RepositoryId("hub:1".into()),
+            name: "hub/a/b".into(),
+            source: "hub".into(),
             forge,
-            path: "/hooks/hub".into(),
-            secrets: Vec::new(),
-            repositories: vec![SourceRepository { name: "a/b".into(), id: None, url: "file:///x".into() }],
-            max_body: Source::MAX_BODY,
-            fetch: Fetch::default(),
-            report: tells.then_some(report),
+            accounts: None,
+            remote: Remote {
+                address: Address::parse("file:///x").unwrap(),
+                credential: Credential::None,
+                known_hosts: None,
+                authorities: None,
+                proxy: None,
+            },
+            deadline: std::time::Duration::ZERO,
+            quota: 0,
             sweep: None,
-            restore: false,
-            place: Place { file: "x".into(), line: 1, column: 1 },
+            mirrors: "mirrors".into(),
+            reported,
         }
     }
 
@@ -238,17 +208,9 @@ mod tests {
         RefName::parse(text.as_bytes()).unwrap()
     }
 
-    fn told(source: &Source, reference: &str, known: &Known) -> Option<NewReport> {
-        let (repository, reference) = (RepositoryId("hub:1".into()), name(reference));
-        let commit = ObjectId::from_bytes(&[3; 20]).unwrap();
-        let target = Target {
-            source,
-            repository: &repository,
-            name: "hub/a/b",
-            reference: &reference,
-            commit,
-            proposed: false,
-        };
+    fn told(watched: &Watched, reference: &str, known: &Known) -> Option<NewReport> {
+        let (reference, commit) = (name(reference), ObjectId::from_bytes(&[3; 20]).unwrap());
+        let target = Target { watched, reference: &reference, commit, proposed: false };
         report(&target, known, None, None, Timestamp::UNIX_EPOCH)
     }
 
@@ -314,7 +276,7 @@ mod tests {
     #[test]
     fn n28_success_is_said_where_an_enforcing_ruleset_judged_for_that_target_and_nowhere_else() {
         use policy::Decision::{Accept, Refuse};
-        let hub = source(ForgeKind::GitHub, true);
+        let hub = watched(ForgeKind::GitHub, true);
         let state = |known: &Known| told(&hub, "refs/heads/main", known).unwrap().state;
         let accepted = judged(Accept, Coverage::Ruleset, Enforcement::Enforce);
         assert_eq!(accepted, Known::Accepted { rulesets: vec!["production".into()], introduced: 2 });
@@ -356,14 +318,14 @@ mod tests {
             &other,
         ];
         for &forge in ForgeKind::ALL {
-            let hub = source(forge, true);
+            let hub = watched(forge, true);
             let context = |reference: &str| told(&hub, reference, &accepted).unwrap().context.to_lowercase();
             let mut contexts: Vec<String> = alike.iter().map(|reference| context(reference)).collect();
             contexts.sort();
             contexts.dedup();
             assert_eq!(contexts.len(), alike.len(), "{}: {contexts:?}", forge.name());
         }
-        let hub = source(ForgeKind::GitHub, true);
+        let hub = watched(ForgeKind::GitHub, true);
         let shown = told(&hub, "refs/heads/main", &accepted).unwrap();
         assert_eq!(
             (shown.context.as_str(), shown.reference),
@@ -373,47 +335,28 @@ mod tests {
 
     #[test]
     fn n28_a_new_tip_is_pending_at_once_where_a_ruleset_will_judge_it() {
-        let hub = source(ForgeKind::Gitea, true);
-        let repository = RepositoryId("hub:1".into());
-        let id = |n| ObjectId::from_bytes(&[n; 20]).ok();
-        let claim = |reference: &str, after| Claim { reference: name(reference), before: id(1), after };
-        let claims = [
-            claim("refs/heads/main", id(2)),
-            claim("refs/heads/topic", id(3)),
-            claim("refs/heads/main", None),
-            claim("refs/tags/v1", id(4)),
-        ];
-        let hinted_by = |enforcement, uncovered, source: &Source| {
+        let pending = |reference: &str, enforcement, uncovered, tells| {
+            let watched = watched(ForgeKind::Gitea, tells);
+            let (reference, commit) = (name(reference), ObjectId::from_bytes(&[3; 20]).unwrap());
+            let target = Target { watched: &watched, reference: &reference, commit, proposed: false };
             let policy = Rulesets { rulesets: vec![production(enforcement)], uncovered };
-            let all = hinted(source, &repository, "hub/a/b", &claims, &policy, None, Timestamp::UNIX_EPOCH);
-            assert!(
-                all.iter()
-                    .all(|one| one.state == ReportState::Pending && one.description.contains("no verdict"))
-            );
-            all.into_iter().filter_map(|one| one.commit.as_bytes().first().copied()).collect::<Vec<_>>()
+            let report = pending(&target, &policy, None, Timestamp::UNIX_EPOCH);
+            report.map(|one| (one.state, one.description.contains("no verdict")))
         };
-        assert_eq!(hinted_by(Enforcement::Enforce, Uncovered::Accept, &hub), [2]);
-        assert_eq!(hinted_by(Enforcement::Enforce, Uncovered::Refuse, &hub), [2, 3]);
-        assert_eq!(hinted_by(Enforcement::Evaluate, Uncovered::Accept, &hub), [] as [u8; 0]);
-        assert_eq!(
-            hinted_by(Enforcement::Enforce, Uncovered::Refuse, &source(ForgeKind::Gitea, false)),
-            [] as [u8; 0]
-        );
+        use Enforcement::{Enforce, Evaluate};
+        let said = Some((ReportState::Pending, true));
+        assert_eq!(pending("refs/heads/main", Enforce, Uncovered::Accept, true), said);
+        assert_eq!(pending("refs/heads/topic", Enforce, Uncovered::Refuse, true), said);
+        assert_eq!(pending("refs/heads/topic", Enforce, Uncovered::Accept, true), None);
+        assert_eq!(pending("refs/heads/main", Evaluate, Uncovered::Accept, true), None);
+        assert_eq!(pending("refs/heads/main", Enforce, Uncovered::Accept, false), None);
     }
 
     #[test]
     fn what_was_done_is_announced_and_names_are_escaped() {
-        let hub = source(ForgeKind::GitLab, true);
-        let (repository, reference) = (RepositoryId("hub:1".into()), name("refs/heads/main"));
-        let commit = ObjectId::from_bytes(&[3; 20]).unwrap();
-        let target = Target {
-            source: &hub,
-            repository: &repository,
-            name: "x",
-            reference: &reference,
-            commit,
-            proposed: false,
-        };
+        let hub = watched(ForgeKind::GitLab, true);
+        let (reference, commit) = (name("refs/heads/main"), ObjectId::from_bytes(&[3; 20]).unwrap());
+        let target = Target { watched: &hub, reference: &reference, commit, proposed: false };
         let known = Known::Refused {
             rules: vec!["a\u{1b}".into(), "b".into(), "c".into(), "d".into()],
             violations: 9,

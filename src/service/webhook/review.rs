@@ -1,0 +1,565 @@
+//! Bringing one repository of a forge up to date: what was told, what is there, and what is judged of it.
+
+use super::base::stored;
+use super::derive::{self, Moved, Told, Value};
+use super::ground::{Case, Ground};
+use super::moves::{Item, Queue};
+use super::report::{self, Known};
+use super::watched::Watched;
+use crate::audit::Mode;
+use crate::domain::{ObjectId, Pusher, RefName, RefUpdate};
+use crate::forge::{Actor, Event, Proposal};
+use crate::git::{self, Mirror, Place, RemoteError, Repository};
+use crate::service::fault::{Fault, all_known};
+use crate::service::gate::Gate;
+use crate::store::{Delivery, NewReport};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+/// How often an object that a delivery names is asked for in vain before it counts as gone, where the forge does not
+/// say that it is.
+const TRIES: u32 = 5;
+/// How soon it is looked at again whether somebody has adopted a repository.
+const UNADOPTED: Duration = Duration::from_secs(5);
+/// How long a mirror that was made anew is not made anew again.
+const TRUST: Duration = Duration::from_secs(600);
+
+/// What is remembered about a repository between two reviews. Losing it costs time, and never a judgement.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// Moves that nobody has told of, and since when they are known.
+    noticed: HashMap<RefName, (Value, Instant)>,
+    /// What was recorded as undecided: said once, not at every attempt.
+    said: HashSet<(RefName, Value, &'static str)>,
+    /// How often an object could not be had.
+    tries: HashMap<ObjectId, u32>,
+    /// Whether the mirror is in doubt, and when it was last made anew for that.
+    doubt: bool,
+    renewed: Option<Instant>,
+    /// Why everything waited the last time.
+    why: Option<String>,
+}
+
+impl Memory {
+    /// Whether the mirror can be made anew: not if that was of no use a moment ago.
+    fn may_renew(&self) -> bool {
+        self.renewed.is_none_or(|at| at.elapsed() > TRUST)
+    }
+
+    /// Whether a fault of a case was not recorded before.
+    pub(super) fn say(&mut self, case: &Case, fault: &Fault) -> bool {
+        self.said.insert((case.update.name.clone(), case.update.new, fault.code()))
+    }
+}
+
+/// How a review ended.
+#[derive(Debug, Default)]
+pub(super) struct Reviewed {
+    /// Why something waits, for people.
+    pub(super) waits: Option<String>,
+    /// When there is something to look at again, even if nobody tells.
+    pub(super) again: Option<Duration>,
+    /// Whether there may be more deliveries than were taken.
+    pub(super) more: bool,
+}
+
+/// One ref move as a delivery tells it.
+pub(super) struct Claimed {
+    pub(super) told: Told,
+    pub(super) actor: Option<Actor>,
+}
+
+/// What deliveries say.
+#[derive(Default)]
+pub(super) struct Heard {
+    /// All that wait.
+    pub(super) numbers: Vec<u64>,
+    /// Claims, by ref, in the order of arrival.
+    pub(super) claims: BTreeMap<RefName, Vec<Claimed>>,
+    /// Which refs a delivery speaks of.
+    pub(super) refs: BTreeMap<u64, BTreeSet<RefName>>,
+    /// Deliveries that say that something moved, and not (all of) what.
+    pub(super) vague: Vec<u64>,
+    /// Pull and merge requests.
+    pub(super) proposals: Vec<(u64, Proposal)>,
+    /// Of no use, and why.
+    pub(super) useless: Vec<(u64, &'static str)>,
+}
+
+impl Heard {
+    pub(super) fn new(deliveries: Vec<Delivery>, watches: &dyn Fn(&RefName) -> bool) -> Self {
+        let mut heard = Heard::default();
+        for delivery in deliveries {
+            let number = delivery.number;
+            heard.numbers.push(number);
+            match serde_json::from_str::<Event>(&delivery.event) {
+                Ok(Event::Push(push)) => {
+                    if push.claims.is_empty() || !push.unreadable.is_empty() {
+                        heard.vague.push(number);
+                    }
+                    let refs = heard.refs.entry(number).or_default();
+                    for claim in push.claims.into_iter().filter(|claim| watches(&claim.reference)) {
+                        refs.insert(claim.reference.clone());
+                        heard.claims.entry(claim.reference).or_default().push(Claimed {
+                            told: Told { before: claim.before, after: claim.after },
+                            actor: push.actor.clone(),
+                        });
+                    }
+                }
+                Ok(Event::Proposal(proposal)) => heard.proposals.push((number, proposal)),
+                Ok(Event::Ping(_) | Event::Ignored(_)) => heard.useless.push((number, "nothing to judge")),
+                Err(_) => heard.useless.push((number, "what was stored of it cannot be read")),
+            }
+        }
+        heard
+    }
+}
+
+impl Gate {
+    /// Brings one repository up to date, whether somebody told of anything or not.
+    pub(super) fn review(&self, watched: &Watched, memory: &mut Memory, stop: &AtomicBool) -> Reviewed {
+        let deliveries = match self.store.queued_deliveries(&watched.id) {
+            Ok(deliveries) => deliveries,
+            Err(error) => return Reviewed { waits: Some(error.to_string()), ..Reviewed::default() },
+        };
+        let numbers: Vec<u64> = deliveries.iter().map(|one| one.number).collect();
+        let more = numbers.len() >= 1000;
+        let reviewed = self.snapshot().and_then(|snapshot| {
+            Ground { gate: self, snapshot: &snapshot, watched, stop }.review(deliveries, memory)
+        });
+        match reviewed {
+            Ok(reviewed) => {
+                memory.why = None;
+                Reviewed { more: more && reviewed.waits.is_none(), ..reviewed }
+            }
+            Err(fault) => {
+                if is_doubtful(&fault) {
+                    memory.doubt = true;
+                }
+                let why = fault.to_string();
+                if !matches!(fault, Fault::ShuttingDown | Fault::Remote(RemoteError::Stopped)) {
+                    // Said once, not at every attempt.
+                    if memory.why.as_ref() != Some(&why) {
+                        tracing::warn!(repository = %watched.name, code = fault.code(), %fault, "a repository waits");
+                    }
+                    stored(self.store.deliveries_wait(numbers, &why), "cannot note why deliveries wait");
+                    memory.why = Some(why.clone());
+                }
+                // That costs nothing to look at: no forge is asked.
+                let again = matches!(fault, Fault::NotAdopted(_)).then_some(UNADOPTED);
+                Reviewed { waits: Some(why), again, ..Reviewed::default() }
+            }
+        }
+    }
+}
+
+/// Whether the mirror may be the cause.
+fn is_doubtful(fault: &Fault) -> bool {
+    matches!(fault, Fault::Git(_) | Fault::Mirror(git::MirrorError::Damaged(_)))
+}
+
+impl Ground<'_> {
+    fn review(&self, deliveries: Vec<Delivery>, memory: &mut Memory) -> Result<Reviewed, Fault> {
+        let heard = Heard::new(deliveries, &|name| self.watches(name));
+        let store = &self.gate.store;
+        all_known(&self.snapshot.config, &self.watched.name)?;
+        if store.rolled_back().is_some() {
+            store.check_writable()?;
+        }
+        let place = Place::take(&self.watched.mirrors, &self.watched.id, self.patience())?;
+        let adopted = store.is_watched(&self.watched.id)?;
+        if !adopted && matches!(place.mirror(), Ok(Some(_))) {
+            return Err(Fault::NotAdopted(self.watched.name.clone()));
+        }
+        if adopted {
+            self.say_told(&heard);
+        }
+        let listing = self.watched.remote.list(self.patience())?;
+        if listing.malformed_count > 0 {
+            tracing::warn!(
+                repository = %self.watched.name, count = listing.malformed_count, first = ?listing.malformed,
+                "the forge has refs whose names break git's rules; they are not judged"
+            );
+        }
+        if !adopted {
+            return self.unadopted(&place, &listing);
+        }
+        let judged: Vec<(RefName, Value)> = store.judged_tips(&self.watched.id)?;
+        let mut present: Vec<(RefName, ObjectId)> =
+            judged.iter().filter_map(|(name, value)| Some((name.clone(), (*value)?))).collect();
+        let moved = derive::moved(&judged, &listing.refs, &|name| self.watches(name));
+        let moved = match moved {
+            Ok(moved) => moved,
+            Err(vanished) => {
+                let fault = Fault::Vanished(vanished, self.watched.name.clone());
+                self.say_once(memory, None, None, &fault, Mode::Unannounced);
+                return Err(fault);
+            }
+        };
+        let renew = memory.doubt && memory.may_renew();
+        let mirror = self.mirror(&place, &present, &listing, renew)?;
+        if renew {
+            memory.renewed = Some(Instant::now());
+        }
+        memory.doubt = false;
+        let (moved, mut again) = self.told_or_old(moved, &heard, memory);
+        let tips: HashMap<RefName, ObjectId> = listing.refs.iter().cloned().collect();
+        let judged: HashMap<RefName, Value> = judged.into_iter().collect();
+        let mut queue = Queue::new(&heard, &moved);
+        self.say_pending(&moved, listing.head.as_ref());
+
+        let wanted: Vec<ObjectId> = moved.iter().filter_map(|one| one.found).collect();
+        let mut lost = self.fetch(&mirror, &wanted)?;
+        let planned = self.plan(&mirror, &heard, &moved, &judged, &tips, &mut lost)?;
+        // A new one, for what was fetched since.
+        let repository = mirror.repository()?;
+        for (reference, items) in &planned {
+            if items.is_empty() {
+                queue.nothing(reference);
+            }
+        }
+        for (reference, items) in planned {
+            self.settle(&mirror, &repository, &reference, items, &lost, &mut present, &mut queue, memory)?;
+        }
+        let proposed = self.proposals(&mirror, &heard, &present, &listing.refs, memory)?;
+        queue.wait_for(proposed);
+
+        let waits = queue.end(&self.gate.store, &heard)?;
+        if waits.is_none() && !self.stop.load(std::sync::atomic::Ordering::Relaxed) {
+            mirror.discard()?;
+            memory.said.clear();
+            memory.tries.clear();
+        }
+        if memory.doubt && memory.may_renew() {
+            again = Some(Duration::ZERO);
+        }
+        Ok(Reviewed { waits, again, ..Reviewed::default() })
+    }
+
+    /// What nobody has vouched for is seen once, said once, and not judged (N9).
+    fn unadopted(&self, place: &Place, listing: &git::Listing) -> Result<Reviewed, Fault> {
+        let fault = Fault::NotAdopted(self.watched.name.clone());
+        self.first_sight(place, listing)?;
+        let case = self.case(&RefUpdate { name: any_ref(), old: None, new: None }, Mode::Detected);
+        self.undecided(&case, &fault, Vec::new(), None)?;
+        Err(fault)
+    }
+
+    /// Those moves that a delivery tells of, or that nobody has told of for long enough: their deliveries may be on the
+    /// way, and say who did it. And when to look at the rest.
+    fn told_or_old(
+        &self,
+        moved: Vec<Moved>,
+        heard: &Heard,
+        memory: &mut Memory,
+    ) -> (Vec<Moved>, Option<Duration>) {
+        let grace = self.watched.grace();
+        let now = Instant::now();
+        memory
+            .noticed
+            .retain(|name, (value, _)| moved.iter().any(|one| one.reference == *name && one.found == *value));
+        let mut again: Option<Duration> = None;
+        let mut out = Vec::new();
+        for one in moved {
+            let told = !heard.vague.is_empty() || heard.claims.contains_key(&one.reference);
+            let (_, since) = memory.noticed.entry(one.reference.clone()).or_insert((one.found, now));
+            let age = now.saturating_duration_since(*since);
+            if told || age >= grace {
+                out.push(one);
+            } else {
+                let left = grace - age;
+                again = Some(again.map_or(left, |soonest| soonest.min(left)));
+            }
+        }
+        (out, again)
+    }
+
+    /// The forge is told at once that a new tip is being looked at: what is unknown is pending (N28).
+    fn say_pending(&self, moved: &[Moved], default_branch: Option<&RefName>) {
+        let branches = moved.iter().filter(|one| one.reference.branch().is_some());
+        let report = |one: &Moved| self.pending(&one.reference, one.found, default_branch);
+        let reports: Vec<_> = branches.filter_map(report).collect();
+        if !reports.is_empty() {
+            stored(self.gate.store.queue_reports(reports), "cannot queue reports");
+            self.gate.outbox.ring();
+        }
+    }
+
+    /// The same about what deliveries tell, before the forge is asked, which may take a while. They are hints: they take
+    /// no verdict back.
+    fn say_told(&self, heard: &Heard) {
+        let last = heard.claims.iter().filter_map(|(reference, claims)| Some((reference, claims.last()?)));
+        let branches = last.filter(|(reference, _)| reference.branch().is_some());
+        let report =
+            |(reference, claim): (&RefName, &Claimed)| self.pending(reference, claim.told.after, None);
+        let reports: Vec<_> = branches.filter_map(report).collect();
+        if !reports.is_empty() {
+            stored(self.gate.store.queue_new_reports(reports), "cannot queue reports");
+            self.gate.outbox.ring();
+        }
+    }
+
+    fn pending(
+        &self,
+        reference: &RefName,
+        value: Value,
+        default_branch: Option<&RefName>,
+    ) -> Option<NewReport> {
+        let target = self.target(value?, reference, false);
+        report::pending(&target, &self.snapshot.config.policy, default_branch, Gate::now())
+    }
+
+    /// Fetches what is not there; what cannot be had, and why.
+    pub(super) fn fetch(
+        &self,
+        mirror: &Mirror<'_>,
+        ids: &[ObjectId],
+    ) -> Result<HashMap<ObjectId, RemoteError>, Fault> {
+        let there = mirror.judged()?;
+        let mut wanted = Vec::new();
+        for id in ids {
+            if there.objects().find(id)?.is_none() {
+                wanted.push(*id);
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let watched = self.watched;
+        Ok(mirror.fetch(&watched.remote, &wanted, watched.quota, self.patience())?.into_iter().collect())
+    }
+
+    /// What is to be judged, ref by ref: those that moved, and those that claims speak of. All of it is fetched then.
+    fn plan(
+        &self,
+        mirror: &Mirror<'_>,
+        heard: &Heard,
+        moved: &[Moved],
+        judged: &HashMap<RefName, Value>,
+        tips: &HashMap<RefName, ObjectId>,
+        lost: &mut HashMap<ObjectId, RemoteError>,
+    ) -> Result<Vec<(RefName, Vec<Item>)>, Fault> {
+        let repository = mirror.repository()?;
+        let mut order: Vec<&RefName> = moved.iter().map(|one| &one.reference).collect();
+        order.extend(heard.claims.keys().filter(|name| !moved.iter().any(|one| one.reference == **name)));
+        let mut plans = Vec::new();
+        for name in order {
+            let at = judged.get(name).copied().flatten();
+            let found = tips.get(name).copied();
+            let claims = heard.claims.get(name).map_or(&[][..], Vec::as_slice);
+            let told: Vec<Told> = claims.iter().map(|one| one.told).collect();
+            let known = self.known(&repository, name, at, found, &told)?;
+            plans.push((name.clone(), at, found, told, known));
+        }
+        let mut wanted = Vec::new();
+        for (_, at, found, told, known) in &plans {
+            let derived = derive::derive(*at, *found, told, &|id| known.contains(id));
+            wanted.extend(derived.looks.iter().filter_map(|look| look.value));
+            wanted.extend(derived.steps.iter().filter_map(|step| step.new));
+        }
+        wanted.retain(|id| !lost.contains_key(id));
+        lost.extend(self.fetch(mirror, &wanted)?);
+        let mut out = Vec::new();
+        for (name, at, found, told, known) in plans {
+            let is_lost = |value: Value| value.is_some_and(|id| lost.contains_key(&id));
+            let mut derived = derive::derive(at, found, &told, &|id| known.contains(id));
+            // A way over something that cannot be had is no way.
+            let inner = derived.steps.len().saturating_sub(1);
+            let broken: HashSet<Value> =
+                derived.steps[..inner].iter().map(|step| step.new).filter(|value| is_lost(*value)).collect();
+            if !broken.is_empty() {
+                let whole = |one: &Told| !broken.contains(&one.before) && !broken.contains(&one.after);
+                let kept: Vec<usize> = (0..told.len()).filter(|index| whole(&told[*index])).collect();
+                let rest: Vec<Told> = kept.iter().map(|index| told[*index]).collect();
+                let mut without = derive::derive(at, found, &rest, &|id| known.contains(id));
+                for step in &mut without.steps {
+                    step.told = step.told.map(|index| kept[index]);
+                }
+                let first = derive::derive(at, at, &told, &|id| known.contains(id)).looks;
+                derived.steps = without.steps;
+                let on_path: HashSet<Value> = derived.steps.iter().map(|step| step.new).collect();
+                derived.looks = first
+                    .into_iter()
+                    .filter(|look| look.value.is_none() || !on_path.contains(&look.value))
+                    .collect();
+            }
+            let claims = heard.claims.get(&name).map_or(&[][..], Vec::as_slice);
+            let announced = !claims.is_empty() || !heard.vague.is_empty();
+            out.push((name, Item::all(at, &derived, claims, announced)));
+        }
+        Ok(out)
+    }
+
+    /// Those ids of claims about a ref that need not be looked at: they were, or are ancestors of what was or will be.
+    fn known(
+        &self,
+        repository: &Repository,
+        name: &RefName,
+        judged: Value,
+        found: Value,
+        told: &[Told],
+    ) -> Result<HashSet<ObjectId>, Fault> {
+        let mut unknown: HashSet<ObjectId> =
+            told.iter().flat_map(|one| [one.before, one.after]).flatten().collect();
+        let mut known = HashSet::new();
+        for id in unknown.clone() {
+            let judged_before = Some(id) == judged || Some(id) == found;
+            if judged_before || self.gate.store.was_judged(&self.watched.id, name, &id)? {
+                unknown.remove(&id);
+                known.insert(id);
+            }
+        }
+        let objects = repository.objects();
+        for id in unknown.clone() {
+            if objects.find(&id)?.is_none() {
+                unknown.remove(&id);
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(known);
+        }
+        let mut tips = Vec::new();
+        for value in [judged, found].into_iter().flatten() {
+            if objects.find(&value)?.is_some() {
+                tips.push(value);
+            }
+        }
+        let stop = || -> Result<(), Fault> {
+            match self.stop.load(std::sync::atomic::Ordering::Relaxed) {
+                true => Err(Fault::ShuttingDown),
+                false => Ok(()),
+            }
+        };
+        known.extend(git::reached(objects, tips, unknown, &stop)?);
+        Ok(known)
+    }
+
+    /// Judges what is to be judged of one ref, one after the other, until something is undecided.
+    #[expect(clippy::too_many_arguments, reason = "all of it is the state of one review")]
+    fn settle(
+        &self,
+        mirror: &Mirror<'_>,
+        repository: &Repository,
+        reference: &RefName,
+        items: Vec<Item>,
+        lost: &HashMap<ObjectId, RemoteError>,
+        present: &mut Vec<(RefName, ObjectId)>,
+        queue: &mut Queue,
+        memory: &mut Memory,
+    ) -> Result<(), Fault> {
+        let policy = &self.snapshot.config.policy;
+        let count = items.len();
+        for (index, item) in items.into_iter().enumerate() {
+            let last = index + 1 == count;
+            let finished = if last { queue.finishing(reference) } else { Vec::new() };
+            let update = RefUpdate { name: reference.clone(), old: item.old, new: item.new };
+            let mut case = Case {
+                pusher: item.actor.as_ref().map_or(Pusher::Unknown, |actor| self.pusher(Some(actor))),
+                finished,
+                ..self.case(&update, item.mode)
+            };
+            let done = match update.new.and_then(|id| lost.get(&id).map(|error| (id, error))) {
+                Some((id, error)) => self.without(&case, id, error, memory),
+                None => self.decide(repository, present, &case, policy).map(drop),
+            };
+            match done {
+                Ok(()) => {
+                    if last {
+                        queue.finished(reference);
+                    }
+                    if item.mode == Mode::Transient {
+                        if let Some(id) = item.new.filter(|id| !lost.contains_key(id)) {
+                            self.keep(mirror, &[id], present);
+                        }
+                        continue;
+                    }
+                    if let Some(id) = item.new {
+                        self.keep(mirror, &[id], present);
+                    }
+                    self.move_refs(mirror, &[(reference.clone(), item.new)]);
+                    present.retain(|(name, _)| name != reference);
+                    if let Some(id) = item.new {
+                        present.push((reference.clone(), id));
+                        present.sort();
+                    }
+                    memory.noticed.remove(reference);
+                }
+                Err(fault @ (Fault::ShuttingDown | Fault::Store(_))) => return Err(fault),
+                Err(fault) => {
+                    if is_doubtful(&fault) {
+                        memory.doubt = true;
+                    }
+                    case.finished.clear();
+                    // It moved on while it was fetched: what it holds now comes next.
+                    let moved_on = matches!(fault, Fault::Remote(RemoteError::Gone(_)));
+                    if !moved_on && memory.say(&case, &fault) {
+                        let known = Known::Undecided(fault.code().to_owned());
+                        let report = self.report(repository.objects(), &case, &known, None);
+                        self.undecided(&case, &fault, Vec::new(), report)?;
+                    }
+                    queue.blocked(reference, &fault);
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A value that could not be fetched: the end of it, or a reason to try again.
+    fn without(
+        &self,
+        case: &Case,
+        id: ObjectId,
+        error: &RemoteError,
+        memory: &mut Memory,
+    ) -> Result<(), Fault> {
+        // What a ref holds now can be had, sooner or later.
+        if case.mode != Mode::Transient {
+            return Err(Fault::Remote(error.clone()));
+        }
+        let tries = memory.tries.entry(id).or_default();
+        *tries += 1;
+        if !matches!(error, RemoteError::Gone(_)) && *tries < TRIES {
+            return Err(Fault::Remote(error.clone()));
+        }
+        let why = format!("{id} was told of and cannot be had to be judged: {error}");
+        self.undecided(case, &Fault::Gap(why), vec![(case.update.name.clone(), id)], None)
+    }
+
+    /// What was judged is kept. Where that fails, it is made up for the next time.
+    fn keep(&self, mirror: &Mirror<'_>, ids: &[ObjectId], present: &[(RefName, ObjectId)]) {
+        let standing: Vec<ObjectId> = present.iter().map(|(_, id)| *id).collect();
+        if let Err(error) = mirror.keep(ids, &standing, self.patience()) {
+            tracing::warn!(repository = %self.watched.name, %error, "what was judged is not kept yet");
+        }
+    }
+
+    /// A case that nobody is known to have brought about.
+    pub(super) fn case(&self, update: &RefUpdate, mode: Mode) -> Case {
+        Case { update: update.clone(), pusher: Pusher::Unknown, mode, finished: Vec::new(), proposal: None }
+    }
+
+    /// Records a fault of a repository as a whole, once.
+    fn say_once(&self, memory: &mut Memory, old: Value, new: Value, fault: &Fault, mode: Mode) {
+        if memory.said.insert((any_ref(), new, fault.code())) {
+            let case = self.case(&RefUpdate { name: any_ref(), old, new }, mode);
+            stored(
+                self.undecided(&case, fault, Vec::new(), None).map_err(store_error),
+                "cannot record a fault",
+            );
+        }
+    }
+}
+
+fn store_error(fault: Fault) -> crate::store::StoreError {
+    match fault {
+        Fault::Store(error) => error,
+        _ => crate::store::StoreError::Invalid("a fault cannot be recorded"),
+    }
+}
+
+/// Stands for no ref where a record is about the repository as a whole; it is not written.
+fn any_ref() -> RefName {
+    RefName::parse(b"refs/heads/HEAD").expect("it follows git's rules")
+}
