@@ -2,11 +2,14 @@
 
 use super::{CliError, Format};
 use crate::config::{self, Config};
+use crate::domain::RefName;
 use crate::keyring::Keyring;
+use crate::service::webhook::{ForgeAdoption, adopt_forge, forge_adoption};
 use crate::service::{self, Adopter, Adoption, Evidence};
 use crate::store::{self, Store};
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 /// Arguments of `adopt`.
 #[derive(clap::Args, Debug)]
@@ -15,12 +18,17 @@ use std::path::{Path, PathBuf};
                         Look at them first. The adoption is written into the audit log.\n\n\
                         Examples: countersign adopt /srv/git/infra/app.git\n          \
                         countersign --format json check --history --repo /srv/git/infra/app.git --ref refs/heads/main > main.jsonl\n          \
-                        countersign adopt /srv/git/infra/app.git --evidence main.jsonl"
+                        countersign adopt /srv/git/infra/app.git --evidence main.jsonl\n          \
+                        countersign adopt github/acme/infra"
 )]
 pub struct AdoptArgs {
-    /// A repository below the configured root, with the hooks installed
+    /// A repository below the configured root, with the hooks installed; or one of a `[[source]]`, by its name
+    /// SOURCE/PATH
     #[arg(value_name = "REPO")]
     repository: PathBuf,
+    /// For a repository of a source: what its forge has now, and not what was judged last or seen first
+    #[arg(long)]
+    anew: bool,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -48,8 +56,18 @@ pub fn run(
     let who = who();
     let rolled_back = store.rolled_back();
     let clock = store.clock_behind().map_err(|e| undecided(&e))?;
-    let (name, mut listed) =
-        service::adoptions(&config, &store, &args.repository).map_err(|e| undecided(&e))?;
+    let stop = AtomicBool::new(false);
+    let of_forge = match args.repository.to_str() {
+        Some(name) => forge_adoption(&config, &store, name, args.anew, &stop).map_err(|e| undecided(&e))?,
+        None => None,
+    };
+    if args.anew && of_forge.is_none() {
+        return Err(CliError::usage("error: `--anew` is for a repository of a `[[source]]`"));
+    }
+    let (name, mut listed) = match &of_forge {
+        Some(adoption) => (adoption.name.clone(), adoption.rulesets.clone()),
+        None => service::adoptions(&config, &store, &args.repository).map_err(|e| undecided(&e))?,
+    };
     if let Some(only) = &args.ruleset {
         if !config.policy.rulesets.iter().any(|set| set.name == *only) {
             return Err(CliError::usage(format!("error: there is no ruleset `{only}`")));
@@ -65,10 +83,13 @@ pub fn run(
             );
             said.map_err(CliError::output)?;
         }
+        if let Some(adoption) = &of_forge {
+            print_watched(out, adoption).map_err(CliError::output)?;
+        }
         print(out, &name, &listed, rolled_back.as_deref()).map_err(CliError::output)?;
         evidence.iter().try_for_each(|one| show(out, one, &keyring)).map_err(CliError::output)?;
     }
-    if listed.is_empty() && rolled_back.is_none() && clock.is_none() {
+    if listed.is_empty() && of_forge.is_none() && rolled_back.is_none() && clock.is_none() {
         if format == Format::Json {
             writeln!(out, "{}", json(&name, &listed, 0)).map_err(CliError::output)?;
         }
@@ -84,7 +105,13 @@ pub fn run(
         store.adopt_rollback(&who).map_err(|e| undecided(&e))?;
     }
     let by = Adopter { who: &who, evidence: &evidence, keyring: &keyring };
-    let count = service::adopt(&config, &store, &args.repository, &listed, by).map_err(|e| undecided(&e))?;
+    let count = match of_forge {
+        Some(mut adoption) => {
+            adoption.rulesets.clone_from(&listed);
+            adopt_forge(&store, &adoption, by, &stop).map_err(|e| undecided(&e))?.commits
+        }
+        None => service::adopt(&config, &store, &args.repository, &listed, by).map_err(|e| undecided(&e))?,
+    };
     match format {
         Format::Json => writeln!(out, "{}", json(&name, &listed, count)),
         Format::Text => writeln!(out, "adopted: {count} commits are trusted now"),
@@ -171,6 +198,21 @@ fn print(
         for (reference, id) in &adoption.tips {
             writeln!(out, "  {id} {reference}")?;
         }
+    }
+    Ok(())
+}
+
+fn print_watched(out: &mut dyn Write, adoption: &ForgeAdoption) -> std::io::Result<()> {
+    let count = adoption.tips.len();
+    match adoption.watched {
+        true => writeln!(out, "{}: is judged; {count} refs stand where they were judged last", adoption.name),
+        false => writeln!(out, "{}: from now on {count} refs are judged when they move", adoption.name),
+    }?;
+    // Those of rulesets are listed with them.
+    let trusted =
+        |name: &RefName| adoption.rulesets.iter().any(|set| set.tips.iter().any(|(of, _)| of == name));
+    for (name, id) in adoption.tips.iter().filter(|(name, _)| !trusted(name)) {
+        writeln!(out, "  {id} {name}")?;
     }
     Ok(())
 }

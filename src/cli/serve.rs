@@ -3,6 +3,7 @@
 use super::CliError;
 use crate::http;
 use crate::service::Gate;
+use crate::service::webhook::Workers;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,12 +23,16 @@ pub struct ServeArgs {
 /// Runs the daemon until it is told to stop.
 pub fn run(args: &ServeArgs, config: &Path) -> Result<u8, CliError> {
     start_logging(args.log_json);
-    let gate = Gate::start(config).map_err(|e| CliError::usage(e.to_string()))?;
+    let gate = Arc::new(Gate::start(config).map_err(|e| CliError::usage(e.to_string()))?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|e| CliError::usage(format!("error: cannot start: {e}")))?;
-    runtime.block_on(http::serve(Arc::new(gate))).map_err(|e| CliError::usage(format!("error: {e}")))?;
+    // What forges told is judged by threads of its own, which end with what they are at: it stays queued.
+    let workers = Workers::start(&gate).map_err(|e| CliError::usage(format!("error: cannot start: {e}")))?;
+    let served = runtime.block_on(http::serve(gate));
+    workers.stop();
+    served.map_err(|e| CliError::usage(format!("error: {e}")))?;
     Ok(0)
 }
 

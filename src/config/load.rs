@@ -224,7 +224,9 @@ impl Loading {
     /// What rests on who pushes is an error where the server does not say so: such a rule would refuse
     /// everybody, such a bypass nobody could use (N18).
     fn need_pushers(&mut self, config: &Config) {
-        if config.repositories.server.is_some() {
+        // A forge says who pushed, in its deliveries.
+        let told = config.sources.iter().any(|source| source.forge.accounts().is_some());
+        if config.repositories.server.is_some() || told {
             return;
         }
         for ruleset in config.policy.rulesets.iter().filter(|set| set.part_of.is_none()) {

@@ -54,7 +54,7 @@ impl Ground<'_> {
     pub(super) fn pusher(&self, actor: Option<&Actor>) -> Pusher {
         let Some(actor) = actor else { return Pusher::Unknown };
         let keyring = &self.snapshot.keyring;
-        let mut details = BTreeMap::from([("webhook.source", self.watched.source.clone())]);
+        let mut details = BTreeMap::from([("webhook.source", self.watched.source.name.clone())]);
         if let Some(id) = &actor.id {
             details.insert("webhook.account-id", id.chars().take(200).collect());
         }
@@ -179,6 +179,7 @@ impl Ground<'_> {
             finished: case.finished.clone(),
             reports: report.into_iter().collect(),
         })?;
+        self.gate.outbox.ring();
         tracing::info!(
             request_id = %context.request_id, repository = %self.watched.name, reference = %name,
             mode = case.mode.name(), outcome = outcome.name(), violations = decided.verdict.violation_count,

@@ -441,7 +441,7 @@ fn new_token(carrier: &dyn Carrier, reporting: &Reporting, now: Timestamp) -> Re
     match &reporting.identity {
         ReportIdentity::Token(place) => {
             let token = place.read().map_err(|error| fault(&error))?;
-            Ok(Made { token: ApiToken { user: None, token }, expires: None })
+            Ok(Made { token: ApiToken { user: reporting.user.clone(), token }, expires: None })
         }
         ReportIdentity::App { id, installation, key } => {
             let pem = key.read().map_err(|error| fault(&error))?;

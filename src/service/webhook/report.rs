@@ -129,18 +129,16 @@ pub fn report(
     note: Option<&str>,
     now: Timestamp,
 ) -> Option<NewReport> {
-    if !target.watched.reported {
-        return None;
-    }
+    target.watched.source.report.as_ref()?;
     let mut description = known.description();
     if let Some(note) = note {
         description = format!("{}; {description}", text::escape(note.as_bytes()));
     }
     Some(NewReport {
-        source: target.watched.source.clone(),
+        source: target.watched.source.name.clone(),
         repository: target.watched.id.clone(),
         commit: target.commit,
-        context: context(target.watched.forge, target.reference),
+        context: context(target.watched.source.forge, target.reference),
         reference: Some(target.reference.clone()),
         state: known.state(),
         description,
@@ -177,30 +175,50 @@ pub(super) const fn state(state: ReportState) -> State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Fetch, Place, ReportIdentity, Reporting, SecretPlace, Source};
     use crate::domain::{RepositoryId, UpdateKind};
     use crate::forge::ForgeKind;
     use crate::git::{Address, Credential, Remote};
     use crate::policy::{Pattern, Refs, Ruleset, RulesetVerdict, Uncovered, rules};
 
-    fn watched(forge: ForgeKind, reported: bool) -> Watched {
+    fn watched(forge: ForgeKind, tells: bool) -> Watched {
+        let report = Reporting {
+            api: "https://api.example.org".into(),
+            identity: ReportIdentity::Token(SecretPlace::Env("T".into())),
+            user: None,
+            check_runs: false,
+            link: None,
+            authority: None,
+        };
+        let source = Source {
+            name: "hub".into(),
+            forge,
+            path: "/hooks/hub".into(),
+            secrets: Vec::new(),
+            repositories: Vec::new(),
+            max_body: Source::MAX_BODY,
+            fetch: Fetch::default(),
+            report: tells.then_some(report),
+            sweep: None,
+            restore: false,
+            place: Place { file: "x".into(), line: 1, column: 1 },
+        };
+        let remote = Remote {
+            address: Address::parse("file:///x").unwrap(),
+            credential: Credential::None,
+            known_hosts: None,
+            authorities: None,
+            proxy: None,
+        };
         Watched {
             id: RepositoryId("hub:1".into()),
             name: "hub/a/b".into(),
-            source: "hub".into(),
-            forge,
+            source,
             accounts: None,
-            remote: Remote {
-                address: Address::parse("file:///x").unwrap(),
-                credential: Credential::None,
-                known_hosts: None,
-                authorities: None,
-                proxy: None,
-            },
+            remote,
             deadline: std::time::Duration::ZERO,
             quota: 0,
-            sweep: None,
             mirrors: "mirrors".into(),
-            reported,
         }
     }
 

@@ -495,7 +495,9 @@ impl Ground<'_> {
                     let moved_on = matches!(fault, Fault::Remote(RemoteError::Gone(_)));
                     if !moved_on && memory.say(&case, &fault) {
                         let known = Known::Undecided(fault.code().to_owned());
+                        let protected = self.is_protected(reference, repository.default_branch()?.as_ref());
                         let report = self.report(repository.objects(), &case, &known, None);
+                        let report = report.filter(|_| protected);
                         self.undecided(&case, &fault, Vec::new(), report)?;
                     }
                     queue.blocked(reference, &fault);

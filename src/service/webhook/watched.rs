@@ -2,7 +2,6 @@
 
 use crate::config::{Config, SecretPlace, Source, SourceRepository};
 use crate::domain::{RepositoryId, ServerKind, text};
-use crate::forge::ForgeKind;
 use crate::git::{Address, Credential, Remote, Scheme};
 use crate::store::{Store, StoreError};
 use std::path::{Path, PathBuf};
@@ -18,10 +17,8 @@ pub struct Watched {
     pub id: RepositoryId,
     /// What selectors match: `<source>/<path>`.
     pub name: String,
-    /// The name of its source.
-    pub source: String,
-    /// What its forge is.
-    pub forge: ForgeKind,
+    /// Its source.
+    pub source: Source,
     /// Whose accounts its users have, where principals can list those.
     pub accounts: Option<ServerKind>,
     /// Where it is fetched from.
@@ -30,12 +27,8 @@ pub struct Watched {
     pub deadline: Duration,
     /// How large its mirror may become, bytes.
     pub quota: u64,
-    /// How often it is looked at without being told to.
-    pub sweep: Option<Duration>,
     /// Below which directory mirrors lie.
     pub mirrors: PathBuf,
-    /// Whether its forge is told what was found.
-    pub reported: bool,
 }
 
 /// Why a configured repository cannot be watched (yet).
@@ -141,8 +134,7 @@ impl Watched {
         Ok(Watched {
             id,
             name: name.clone(),
-            source: source.name.clone(),
-            forge: source.forge,
+            source: source.clone(),
             accounts,
             remote: Remote {
                 address,
@@ -153,15 +145,13 @@ impl Watched {
             },
             deadline: source.fetch.deadline,
             quota: source.fetch.quota,
-            sweep: source.sweep,
             mirrors: mirrors(&config.daemon.state),
-            reported: source.report.is_some(),
         })
     }
 
     /// For how long a move that nobody told of is left alone.
     pub fn grace(&self) -> Duration {
-        self.sweep.map_or(GRACE, |sweep| sweep.min(GRACE))
+        self.source.sweep.map_or(GRACE, |sweep| sweep.min(GRACE))
     }
 }
 

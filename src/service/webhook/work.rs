@@ -152,7 +152,7 @@ impl Shared {
                 continue;
             }
             let entry = schedule.entries.entry(id.clone()).or_default();
-            let swept = match (entry.looked, watched.sweep) {
+            let swept = match (entry.looked, watched.source.sweep) {
                 _ if entry.sweep < sweeps => Some(now),
                 (_, None) => None,
                 (None, Some(_)) => Some(now),
