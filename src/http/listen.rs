@@ -206,8 +206,11 @@ fn accept_stranger(stream: TcpStream, tls: Option<&Tls>, routes: Router, watcher
 #[derive(Clone)]
 struct Strangers {
     all: Arc<Semaphore>,
-    each: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    each: Each,
 }
+
+/// How many connections each address has; only those that have any.
+type Each = Arc<Mutex<HashMap<IpAddr, usize>>>;
 
 impl Strangers {
     fn new() -> Self {
@@ -233,7 +236,7 @@ impl Strangers {
 /// The place of one connection, given back when it is dropped.
 struct Place {
     _all: OwnedSemaphorePermit,
-    each: Option<(Arc<Mutex<HashMap<IpAddr, usize>>>, IpAddr)>,
+    each: Option<(Each, IpAddr)>,
 }
 
 impl Drop for Place {

@@ -103,6 +103,7 @@ impl Gate {
     }
 
     /// Where the daemon serves HTTP.
+    /// Where it listens for everybody.
     pub fn port(&self) -> u16 {
         self.port
     }
