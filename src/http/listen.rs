@@ -1,6 +1,6 @@
 //! Listening, draining, reloading.
 
-use super::client;
+use super::client::ApiClient;
 use super::routes::{Peer, Shared, hook_router, public_router};
 use super::tls::Tls;
 use crate::service::{self, Gate};
@@ -98,7 +98,7 @@ pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let watching = service::watch(Arc::clone(&gate))
         .map_err(|error| ServeError::Listen { place: "configuration and keyring".to_owned(), error })?;
-    let client = client::Client::new()
+    let client = ApiClient::new()
         .map_err(|error| ServeError::Listen { place: "calls to forges".to_owned(), error })?;
     let sending = service::send_reports(Arc::clone(&gate), Arc::new(client))
         .map_err(|error| ServeError::Listen { place: "reports to forges".to_owned(), error })?;

@@ -5,7 +5,8 @@ use super::fault::Fault;
 use super::operators::Budget;
 use super::reload::{Live, Rejected};
 use super::render;
-use super::webhook::{Outbox, WebhookFigures, Webhooks};
+use super::webhook::{Outbox, ReportHealth};
+use super::webhook::{WebhookFigures, Webhooks};
 use crate::audit::{Event, Record, ServiceEntry};
 use crate::config::{self, Config};
 use crate::domain::{RequestId, Timestamp, text};
@@ -115,9 +116,9 @@ pub struct Gate {
     swept: Mutex<Option<Instant>>,
     /// What was said about keys that end.
     pub(super) told: Told,
-    pub(super) webhooks: Webhooks,
     /// What is to be told to forges.
     pub(super) outbox: Arc<Outbox>,
+    pub(super) webhooks: Webhooks,
     daemon: bool,
 }
 
@@ -160,6 +161,9 @@ pub struct Health {
     pub state_error: Option<String>,
     /// Connections turned away because of their account.
     pub turned_away: u64,
+    /// How what is told to forges fares, for each source that tells.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reports: Vec<ReportHealth>,
     /// What forges told, where any are configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhooks: Option<WebhookFigures>,
@@ -218,8 +222,8 @@ impl Gate {
             state_error: Mutex::default(),
             swept: Mutex::default(),
             told: Told::default(),
-            webhooks,
             outbox: Arc::default(),
+            webhooks,
             daemon,
         })
     }
@@ -306,6 +310,7 @@ impl Gate {
             tenant_errors,
             state_error,
             turned_away: counters.iter().filter(|one| one.kind == TURNED_AWAY).map(|one| one.count).sum(),
+            reports: self.report_health().unwrap_or_default(),
             webhooks,
         }
     }

@@ -102,6 +102,7 @@ impl Gate {
         self.home.join("run/hook.sock")
     }
 
+    /// Where the daemon serves HTTP.
     /// Where it listens for everybody.
     pub fn port(&self) -> u16 {
         self.port

@@ -6,6 +6,7 @@
 
 pub mod bulk;
 pub mod clone;
+pub mod forge_api;
 pub mod deliveries;
 pub mod gate;
 pub mod history;

@@ -12,7 +12,7 @@ use crate::forge::{Actor, Event, Proposal};
 use crate::git::{self, Mirror, Place, RemoteError, Repository};
 use crate::service::fault::{Fault, all_known};
 use crate::service::gate::Gate;
-use crate::store::Delivery;
+use crate::store::{Delivery, NewReport};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -175,6 +175,9 @@ impl Ground<'_> {
         if !adopted && matches!(place.mirror(), Ok(Some(_))) {
             return Err(Fault::NotAdopted(self.watched.name.clone()));
         }
+        if adopted {
+            self.say_told(&heard);
+        }
         let listing = self.watched.remote.list(self.patience())?;
         if memory.odd != (listing.malformed_count, listing.unreadable.len()) {
             memory.odd = (listing.malformed_count, listing.unreadable.len());
@@ -278,17 +281,37 @@ impl Ground<'_> {
 
     /// The forge is told at once that a new tip is being looked at: what is unknown is pending (N28).
     fn say_pending(&self, moved: &[Moved], default_branch: Option<&RefName>) {
-        let policy = &self.snapshot.config.policy;
-        // What a tag is about is not known yet.
         let branches = moved.iter().filter(|one| one.reference.branch().is_some());
-        let pending = |one: &Moved| {
-            report::pending(&self.target(one.found?, &one.reference), policy, default_branch, Gate::now())
-        };
-        let reports: Vec<_> = branches.filter_map(pending).collect();
+        let report = |one: &Moved| self.pending(&one.reference, one.found, default_branch);
+        let reports: Vec<_> = branches.filter_map(report).collect();
         if !reports.is_empty() {
             stored(self.gate.store.queue_reports(reports), "cannot queue reports");
             self.gate.outbox.ring();
         }
+    }
+
+    /// The same about what deliveries tell, before the forge is asked, which may take a while. They are hints: they take
+    /// no verdict back.
+    fn say_told(&self, heard: &Heard) {
+        let last = heard.claims.iter().filter_map(|(reference, claims)| Some((reference, claims.last()?)));
+        let branches = last.filter(|(reference, _)| reference.branch().is_some());
+        let report =
+            |(reference, claim): (&RefName, &Claimed)| self.pending(reference, claim.told.after, None);
+        let reports: Vec<_> = branches.filter_map(report).collect();
+        if !reports.is_empty() {
+            stored(self.gate.store.queue_new_reports(reports), "cannot queue reports");
+            self.gate.outbox.ring();
+        }
+    }
+
+    fn pending(
+        &self,
+        reference: &RefName,
+        value: Value,
+        default_branch: Option<&RefName>,
+    ) -> Option<NewReport> {
+        let target = self.target(value?, reference, false);
+        report::pending(&target, &self.snapshot.config.policy, default_branch, Gate::now())
     }
 
     /// Fetches what is not there; what cannot be had, and why.
