@@ -6,6 +6,7 @@ use countersign::cli::common::Format;
 use countersign::cli::{config_check, init};
 use countersign::config::{self, Config, ConfigError, ServerKind, Warning};
 use countersign::domain::RefName;
+use countersign::forge::ForgeKind;
 use countersign::keyring::{Keyring, Reason, Revocation};
 use countersign::policy::{Enforcement, Limits, Proof, Uncovered};
 use countersign::signature::Rules;
@@ -219,7 +220,7 @@ error: unknown key `polices` in the configuration
         ("[daemon]", "[limits]\nref = 1\n[daemon]"),
         ("enforcement = \"enforce\"", "actor = [\"person:alice\"]"),
         ("[ruleset.refuse]", "[[ruleset.waiver]]\nx = 1\n[ruleset.refuse]"),
-        ("[daemon]", "[[source]]\nx = 1\n[daemon]"),
+        ("[daemon]", "[[sources]]\nx = 1\n[daemon]"),
     ] {
         let seen = Place::new().errors(&with(from, to));
         assert!(seen.starts_with("error: unknown key `") && seen.contains("= help: "), "{seen}");
@@ -766,9 +767,9 @@ fn the_shipped_example_loads_with_all_that_it_shows() {
     // With every comment that is an option switched on it loads as well, so that none of them is wrong.
     let mut all = String::new();
     for line in text.lines() {
-        let option = line.strip_prefix("# ").filter(|rest| {
-            rest.contains(" = ") || ["[limits]", "[signatures]", "[[ruleset.bypass]]"].contains(rest)
-        });
+        let option = line
+            .strip_prefix("# ")
+            .filter(|rest| rest.contains(" = ") || (rest.starts_with('[') && rest.ends_with(']')));
         let option = option
             .filter(|rest| rest.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'['));
         all.push_str(option.unwrap_or(line));
@@ -783,6 +784,11 @@ fn the_shipped_example_loads_with_all_that_it_shows() {
     assert_eq!(switched.daemon.deadline, Duration::from_secs(30));
     assert_eq!(switched.daemon.last_good, Duration::from_secs(24 * 3600), "the example shows the defaults");
     assert_eq!(switched.repositories.namespaces, config.repositories.namespaces);
+    let source = &switched.sources[0];
+    assert_eq!((source.max_body, source.sweep), (config::Source::MAX_BODY, Some(config::Source::SWEEP)));
+    assert_eq!(source.path, format!("/hooks/{}", source.name), "the example shows the defaults");
+    assert_eq!((source.fetch.deadline, source.fetch.quota), (config::Fetch::DEADLINE, config::Fetch::QUOTA));
+    assert!(switched.daemon.tls.is_some() && source.report.is_some());
 }
 
 #[test]
@@ -815,8 +821,32 @@ fn docs_describe_every_key() {
         "tag-depth",
         "violations",
         "deadline",
+        "tls",
+        "certificate",
+        "key",
+        "trusted-proxies",
+        "forge",
+        "secrets",
+        "url",
+        "max-body",
+        "sweep",
+        "restore",
+        "id",
+        "credential",
+        "user",
+        "known-hosts",
+        "authority",
+        "quota",
+        "api",
+        "token",
+        "app",
+        "check-runs",
+        "link",
     ] {
         assert!(docs.contains(&format!("| `{key}` |")), "{key}");
+    }
+    for forge in ForgeKind::ALL {
+        assert!(docs.contains(&format!("| `{}` |", forge.name())), "{}", forge.name());
     }
     for kind in ServerKind::ALL {
         assert!(docs.contains(&format!("| `{}` | `{}` |", kind.name(), kind.variable())), "{}", kind.name());

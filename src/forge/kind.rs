@@ -1,6 +1,6 @@
 //! The kinds of forges.
 
-use crate::domain::ServerKind;
+use crate::domain::{RefName, ServerKind};
 
 /// What speaks: which headers authenticate a delivery, and which calls it understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +50,21 @@ impl ForgeKind {
         }
     }
 
+    /// The ref under which the forge shows the head of a proposal, that of another repository, too; `None`
+    /// where it shows none, as for number 0.
+    pub fn proposal_ref(self, number: u64) -> Option<RefName> {
+        let name = match self {
+            _ if number == 0 => return None,
+            ForgeKind::GitHub | ForgeKind::Gitea | ForgeKind::Forgejo | ForgeKind::Gogs => {
+                format!("refs/pull/{number}/head")
+            }
+            ForgeKind::GitLab => format!("refs/merge-requests/{number}/head"),
+            ForgeKind::BitbucketDc => format!("refs/pull-requests/{number}/from"),
+            ForgeKind::BitbucketCloud | ForgeKind::Generic => return None,
+        };
+        RefName::parse(name.as_bytes()).ok()
+    }
+
     /// The kind of server whose accounts its users are, where principals can list such accounts (N18).
     ///
     /// For [`ForgeKind::GitHub`] that is github.com; an own GitHub Enterprise Server has other accounts.
@@ -64,5 +79,20 @@ impl ForgeKind {
             ForgeKind::BitbucketCloud => Some(ServerKind::BitbucketCloud),
             ForgeKind::Generic => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_of_proposals() {
+        let shown = |kind: ForgeKind| kind.proposal_ref(7).map(|name| name.to_string());
+        assert_eq!(shown(ForgeKind::GitHub).as_deref(), Some("refs/pull/7/head"));
+        assert_eq!(shown(ForgeKind::GitLab).as_deref(), Some("refs/merge-requests/7/head"));
+        assert_eq!(shown(ForgeKind::BitbucketDc).as_deref(), Some("refs/pull-requests/7/from"));
+        assert_eq!(shown(ForgeKind::BitbucketCloud), None);
+        assert_eq!(ForgeKind::GitHub.proposal_ref(0), None);
     }
 }

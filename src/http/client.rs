@@ -40,7 +40,7 @@ const FIELD_PREFIXES: &[&str] = &["x-ratelimit-", "ratelimit-", "x-rate-limit-"]
 type Connections = Pool<HttpsConnector<HttpConnector>, Body>;
 
 /// The client, with a small runtime of its own, so that plain threads can use it.
-pub(crate) struct Client {
+pub(crate) struct ApiClient {
     /// Gone only while it is dropped.
     runtime: Option<Runtime>,
     /// By file of certificates and what it looked like when it was read.
@@ -50,13 +50,13 @@ pub(crate) struct Client {
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key(Option<(std::path::PathBuf, [i64; 5])>);
 
-impl Client {
+impl ApiClient {
     /// # Errors
     /// There is no thread to be had.
     pub(crate) fn new() -> std::io::Result<Self> {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).max_blocking_threads(4).thread_name("forge-calls");
-        Ok(Client { runtime: Some(runtime.enable_all().build()?), pools: Mutex::default() })
+        Ok(ApiClient { runtime: Some(runtime.enable_all().build()?), pools: Mutex::default() })
     }
 
     fn pool(&self, authority: Option<&Path>) -> Result<Connections, CarryError> {
@@ -78,7 +78,7 @@ impl Client {
     }
 }
 
-impl Drop for Client {
+impl Drop for ApiClient {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -86,7 +86,7 @@ impl Drop for Client {
     }
 }
 
-impl Carrier for Client {
+impl Carrier for ApiClient {
     fn carry(&self, to: &Endpoint, call: &Call, deadline: Duration) -> Result<Reply, CarryError> {
         let request = request(to, call)?;
         let pool = self.pool(to.authority.as_deref())?;
@@ -310,7 +310,7 @@ mod tests {
              x-ratelimit-remaining: 7\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno"
         );
         let (base, asked) = server(vec![redirect.into_bytes()]);
-        let client = Client::new().unwrap();
+        let client = ApiClient::new().unwrap();
         let reply = client.carry(&endpoint(format!("{base}/api/v3")), &call("/repos/a/b?x=y"), LONG).unwrap();
         assert_eq!((reply.status, reply.body.as_slice()), (307, b"no".as_slice()));
         assert_eq!(reply.headers, [("x-ratelimit-remaining".to_owned(), "7".to_owned())], "what is read");
@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn n31_nothing_but_the_configured_address_is_asked() {
-        let client = Client::new().unwrap();
+        let client = ApiClient::new().unwrap();
         let base = "https://api.example.org/v4";
         for path in [
             "repos",
@@ -360,7 +360,7 @@ mod tests {
         let mut head = b"HTTP/1.1 200 OK\r\nx-filler: ".to_vec();
         head.resize(head.len() + (1 << 20), b'x');
         let (base, _asked) = server(vec![huge, head]);
-        let client = Client::new().unwrap();
+        let client = ApiClient::new().unwrap();
         let reply = client.carry(&endpoint(base.clone()), &call("/a"), LONG).unwrap();
         assert_eq!((reply.status, reply.body.len()), (200, MAX_BODY));
         let found = client.carry(&endpoint(base), &call("/a"), LONG);
@@ -380,7 +380,7 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(20));
             }
         });
-        let client = Client::new().unwrap();
+        let client = ApiClient::new().unwrap();
         let started = Instant::now();
         let found = client.carry(&endpoint(base), &call("/a"), Duration::from_millis(1500));
         assert_eq!(found.unwrap_err(), CarryError::Deadline(1));
@@ -452,7 +452,7 @@ mod tests {
                 let _ = stream.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n");
             }
         });
-        let client = Client::new().unwrap();
+        let client = ApiClient::new().unwrap();
         let asked = |host: &str, authority: Option<&Path>| {
             let to =
                 Endpoint { base: format!("https://{host}:{port}"), authority: authority.map(Path::to_owned) };
@@ -477,7 +477,7 @@ mod tests {
 
     #[test]
     fn errors_say_what_it_was_and_name_no_secret() {
-        let client = Client::new().unwrap();
+        let client = ApiClient::new().unwrap();
         let nobody = {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             format!("http://{}", listener.local_addr().unwrap())

@@ -1,44 +1,81 @@
 //! `GET /decisions/<id>`: what was judged and why, for whoever has the link.
 
+use super::listen::Client;
+use super::proxy;
 use super::routes::Shared;
 use crate::service::{DECISION_NOT_FOUND, DECISION_POLICY};
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// Pages that may be asked for at once, and how many more a second: people read slowly.
-const BURST: f64 = 60.0;
-const RATE: f64 = 20.0;
+/// Pages that one address may ask for at once, and how many more a second: people read slowly.
+const BURST: f64 = 30.0;
+const RATE: f64 = 2.0;
+/// The same for everybody together.
+const BURST_OF_ALL: f64 = 300.0;
+const RATE_OF_ALL: f64 = 50.0;
+/// Addresses that are remembered; of more, only the sum is bounded.
+const ADDRESSES: usize = 10_000;
 /// What programs are told where there is nothing.
 const NOT_FOUND_JSON: &str = "{\"error\":\"not found\"}\n";
 
 /// How many pages may still be asked for.
 #[derive(Debug, Default)]
-pub(super) struct Readers(Mutex<Option<(f64, Instant)>>);
+pub(super) struct Readers(Mutex<Left>);
+
+#[derive(Debug, Default)]
+struct Left {
+    all: Option<(f64, Instant)>,
+    of: HashMap<IpAddr, Option<(f64, Instant)>>,
+}
 
 impl Readers {
-    fn take(&self, now: Instant) -> bool {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (left, at) = state.unwrap_or((BURST, now));
-        let left = (left + now.saturating_duration_since(at).as_secs_f64() * RATE).min(BURST);
-        let enough = left >= 1.0;
-        *state = Some((if enough { left - 1.0 } else { left }, now));
-        enough
+    fn take(&self, reader: IpAddr, now: Instant) -> bool {
+        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Left { all, of } = &mut *left;
+        if of.len() >= ADDRESSES {
+            // Whoever could ask for as much as somebody new is forgotten.
+            let full = |at: Instant| now.saturating_duration_since(at).as_secs_f64() * RATE >= BURST;
+            of.retain(|_, state| state.is_some_and(|(_, at)| !full(at)));
+        }
+        let mut unknown = None;
+        let own = if of.len() < ADDRESSES { of.entry(network(reader)).or_default() } else { &mut unknown };
+        spend(own, now, BURST, RATE) && spend(all, now, BURST_OF_ALL, RATE_OF_ALL)
+    }
+}
+
+fn spend(state: &mut Option<(f64, Instant)>, now: Instant, burst: f64, rate: f64) -> bool {
+    let (left, at) = state.unwrap_or((burst, now));
+    let left = (left + now.saturating_duration_since(at).as_secs_f64() * rate).min(burst);
+    let enough = left >= 1.0;
+    *state = Some((if enough { left - 1.0 } else { left }, now));
+    enough
+}
+
+/// Whoever has one address of IPv6 has a network of them.
+fn network(reader: IpAddr) -> IpAddr {
+    match reader.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        address => address,
     }
 }
 
 /// The page, or the same answer for an id that is none, that nothing has, or that nobody may see.
 pub(super) async fn decision(
     State(shared): State<Shared>,
+    Extension(Client(peer)): Extension<Client>,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
     let json = wants_json(&uri, &headers);
-    if !shared.readers.take(Instant::now()) {
+    let reader = proxy::client(peer, &headers, |address| shared.gate.is_trusted_proxy(address));
+    if !shared.readers.take(reader, Instant::now()) {
         let mut response = answer(StatusCode::TOO_MANY_REQUESTS, json, String::new());
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         return response;
@@ -117,7 +154,13 @@ mod tests {
     #[test]
     fn readers_are_bounded_and_served_again() {
         let (readers, now) = (Readers::default(), Instant::now());
-        assert_eq!((0..1000).filter(|_| readers.take(now)).count(), 60);
-        assert_eq!((0..1000).filter(|_| readers.take(now + Duration::from_secs(1))).count(), 20);
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let taken = |reader: IpAddr, now| (0..1000).filter(|_| readers.take(reader, now)).count();
+        let later = now + Duration::from_secs(5);
+        assert_eq!((taken(address("192.0.2.1"), now), taken(address("192.0.2.1"), later)), (30, 10));
+        assert_eq!(taken(address("2001:db8::1"), later), 30, "others are served");
+        assert_eq!(taken(address("2001:db8::2"), later), 0, "that is the same one");
+        let many = (0..200_u32).map(|n| taken(IpAddr::from(n.to_be_bytes()), later)).sum::<usize>();
+        assert!(many < 300, "{many} for everybody together");
     }
 }

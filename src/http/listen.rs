@@ -1,6 +1,6 @@
 //! Listening, draining, reloading.
 
-use super::client;
+use super::client::ApiClient;
 use super::routes::{Peer, Shared, hook_router, public_router};
 use super::tls::Tls;
 use crate::service::{self, Gate};
@@ -98,7 +98,7 @@ pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let watching = service::watch(Arc::clone(&gate))
         .map_err(|error| ServeError::Listen { place: "configuration and keyring".to_owned(), error })?;
-    let client = client::Client::new()
+    let client = ApiClient::new()
         .map_err(|error| ServeError::Listen { place: "calls to forges".to_owned(), error })?;
     let sending = service::send_reports(Arc::clone(&gate), Arc::new(client))
         .map_err(|error| ServeError::Listen { place: "reports to forges".to_owned(), error })?;
@@ -206,8 +206,11 @@ fn accept_stranger(stream: TcpStream, tls: Option<&Tls>, routes: Router, watcher
 #[derive(Clone)]
 struct Strangers {
     all: Arc<Semaphore>,
-    each: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    each: Each,
 }
+
+/// How many connections each address has; only those that have any.
+type Each = Arc<Mutex<HashMap<IpAddr, usize>>>;
 
 impl Strangers {
     fn new() -> Self {
@@ -233,7 +236,7 @@ impl Strangers {
 /// The place of one connection, given back when it is dropped.
 struct Place {
     _all: OwnedSemaphorePermit,
-    each: Option<(Arc<Mutex<HashMap<IpAddr, usize>>>, IpAddr)>,
+    each: Option<(Each, IpAddr)>,
 }
 
 impl Drop for Place {

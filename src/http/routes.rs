@@ -37,10 +37,10 @@ pub(super) struct Shared {
     pub(super) workers: Arc<Semaphore>,
     /// One operator's request at a time, so that they never keep pushes waiting.
     pub(super) operators: Arc<Semaphore>,
-    /// Bounds what deliveries take.
-    pub(super) room: Room,
     /// Bounds how often decisions are looked at.
     pub(super) readers: Arc<Readers>,
+    /// Bounds what deliveries take.
+    pub(super) room: Room,
 }
 
 impl Shared {
@@ -49,8 +49,8 @@ impl Shared {
             gate,
             workers: Arc::new(Semaphore::new(workers)),
             operators: Arc::new(Semaphore::new(1)),
-            room: Room::new(),
             readers: Arc::default(),
+            room: Room::new(),
         }
     }
 }

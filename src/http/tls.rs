@@ -3,7 +3,7 @@
 use crate::domain::text;
 use crate::service::Gate;
 use rustls::ServerConfig;
-use rustls::crypto::ring;
+use rustls::crypto;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -81,7 +81,7 @@ fn acceptor(certificate: &[u8], key: &[u8]) -> Result<TlsAcceptor, String> {
     // Its text could quote the key.
     let key =
         PrivateKeyDer::from_pem_slice(key).map_err(|_| "the key is not a private key in PEM".to_owned())?;
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| plain(&error.to_string()))?
         .with_no_client_auth()

@@ -7,7 +7,7 @@ use super::operators::Budget;
 use super::reload::{Live, Rejected};
 use super::render;
 use super::source::Seen;
-use super::webhook::{Outbox, WebhookFigures, Webhooks};
+use super::webhook::{Outbox, ReportHealth, WebhookFigures, Webhooks};
 use crate::audit::{Event, Record, ServiceEntry};
 use crate::config::{self, Config};
 use crate::domain::{RequestId, Timestamp, text};
@@ -140,9 +140,9 @@ pub struct Gate {
     swept: Mutex<Option<Instant>>,
     /// What was said about keys that end.
     pub(super) told: Told,
-    pub(super) webhooks: Webhooks,
     /// What is to be told to forges.
     pub(super) outbox: Arc<Outbox>,
+    pub(super) webhooks: Webhooks,
     pub(super) metrics: Metrics,
     daemon: bool,
 }
@@ -189,6 +189,9 @@ pub struct Health {
     pub state_error: Option<String>,
     /// Connections turned away because of their account.
     pub turned_away: u64,
+    /// How what is told to forges fares, for each source that tells.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reports: Vec<ReportHealth>,
     /// What forges told, where any are configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhooks: Option<WebhookFigures>,
@@ -253,8 +256,8 @@ impl Gate {
             state_error: Mutex::default(),
             swept: Mutex::default(),
             told: Told::default(),
-            webhooks,
             outbox: Arc::default(),
+            webhooks,
             metrics: Metrics::default(),
             daemon,
         };
@@ -351,6 +354,7 @@ impl Gate {
             tenant_errors,
             state_error,
             turned_away: counters.iter().filter(|one| one.kind == TURNED_AWAY).map(|one| one.count).sum(),
+            reports: self.report_health().unwrap_or_default(),
             webhooks,
         }
     }

@@ -287,6 +287,7 @@ mod tests {
             reference: Some(main.clone()),
             state: ReportState::Success,
             description: "fine".into(),
+            proposed: false,
             request_id: None,
             at: Timestamp::now(),
         };

@@ -63,6 +63,9 @@ pub struct NewReport {
     pub state: ReportState,
     /// One line for people.
     pub description: String,
+    /// It is about what a pull or merge request would bring to the ref, which takes back nothing that was said of the
+    /// ref itself: of the two the worse counts (N28).
+    pub proposed: bool,
     /// The decision that it links to.
     pub request_id: Option<RequestId>,
     /// When it was found.
@@ -257,6 +260,7 @@ fn report(row: &Row<'_>) -> Result<Report, StoreError> {
             reference: bytes(5)?.as_deref().map(ref_name).transpose()?,
             state: ReportState::from_column(number(6)?)?,
             description: need(7)?,
+            proposed: number(16)? != 0,
             request_id: text(8)?.map(request).transpose()?,
             at: time(number(9)?)?,
         },
@@ -273,19 +277,26 @@ impl Txn<'_> {
         let step = "find a report";
         let commit = new.commit.as_bytes();
         let request = new.request_id.as_ref().map(RequestId::as_str);
-        type Known = (i64, i64, String, Option<String>, i64, Option<String>);
+        type Known = (i64, i64, String, Option<String>, i64, Option<String>, bool);
         let known: Option<Known> = self
             .connection
             .prepare_cached(q::FIND_REPORT)
             .and_then(|mut s| {
                 s.query_row(params![new.repository.0, commit, new.context], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+                    let (number, state, description) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                    Ok((number, state, description, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
                 })
                 .optional()
             })
             .map_err(sql(step))?;
         let mut remote = None;
-        if let Some((number, state, description, of, done, name)) = known {
+        if let Some((number, state, description, of, done, name, proposed)) = known {
+            // Nothing that a proposal would bring makes the ref itself any better. What is replaced here is consent,
+            // so there is nothing to be remembered of it.
+            let consent = ReportState::Success.column();
+            if new.proposed && !proposed && state != consent {
+                return Ok(());
+            }
             let same =
                 state == new.state.column() && description == new.description && of.as_deref() == request;
             // What was given up may be asked for again.
@@ -308,7 +319,8 @@ impl Txn<'_> {
                 new.description,
                 request,
                 at,
-                remote
+                remote,
+                new.proposed
             ],
         )?;
         self.drop_old_reports(at)
@@ -354,6 +366,7 @@ mod tests {
             reference: RefName::parse(b"refs/heads/main").ok(),
             state,
             description: "why".to_owned(),
+            proposed: false,
             request_id: RequestId::parse(&"a".repeat(32)),
             at: at(second),
         }
@@ -431,6 +444,47 @@ mod tests {
         store.queue_new_reports(hints()).unwrap();
         assert!(states(&store).is_empty(), "sent and given up are known, too");
         assert!(store.due_sources(at(9)).unwrap().is_empty());
+    }
+
+    #[test]
+    fn n28_what_a_proposal_would_bring_hides_nothing_that_was_found_of_the_ref() {
+        use ReportState::{Error, Failure, Pending, Success};
+        let (_dir, store) = store();
+        let state = |commit: u8| {
+            let all = store.reports(100).unwrap();
+            all.into_iter()
+                .find(|one| one.report.commit == new(commit, Pending, 0).commit)
+                .unwrap()
+                .report
+                .state
+        };
+        let proposed = |commit, state| NewReport { proposed: true, ..new(commit, state, 1) };
+        // Of the ref, then of a proposal, and what is said in the end.
+        let cases = [
+            (Failure, Success, Failure),
+            (Failure, Pending, Failure),
+            (Error, Success, Error),
+            (Pending, Success, Pending),
+            (Pending, Failure, Pending),
+            (Success, Failure, Failure),
+            (Success, Pending, Pending),
+            (Success, Success, Success),
+        ];
+        for (number, (of_the_ref, of_a_proposal, said)) in (1..).zip(cases) {
+            store.queue_reports(vec![new(number, of_the_ref, 0)]).unwrap();
+            store.queue_reports(vec![proposed(number, of_a_proposal)]).unwrap();
+            assert_eq!(state(number), said, "{of_the_ref:?}, then {of_a_proposal:?} of a proposal");
+        }
+        // What was only proposed is judged anew as often as it changes, and the ref itself comes before it.
+        store.queue_reports(vec![proposed(50, Failure)]).unwrap();
+        store.queue_reports(vec![proposed(50, Success)]).unwrap();
+        assert_eq!(state(50), Success);
+        store.queue_reports(vec![new(50, Pending, 2)]).unwrap();
+        assert_eq!(state(50), Pending);
+        store.queue_reports(vec![proposed(50, Success)]).unwrap();
+        assert_eq!(state(50), Pending, "the ref is not judged yet");
+        store.queue_reports(vec![new(50, Success, 3)]).unwrap();
+        assert_eq!(state(50), Success);
     }
 
     #[test]

@@ -257,6 +257,8 @@ create table reports (
     ref           blob,
     state         integer not null,
     description   text not null,
+    -- 1 where it is about what a proposal would bring to the ref
+    proposed      integer not null default 0,
     request_id    text,
     made_ms       integer not null,
     attempts      integer not null default 0,
@@ -503,13 +505,13 @@ pub(super) const DROP_FORGE_REPOSITORY: &str =
 pub(super) const LIST_FORGE_REPOSITORIES: &str =
     "select source, forge_id, name, seen_ms from forge_repositories order by source, name";
 
-pub(super) const FIND_REPORT: &str = "select report, state, description, request_id, done, remote from reports \
+pub(super) const FIND_REPORT: &str = "select report, state, description, request_id, done, remote, proposed from reports \
     where repository = ?1 and commit_id = ?2 and context = ?3";
 pub(super) const DROP_REPORT: &str = "delete from reports where report = ?1";
 pub(super) const ADD_REPORT: &str = "insert into reports (source, repository, commit_id, context, ref, state, \
-    description, request_id, made_ms, not_before_ms, remote) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10)";
+    description, request_id, made_ms, not_before_ms, remote, proposed) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, ?11)";
 const REPORT: &str = "select report, source, repository, commit_id, context, ref, state, description, \
-    request_id, made_ms, attempts, not_before_ms, done, done_ms, note, remote from reports";
+    request_id, made_ms, attempts, not_before_ms, done, done_ms, note, remote, proposed from reports";
 pub(super) const SENT_REPORT: &str = "update reports set done = 1, done_ms = ?2, note = null, \
     attempts = attempts + 1, remote = coalesce(?3, remote) where report = ?1 and done = 0";
 pub(super) const LATER_REPORT: &str = "update reports set not_before_ms = ?2, note = ?3, \

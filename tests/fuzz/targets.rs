@@ -8,6 +8,9 @@
 #![allow(dead_code, missing_docs, unreachable_pub, reason = "each program uses its own part")]
 
 use countersign::domain::{BlobFacts, FileMode, LfsPointer, ObjectFormat, ObjectKind, Timestamp, fold_name};
+use countersign::forge::{
+    AuthError, Event, ForgeKind, Headers, Secret, Secrets, as_form, authenticate, parse, sign,
+};
 use countersign::git::{EntryKind, Tree};
 use countersign::signature::mergetag;
 use countersign::signature::object::{self, Payload, SignatureBlock, SignatureField, SignatureFormat};
@@ -514,6 +517,64 @@ pub fn tree(data: &[u8]) {
     assert!(!FileMode::Submodule.has_blob());
 }
 
+/// A delivery: a line with the forge, a line with the event, and the body. Signed, it is believed, and what is
+/// understood of it can be kept; as it is, it is not believed, and neither are headers made of it.
+pub fn delivery(data: &[u8]) {
+    let mut lines = data.splitn(3, |byte| *byte == b'\n');
+    let (Some(forge), Some(event), Some(body)) = (lines.next(), lines.next(), lines.next()) else { return };
+    let Some(forge) = ForgeKind::ALL.iter().copied().find(|kind| kind.name().as_bytes() == forge) else {
+        return;
+    };
+    let event = String::from_utf8_lossy(event);
+    let now = Timestamp::from_second(NOW).expect("in range");
+    let secret =
+        Secret::new(b"whsec_dGVzdCBrZXksIG5vdCBhIHJlYWwgb25lISEhISEhISE=".to_vec()).expect("not empty");
+    let mut secrets = Secrets::new();
+    secrets.add(forge, Secrets::usual_kind(forge, &secret), &secret).expect("of the usual kind");
+    let headers = sign(forge, &secrets, &event, "1", body, now);
+    match authenticate(forge, &secrets, &headers, body, now) {
+        Ok(one) => {
+            assert_eq!(one.payload(), body);
+            match parse(&one) {
+                Ok(event) => understood(&event),
+                Err(error) => assert!(error.to_string().len() < 500),
+            }
+        }
+        // Of the headers only the event's name is not ours.
+        Err(error) => assert!(matches!(error, AuthError::Header(_) | AuthError::Form(_)), "{error}"),
+    }
+    assert!(authenticate(forge, &Secrets::new(), &headers, body, now).is_err());
+    let names = headers.iter().map(|(name, _)| name.to_owned()).filter(|name| name != "content-type");
+    let made = Headers::new(names.map(|name| (name, body.to_vec())));
+    assert!(authenticate(forge, &secrets, &made, body, now).is_err());
+    // As a form it is the same, where there are forms.
+    if matches!(forge, ForgeKind::Gitea | ForgeKind::Forgejo | ForgeKind::Gogs) {
+        let form = as_form(body);
+        let typed = headers.iter().map(|(name, value)| {
+            let form: &[u8] = b"application/x-www-form-urlencoded";
+            (name.to_owned(), if name == "content-type" { form.to_vec() } else { value.to_vec() })
+        });
+        if let Ok(one) = authenticate(forge, &secrets, &Headers::new(typed), &form, now) {
+            assert_eq!(one.payload(), body);
+        }
+        let _ = authenticate(forge, &secrets, &headers, body, now);
+    }
+}
+
+fn understood(event: &Event) {
+    let kept = serde_json::to_string(event).expect("it can be written");
+    assert_eq!(&serde_json::from_str::<Event>(&kept).expect("and read"), event);
+    match event {
+        Event::Push(push) => {
+            assert!(push.claims.iter().all(|claim| claim.before != claim.after));
+            assert!(push.unreadable.iter().all(|why| !why.chars().any(char::is_control)));
+            assert!(!push.repository.id.is_empty() && push.repository.id.is_ascii());
+        }
+        Event::Ignored(name) => assert!(!name.chars().any(char::is_control)),
+        Event::Proposal(_) | Event::Ping(_) => {}
+    }
+}
+
 /// A target's name and the function.
 pub type Target = (&'static str, fn(&[u8]));
 
@@ -522,6 +583,7 @@ pub const ALL: &[Target] = &[
     ("allowed_signers", allowed_signers),
     ("armor", armor),
     ("commit", commit),
+    ("delivery", delivery),
     ("merge_tag", merge_tag),
     ("openpgp_certificate", openpgp_certificate),
     ("openpgp_signature", openpgp_signature),

@@ -102,6 +102,12 @@ impl Gate {
         self.home.join("run/hook.sock")
     }
 
+    /// Where the daemon serves HTTP.
+    /// Where it listens for everybody.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     pub fn state(&self) -> PathBuf {
         self.home.join("state")
     }

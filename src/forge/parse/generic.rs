@@ -1,4 +1,4 @@
-//! The documented JSON for everything that has no form of its own: see `docs/webhooks.md`.
+//! The documented JSON for everything that has no form of its own: see `docs/webhook-formats.md`.
 
 use super::values::{self, Id, Moves, read, text};
 use super::{Outer, ParseError, Shape, push as pushed};

@@ -162,11 +162,10 @@ impl Ground<'_> {
         let (record, _, grants) = record::fill(blank, &decided, policy);
         let moves = matches!(case.mode, Mode::Detected | Mode::Unannounced);
         let name = &case.update.name;
-        // What may move as it likes is not reported: a status that never becomes a verdict would only be in the way.
-        let judged = decided.verdict.refs.first().filter(|one| one.coverage != Coverage::UncoveredAccept);
-        let known = judged.map(|one| Known::of(&decided.verdict, one));
-        let report = known
-            .and_then(|known| self.report(repository.objects(), case, &known, Some(&context.request_id)));
+        let known =
+            decided.verdict.refs.first().map(|reference| Known::of(&decided.verdict, reference, policy));
+        let request = Some(&context.request_id);
+        let report = known.and_then(|known| self.report(repository.objects(), case, &known, request));
         let update = DecidedUpdate { reference: name.clone(), old: case.update.old, new: case.update.new };
         let looked = case.update.new.filter(|_| case.mode == Mode::Transient);
         self.gate.store.record_detected(Detected {
@@ -220,7 +219,8 @@ impl Ground<'_> {
         Ok(())
     }
 
-    /// What the forge is told about the new value of a ref, where it leads to a commit.
+    /// What the forge is told about the new value of a ref, where it leads to a commit. That nobody judges a ref is said
+    /// only where somebody waits for a verdict.
     pub(super) fn report(
         &self,
         objects: &Objects,
@@ -228,15 +228,25 @@ impl Ground<'_> {
         known: &Known,
         request: Option<&RequestId>,
     ) -> Option<NewReport> {
-        let leads_to = git::leads_to(objects, case.update.new?).ok().flatten();
-        let (commit, _) = leads_to.filter(|(_, kind)| *kind == ObjectKind::Commit)?;
-        report::report(&self.target(commit, &case.update.name), known, request, None, Gate::now())
+        let name = &case.update.name;
+        if *known == Known::Uncovered && !self.is_protected(name, None) {
+            return None;
+        }
+        let (commit, _) = git::leads_to(objects, case.update.new?)
+            .ok()
+            .flatten()
+            .filter(|(_, kind)| *kind == ObjectKind::Commit)?;
+        report::report(&self.target(commit, name, case.proposal.is_some()), known, request, None, Gate::now())
     }
 
-    /// What a report is about.
-    pub(super) fn target<'t>(&'t self, commit: ObjectId, reference: &'t RefName) -> Target<'t> {
-        let watched = self.watched;
-        Target { source: &watched.source, repository: &watched.id, name: &watched.name, reference, commit }
+    /// A commit, for a ref.
+    pub(super) fn target<'t>(
+        &'t self,
+        commit: ObjectId,
+        reference: &'t RefName,
+        proposed: bool,
+    ) -> Target<'t> {
+        Target { watched: self.watched, reference, commit, proposed }
     }
 
     /// Whether an enforcing ruleset judges a ref, so that the forge is told about it (N28).

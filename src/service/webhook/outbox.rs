@@ -327,15 +327,18 @@ fn send(gate: &Gate, carrier: &dyn Carrier, config: &Config, report: &Report) ->
         return Ended::Refused("the source has no [source.report] any more".to_owned());
     };
     let id = new.repository.0.strip_prefix(&format!("{}:", source.name)).unwrap_or_default();
-    let repository = match gate.store.forge_repository_name(&source.name, id) {
-        Ok(Some(name)) => name,
-        Ok(None) => return Ended::Refused("the repository is not known any more".to_owned()),
-        Err(error) => return Ended::Fault(error.to_string()),
-    };
     // Calls go to what is configured and to nothing that was once learnt (N31).
-    let Some(repository) = source.repository(&repository).map(|one| one.name.as_str()) else {
-        return Ended::Refused("the repository is not configured any more".to_owned());
+    let repository = match source.repositories.iter().find(|one| one.id.as_deref() == Some(id)) {
+        Some(configured) => configured,
+        None => match gate.store.forge_repository_name(&source.name, id) {
+            Ok(learnt) => match learnt.and_then(|name| source.repository(&name)) {
+                Some(configured) => configured,
+                None => return Ended::Refused("the repository is not known any more".to_owned()),
+            },
+            Err(error) => return Ended::Fault(error.to_string()),
+        },
     };
+    let repository = repository.name.as_str();
     let endpoint = endpoint(reporting);
     let token = match api_token(gate, carrier, source, reporting) {
         Ok(token) => token,
@@ -351,7 +354,8 @@ fn send(gate: &Gate, carrier: &dyn Carrier, config: &Config, report: &Report) ->
         state: report::state(new.state),
         description: new.description.clone(),
         link: link.map(|(base, id)| format!("{base}/decisions/{id}")).or_else(|| reporting.link.clone()),
-        branch: None,
+        // Where a proposal comes from is not known here.
+        branch: (!new.proposed).then(|| reference.clone()),
         reference,
     };
     let mut ended =
@@ -437,7 +441,7 @@ fn new_token(carrier: &dyn Carrier, reporting: &Reporting, now: Timestamp) -> Re
     match &reporting.identity {
         ReportIdentity::Token(place) => {
             let token = place.read().map_err(|error| fault(&error))?;
-            Ok(Made { token: ApiToken { user: None, token }, expires: None })
+            Ok(Made { token: ApiToken { user: reporting.user.clone(), token }, expires: None })
         }
         ReportIdentity::App { id, installation, key } => {
             let pem = key.read().map_err(|error| fault(&error))?;

@@ -46,7 +46,7 @@ impl Ground<'_> {
                     if memory.say(&case, &fault) {
                         let known = Known::Undecided(fault.code().to_owned());
                         let report = proposal.head.and_then(|head| {
-                            let target = self.target(head, &proposal.target);
+                            let target = self.target(head, &proposal.target, true);
                             report::report(&target, &known, None, None, Gate::now())
                         });
                         self.undecided(&case, &fault, Vec::new(), report)?;

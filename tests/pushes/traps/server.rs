@@ -290,7 +290,8 @@ fn trap_30_one_decision_for_all_of_a_push_and_before_anything_is_kept() {
     assert!(!applied.into_iter().any(|one| one["request_id"] == request));
 }
 
-/// There are no webhooks and no statuses yet (docs/limits.md): nobody's word on them is taken or given.
+/// Nobody's word on a push is taken at a path where no source listens. What sources say is judged in `tests/webhooks`
+/// (N28 to N31).
 #[test]
 fn trap_31_no_status_is_believed_or_made() {
     let site = Site::new();
@@ -315,11 +316,33 @@ fn trap_31_no_status_is_believed_or_made() {
     assert_eq!(status, 200, "{body}");
 }
 
-/// N28 to N31 are about webhooks, mirrors and statuses, which are not built: a configuration that asks for one does
-/// not load, so that nobody relies on it.
+/// N28 to N31 are about forges: a configuration that names one by half, or in words that are not known, does not load,
+/// so that nobody relies on it.
 #[test]
-fn n28_n29_n30_n31_what_is_not_built_cannot_be_configured() {
+fn n28_n29_n30_n31_a_forge_cannot_be_configured_by_half() {
     let site = Site::new();
+    const SOURCE: &str = "[[source]]\nname = \"hub\"\nforge = \"github\"\nsecrets = [{ env = \"HUB\" }]\n\
+        repositories = [\"acme/infra\"]\nurl = \"https://github.com/{repository}.git\"\n";
+    site.gate.configure(&format!("{PRODUCTION}\n{SOURCE}"));
+    site.gate.countersign(&["config", "check"]).ok();
+    for (from, to) in [
+        ("secrets = [{ env = \"HUB\" }]\n", ""),
+        ("[{ env = \"HUB\" }]", "[]"),
+        ("[{ env = \"HUB\" }]", "[\"hunter2\"]"),
+        ("\"github\"", "\"sourceforge\""),
+        ("[\"acme/infra\"]", "[]"),
+        ("[\"acme/infra\"]", "[\"acme/**\"]"),
+        ("https://github.com/{repository}.git", "http://github.com/{repository}.git"),
+        ("https://github.com/{repository}.git", "ext::sh -c '{repository}'"),
+        ("https://github.com/{repository}.git", "ssh://git@github.com/{repository}.git"),
+        ("url = \"https://github.com/{repository}.git\"\n", ""),
+    ] {
+        assert!(SOURCE.contains(from), "{from}");
+        site.gate.configure(&format!("{PRODUCTION}\n{}", SOURCE.replacen(from, to, 1)));
+        let ran = site.gate.countersign(&["config", "check"]);
+        assert_eq!(ran.code(), Some(2), "{to}: {}", ran.stdout);
+        assert!(!ran.stdout.contains("hunter2"), "{}", ran.stdout);
+    }
     for table in ["[webhooks]", "[webhook]", "[[webhook]]", "[status]", "[mirror]", "[[mirror]]", "[fetch]"] {
         site.gate.configure(&format!("{PRODUCTION}\n{table}\nurl = \"https://example.org\"\n"));
         let ran = site.gate.countersign(&["config", "check"]);
