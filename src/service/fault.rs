@@ -100,12 +100,13 @@ pub enum Fault {
 
 impl Fault {
     /// Every word that [`Fault::code`] gives.
-    pub const CODES: [&'static str; 18] = [
+    pub const CODES: [&'static str; 19] = [
         "audit-unavailable",
         "client-gone",
         "deadline",
         "faulty-tenant",
         "internal",
+        "keyring-source",
         "merge-unavailable",
         "namespace",
         "no-trusted-base",
