@@ -31,7 +31,7 @@ use countersign::keyring::{AddRequest, Added, EditError, Keyring, Material, Reas
 use countersign::signature::object::{SignatureField, parse_commit};
 use countersign::signature::{self, KeyId, Keys, Rules, Scheme, SignatureStatus, Times};
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -450,6 +450,26 @@ fn what_others_can_write_above_is_refused() {
     // In a directory like `/tmp` nobody can take away what is somebody else's.
     chmod(&aside, 0o1777);
     assert_eq!(seen(&link), "");
+    // But for a link that is his own, and every link on the way counts.
+    let (second, third) = (above.join("second"), dir.parent().unwrap().join("third"));
+    symlink(&link, &second).unwrap();
+    assert_eq!(seen(&second), "");
+    if rustix::process::geteuid().is_root() {
+        lchown(&link, Some(4711), Some(4711)).unwrap();
+        for path in [&link, &second] {
+            assert!(seen(path).contains("the link belongs to user 4711"), "{}", seen(path));
+        }
+        chmod(&aside, 0o755);
+        assert_eq!(seen(&link), "", "where only root can lay links it is root's");
+        chmod(&aside, 0o1777);
+        lchown(&link, Some(0), Some(0)).unwrap();
+    }
+    chmod(&aside, 0o777);
+    assert!(seen(&second).contains("others can write this directory"), "{}", seen(&second));
+    chmod(&aside, 0o1777);
+    symlink("third", &third).unwrap();
+    assert!(!seen(&third).is_empty(), "a link in a circle leads nowhere");
+    fs::remove_file(&third).unwrap();
     // Nothing is written there either.
     chmod(&above, 0o777);
     let request = AddRequest {
