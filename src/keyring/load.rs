@@ -259,13 +259,10 @@ impl Keyring {
         }
         for file in &scan.files {
             let Some(found) = &file.suspended else { continue };
-            // Whom only lines name in the last good state may be the one whom this file is for.
-            let by_lines = parts.named_by_lines.iter().map(|one| &one.name);
-            let meant: Vec<String> = std::iter::once(&file.principal.name)
-                .chain(by_lines.filter(|name| file.principal.emails.contains(name)))
-                .cloned()
-                .collect();
-            for name in meant {
+            // Whom only lines or certificates name in the last good state may be the one whom this file is for:
+            // then an address is the name.
+            let meant = std::iter::once(&file.principal.name).chain(&file.principal.emails);
+            for name in meant.cloned() {
                 let known = parts.suspended.get(&name).cloned();
                 let joined = known.clone().map_or_else(|| found.clone(), |known| known.join(found.clone()));
                 if known.as_ref() != Some(&joined) {

@@ -19,8 +19,10 @@ use std::time::{Duration, Instant};
 
 /// How often the files are looked at.
 const EVERY: Duration = Duration::from_secs(1);
-/// Looking takes at most one part in so many of one core.
+/// Looking takes at most one part in so many of one core, as long as that does not make it rarer than [`RARELY`].
 const SHARE: u32 = 25;
+/// The longest pause between two looks, however much they cost: a revocation that was written waits for the next.
+const RARELY: Duration = Duration::from_secs(5);
 /// For how long the files have to be left alone before they are read.
 const QUIET: Duration = Duration::from_millis(900);
 /// Files that are never left alone are read after this all the same, and not more often.
@@ -49,21 +51,29 @@ pub fn watch(gate: Arc<Gate>) -> std::io::Result<Watch> {
         let mut quiet = Quiet::default();
         let mut pause = EVERY;
         while matches!(ended.recv_timeout(pause), Err(RecvTimeoutError::Timeout)) {
-            let started = Instant::now();
             // A defect must not end the watch in silence.
-            if catch_unwind(AssertUnwindSafe(|| look(&gate, &mut quiet))).is_err() {
+            pause = catch_unwind(AssertUnwindSafe(|| look(&gate, &mut quiet))).unwrap_or_else(|_| {
                 tracing::error!("an internal error while looking at configuration and keyring");
-            }
-            pause = EVERY.max(started.elapsed().saturating_mul(SHARE)).min(PATIENCE);
+                EVERY
+            });
         }
     })?;
     Ok(Watch { _end: end })
 }
 
-fn look(gate: &Gate, quiet: &mut Quiet) {
+/// For how long not to look after a look that took so long. That says as much about a busy machine as about the
+/// files, so it never keeps a change from being seen for long; and what was seen is read as soon as it rests.
+fn pause(took: Duration, changing: bool) -> Duration {
+    if changing { EVERY } else { EVERY.max(took.saturating_mul(SHARE)).min(RARELY) }
+}
+
+/// Looks once, and reads if it is time to; gives the pause until the next.
+fn look(gate: &Gate, quiet: &mut Quiet) -> Duration {
+    let started = Instant::now();
     gate.follow_source();
     let before = stamp(gate);
-    let (read, changing) = quiet.look(before, Instant::now());
+    let took = started.elapsed();
+    let (read, mut changing) = quiet.look(before, Instant::now());
     {
         let mut looked = gate.live.looked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         looked.at = Some(Gate::now());
@@ -73,8 +83,11 @@ fn look(gate: &Gate, quiet: &mut Quiet) {
     if read {
         gate.reload_found();
         // They may have changed while they were read, and the configuration may name others now.
-        quiet.read(before, stamp(gate), Instant::now());
+        let after = stamp(gate);
+        quiet.read(before, after, Instant::now());
+        changing = before != after;
     }
+    pause(took, changing)
 }
 
 /// When to read: a change was seen, and the files were left alone since.
@@ -229,6 +242,15 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn n15_no_cost_keeps_a_change_from_being_seen_for_long() {
+        let ms = Duration::from_millis;
+        assert_eq!(pause(ms(10), false), EVERY);
+        assert_eq!(pause(ms(100), false), ms(2500));
+        assert_eq!(pause(Duration::MAX, false), RARELY);
+        assert_eq!(pause(Duration::MAX, true), EVERY, "what was seen is read as soon as it rests");
+    }
 
     /// How often a run of stamps, one a second, is read.
     fn reads(stamps: impl IntoIterator<Item = u8>) -> Vec<usize> {
