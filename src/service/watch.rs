@@ -35,33 +35,47 @@ const MARKER: &str = ".source";
 /// Watches until it is dropped.
 #[derive(Debug)]
 pub struct Watch {
-    /// Closing it ends the thread.
-    _end: SyncSender<()>,
+    /// Closing them ends the threads.
+    _ends: [SyncSender<()>; 2],
 }
 
-/// Starts to watch a gate's files.
+/// Starts to watch a gate's files, and the ref that its keyring follows.
+///
+/// The ref has a thread of its own: whoever can write the repository's files can make reading them slow, or hang, and must
+/// not keep anybody from hearing of a revocation by that (N15).
 ///
 /// # Errors
 /// Where there is no thread to be had.
-pub fn watch(gate: Arc<Gate>) -> std::io::Result<Watch> {
+pub fn watch(gate: &Arc<Gate>) -> std::io::Result<Watch> {
+    let mut quiet = Quiet::default();
+    let files = again_and_again(gate, "watch", move |gate| look(gate, &mut quiet))?;
+    let source = again_and_again(gate, "source", Gate::follow_source)?;
+    Ok(Watch { _ends: [files, source] })
+}
+
+/// Does it again and again in a thread, until what this gives is dropped.
+fn again_and_again(
+    gate: &Arc<Gate>,
+    name: &'static str,
+    mut look: impl FnMut(&Gate) + Send + 'static,
+) -> std::io::Result<SyncSender<()>> {
+    let gate = Arc::clone(gate);
     let (end, ended) = sync_channel(0);
-    std::thread::Builder::new().name("watch".to_owned()).spawn(move || {
-        let mut quiet = Quiet::default();
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         let mut pause = EVERY;
         while matches!(ended.recv_timeout(pause), Err(RecvTimeoutError::Timeout)) {
             let started = Instant::now();
             // A defect must not end the watch in silence.
-            if catch_unwind(AssertUnwindSafe(|| look(&gate, &mut quiet))).is_err() {
-                tracing::error!("an internal error while looking at configuration and keyring");
+            if catch_unwind(AssertUnwindSafe(|| look(&gate))).is_err() {
+                tracing::error!(thread = name, "an internal error while looking at configuration, keyring or source");
             }
             pause = EVERY.max(started.elapsed().saturating_mul(SHARE)).min(PATIENCE);
         }
     })?;
-    Ok(Watch { _end: end })
+    Ok(end)
 }
 
 fn look(gate: &Gate, quiet: &mut Quiet) {
-    gate.follow_source();
     let before = stamp(gate);
     let (read, changing) = quiet.look(before, Instant::now());
     {
