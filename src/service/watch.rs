@@ -67,7 +67,10 @@ fn again_and_again(
             let started = Instant::now();
             // A defect must not end the watch in silence.
             if catch_unwind(AssertUnwindSafe(|| look(&gate))).is_err() {
-                tracing::error!(thread = name, "an internal error while looking at configuration, keyring or source");
+                tracing::error!(
+                    thread = name,
+                    "an internal error while looking at configuration, keyring or source"
+                );
             }
             pause = EVERY.max(started.elapsed().saturating_mul(SHARE)).min(PATIENCE);
         }

@@ -42,17 +42,20 @@ fn n14_what_is_revoked_is_not_left_out_first_and_brought_back_then() {
     in_clone(&site, &["add", "carol", "--group", "sre", "--key", carol.public.to_str().unwrap()]);
     let ca = Signer::ssh(sandbox, "ca", &["ed25519"]);
     let line = fs::read_to_string(&ca.public).unwrap();
-    let authority =
-        format!("name = \"ca\"\nkind = \"bot\"\n[[authority]]\nssh = \"{}\"\nprincipals = [\"*\"]\n", line.trim());
+    let authority = format!(
+        "name = \"ca\"\nkind = \"bot\"\n[[authority]]\nssh = \"{}\"\nprincipals = [\"*\"]\n",
+        line.trim()
+    );
     site.write("ca.toml", &authority);
     let tip = site.push(Some(&site.alice), "carol, and an authority");
     site.follows(&tip);
     let live = site.gate.home.join("keyring");
     let carols = carol.public.to_str().unwrap();
     site.gate.countersign(&["keyring", "revoke", "carol", carols, "--reason", "compromised"]).ok();
-    let revoked = fs::read_to_string(live.join("ca.toml"))
-        .unwrap()
-        .replace("principals", "revoked = { at = 2026-01-01T00:00:00Z, reason = \"compromised\" }\nprincipals");
+    let revoked = fs::read_to_string(live.join("ca.toml")).unwrap().replace(
+        "principals",
+        "revoked = { at = 2026-01-01T00:00:00Z, reason = \"compromised\" }\nprincipals",
+    );
     fs::write(live.join("ca.toml"), &revoked).unwrap();
     site.gate.reload();
     fs::copy(live.join("carol.toml"), site.path("carol.toml")).unwrap();
@@ -93,7 +96,9 @@ fn n14_the_same_revocation_made_in_the_repository_is_the_same() {
         }
         let text = fs::read_to_string(site.path("bob.toml")).unwrap();
         let late = match reason {
-            "suspend" => text.replacen('\n', "\nsuspended = { at = 2099-01-01T00:00:00Z, reason = \"x\" }\n", 1),
+            "suspend" => {
+                text.replacen('\n', "\nsuspended = { at = 2099-01-01T00:00:00Z, reason = \"x\" }\n", 1)
+            }
             "compromised" => format!(
                 "{text}revoked = {{ at = 2026-01-01T00:00:00Z, effective-from = 2026-01-01T00:00:00Z, reason = \"compromised\" }}\n"
             ),
@@ -147,7 +152,7 @@ fn a_forged_object_makes_no_descent() {
     hook.env("GIT_DIR", &site.bare);
     run(hook, format!("{second} {draft} refs/heads/main\n").as_bytes()).ok();
     fs::write(site.bare.join("refs/heads/main"), format!("{draft}\n")).unwrap();
-    site.stays(&before, "is not what its id says");
+    site.stays(&before, "does not have the content that its id names");
 }
 
 /// A repository that cannot be read to its end keeps nobody from hearing of a revocation.
@@ -203,4 +208,26 @@ fn rules_about_pushers_do_not_keep_a_state_from_being_taken_over() {
     let tip = work.commit(Some(&site.alice), "more");
     work.accepted(&["main"]);
     site.follows(&tip);
+}
+
+/// A section that is taken out takes rulesets with it: nobody should learn that from an accepted push.
+#[test]
+fn a_section_that_is_taken_out_is_said() {
+    let policy = POLICY.replace("path = \"keyring\"\n", "path = \"keyring\"\nrulesets = \"rules\"\n");
+    let site = Site::with(&policy, |site| {
+        fs::create_dir_all(site.work.join("rules")).unwrap();
+        let text = "[[ruleset]]\nname = \"linear\"\nrepositories = [\"app\"]\nrefs = [\"refs/heads/main\"]\n\
+                    enforcement = \"enforce\"\n[ruleset.refuse]\nforce-push = true\n";
+        fs::write(site.work.join("rules/linear.toml"), text).unwrap();
+    });
+    let tip = site.clone().id("HEAD");
+    site.accept(&tip).ok();
+    site.follows(&tip);
+    site.gate.configure(POLICY.split("[keyring.source]").next().unwrap());
+    let ran = site.gate.countersign(&["config", "check"]).ok();
+    let said = [ran.stdout, ran.stderr].concat();
+    assert!(said.contains("no [keyring.source] follows it now, and a file of rulesets"), "{said}");
+    fs::remove_file(site.marker()).unwrap();
+    let ran = site.gate.countersign(&["config", "check"]).ok();
+    assert!(![ran.stdout, ran.stderr].concat().contains("keyring.source"));
 }
