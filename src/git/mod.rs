@@ -29,7 +29,7 @@ pub(crate) use child::Room;
 pub use files::{FileLimits, FilesError, NamedFile, files_in};
 pub use merge::{MergeError, MergeShape, Merger, Recomputed, merge_shape};
 pub use objects::{Found, Objects, verify_commit_id};
-pub use relation::{Relation, between, leads_to, reached, reaches, relate};
+pub use relation::{Relation, between, leads_to, proven_between, reached, relate};
 pub use repository::{RefState, Repository};
 pub use revision::{RevisionError, commit_of};
 pub use tree::{EntryKind, TooManyEntries, Tree, TreeEntry, TreeFault, TreeFaultCode};

@@ -69,7 +69,7 @@ pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
     let strangers = Arc::new(Semaphore::new(STRANGERS));
     let mut look = tokio::time::interval_at(tokio::time::Instant::now() + LOOK_AT_KEYS, LOOK_AT_KEYS);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let watching = service::watch(Arc::clone(&gate))
+    let watching = service::watch(&gate)
         .map_err(|error| ServeError::Listen { place: "configuration and keyring".to_owned(), error })?;
     tracing::info!(socket = %socket.display(), listen = ?listen, "ready");
     loop {

@@ -61,8 +61,8 @@ impl KeyringError {
 
 /// What was found in a directory, faults and all.
 #[derive(Debug, Default)]
-struct Scan {
-    files: Vec<PrincipalFile>,
+pub(super) struct Scan {
+    pub(super) files: Vec<PrincipalFile>,
     bytes: Vec<(String, Vec<u8>)>,
     /// Which journal and which files these were.
     seen: (Option<Identity>, Vec<(OsString, Option<Identity>)>),
@@ -308,7 +308,7 @@ impl Scan {
     /// The directory as it was at one moment: read again where a file changed meanwhile, because a change of
     /// several files is one change. An edit that is under way counts as done from the moment at which a crash
     /// could not undo it.
-    fn of(dir: &Path, owner: Owner, overlay: &[Overlaid]) -> Scan {
+    pub(super) fn of(dir: &Path, owner: Owner, overlay: &[Overlaid]) -> Scan {
         for _ in 1..PATIENCE {
             let scan = Scan::once(dir, owner, overlay);
             if scan.still_so(dir) {

@@ -15,6 +15,7 @@ pub mod export;
 mod fido;
 mod gravestone;
 mod import;
+mod lacking;
 mod line_diff;
 pub mod lint;
 mod lists;
@@ -46,6 +47,7 @@ pub use fido::FidoDemands;
 pub use import::{
     FileFormat, ImportRequest, Imported, ImportedFile, ImportedSource, MAX_IMPORT, import, import_with,
 };
+pub use lacking::{lacking, lacks};
 pub use load::{KeyringError, LoadedKeyring, MAX_FILE};
 pub use material::{Material, MaterialError};
 pub use members::{Membership, Regrouped, Removed, groups, regroup, remove, rename};
@@ -59,7 +61,7 @@ pub use select::{KeyRef, KeyRefError};
 pub use signed::{CHANGE_NAMESPACE, MAX_SIGNATURE, signer_of};
 pub use sources::{AllowedSigners, RevocationFile, Sources};
 pub use suspension::Suspension;
-pub use take::{Origin, Taken, as_if, lacking, lacks, take};
+pub use take::{Origin, Taken, as_if, take};
 pub use windows::{Position, Window, Windows};
 
 use crate::domain::{Principal, ServerKind, Timestamp};

@@ -37,28 +37,46 @@ const MARKER: &str = ".source";
 /// Watches until it is dropped.
 #[derive(Debug)]
 pub struct Watch {
-    /// Closing it ends the thread.
-    _end: SyncSender<()>,
+    /// Closing them ends the threads.
+    _ends: [SyncSender<()>; 2],
 }
 
-/// Starts to watch a gate's files.
+/// Starts to watch a gate's files, and the ref that its keyring follows.
+///
+/// The ref has a thread of its own: whoever can write the repository's files can make reading them slow, or hang, and must
+/// not keep anybody from hearing of a revocation by that (N15).
 ///
 /// # Errors
 /// Where there is no thread to be had.
-pub fn watch(gate: Arc<Gate>) -> std::io::Result<Watch> {
+pub fn watch(gate: &Arc<Gate>) -> std::io::Result<Watch> {
+    let mut quiet = Quiet::default();
+    let files = again_and_again(gate, "watch", move |gate| look(gate, &mut quiet))?;
+    let source = again_and_again(gate, "source", follow)?;
+    Ok(Watch { _ends: [files, source] })
+}
+
+/// Does it again and again in a thread, until what this gives is dropped.
+fn again_and_again(
+    gate: &Arc<Gate>,
+    name: &'static str,
+    mut look: impl FnMut(&Gate) -> Duration + Send + 'static,
+) -> std::io::Result<SyncSender<()>> {
+    let gate = Arc::clone(gate);
     let (end, ended) = sync_channel(0);
-    std::thread::Builder::new().name("watch".to_owned()).spawn(move || {
-        let mut quiet = Quiet::default();
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         let mut pause = EVERY;
         while matches!(ended.recv_timeout(pause), Err(RecvTimeoutError::Timeout)) {
             // A defect must not end the watch in silence.
-            pause = catch_unwind(AssertUnwindSafe(|| look(&gate, &mut quiet))).unwrap_or_else(|_| {
-                tracing::error!("an internal error while looking at configuration and keyring");
+            pause = catch_unwind(AssertUnwindSafe(|| look(&gate))).unwrap_or_else(|_| {
+                tracing::error!(
+                    thread = name,
+                    "an internal error while looking at configuration, keyring or source"
+                );
                 EVERY
             });
         }
     })?;
-    Ok(Watch { _end: end })
+    Ok(end)
 }
 
 /// For how long not to look after a look that took so long. That says as much about a busy machine as about the
@@ -67,10 +85,16 @@ fn pause(took: Duration, changing: bool) -> Duration {
     if changing { EVERY } else { EVERY.max(took.saturating_mul(SHARE)).min(RARELY) }
 }
 
+/// Takes over what the ref holds, if it is time to; gives the pause until the next look.
+fn follow(gate: &Gate) -> Duration {
+    let started = Instant::now();
+    gate.follow_source();
+    pause(started.elapsed(), false)
+}
+
 /// Looks once, and reads if it is time to; gives the pause until the next.
 fn look(gate: &Gate, quiet: &mut Quiet) -> Duration {
     let started = Instant::now();
-    gate.follow_source();
     let before = stamp(gate);
     let took = started.elapsed();
     let (read, mut changing) = quiet.look(before, Instant::now());
