@@ -31,7 +31,7 @@ use countersign::keyring::{AddRequest, Added, EditError, Keyring, Material, Reas
 use countersign::signature::object::{SignatureField, parse_commit};
 use countersign::signature::{self, KeyId, Keys, Rules, Scheme, SignatureStatus, Times};
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -411,6 +411,37 @@ fn what_others_can_write_is_refused() {
     }
 }
 
+/// Whoever may propose a keyring could otherwise keep whoever looks at it busy for hours.
+#[test]
+fn a_file_of_nothing_but_faults_is_refused_soon() {
+    let size = 1 << 20;
+    let keys: String = (0..size / 9).map(|number| format!("x{number} = 0\n")).collect();
+    for text in [
+        format!("emails = [{}]\n", "\"\",".repeat(size / 3)),
+        format!("groups = [{}]\n", "\"\",\n".repeat(size / 4)),
+        "[[key]]\n".repeat(size / 8),
+        "[[key]]\nssh = 1\nrevoked = 1\n".repeat(size / 26),
+        format!("[[key]]\n{keys}"),
+        "= = =\n".repeat(size / 6),
+        "key = [".to_owned() + &"{}, ".repeat(size / 4) + "]\n",
+        "a.".repeat(size / 2),
+        "[".repeat(size),
+    ] {
+        let ring = Ring::new();
+        ring.write("ann.toml", &format!("name = \"ann\"\n{text}"));
+        let begin = Instant::now();
+        let error = ring.errors();
+        assert!(begin.elapsed().as_secs() < 30, "{:?} for {}", begin.elapsed(), &text[..40]);
+        assert!(error.len() < 100_000, "{} bytes for {}", error.len(), &text[..40]);
+    }
+    // What is not told is counted.
+    let ring = Ring::new();
+    ring.write("ann.toml", &format!("name = \"ann\"\nemails = [{}]\n", "\"\",".repeat(250)));
+    let error = ring.errors();
+    assert_eq!(error.matches("is no address").count(), 100);
+    assert!(error.contains("the file has 150 more faults than these 100"), "{error}");
+}
+
 /// As sshd has it: whoever can write above the keyring can put another one in its place.
 #[test]
 fn what_others_can_write_above_is_refused() {
@@ -450,6 +481,26 @@ fn what_others_can_write_above_is_refused() {
     // In a directory like `/tmp` nobody can take away what is somebody else's.
     chmod(&aside, 0o1777);
     assert_eq!(seen(&link), "");
+    // But for a link that is his own, and every link on the way counts.
+    let (second, third) = (above.join("second"), dir.parent().unwrap().join("third"));
+    symlink(&link, &second).unwrap();
+    assert_eq!(seen(&second), "");
+    if rustix::process::geteuid().is_root() {
+        lchown(&link, Some(4711), Some(4711)).unwrap();
+        for path in [&link, &second] {
+            assert!(seen(path).contains("the link belongs to user 4711"), "{}", seen(path));
+        }
+        chmod(&aside, 0o755);
+        assert_eq!(seen(&link), "", "where only root can lay links it is root's");
+        chmod(&aside, 0o1777);
+        lchown(&link, Some(0), Some(0)).unwrap();
+    }
+    chmod(&aside, 0o777);
+    assert!(seen(&second).contains("others can write this directory"), "{}", seen(&second));
+    chmod(&aside, 0o1777);
+    symlink("third", &third).unwrap();
+    assert!(!seen(&third).is_empty(), "a link in a circle leads nowhere");
+    fs::remove_file(&third).unwrap();
     // Nothing is written there either.
     chmod(&above, 0o777);
     let request = AddRequest {

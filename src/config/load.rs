@@ -17,6 +17,7 @@ use globset::GlobBuilder;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -226,6 +227,8 @@ impl Loading {
         if let Some(source) = partial.keyring_source.clone() {
             self.follow(&source, &mut partial);
             self.guard(&source, &path);
+        } else if Taken::is_marked(&partial.keyring.dir) {
+            self.no_longer_followed(&partial.keyring.dir, &path);
         }
         let collected = std::mem::take(&mut self.collected);
         self.warnings.extend(collected.warnings);
@@ -272,6 +275,25 @@ impl Loading {
             self.rulesets_of(Source::new(&Path::new(directory).join(name), text), None);
         }
         partial.keyring_taken = found;
+    }
+
+    /// Says that what came from a ref is nobody's any more: rulesets that came with it are gone.
+    fn no_longer_followed(&mut self, keyring: &Path, path: &Path) {
+        let rulesets = Taken::read(keyring).ok().flatten().map_or(0, |(taken, _)| taken.rulesets.len());
+        let gone = match rulesets {
+            0 => String::new(),
+            1 => ", and a file of rulesets that came from there is not in force".to_owned(),
+            many => format!(", and {many} files of rulesets that came from there are not in force"),
+        };
+        let marker = keyring.join(".source");
+        self.warnings.push(Warning::at(
+            Place::whole(path),
+            format!(
+                "the keyring was taken over from a ref, and no [keyring.source] follows it now{gone}; where this is \
+                 meant, remove {}",
+                text::escape_short(marker.as_os_str().as_bytes(), 300)
+            ),
+        ));
     }
 
     /// The ruleset that guards the ref which the keyring follows, last of all, so that another one of its name is

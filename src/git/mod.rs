@@ -32,7 +32,7 @@ pub use files::{FileLimits, FilesError, NamedFile, files_in};
 pub use merge::{MergeError, MergeShape, Merger, Recomputed, merge_shape};
 pub use mirror::{Mirror, MirrorError, Place, Unfetched};
 pub use objects::{Found, Objects, verify_commit_id};
-pub use relation::{Relation, between, leads_to, reached, reaches, relate};
+pub use relation::{Relation, between, leads_to, proven_between, reached, relate};
 pub use remote::{Address, AddressError, Credential, Listing, Patience, Remote, RemoteError, Scheme};
 pub use repository::{RefState, Repository};
 pub use revision::{RevisionError, commit_of};

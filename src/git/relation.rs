@@ -44,9 +44,9 @@ pub(super) fn descends<E: From<GitError>>(
     if new.contains(&old) {
         return Ok(Relation::Descends);
     }
-    match paint(objects, old, new, true, stop)? {
-        None => Ok(Relation::Descends),
-        Some(_) => Ok(Relation::Diverges),
+    match paint(&mut History::new(objects), old, new, true, stop)? {
+        true => Ok(Relation::Descends),
+        false => Ok(Relation::Diverges),
     }
 }
 
@@ -63,21 +63,38 @@ pub fn between<E: From<GitError>>(
     if old == new {
         return Ok(Vec::new());
     }
-    let history = paint(objects, old, &[new], false, stop)?;
-    let seen = history.into_iter().flat_map(|history| history.seen);
-    Ok(seen.filter(|(_, commit)| commit.flags & FROM_OLD == 0).map(|(id, _)| id).collect())
+    let mut history = History::new(objects);
+    paint(&mut history, old, &[new], false, stop)?;
+    Ok(history.only_new().collect())
 }
 
-/// Paints both histories until what is waiting has been reached from both sides; `None` once `old` is reached
-/// from the new commits, where that is all that is asked for.
-fn paint<'a, E: From<GitError>>(
-    objects: &'a Objects,
+/// The commits that `new` reaches and `old` does not, where `new` descends from `old`, and `None` where it does not:
+/// like [`between`], and every commit on the way is proved to be what its id says. Whoever can write the
+/// repository's files can put another one in the place of a commit that nobody reads again for its own sake.
+///
+/// # Errors
+/// History that cannot be read or is not what its ids say, and what `stop` says; it is asked now and then.
+pub fn proven_between<E: From<GitError>>(
+    objects: &Objects,
+    old: ObjectId,
+    new: ObjectId,
+    stop: &dyn Fn() -> Result<(), E>,
+) -> Result<Option<HashSet<ObjectId>>, E> {
+    let mut history = History { proven: true, ..History::new(objects) };
+    paint(&mut history, old, &[new], false, stop)?;
+    let descends = history.seen.get(&old).is_some_and(|old| old.flags & FROM_NEW != 0);
+    Ok(descends.then(|| history.only_new().collect()))
+}
+
+/// Paints both histories until what is waiting has been reached from both sides. Whether `old` was reached from
+/// the new commits, where that is all that is asked for.
+fn paint<E: From<GitError>>(
+    history: &mut History<'_>,
     old: ObjectId,
     new: &[ObjectId],
     until_met: bool,
     stop: &dyn Fn() -> Result<(), E>,
-) -> Result<Option<History<'a>>, E> {
-    let mut history = History { objects, buffer: Vec::new(), seen: HashMap::new() };
+) -> Result<bool, E> {
     let mut queue: BinaryHeap<(i64, ObjectId)> = BinaryHeap::new();
     // How many entries of the queue have been reached from one side only.
     let mut waiting = 0_usize;
@@ -103,16 +120,16 @@ fn paint<'a, E: From<GitError>>(
             }
         }
         if waiting == 0 {
-            return Ok(Some(history));
+            return Ok(false);
         }
-        let Some((_, id)) = queue.pop() else { return Ok(Some(history)) };
+        let Some((_, id)) = queue.pop() else { return Ok(false) };
         // Each time: one object can take seconds to read.
         stop()?;
         let commit = history.commit(&id, None)?;
         commit.queued = false;
         waiting -= usize::from(commit.flags & STALE == 0);
         if until_met && id == old && commit.flags & FROM_NEW != 0 {
-            return Ok(None);
+            return Ok(true);
         }
         if commit.flags & (FROM_NEW | FROM_OLD) == FROM_NEW | FROM_OLD {
             commit.flags |= STALE;
@@ -128,16 +145,6 @@ struct Painted {
     date: i64,
     flags: u8,
     queued: bool,
-}
-
-/// Whether `target` is one of `from` or is reached from them; see [`reached`].
-pub fn reaches<E: From<GitError>>(
-    objects: &Objects,
-    from: Vec<ObjectId>,
-    target: ObjectId,
-    stop: &dyn Fn() -> Result<(), E>,
-) -> Result<bool, E> {
-    Ok(!reached(objects, from, HashSet::from([target]), stop)?.is_empty())
 }
 
 /// Those of `targets` that are among `from` or are reached from them, through parents and annotated tags. Tips
@@ -209,15 +216,26 @@ struct History<'a> {
     objects: &'a Objects,
     buffer: Vec<u8>,
     seen: HashMap<ObjectId, Painted>,
+    /// Whether each commit is proved to be what its id says.
+    proven: bool,
 }
 
-impl History<'_> {
+impl<'a> History<'a> {
+    fn new(objects: &'a Objects) -> Self {
+        History { objects, buffer: Vec::new(), seen: HashMap::new(), proven: false }
+    }
+
+    /// What only the new commits reach.
+    fn only_new(self) -> impl Iterator<Item = ObjectId> {
+        self.seen.into_iter().filter(|(_, commit)| commit.flags & FROM_OLD == 0).map(|(id, _)| id)
+    }
+
     /// The commit's state, read on first sight; `child` is what led to it.
     fn commit(&mut self, id: &ObjectId, child: Option<ObjectId>) -> Result<&mut Painted, GitError> {
         match self.seen.entry(*id) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
-                let (parents, date) = read(self.objects, id, child, &mut self.buffer)?;
+                let (parents, date) = read(self.objects, id, child, self.proven, &mut self.buffer)?;
                 Ok(entry.insert(Painted { parents, date, flags: 0, queued: false }))
             }
         }
@@ -228,10 +246,12 @@ fn read(
     objects: &Objects,
     id: &ObjectId,
     child: Option<ObjectId>,
+    proven: bool,
     buffer: &mut Vec<u8>,
 ) -> Result<(Vec<ObjectId>, i64), GitError> {
     let unreadable = |why: &str| GitError::Object { id: *id, why: why.to_owned() };
-    match objects.read_unchecked(id, buffer)? {
+    let found = if proven { objects.read(id, buffer)? } else { objects.read_unchecked(id, buffer)? };
+    match found {
         None => Err(GitError::Missing { id: *id, child }),
         Some(ObjectKind::Commit) => {
             let parents = parents_lenient(objects.format(), buffer)

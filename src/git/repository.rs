@@ -153,8 +153,13 @@ impl Repository {
                 why: format!("{name}: {} is a link in the file system", link.display()),
             });
         }
-        if !is_link(&path) {
-            return Ok(None);
+        match std::fs::symlink_metadata(&path).map(|seen| seen.file_type()) {
+            Ok(kind) if kind.is_symlink() => {}
+            // Opening a pipe waits until somebody writes into it.
+            Ok(kind) if !kind.is_file() && !kind.is_dir() => {
+                return Err(GitError::Refs { why: format!("{name}: it is no plain file") });
+            }
+            _ => return Ok(None),
         }
         let error =
             |why: String| GitError::Refs { why: format!("{name}: it is a link in the file system: {why}") };

@@ -96,7 +96,7 @@ pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
     certificate.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut look = tokio::time::interval_at(tokio::time::Instant::now() + LOOK_AT_KEYS, LOOK_AT_KEYS);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let watching = service::watch(Arc::clone(&gate))
+    let watching = service::watch(&gate)
         .map_err(|error| ServeError::Listen { place: "configuration and keyring".to_owned(), error })?;
     let client = ApiClient::new()
         .map_err(|error| ServeError::Listen { place: "calls to forges".to_owned(), error })?;

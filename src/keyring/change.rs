@@ -357,7 +357,7 @@ pub(super) fn change<T>(
         journal.files.extend(marker.map(Marker::into_journal));
         // Somebody may edit by hand, without the lock.
         if let Some(file) = journal.files.iter().find(|file| !file.is_before(dir)) {
-            return Err(broken(file.name.trim_end_matches(".toml")));
+            return Err(broken(file.name.strip_suffix(".toml").unwrap_or(&file.name)));
         }
         fault("checked");
         let text = serde_json::to_string(&journal).map_err(|error| EditError::Invalid(error.to_string()))?;

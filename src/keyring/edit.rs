@@ -161,6 +161,7 @@ pub fn add_with(
     let Some(key) = &request.key else {
         let mut done = change(sources, options, |draft| put_words(draft, request, &options.purpose))?;
         done.value.changed = !done.files.is_empty();
+        done.value.warnings = given_again(&done, request);
         return Ok(done);
     };
     let (material, written) = Material::from_file(key)?;
@@ -169,13 +170,22 @@ pub fn add_with(
         change(sources, options, |draft| put_key(draft, request, &material, &written, &options.purpose))?;
     done.value.changed = !done.files.is_empty();
     let warnings = material.remarks().into_iter().map(|remark| format!("the key: {remark}"));
-    done.value.warnings = warnings.collect();
+    done.value.warnings = warnings.chain(given_again(&done, request)).collect();
     // As the keyring has it now: revocation lists have their say about a new key as well.
     let standing = done.keyring.find(&id).map(|key| key.standing(now));
     if let Some(standing) = standing.filter(|standing| !matches!(standing, Standing::Valid { .. })) {
         done.value.warnings.push(format!("the key is {standing}: no signature by it is accepted"));
     }
     Ok(done)
+}
+
+/// Nothing where nothing changes: it was said then.
+fn given_again(done: &Changed<Added>, request: &AddRequest) -> Vec<String> {
+    if done.value.changed {
+        gravestone::certified(&done.keyring, &request.name, &request.reused)
+    } else {
+        Vec::new()
+    }
 }
 
 /// Adds to the draft what `request` asks for.

@@ -1,5 +1,6 @@
 //! What somebody who was removed leaves behind: a name and addresses that are nobody else's.
 
+use super::Keyring;
 use super::change::Draft;
 use super::edit::EditError;
 use super::revoke::{check_line, moment};
@@ -45,6 +46,26 @@ pub(super) fn hand_over(
         }
     }
     Ok(())
+}
+
+/// What is said where authorities may certify an address that was given again: by the name alone nobody can tell a
+/// certificate for the one who left from one for whoever has it now.
+pub(super) fn certified(keyring: &Keyring, name: &str, reused: &[String]) -> Vec<String> {
+    let mut told = Vec::new();
+    for address in reused {
+        for authority in keyring.authorities().iter().filter(|one| one.revoked.is_none()) {
+            if authority.scopes.iter().any(|scope| scope.list.matches(address)) {
+                told.push(format!(
+                    "certificates for {} that the authority {} issued before count as `{name}`'s from now on, whoever has \
+                     their keys: have those that have not ended revoked by their serial numbers, in a list of \
+                     `[[keyring.revocation]]`",
+                    text::escape_short(address.as_bytes(), 100),
+                    authority.key.fingerprint()
+                ));
+            }
+        }
+    }
+    told
 }
 
 /// Of those who still have it in the draft.

@@ -61,8 +61,8 @@ impl KeyringError {
 
 /// What was found in a directory, faults and all.
 #[derive(Debug, Default)]
-struct Scan {
-    files: Vec<PrincipalFile>,
+pub(super) struct Scan {
+    pub(super) files: Vec<PrincipalFile>,
     bytes: Vec<(String, Vec<u8>)>,
     /// Which journal and which files these were.
     seen: (Option<Identity>, Vec<(OsString, Option<Identity>)>),
@@ -259,13 +259,10 @@ impl Keyring {
         }
         for file in &scan.files {
             let Some(found) = &file.suspended else { continue };
-            // Whom only lines name in the last good state may be the one whom this file is for.
-            let by_lines = parts.named_by_lines.iter().map(|one| &one.name);
-            let meant: Vec<String> = std::iter::once(&file.principal.name)
-                .chain(by_lines.filter(|name| file.principal.emails.contains(name)))
-                .cloned()
-                .collect();
-            for name in meant {
+            // Whom only lines or certificates name in the last good state may be the one whom this file is for:
+            // then an address is the name.
+            let meant = std::iter::once(&file.principal.name).chain(&file.principal.emails);
+            for name in meant.cloned() {
                 let known = parts.suspended.get(&name).cloned();
                 let joined = known.clone().map_or_else(|| found.clone(), |known| known.join(found.clone()));
                 if known.as_ref() != Some(&joined) {
@@ -311,7 +308,7 @@ impl Scan {
     /// The directory as it was at one moment: read again where a file changed meanwhile, because a change of
     /// several files is one change. An edit that is under way counts as done from the moment at which a crash
     /// could not undo it.
-    fn of(dir: &Path, owner: Owner, overlay: &[Overlaid]) -> Scan {
+    pub(super) fn of(dir: &Path, owner: Owner, overlay: &[Overlaid]) -> Scan {
         for _ in 1..PATIENCE {
             let scan = Scan::once(dir, owner, overlay);
             if scan.still_so(dir) {

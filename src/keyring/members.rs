@@ -2,9 +2,9 @@
 
 use super::change::{ChangeOptions, Changed, Draft, change};
 use super::edit::EditError;
-use super::revoke::{check_line, known, moment, put, time};
+use super::revoke::{check_line, known, moment, put, revocation_item, time};
 use super::select::{self, Held};
-use super::{Keyring, Reason, Sources, principal_file};
+use super::{Keyring, Reason, Revocation, Sources, principal_file};
 use crate::domain::text;
 use std::collections::BTreeMap;
 use toml_edit::{Array, InlineTable, Value, value};
@@ -145,26 +145,27 @@ pub fn remove(
             let indexes = select::tables(document, held.list(), held.scheme(), &fingerprint, name)?;
             let tables = select::list_of(document, held.list(), name)?;
             let missing = |index: &usize| tables.get(*index).is_none_or(|one| !one.contains_key("revoked"));
-            if !indexes.iter().any(missing) {
+            // One that is still to come leaves a key that counts, which would be there again with whoever returns.
+            let coming = held.revoked().filter(|one| !one.applies(at));
+            if coming.is_none() && !indexes.iter().any(missing) {
                 done.kept.push(fingerprint);
                 continue;
             }
             if let Held::Authority(authority) = held
-                && authority.revoked.is_none()
+                && authority.revoked.as_ref().is_none_or(|one| !one.applies(at))
             {
                 return Err(EditError::Refused(format!(
                     "{} is an authority in the file of `{name}`: revoke it first, or move it to another file",
                     authority.id()
                 )));
             }
+            let retired = Revocation { at: Some(at), effective_from: None, reason: Reason::Retired };
+            let retired = coming.map_or(retired.clone(), |one| one.clone().join(retired));
             for index in indexes {
                 if let Some(table) = tables.get_mut(index)
-                    && !table.contains_key("revoked")
+                    && (coming.is_some() || !table.contains_key("revoked"))
                 {
-                    let mut revoked = InlineTable::new();
-                    revoked.insert("at", time(at));
-                    revoked.insert("reason", Value::from(Reason::Retired.name()));
-                    table.insert("revoked", value(revoked));
+                    table.insert("revoked", revocation_item(&retired, None));
                 }
             }
             done.retired.push(fingerprint);

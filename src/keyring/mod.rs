@@ -15,6 +15,7 @@ pub mod export;
 mod fido;
 mod gravestone;
 mod import;
+mod lacking;
 mod line_diff;
 pub mod lint;
 mod lists;
@@ -46,6 +47,7 @@ pub use fido::FidoDemands;
 pub use import::{
     FileFormat, ImportRequest, Imported, ImportedFile, ImportedSource, MAX_IMPORT, import, import_with,
 };
+pub use lacking::{lacking, lacks};
 pub use load::{KeyringError, LoadedKeyring, MAX_FILE};
 pub use material::{Material, MaterialError};
 pub use members::{Membership, Regrouped, Removed, groups, regroup, remove, rename};
@@ -59,7 +61,7 @@ pub use select::{KeyRef, KeyRefError};
 pub use signed::{CHANGE_NAMESPACE, MAX_SIGNATURE, signer_of};
 pub use sources::{AllowedSigners, RevocationFile, Sources};
 pub use suspension::Suspension;
-pub use take::{Origin, Taken, as_if, lacking, lacks, take};
+pub use take::{Origin, Taken, as_if, take};
 pub use windows::{Position, Window, Windows};
 
 use crate::domain::{Principal, ServerKind, Timestamp};
@@ -217,6 +219,8 @@ pub struct Keyring {
     authority_names: HashMap<String, usize>,
     /// Names and addresses of the principals with a file.
     called: HashMap<String, Vec<usize>>,
+    /// Suspensions by the names and addresses of whom they are for, in lower case: of whoever has no file.
+    suspended_words: HashMap<String, Suspension>,
     /// Whose account it is, by its name: the kind of server, or any, and the principal with a file.
     accounts: HashMap<String, Vec<(Option<ServerKind>, usize)>>,
     /// OpenPGP keys, subkeys among them, that their own owners, or those whom they named, revoked as
@@ -286,6 +290,23 @@ impl Keyring {
                 }
             }
         }
+        let emails = |name: &str| {
+            let found =
+                made.called.get(name).into_iter().flatten().map(|index| &made.parts.principals[*index]);
+            found.filter(|one| one.name == name).flat_map(|one| one.emails.clone()).collect::<Vec<_>>()
+        };
+        let mut suspended_words: HashMap<String, Suspension> = HashMap::new();
+        for (name, suspension) in &made.parts.suspended {
+            for word in emails(name).iter().chain([name]) {
+                let word = word.to_ascii_lowercase();
+                let joined = match suspended_words.remove(&word) {
+                    Some(known) => known.join(suspension.clone()),
+                    None => suspension.clone(),
+                };
+                suspended_words.insert(word, joined);
+            }
+        }
+        made.suspended_words = suspended_words;
         // Whom an owner named to revoke is somebody else in the keyring, so that all of it has to be there.
         let certificates = made.parts.keys.iter().filter_map(|key| key.material.certificate());
         made.compromised_by_owner = certificates.flat_map(|one| one.compromised(&made)).collect();
@@ -439,7 +460,7 @@ impl Keyring {
             // Whoever is suspended does not come back under another name.
             let owner = self.find(&key).map(|key| &key.principal);
             let concerned = holder.iter().chain(owner);
-            let suspended = concerned.filter_map(|one| self.suspended_at(&one.name, times)).next();
+            let suspended = concerned.filter_map(|one| self.suspended_at(one, times)).next();
             return match (verdict, suspended) {
                 (Err(worse), _) => (worse, holder),
                 (Ok(()), Some(reason)) => (SignatureStatus::Revoked { key, reason, hard: false }, holder),
@@ -463,7 +484,7 @@ impl Keyring {
             let reason = revoked.reason.name().to_owned();
             return (SignatureStatus::Revoked { key: id, reason, hard }, owner);
         }
-        if let Some(reason) = self.suspended_at(&key.principal.name, times) {
+        if let Some(reason) = self.suspended_at(&key.principal, times) {
             return (SignatureStatus::Revoked { key: id, reason, hard: false }, owner);
         }
         match self.assess_entry(key, role, id, signature, times, rules) {
@@ -499,8 +520,19 @@ impl Keyring {
     }
 
     /// Why nothing of a principal counts for what is judged at these times.
-    fn suspended_at(&self, principal: &str, times: &Times) -> Option<String> {
-        self.suspension(principal).filter(|one| one.refuses(times)).map(Suspension::told)
+    ///
+    /// Who has no file is not taken for somebody by the spelling of an address, but does not get around a
+    /// suspension by it either; nor because the file that suspends him is part of a change that is rejected.
+    fn suspended_at(&self, principal: &Principal, times: &Times) -> Option<String> {
+        let name = &principal.name;
+        let words: Vec<&String> = match self.called(name).any(|one| one.name == *name) {
+            true => Vec::new(),
+            false => std::iter::once(name).chain(&principal.emails).collect(),
+        };
+        let by_words =
+            words.into_iter().filter_map(|word| self.suspended_words.get(&word.to_ascii_lowercase()));
+        let mut all = self.suspension(name).into_iter().chain(by_words);
+        all.find(|one| one.refuses(times)).map(Suspension::told)
     }
 
     fn certificates(&self, indexes: Option<&Vec<usize>>) -> Vec<&openpgp::Certificate> {

@@ -77,6 +77,19 @@ impl Revocation {
         }
     }
 
+    /// Whether this refuses whatever the other one refuses of what arrives from `now` on, and taints as much.
+    pub(super) fn covers(&self, other: &Revocation, now: Timestamp) -> bool {
+        let (own, theirs) = (self.refused_from(), other.refused_from());
+        match (self.reason, other.reason) {
+            // When a compromise began says which of the past is tainted, so nothing but the same or more will do.
+            (Reason::Compromised, Reason::Compromised) => is_no_later(own, theirs),
+            (_, Reason::Compromised) => false,
+            (_, Reason::Superseded | Reason::Retired) => {
+                is_no_later(own, Some(theirs.map_or(now, |theirs| theirs.max(now))))
+            }
+        }
+    }
+
     /// Both at once refuse whatever either refuses; the worse reason is the one told.
     pub(super) fn join(self, other: Revocation) -> Revocation {
         let earliest = |a: &Revocation, b: &Revocation| match (a.refused_from(), b.refused_from()) {
@@ -93,6 +106,15 @@ impl Revocation {
             Reason::Superseded | Reason::Retired => Revocation { at: from, effective_from: None, reason },
             Reason::Compromised => Revocation { at, effective_from: from, reason },
         }
+    }
+}
+
+/// Whether one beginning is not after another; `None` is always.
+pub(super) fn is_no_later(one: Option<Timestamp>, other: Option<Timestamp>) -> bool {
+    match (one, other) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(one), Some(other)) => one <= other,
     }
 }
 
@@ -139,5 +161,45 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// By what is refused, at all times from `now` on and for receipts before it, not by how it is written.
+    #[test]
+    fn n14_what_covers_a_revocation_refuses_as_much() {
+        let now = time("2025-01-01T00:00:00Z");
+        let times =
+            [None, Some("2024-01-01T00:00:00Z"), Some("2025-06-01T00:00:00Z"), Some("2026-01-01T00:00:00Z")];
+        let times = times.map(|at| at.map(time));
+        let mut all = Vec::new();
+        for (_, reason) in Reason::WORDS {
+            for at in times {
+                for effective_from in times {
+                    all.push(Revocation { at, effective_from, reason: *reason });
+                }
+            }
+        }
+        let moments = [
+            "2023-01-01T00:00:00Z",
+            "2024-06-01T00:00:00Z",
+            "2025-01-01T00:00:00Z",
+            "2025-07-01T00:00:00Z",
+            "2027-01-01T00:00:00Z",
+        ];
+        let moments = moments.map(time);
+        let mut seen = [0, 0];
+        for own in &all {
+            assert!(own.covers(own, now), "{own:?}");
+            for other in &all {
+                let covers = own.covers(other, now);
+                seen[usize::from(covers)] += 1;
+                let new =
+                    moments.iter().filter(|at| **at >= now).all(|at| own.applies(*at) || !other.applies(*at));
+                let old = moments.iter().all(|at| own.applies(*at) || !other.applies(*at));
+                let hard = other.reason == Reason::Compromised;
+                let fine = if hard { own.reason == other.reason && old } else { new };
+                assert_eq!(covers, fine, "{own:?} {other:?}");
+            }
+        }
+        assert!(seen.iter().all(|count| *count > 100), "{seen:?}");
     }
 }

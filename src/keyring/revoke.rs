@@ -414,7 +414,7 @@ pub(super) fn put(document: &mut DocumentMut, key: &str, news: Value) {
     }
 }
 
-fn revocation_item(revocation: &Revocation, note: Option<&str>) -> Item {
+pub(super) fn revocation_item(revocation: &Revocation, note: Option<&str>) -> Item {
     let mut table = InlineTable::new();
     if let Some(at) = revocation.at {
         table.insert("at", time(at));

@@ -161,6 +161,16 @@ fn rotated(
             "the new key is too weak ({what}), so `{name}` would be left without one"
         )));
     }
+    // One that is there already has an entry of its own, which has to count when the old ones end.
+    if let Some(key) = held.filter(|_| !old.is_empty())
+        && !matches!(key.windows.at(end), Position::Inside { .. })
+    {
+        return Err(EditError::Refused(format!(
+            "{} is there already, and by its `valid-from` and `valid-until` it does not count at {end}, when the old one \
+             would end, so `{name}` would be left without one: correct its entry first",
+            key.id()
+        )));
+    }
     let mut ended = Vec::new();
     for key in old {
         ended.push(end_one(draft, name, key, end)?);

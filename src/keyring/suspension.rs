@@ -30,6 +30,11 @@ impl Suspension {
         self.applies(times.anchor())
     }
 
+    /// Whether this refuses whatever the other one refuses of what arrives from `now` on.
+    pub(super) fn covers(&self, other: &Suspension, now: Timestamp) -> bool {
+        super::revocation::is_no_later(self.at, other.at.map(|at| at.max(now)))
+    }
+
     /// Both at once: the earlier one.
     pub(super) fn join(self, other: Suspension) -> Suspension {
         match (self.at, other.at) {
@@ -73,6 +78,12 @@ mod tests {
         let (early, late) = (at("2026-01-01T00:00:00Z"), at("2026-02-01T00:00:00Z"));
         assert_eq!(early.clone().join(late.clone()), early);
         assert_eq!(late.clone().join(early.clone()), early);
+        let (before, after) =
+            ("2026-01-15T00:00:00Z".parse().unwrap(), "2026-03-01T00:00:00Z".parse().unwrap());
+        assert!(early.covers(&late, before) && !late.covers(&early, before), "it begins later");
+        assert!(late.covers(&early, after), "both have begun");
+        let always = Suspension::illegible();
+        assert!(always.covers(&early, before) && !early.covers(&always, after));
         assert_eq!(late.join(Suspension::illegible()), Suspension::illegible());
         assert!(early.applies("2026-01-01T00:00:00Z".parse().unwrap()), "the boundary is refused");
         assert!(!early.applies("2025-12-31T23:59:59Z".parse().unwrap()));

@@ -3,6 +3,7 @@
 use super::change::{ChangeOptions, Changed, MARKER, change, read_journal};
 use super::document::{Diagnostic, Owner, read_checked};
 use super::edit::EditError;
+use super::lacking::{lacking, lacks};
 use super::{Keyring, KeyringError, Sources, is_name};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
@@ -180,11 +181,6 @@ pub fn as_if(sources: &Sources, files: &BTreeMap<String, String>) -> Result<Keyr
     Ok(Keyring::load_with(sources, &overlay)?.keyring)
 }
 
-/// How many revocations and suspensions that the directory holds now `keyring` lacks.
-pub fn lacks(sources: &Sources, keyring: &Keyring) -> usize {
-    keyring.with_revocations_from(sources).1
-}
-
 /// Makes the principals' files exactly `files`: the names of principals, and what their files hold, to the byte;
 /// and, in the same step, the file that says where they are from.
 ///
@@ -201,9 +197,9 @@ pub fn take(
     let text = marker.text()?;
     change(sources, options, |draft| {
         // Under the lock, so that nobody revokes a key in between.
-        let lost = lacks(draft.sources, &wanted);
-        if lost > 0 {
-            return Err(EditError::Refused(lacking(lost)));
+        let lost = lacks(draft.sources, &wanted, options.purpose.at);
+        if !lost.is_empty() {
+            return Err(EditError::Refused(lacking(&lost)));
         }
         let names = draft.keyring.files().iter().map(|(name, _)| name.clone());
         let there: BTreeSet<String> = names.filter(|name| is_name(name)).collect();
@@ -216,14 +212,4 @@ pub fn take(
         draft.mark(&text);
         Ok(())
     })
-}
-
-/// That revocations would be gone.
-pub fn lacking(lost: usize) -> String {
-    let (many, them) = if lost == 1 {
-        ("revocation or suspension that is", "it")
-    } else {
-        ("revocations or suspensions that are", "them")
-    };
-    format!("it lacks {lost} {many} in force on the server; add {them} to it first")
 }

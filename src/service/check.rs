@@ -197,3 +197,24 @@ impl Frontier for Base {
         Ok(None)
     }
 }
+
+/// Everything but these commits.
+pub(super) struct AllBut(pub(super) HashSet<ObjectId>);
+
+impl Frontier for AllBut {
+    fn standing(&self, _: &str, _: &RefName, commit: &ObjectId) -> Result<Option<Standing>, CollectError> {
+        Ok((!self.0.contains(commit)).then_some(Standing::Shared))
+    }
+
+    fn has_record(&self, _: &str) -> Result<bool, CollectError> {
+        Ok(true)
+    }
+
+    fn tainted(&self, _: &str, _: &[(String, i64)]) -> Result<Vec<ObjectId>, CollectError> {
+        Ok(Vec::new())
+    }
+
+    fn judged_tip(&self, _: &RefName) -> Result<Option<ObjectId>, CollectError> {
+        Ok(None)
+    }
+}

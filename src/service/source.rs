@@ -12,7 +12,7 @@
 //! files can move the ref, and gets none of that.
 
 use super::admit::Decided;
-use super::check::{self, Base, CheckFault, Judging};
+use super::check::{self, AllBut, CheckFault, Judging};
 use super::fault::Fault;
 use super::gate::{Gate, Snapshot};
 use super::keyring_changes::record_of;
@@ -27,7 +27,7 @@ use crate::domain::{
     ObjectId, PushContext, Pusher, RefName, RefUpdate, RepositoryRef, RequestId, Timestamp, text,
 };
 use crate::facts::{self, Present};
-use crate::git::{GitError, reaches};
+use crate::git::{GitError, proven_between};
 use crate::hook::wire::Request;
 use crate::keyring::{Author, ChangeOptions, ChangeRecord, EditError, Origin, Purpose, Taken, take};
 use crate::policy::{Decision, Ruleset, Verdict};
@@ -37,6 +37,8 @@ use std::time::{Duration, Instant};
 
 /// For how long looking whether a state descends from another may take.
 const WALK: Duration = Duration::from_secs(60);
+/// For how long looking at the ref may take before something is wrong: longer than [`WALK`] and a decision.
+const STUCK: Duration = Duration::from_secs(180);
 /// The action of its changes, on record.
 const ACTION: &str = "source";
 /// Longest reason of an operator, in characters.
@@ -124,6 +126,8 @@ pub(super) struct Seen {
     last: Mutex<Last>,
     /// One at a time takes over.
     turn: Mutex<()>,
+    /// Since when the ref is being looked at.
+    looking: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -139,6 +143,22 @@ struct Last {
 impl Seen {
     fn last(&self) -> MutexGuard<'_, Last> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn looking(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.looking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// That looking at the ref does not end, if it does not: reading a file of the repository may hang.
+    fn stuck(&self, now: Instant) -> Option<String> {
+        let lasted = now.saturating_duration_since((*self.looking())?);
+        (lasted > STUCK).then(|| {
+            format!(
+                "looking at the ref has not ended for {} seconds: a file of the repository may hang; put it right and \
+                 start the daemon anew",
+                lasted.as_secs()
+            )
+        })
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {
@@ -162,8 +182,9 @@ impl Seen {
 
     /// What is wrong, if something is.
     pub(super) fn fault(&self) -> Option<String> {
+        let stuck = self.stuck(Instant::now());
         let last = self.last();
-        last.fault.clone().or_else(|| last.blocked.clone())
+        stuck.or_else(|| last.fault.clone()).or_else(|| last.blocked.clone())
     }
 }
 
@@ -261,8 +282,14 @@ impl Gate {
         }
     }
 
-    /// Takes over what the ref holds, if it may be. Called every second.
+    /// Takes over what the ref holds, if it may be. Called every second, by a thread that does nothing else.
     pub(super) fn follow_source(&self) {
+        *self.source_seen.looking() = Some(Instant::now());
+        self.follow();
+        *self.source_seen.looking() = None;
+    }
+
+    fn follow(&self) {
         let snapshot = self.current();
         let Some(source) = &snapshot.config.keyring_source else {
             *self.source_seen.last() = Last::default();
@@ -346,10 +373,12 @@ impl Gate {
             true => Err(GitError::Refs { why: "the history is too long to look through".to_owned() }),
             false => Ok(()),
         };
-        if !reaches(located.repository.objects(), vec![tip], before, &stop)? {
+        // The frontier's commits are read by nobody again, and whoever can write the repository's files could put others
+        // in their place.
+        let Some(since) = proven_between(located.repository.objects(), before, tip, &stop)? else {
             return Err(SourceError::Sideways { tip, taken: before.to_string() });
-        }
-        self.still_signed(snapshot, source, located, tip, before)
+        };
+        self.still_signed(snapshot, source, located, tip, before, AllBut(since))
     }
 
     /// Judges everything since the state before by the keyring in force, to which revocations belong that are in the
@@ -361,10 +390,10 @@ impl Gate {
         located: &Located,
         tip: ObjectId,
         before: ObjectId,
+        frontier: AllBut,
     ) -> Result<(), SourceError> {
         let keyring = snapshot.keyring.with_revocations_from(&snapshot.config.keyring).0;
         let now = Snapshot { config: Arc::clone(&snapshot.config), keyring };
-        let frontier = Base::of(&located.repository, Some(before))?;
         let context = PushContext {
             request_id: RequestId::from_random([0; 16]),
             repository: RepositoryRef {
@@ -569,6 +598,7 @@ impl Gate {
         let mark = self.store.taken().ok().flatten().filter(|mark| is_where(source, mark));
         let held = snapshot.config.keyring_taken.as_ref();
         let changed = held.map(|held| held.taken.changed_in(&snapshot.keyring)).unwrap_or_default();
+        let fault = self.source_seen.fault();
         let last = self.source_seen.last();
         Some(SourceStatus {
             repository: source.repository.clone(),
@@ -580,7 +610,7 @@ impl Gate {
             taken_at: mark.map(|mark| mark.at),
             tip: last.tip.map(|tip| tip.to_string()),
             changed_here: changed.iter().take(MOST_CHANGED).cloned().collect(),
-            fault: last.fault.clone().or_else(|| last.blocked.clone()),
+            fault,
             decides: last.blocked.is_none(),
         })
     }
@@ -609,4 +639,19 @@ fn objection(verdict: &Verdict, reference: &RefName) -> Option<String> {
         || "its ruleset did not judge it".to_owned(),
         |violation| format!("{}: {}", violation.rule, violation.seen),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looking_that_does_not_end_is_said() {
+        let (seen, started) = (Seen::default(), Instant::now());
+        assert_eq!(seen.stuck(started), None);
+        *seen.looking() = Some(started);
+        assert_eq!(seen.stuck(started + STUCK), None);
+        let why = seen.stuck(started + STUCK + Duration::from_secs(1)).unwrap();
+        assert!(why.contains("181 seconds"), "{why}");
+    }
 }

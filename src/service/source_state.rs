@@ -68,7 +68,8 @@ pub(super) fn read(
     let found = named(objects, commit, &source.path, PRINCIPALS).map_err(|fault| fault.or(principals))?;
     let mut files = BTreeMap::new();
     for (name, content) in found {
-        files.insert(name.trim_end_matches(".toml").to_owned(), content);
+        // Once: `bob.toml.toml` is not bob's file.
+        files.insert(name.strip_suffix(".toml").unwrap_or(&name).to_owned(), content);
     }
     if files.is_empty() {
         let place = if source.path.is_empty() { "its root" } else { &source.path };
@@ -80,9 +81,9 @@ pub(super) fn read(
     if let Some(why) = source.locks_out(&keyring, now) {
         return Err(principals(why));
     }
-    let lost = lacks(sources, &keyring);
-    if lost > 0 {
-        return Err(principals(lacking(lost)));
+    let lost = lacks(sources, &keyring, now);
+    if !lost.is_empty() {
+        return Err(principals(lacking(&lost)));
     }
     let rulesets = match &source.rulesets {
         None => BTreeMap::new(),

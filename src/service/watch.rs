@@ -19,8 +19,10 @@ use std::time::{Duration, Instant};
 
 /// How often the files are looked at.
 const EVERY: Duration = Duration::from_secs(1);
-/// Looking takes at most one part in so many of one core.
+/// Looking takes at most one part in so many of one core, as long as that does not make it rarer than [`RARELY`].
 const SHARE: u32 = 25;
+/// The longest pause between two looks, however much they cost: a revocation that was written waits for the next.
+const RARELY: Duration = Duration::from_secs(5);
 /// For how long the files have to be left alone before they are read.
 const QUIET: Duration = Duration::from_millis(900);
 /// Files that are never left alone are read after this all the same, and not more often.
@@ -35,35 +37,67 @@ const MARKER: &str = ".source";
 /// Watches until it is dropped.
 #[derive(Debug)]
 pub struct Watch {
-    /// Closing it ends the thread.
-    _end: SyncSender<()>,
+    /// Closing them ends the threads.
+    _ends: [SyncSender<()>; 2],
 }
 
-/// Starts to watch a gate's files.
+/// Starts to watch a gate's files, and the ref that its keyring follows.
+///
+/// The ref has a thread of its own: whoever can write the repository's files can make reading them slow, or hang, and must
+/// not keep anybody from hearing of a revocation by that (N15).
 ///
 /// # Errors
 /// Where there is no thread to be had.
-pub fn watch(gate: Arc<Gate>) -> std::io::Result<Watch> {
-    let (end, ended) = sync_channel(0);
-    std::thread::Builder::new().name("watch".to_owned()).spawn(move || {
-        let mut quiet = Quiet::default();
-        let mut pause = EVERY;
-        while matches!(ended.recv_timeout(pause), Err(RecvTimeoutError::Timeout)) {
-            let started = Instant::now();
-            // A defect must not end the watch in silence.
-            if catch_unwind(AssertUnwindSafe(|| look(&gate, &mut quiet))).is_err() {
-                tracing::error!("an internal error while looking at configuration and keyring");
-            }
-            pause = EVERY.max(started.elapsed().saturating_mul(SHARE)).min(PATIENCE);
-        }
-    })?;
-    Ok(Watch { _end: end })
+pub fn watch(gate: &Arc<Gate>) -> std::io::Result<Watch> {
+    let mut quiet = Quiet::default();
+    let files = again_and_again(gate, "watch", move |gate| look(gate, &mut quiet))?;
+    let source = again_and_again(gate, "source", follow)?;
+    Ok(Watch { _ends: [files, source] })
 }
 
-fn look(gate: &Gate, quiet: &mut Quiet) {
+/// Does it again and again in a thread, until what this gives is dropped.
+fn again_and_again(
+    gate: &Arc<Gate>,
+    name: &'static str,
+    mut look: impl FnMut(&Gate) -> Duration + Send + 'static,
+) -> std::io::Result<SyncSender<()>> {
+    let gate = Arc::clone(gate);
+    let (end, ended) = sync_channel(0);
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let mut pause = EVERY;
+        while matches!(ended.recv_timeout(pause), Err(RecvTimeoutError::Timeout)) {
+            // A defect must not end the watch in silence.
+            pause = catch_unwind(AssertUnwindSafe(|| look(&gate))).unwrap_or_else(|_| {
+                tracing::error!(
+                    thread = name,
+                    "an internal error while looking at configuration, keyring or source"
+                );
+                EVERY
+            });
+        }
+    })?;
+    Ok(end)
+}
+
+/// For how long not to look after a look that took so long. That says as much about a busy machine as about the
+/// files, so it never keeps a change from being seen for long; and what was seen is read as soon as it rests.
+fn pause(took: Duration, changing: bool) -> Duration {
+    if changing { EVERY } else { EVERY.max(took.saturating_mul(SHARE)).min(RARELY) }
+}
+
+/// Takes over what the ref holds, if it is time to; gives the pause until the next look.
+fn follow(gate: &Gate) -> Duration {
+    let started = Instant::now();
     gate.follow_source();
+    pause(started.elapsed(), false)
+}
+
+/// Looks once, and reads if it is time to; gives the pause until the next.
+fn look(gate: &Gate, quiet: &mut Quiet) -> Duration {
+    let started = Instant::now();
     let before = stamp(gate);
-    let (read, changing) = quiet.look(before, Instant::now());
+    let took = started.elapsed();
+    let (read, mut changing) = quiet.look(before, Instant::now());
     {
         let mut looked = gate.live.looked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         looked.at = Some(Gate::now());
@@ -74,8 +108,11 @@ fn look(gate: &Gate, quiet: &mut Quiet) {
     if read {
         gate.reload_found();
         // They may have changed while they were read, and the configuration may name others now.
-        quiet.read(before, stamp(gate), Instant::now());
+        let after = stamp(gate);
+        quiet.read(before, after, Instant::now());
+        changing = before != after;
     }
+    pause(took, changing)
 }
 
 /// When to read: a change was seen, and the files were left alone since.
@@ -232,6 +269,15 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn n15_no_cost_keeps_a_change_from_being_seen_for_long() {
+        let ms = Duration::from_millis;
+        assert_eq!(pause(ms(10), false), EVERY);
+        assert_eq!(pause(ms(100), false), ms(2500));
+        assert_eq!(pause(Duration::MAX, false), RARELY);
+        assert_eq!(pause(Duration::MAX, true), EVERY, "what was seen is read as soon as it rests");
+    }
 
     /// How often a run of stamps, one a second, is read.
     fn reads(stamps: impl IntoIterator<Item = u8>) -> Vec<usize> {

@@ -103,6 +103,22 @@ fn an_address_of_somebody_removed_is_not_given_again_in_silence() {
     assert!(code == 1 && out.contains("`bob` has an address of `ann`, who was removed"), "{out}{err}");
 }
 
+/// A certificate says an address, and not since when it is whose.
+#[test]
+fn giving_an_address_again_that_an_authority_certifies_is_told() {
+    let ring = two();
+    let ca = Key::ed25519(9).line();
+    let table = format!("[[authority]]\nssh = \"{ca}\"\nprincipals = [\"*@example.org\"]\n");
+    ring.write("ca.toml", &format!("name = \"ca\"\n{table}"));
+    json(&ring, &["add", "ann", "--email", "ann@example.org"]);
+    json(&ring, &["remove", "ann", "--reason", "left"]);
+    let again =
+        ["add", "bob", "--email", "ann@example.org", "--reuse-address", "ann@example.org", "--reason", "x"];
+    let told = json(&ring, &again)["warnings"].clone();
+    assert!(told[0].as_str().unwrap().contains("issued before count as `bob`'s from now on"), "{told}");
+    assert_eq!(json(&ring, &again)["warnings"], serde_json::json!([]), "it was said");
+}
+
 #[test]
 fn an_import_gives_no_address_of_somebody_removed_either() {
     let ring = two();
@@ -178,6 +194,30 @@ fn n14_somebody_who_comes_back_brings_no_revoked_key_along() {
     assert_eq!(ring.load().removed(), ["bob"]);
 }
 
+/// A revocation that is still to come is no reason to leave a key of somebody removed good until then.
+#[test]
+fn n14_who_is_removed_leaves_no_key_that_is_revoked_only_later() {
+    let ring = two();
+    for reason in ["superseded", "retired"] {
+        let coming = format!("revoked = {{ at = 2099-01-01T00:00:00Z, reason = \"{reason}\" }}\n");
+        ring.write("ann.toml", &format!("{}{coming}", principal("ann", ANN)));
+        json(&ring, &["remove", "ann", "--reason", "left"]);
+        json(&ring, &["add", "ann", "--returning", "--reason", "hired again"]);
+        let keyring = ring.load();
+        let key = keyring.keys().iter().find(|key| key.principal.name == "ann").unwrap();
+        assert!(key.revoked.as_ref().unwrap().applies(Timestamp::now()), "{}", text(&ring, "ann.toml"));
+    }
+    let ca = Key::ed25519(9).line();
+    ring.write(
+        "ann.toml",
+        &format!(
+            "name = \"ann\"\n[[authority]]\nssh = \"{ca}\"\nprincipals = [\"*\"]\n\
+             revoked = {{ at = 2099-01-01T00:00:00Z, reason = \"retired\" }}\n"
+        ),
+    );
+    refuses(&ring, &["remove", "ann", "--reason", "left"], 1, "is an authority in the file of `ann`");
+}
+
 fn public(dir: &tempfile::TempDir, name: &str, line: &str) -> String {
     let path = dir.path().join(name);
     fs::write(&path, format!("{line}\n")).unwrap();
@@ -222,6 +262,21 @@ fn rotating_puts_no_end_off() {
     assert_eq!(key.windows.begins().map(Timestamp::as_second), Some(soon));
     assert_eq!(json(&ring, &args)["changed"], false, "a second run changes nothing");
     refuses(&ring, &[&args[..], &["--until", "never"]].concat(), 1, "is there already, until 2098-12-31");
+}
+
+/// The entry of a key that is there already says when it counts.
+#[test]
+fn rotating_to_a_key_that_does_not_count_then_leaves_nobody_without_one() {
+    let ring = two();
+    let dir = tempfile::tempdir().unwrap();
+    let line = Key::ed25519(41).line();
+    let new = public(&dir, "new.pub", &line);
+    for window in ["valid-until = 2020-01-01T00:00:00Z", "valid-from = 2099-01-01T00:00:00Z"] {
+        ring.write("ann.toml", &format!("{}\n[[key]]\nssh = \"{line}\"\n{window}\n", principal("ann", ANN)));
+        refuses(&ring, &["rotate", "ann", "--key", &new], 1, "would be left without one: correct its entry");
+    }
+    ring.write("ann.toml", &format!("{}\n[[key]]\nssh = \"{line}\"\n", principal("ann", ANN)));
+    assert_eq!(json(&ring, &["rotate", "ann", "--key", &new])["changed"], true);
 }
 
 #[test]

@@ -921,6 +921,66 @@ fn n14_a_key_of_somebody_suspended_or_removed_is_nobodys_under_a_certificate() {
     assert_eq!(judge(&other, &world.load()), "verified by ann");
 }
 
+/// Names are exact, so that nobody is taken for somebody else; but the spelling of an address is no way back.
+#[test]
+fn n14_no_spelling_of_an_address_gets_around_a_suspension() {
+    let (ca, laptop, line) = (Key::ed25519(9), Key::ed25519(1), Key::ed25519(2));
+    let mut world = World::new();
+    let table = authority_table(&ca, "principals = [\"*@example.org\", \"*@EXAMPLE.org\"]");
+    world.ring.write("ca.toml", &format!("name = \"ca\"\n{table}"));
+    world.signers("signers", &format!("ANN@example.org {}\n", line.line()), &[]);
+    for (names, plainly) in [
+        (&["Ann@example.org"][..], "Ann@example.org"),
+        (&["ann@EXAMPLE.org"], "ann@EXAMPLE.org"),
+        (&["carol@example.org", "ANN@example.org"], "carol@example.org"),
+    ] {
+        let raw = certified(&laptop, &cert(names), &ca);
+        let with = |more: &str| {
+            world.ring.write("ann.toml", &format!("name = \"ann\"\nemails = [\"ann@example.org\"]\n{more}"));
+            (judge(&raw, &world.load()), judge(&plain(&line), &world.load()))
+        };
+        let verified = |who: &str| format!("verified by {who}");
+        assert_eq!(with(""), (verified(plainly), verified("ANN@example.org")));
+        for gone in ["suspended", "removed"] {
+            let gone = format!("{gone} = {{ at = 2020-01-01T00:00:00Z, reason = \"x\" }}\n");
+            assert_eq!(with(&gone), ("revoked".into(), "revoked".into()), "{names:?} {gone}");
+        }
+        let later = "suspended = { at = 2099-01-01T00:00:00Z, reason = \"x\" }\n";
+        assert_eq!(with(later).0, verified(plainly));
+    }
+    // An address that two have is the other's as well, whose own name it is not.
+    world.ring.write("ann.toml", "name = \"ann\"\nemails = [\"x@example.org\"]\nsuspended = { at = 2020-01-01T00:00:00Z, reason = \"x\" }\n");
+    let bob = format!("name = \"bob\"\nemails = [\"X@example.org\"]\n[[key]]\nssh = \"{}\"\n", laptop.line());
+    world.ring.write("bob.toml", &bob);
+    assert_eq!(judge(&plain(&laptop), &world.load()), "verified by bob");
+}
+
+/// A file that suspends whom only certificates name counts although the change that brings it is rejected.
+#[test]
+fn n15_a_rejected_file_suspends_whom_only_certificates_name() {
+    let (ca, laptop) = (Key::ed25519(9), Key::ed25519(1));
+    let world = World::new();
+    let table = authority_table(&ca, "principals = [\"*@example.org\"]");
+    world.ring.write("ca.toml", &format!("name = \"ca\"\n{table}"));
+    let good = world.load();
+    world.ring.write(
+        "ann.toml",
+        "name = \"ann\"\nemails = [\"ann@example.org\"]\nsuspended = { at = 2020-01-01T00:00:00Z, reason = \"x\" }\n",
+    );
+    world.ring.write("broken.toml", "name = 7\n");
+    world.errors();
+    let (kept, news) = good.with_revocations_from(&world.sources);
+    assert!(news > 0);
+    for (names, wanted) in [
+        (&["ann@example.org"][..], "revoked"),
+        (&["carol@example.org", "ann@example.org"], "revoked"),
+        (&["carol@example.org"], "verified by carol@example.org"),
+    ] {
+        assert_eq!(judge(&certified(&laptop, &cert(names), &ca), &kept), wanted, "{names:?}");
+    }
+    assert_eq!(kept.with_revocations_from(&world.sources).1, 0, "the second time it is no news");
+}
+
 /// A `[[key]]` says what its key may do, and no certificate says otherwise.
 #[test]
 fn n14_a_listed_key_is_worth_no_more_under_a_certificate() {

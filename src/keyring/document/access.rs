@@ -2,10 +2,12 @@
 
 use super::{Diagnostic, Place};
 use rustix::fs::{Access, OFlags};
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 /// Which owners of a file are trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,35 +100,84 @@ pub(crate) fn check_directory(path: &Path, owner: Owner) -> Result<bool, Diagnos
     Ok(own_account_can_write(path, &metadata))
 }
 
-/// Checks every directory that this one is below, by the way that the name takes and by where it leads: whoever can
-/// write one of them can put something else in its place. In one with the sticky bit only the owner of an entry can,
-/// and owners are checked.
+/// Most links on the way to a directory, as the system has it.
+const MAX_LINKS: usize = 40;
+
+/// Checks every directory on the way to this one, along every link: whoever can write one of them can put something
+/// else in its place. In one with the sticky bit only the owner of an entry can, so that there the owner of a link is
+/// one of the owners that are checked.
 fn check_above(path: &Path, owner: u32) -> Result<(), Diagnostic> {
-    let by_name = std::path::absolute(path).ok();
-    let physical = path.canonicalize().ok();
-    let mut above: Vec<&Path> =
-        [&by_name, &physical].into_iter().flatten().flat_map(|path| path.ancestors().skip(1)).collect();
-    above.sort();
-    above.dedup();
-    for directory in above {
-        let metadata = std::fs::metadata(directory).map_err(|error| {
-            Diagnostic::whole(directory, format!("cannot look at the directory: {error}"))
-        })?;
-        let (mode, uid, shown) = (metadata.mode() & 0o7777, metadata.uid(), Place::whole(directory));
-        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+    let look = |at: &Path, error: &io::Error| {
+        Diagnostic::whole(at, format!("cannot look at the directory: {error}"))
+    };
+    let trusted = |uid: u32| [0, own_uid(), owner].contains(&uid);
+    let start = std::path::absolute(path).map_err(|error| look(path, &error))?;
+    let mut todo: Vec<OsString> = steps(&start);
+    let (mut at, mut links) = (PathBuf::from("/"), 0);
+    let mut checked = HashSet::new();
+    while let Some(step) = todo.pop() {
+        if step == ".." {
+            at.pop();
+            continue;
+        }
+        let metadata = std::fs::symlink_metadata(&at).map_err(|error| look(&at, &error))?;
+        let sticky = metadata.mode() & 0o1000 != 0;
+        if checked.insert(at.clone()) {
+            check_one_above(path, &at, &metadata, trusted(metadata.uid()))?;
+        }
+        let next = at.join(&step);
+        let found = std::fs::symlink_metadata(&next).map_err(|error| look(&next, &error))?;
+        if !found.file_type().is_symlink() {
+            at = next;
+            continue;
+        }
+        if sticky && !trusted(found.uid()) {
             let message = format!(
-                "others can write this directory (mode {mode:04o}), so they can put another one in the place of `{}`",
+                "the link belongs to user {}, who can have it lead elsewhere, and `{}` is behind it",
+                found.uid(),
                 Place::whole(path)
             );
-            return Err(Diagnostic::whole(directory, message).suggest(format!("chmod go-w '{shown}'")));
+            return Err(Diagnostic::whole(&next, message)
+                .suggest(format!("make the link anew as root, or chown -h root '{}'", Place::whole(&next))));
         }
-        if ![0, own_uid(), owner].contains(&uid) {
-            let message = format!(
-                "the directory belongs to user {uid}, who can put another one in the place of `{}`",
-                Place::whole(path)
-            );
-            return Err(Diagnostic::whole(directory, message).suggest(format!("chown root '{shown}'")));
+        links += 1;
+        if links > MAX_LINKS {
+            return Err(Diagnostic::whole(&next, "there are too many links on the way to the directory"));
         }
+        let target = std::fs::read_link(&next).map_err(|error| look(&next, &error))?;
+        if target.is_absolute() {
+            at = PathBuf::from("/");
+        }
+        todo.extend(steps(&target));
+    }
+    Ok(())
+}
+
+/// The steps of a path, the first one last.
+fn steps(path: &Path) -> Vec<OsString> {
+    let step = |one: Component<'_>| match one {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some(OsString::from("..")),
+        _ => None,
+    };
+    path.components().rev().filter_map(step).collect()
+}
+
+fn check_one_above(path: &Path, at: &Path, metadata: &Metadata, trusted: bool) -> Result<(), Diagnostic> {
+    let (mode, uid, shown) = (metadata.mode() & 0o7777, metadata.uid(), Place::whole(at));
+    if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+        let message = format!(
+            "others can write this directory (mode {mode:04o}), so they can put another one in the place of `{}`",
+            Place::whole(path)
+        );
+        return Err(Diagnostic::whole(at, message).suggest(format!("chmod go-w '{shown}'")));
+    }
+    if !trusted {
+        let message = format!(
+            "the directory belongs to user {uid}, who can put another one in the place of `{}`",
+            Place::whole(path)
+        );
+        return Err(Diagnostic::whole(at, message).suggest(format!("chown root '{shown}'")));
     }
     Ok(())
 }

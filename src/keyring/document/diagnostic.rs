@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Longest part of a line that is shown, in characters.
 const WINDOW: usize = 100;
@@ -167,11 +167,43 @@ pub(crate) struct Source {
     text: Arc<str>,
     /// Holds a private key: no line of it is ever shown.
     secret: bool,
+    /// Made when the first place is asked for.
+    index: Arc<OnceLock<Index>>,
+}
+
+/// Where lines and characters are, so that a place costs as little at the end of a long text as at its beginning.
+#[derive(Debug)]
+struct Index {
+    /// Where lines start.
+    lines: Vec<usize>,
+    /// How many characters begin before each [`BLOCK`] of the text.
+    characters: Vec<usize>,
+}
+
+/// Bytes.
+const BLOCK: usize = 1 << 12;
+
+impl Index {
+    fn of(text: &str) -> Self {
+        let after = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        let mut count = 0;
+        let blocks = text.as_bytes().chunks(BLOCK).map(|block| {
+            count += begun(block);
+            count
+        });
+        let characters = std::iter::once(0).chain(blocks).collect();
+        Index { lines: std::iter::once(0).chain(after).collect(), characters }
+    }
+}
+
+/// How many characters begin in these bytes.
+fn begun(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
 impl Source {
     pub(crate) fn new(file: &Path, text: &str) -> Self {
-        Source { file: file.into(), text: text.into(), secret: looks_private(text) }
+        Source { file: file.into(), text: text.into(), secret: looks_private(text), index: Arc::default() }
     }
 
     pub(crate) fn file(&self) -> &Path {
@@ -188,7 +220,7 @@ impl Source {
 
     pub(crate) fn place(&self, span: &Range<usize>) -> Place {
         let (line, start) = self.line_of(span.start);
-        let column = self.text[start..self.floor(span.start)].chars().count() + 1;
+        let column = self.characters(self.floor(span.start)) - self.characters(start) + 1;
         Place { file: self.file.to_path_buf(), line, column }
     }
 
@@ -205,9 +237,20 @@ impl Source {
 
     /// The line number of an offset and where that line starts.
     fn line_of(&self, offset: usize) -> (usize, usize) {
-        let before = &self.text[..self.floor(offset)];
-        let start = before.rfind('\n').map_or(0, |at| at + 1);
-        (before.bytes().filter(|byte| *byte == b'\n').count() + 1, start)
+        let lines = &self.index().lines;
+        let line = lines.partition_point(|start| *start <= self.floor(offset));
+        (line, lines.get(line.saturating_sub(1)).copied().unwrap_or_default())
+    }
+
+    fn index(&self) -> &Index {
+        self.index.get_or_init(|| Index::of(&self.text))
+    }
+
+    /// How many characters begin before this boundary.
+    fn characters(&self, at: usize) -> usize {
+        let block = at / BLOCK;
+        let before = self.index().characters.get(block).copied().unwrap_or_default();
+        before + begun(&self.text.as_bytes()[block * BLOCK..at])
     }
 
     /// The nearest character boundary at or before `offset`, inside the text.
@@ -304,6 +347,22 @@ mod tests {
         assert_eq!(one.snippet, "über = \"x\\y\" # \u{fffd}\n       ^^^^^");
         let end = source.text().len();
         assert_eq!(source.diagnostic(&(end..end + 9), "m").line, 3, "offsets beyond the end are harmless");
+    }
+
+    #[test]
+    fn places_are_where_counting_finds_them() {
+        let long = "ü€x".repeat(3000);
+        for text in ["", "\n", "a", "\n\nb\n", "ü\r\nx", &long, &format!("{long}\n\n{long}\nend")] {
+            let source = Source::new(Path::new("f"), text);
+            let step = if text.len() > 1000 { 61 } else { 1 };
+            for at in (0..=text.len()).step_by(step).filter(|at| text.is_char_boundary(*at)) {
+                let before = &text[..at];
+                let line = before.matches('\n').count() + 1;
+                let column = before.rsplit('\n').next().unwrap().chars().count() + 1;
+                let seen = source.place(&(at..at));
+                assert_eq!((seen.line, seen.column), (line, column), "byte {at}");
+            }
+        }
     }
 
     #[test]

@@ -2,20 +2,25 @@
 
 use super::{Diagnostic, Place, Source, nearest};
 use crate::domain::{Timestamp, text};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
+
+/// Most faults of one document that are told: what has more of them is something else, or is meant to cost time.
+const MAX_FAULTS: usize = 100;
 
 /// One document and what was found wrong with it so far.
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub(crate) source: Source,
     found: RefCell<Vec<Diagnostic>>,
+    /// How many there were, those among them that are not told.
+    count: Cell<usize>,
 }
 
 impl Reader {
     pub(crate) fn new(source: Source) -> Self {
-        Reader { source, found: RefCell::default() }
+        Reader { source, found: RefCell::default(), count: Cell::new(0) }
     }
 
     /// Parses the text. Syntax errors are recorded; what could be read is given all the same.
@@ -36,7 +41,7 @@ impl Reader {
 
     /// Records an error at a span.
     pub(crate) fn error(&self, span: &Range<usize>, message: impl Into<String>) {
-        self.push(self.source.diagnostic(span, message));
+        self.add(|| self.source.diagnostic(span, message));
     }
 
     /// Records an error with what to do about it.
@@ -46,11 +51,18 @@ impl Reader {
         message: impl Into<String>,
         suggestion: impl Into<String>,
     ) {
-        self.push(self.source.diagnostic(span, message).suggest(suggestion));
+        self.add(|| self.source.diagnostic(span, message).suggest(suggestion));
     }
 
     pub(crate) fn push(&self, diagnostic: Diagnostic) {
-        self.found.borrow_mut().push(diagnostic);
+        self.add(|| diagnostic);
+    }
+
+    fn add(&self, diagnostic: impl FnOnce() -> Diagnostic) {
+        self.count.set(self.count.get() + 1);
+        if self.count.get() <= MAX_FAULTS {
+            self.found.borrow_mut().push(diagnostic());
+        }
     }
 
     pub(crate) fn place(&self, span: &Range<usize>) -> Place {
@@ -58,11 +70,17 @@ impl Reader {
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.found.borrow().len()
+        self.count.get()
     }
 
     pub(crate) fn into_diagnostics(self) -> Vec<Diagnostic> {
-        self.found.into_inner()
+        let mut found = self.found.into_inner();
+        let more = self.count.get() - found.len();
+        if more > 0 {
+            let message = format!("the file has {more} more faults than these {MAX_FAULTS}");
+            found.push(Diagnostic::whole(self.source.file(), message));
+        }
+        found
     }
 }
 

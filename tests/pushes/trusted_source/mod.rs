@@ -2,6 +2,7 @@
 //! that must not.
 
 mod broken;
+mod hostile;
 mod recovery;
 mod rulesets;
 mod site;

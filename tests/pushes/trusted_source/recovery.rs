@@ -35,7 +35,13 @@ fn restore(from: &Path, to: &Path) {
 /// Ends the daemon between a push and its takeover. The daemon looks once a second, so now and then it was faster;
 /// then another push is made.
 fn pushed_and_not_taken(site: &Site, signer: &Signer) -> String {
+    prepared_and_not_taken(site, signer, |_| {})
+}
+
+/// The same, with something done before each attempt.
+fn prepared_and_not_taken(site: &Site, signer: &Signer, mut prepare: impl FnMut(u32)) -> String {
     for n in 0..20 {
+        prepare(n);
         let tip = site.push(Some(signer), &format!("attempt {n}"));
         site.gate.kill();
         let taken = fs::read_to_string(site.marker()).unwrap();
@@ -196,10 +202,12 @@ fn a_lost_state_is_said_and_never_an_older_one() {
 #[test]
 fn files_without_their_record_are_judged_or_put_back() {
     let site = Site::accepted();
-    let old = site.state();
     let bob = Signer::ssh(&site.gate.sandbox, "bob", &["ed25519"]);
-    site.write("bob.toml", &principal(&bob, "sre", ""));
-    let tip = pushed_and_not_taken(&site, &site.alice);
+    let mut old = site.state();
+    let tip = prepared_and_not_taken(&site, &site.alice, |n| {
+        old = site.state();
+        site.write("bob.toml", &principal(&bob, &format!("sre{n}"), ""));
+    });
     let (state, keyring) = (site.gate.state(), site.gate.home.join("keyring"));
     let [before, after] = ["before", "after"].map(|name| site.gate.sandbox.path(name));
     copy(&state, &before);
