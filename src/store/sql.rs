@@ -216,7 +216,7 @@ create table deliveries (
 );
 create unique index delivery_by_id on deliveries (source, forge_id) where forge_id is not null;
 create index delivery_by_digest on deliveries (source, digest);
-create index delivery_queue on deliveries (repository, delivery) where done = 0;
+create index delivery_queue on deliveries (repository, delivery, source, received_ms, done) where done = 0;
 create index delivery_oldest on deliveries (source, received_ms) where done = 0;
 create index delivery_done on deliveries (source, done_ms) where done = 1;
 create index delivery_by_source on deliveries (source, delivery);
