@@ -6,8 +6,8 @@
 
 pub mod bulk;
 pub mod clone;
-pub mod forge_api;
 pub mod deliveries;
+pub mod forge_api;
 pub mod gate;
 pub mod history;
 pub mod http;
