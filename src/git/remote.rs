@@ -8,6 +8,7 @@
 
 use super::child::{self, Ended, Manner, Room, RunError};
 use crate::domain::{ObjectFormat, ObjectId, RefName, text};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
@@ -213,6 +214,8 @@ pub struct Listing {
     pub refs: Vec<(RefName, ObjectId)>,
     /// The branch that `HEAD` points at.
     pub head: Option<RefName>,
+    /// Refs that are there, and of which it is not said what they hold. They are not gone.
+    pub unreadable: BTreeSet<RefName>,
     /// Lines that name no ref that can be one, escaped: the first few.
     pub malformed: Vec<String>,
     /// How many of those there are.
@@ -606,13 +609,17 @@ fn parse(output: &[u8]) -> Result<Listing, RemoteError> {
             // Other symbolic refs come once more with what they hold.
             continue;
         }
-        let id = ObjectId::parse(value).map_err(|_| strange(line))?;
+        // What is broken there is listed with zeros.
+        let id = ObjectId::parse_optional(value).map_err(|_| strange(line))?;
         // What a tag points at follows the tag, under a name that no ref can have.
         if name == b"HEAD" || name.ends_with(b"^{}") {
             continue;
         }
         match RefName::parse(name) {
-            Ok(name) => listing.refs.push((name, id)),
+            Ok(name) => match id {
+                Some(id) => listing.refs.push((name, id)),
+                None => drop(listing.unreadable.insert(name)),
+            },
             Err(error) => {
                 listing.malformed_count += 1;
                 if listing.malformed.len() < SHOWN {
@@ -629,7 +636,8 @@ fn parse(output: &[u8]) -> Result<Listing, RemoteError> {
     if listing.refs.iter().any(|(_, id)| Some(id.format()) != format) {
         return Err(RemoteError::Format("ids of two object formats".to_owned()));
     }
-    if listing.refs.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+    let twice = listing.refs.windows(2).any(|pair| pair[0].0 == pair[1].0);
+    if twice || listing.refs.iter().any(|(name, _)| listing.unreadable.contains(name)) {
         return Err(RemoteError::Format("one ref has two values".to_owned()));
     }
     Ok(listing)
@@ -706,7 +714,12 @@ mod tests {
         output.extend(
             format!("{b}\t--upload-pack=x\n{b}\trefs/tags/v1\n{a}\trefs/tags/v1^{{}}\n").into_bytes(),
         );
+        output.extend(format!("{}\trefs/heads/broken\n", "0".repeat(40)).into_bytes());
         let listing = parse(&output).unwrap();
+        assert_eq!(
+            listing.unreadable.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["refs/heads/broken"]
+        );
         let names: Vec<_> = listing.refs.iter().map(|(name, _)| name.as_bytes().to_vec()).collect();
         assert_eq!(
             names,
@@ -727,7 +740,7 @@ mod tests {
             "x".to_owned(),
             "x\n".to_owned(),
             format!("{a} refs/heads/main\n"),
-            format!("{}\trefs/heads/main\n", "0".repeat(40)),
+            format!("{a}\trefs/heads/main\n{}\trefs/heads/main\n", "0".repeat(40)),
             format!("{a}\trefs/heads/main"),
             format!("{a}\trefs/heads/main\n{a}\trefs/heads/main\n"),
             format!("{a}\trefs/heads/main\n{}\trefs/heads/x\n", "b".repeat(64)),

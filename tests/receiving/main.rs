@@ -9,6 +9,7 @@ mod support;
 mod authenticity;
 mod encrypted;
 mod limits;
+mod payloads;
 mod queueing;
 mod secrets;
 

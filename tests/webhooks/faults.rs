@@ -73,7 +73,11 @@ fn n30_one_bad_ref_blocks_only_itself() {
     );
     // Later pushes are judged beside it.
     let next = work.commit(None, "OPS-3: unsigned");
-    forge.push(&work, &["main"]);
+    // Not even git would push there any more.
+    let raw = work.git(&["cat-file", "commit", &next]).ok().stdout;
+    let write = ["hash-object", "-t", "commit", "-w", "--stdin"];
+    assert_eq!(sandbox.git_with_input(&forge.bare, &write, raw.as_bytes()).ok().line(), next);
+    forge.git(&["update-ref", "refs/heads/main", &next]);
     assert_eq!(rules(&forge.decided("refs/heads/main", &next)), ["unsigned-commit"]);
     let broken = forge.decisions().iter().filter(|one| moved(one, "refs/heads/broken", &bad)).count();
     assert_eq!(broken, 1, "it is said once");
@@ -152,7 +156,7 @@ fn n31_redirects_are_not_followed_and_credentials_stay() {
     );
     let (port, asked, _) = server(redirect);
     let mut forge = Forge::prepared();
-    std::fs::write(forge.gate.sandbox.path("token"), "geheimes-wort").unwrap();
+    crate::forge::private(&forge.gate.sandbox.path("token"), "geheimes-wort");
     forge.url = format!("http://127.0.0.1:{port}/acme/infra.git");
     forge.source = format!(
         "[source.fetch]\ncredential = {{ file = \"{}\" }}\n",

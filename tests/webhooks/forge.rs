@@ -11,7 +11,7 @@ use ring::hmac;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ impl Forge {
         let alice = Signer::ssh(&gate.sandbox, "alice", &["ed25519"]);
         gate.trust(&alice, "sre");
         let bare = gate.sandbox.bare("forge.git", &[&format!("--object-format={format}")]);
-        std::fs::write(gate.sandbox.path("secret"), SECRET).unwrap();
+        private(&gate.sandbox.path("secret"), SECRET);
         let url = format!("file://{}", bare.display());
         let forge = Forge {
             gate,
@@ -199,6 +199,13 @@ impl Forge {
     pub fn decided(&self, reference: &str, new: &str) -> Value {
         self.decision(&format!("a decision about {reference} at {new}"), |one| moved(one, reference, new))
     }
+}
+
+/// Writes a file that only its owner reads.
+pub fn private(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 /// Whether a decision is about a ref and a new value.

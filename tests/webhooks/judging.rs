@@ -1,6 +1,7 @@
 //! What is judged, who did it, and what counts afterwards.
 
 use crate::forge::{Forge, NAME, ZERO, moved, rules};
+use crate::support::wait_for;
 use countersign::store::ReportState;
 use serde_json::json;
 
@@ -17,8 +18,10 @@ fn n09_a_repository_waits_until_somebody_vouches_for_it() {
     assert_eq!(said["outcome"], "undecided");
     std::thread::sleep(std::time::Duration::from_secs(3));
     assert_eq!(forge.decisions().len(), 1, "said once, and nothing is judged");
-    let waiting = forge.store().queued_deliveries(&forge.id()).unwrap();
-    assert!(waiting[0].note.as_ref().unwrap().contains("countersign adopt forge/acme/infra"));
+    let note = wait_for("the delivery to say why it waits", std::time::Duration::from_secs(20), || {
+        forge.store().queued_deliveries(&forge.id()).unwrap()[0].note.clone()
+    });
+    assert!(note.contains("countersign adopt forge/acme/infra"), "{note}");
     let listed = forge.gate.countersign(&["adopt", NAME]);
     assert_eq!(listed.code(), Some(1), "it asks");
     assert!(listed.stdout.contains(&first), "{}", listed.stdout);
@@ -209,7 +212,7 @@ fn n29_an_event_that_lies_moves_nothing() {
 fn n28_success_is_for_the_target_that_an_enforcing_ruleset_judged() {
     let mut forge = Forge::prepared();
     let nobody = crate::support::sshd::free_port();
-    std::fs::write(forge.gate.sandbox.path("token"), "a test token").unwrap();
+    crate::forge::private(&forge.gate.sandbox.path("token"), "a test token");
     forge.source = format!(
         "[source.report]\napi = \"http://127.0.0.1:{nobody}\"\ntoken = {{ file = \"{}\" }}\n",
         forge.gate.sandbox.path("token").display()

@@ -106,7 +106,7 @@ fn n31_a_repository_is_fetched_over_http_with_a_password_that_nobody_sees() {
     let mut forge = Forge::prepared();
     let password = "pass wort:@/%&\"'";
     let nginx = nginx(&forge, "robot", password);
-    fs::write(forge.gate.sandbox.path("token"), password).unwrap();
+    crate::forge::private(&forge.gate.sandbox.path("token"), password);
     forge.url = format!("http://127.0.0.1:{}/forge.git", nginx.port);
     forge.source = format!(
         "[source.fetch]\nuser = \"robot\"\ncredential = {{ file = \"{}\" }}\n",
@@ -117,7 +117,7 @@ fn n31_a_repository_is_fetched_over_http_with_a_password_that_nobody_sees() {
     judges(&forge);
     assert!(!forge.gate.log().contains("wort"));
     // A wrong one is no empty repository, and says so.
-    fs::write(forge.gate.sandbox.path("token"), "another").unwrap();
+    crate::forge::private(&forge.gate.sandbox.path("token"), "another");
     let work = forge.gate.clone_at(&forge.bare, "main");
     let before = work.id("HEAD");
     let next = work.commit(Some(&forge.alice), "OPS-4: later");
@@ -128,7 +128,7 @@ fn n31_a_repository_is_fetched_over_http_with_a_password_that_nobody_sees() {
     });
     assert!(note.contains("uthentication failed") || note.contains("401"), "{note}");
     assert_eq!(forge.judged("refs/heads/main"), Some(before));
-    fs::write(forge.gate.sandbox.path("token"), password).unwrap();
+    crate::forge::private(&forge.gate.sandbox.path("token"), password);
     forge.wait_judged("refs/heads/main", Some(&next));
 }
 

@@ -1,7 +1,7 @@
 //! What is to be judged, one after the other, and which deliveries are done with it.
 
 use super::base::stored;
-use super::derive::{Derived, Moved, Value};
+use super::derive::{Derived, Told, Value};
 use super::review::{Claimed, Heard};
 use crate::audit::Mode;
 use crate::domain::RefName;
@@ -41,54 +41,60 @@ impl Item {
     }
 }
 
-/// Which deliveries wait for which refs.
+/// Which deliveries wait for what: by ref, and place in the list of what is judged of it.
 pub(super) struct Queue {
-    waiting: BTreeMap<u64, BTreeSet<RefName>>,
-    done: BTreeSet<u64>,
+    waiting: BTreeMap<u64, BTreeSet<(RefName, usize)>>,
     why: Option<String>,
     proposals: BTreeSet<u64>,
 }
 
 impl Queue {
-    pub(super) fn new(heard: &Heard, moved: &[Moved]) -> Self {
-        let mut waiting = heard.refs.clone();
-        for number in &heard.vague {
-            let refs = waiting.entry(*number).or_default();
-            refs.extend(moved.iter().map(|one| one.reference.clone()));
+    /// A delivery waits for whatever it names a value of.
+    pub(super) fn new(heard: &Heard, planned: &[(RefName, Vec<Item>)]) -> Self {
+        let mut waiting: BTreeMap<u64, BTreeSet<(RefName, usize)>> =
+            heard.pushes.iter().map(|number| (*number, BTreeSet::new())).collect();
+        for (reference, items) in planned {
+            for claim in heard.claims.get(reference).into_iter().flatten() {
+                let Told { before, after } = claim.told;
+                // The same move, if it is one of those; otherwise what it names.
+                let exact = items.iter().position(|item| (item.old, item.new) == (before, after));
+                let named = |item: &Item| [before, after].contains(&item.new);
+                let places: Vec<usize> = match exact {
+                    Some(place) => vec![place],
+                    None => (0..items.len()).filter(|place| named(&items[*place])).collect(),
+                };
+                let of = waiting.entry(claim.delivery).or_default();
+                of.extend(places.into_iter().map(|place| (reference.clone(), place)));
+            }
+            for number in &heard.vague {
+                let all = (0..items.len()).map(|place| (reference.clone(), place));
+                waiting.entry(*number).or_default().extend(all);
+            }
         }
-        Queue { waiting, done: BTreeSet::new(), why: None, proposals: BTreeSet::new() }
+        Queue { waiting, why: None, proposals: BTreeSet::new() }
     }
 
-    /// The deliveries that are done once this ref is.
-    pub(super) fn finishing(&self, reference: &RefName) -> Vec<u64> {
-        let last = |refs: &BTreeSet<RefName>| refs.len() == 1 && refs.contains(reference);
-        self.waiting.iter().filter(|(_, refs)| last(refs)).map(|(number, _)| *number).collect()
+    /// The deliveries that are done once this is judged.
+    pub(super) fn finishing(&self, reference: &RefName, place: usize) -> Vec<u64> {
+        let last = |left: &BTreeSet<(RefName, usize)>| {
+            left.len() == 1 && left.first().is_some_and(|(name, at)| (name, *at) == (reference, place))
+        };
+        self.waiting.iter().filter(|(_, left)| last(left)).map(|(number, _)| *number).collect()
     }
 
-    /// There is nothing to judge of a ref.
-    pub(super) fn nothing(&mut self, reference: &RefName) {
-        for refs in self.waiting.values_mut() {
-            refs.remove(reference);
+    /// This is judged and recorded, with the end of the deliveries that were finishing.
+    pub(super) fn finished(&mut self, reference: &RefName, place: usize) {
+        for number in self.finishing(reference, place) {
+            self.waiting.remove(&number);
+        }
+        for left in self.waiting.values_mut() {
+            left.remove(&(reference.clone(), place));
         }
     }
 
-    /// All of a ref is judged and recorded, with the end of the deliveries that were finishing.
-    pub(super) fn finished(&mut self, reference: &RefName) {
-        let done = self.finishing(reference);
-        self.done.extend(done.iter().copied());
-        for refs in self.waiting.values_mut() {
-            refs.remove(reference);
-        }
-        self.waiting.retain(|number, _| !self.done.contains(number));
-    }
-
-    /// Something about a ref is undecided.
+    /// Something about a ref is undecided, and so is what comes after it.
     pub(super) fn blocked(&mut self, reference: &RefName, fault: &Fault) {
         self.why.get_or_insert_with(|| format!("{reference}: {fault}"));
-        for refs in self.waiting.values_mut().filter(|refs| refs.contains(reference)) {
-            // No ref is called so: it is never finished.
-            refs.insert(never());
-        }
     }
 
     /// Proposals that are undecided, and why.
@@ -105,8 +111,8 @@ impl Queue {
         for (number, why) in &heard.useless {
             store.finish_deliveries(vec![*number], now, why)?;
         }
-        let blocked = |refs: &BTreeSet<RefName>| refs.contains(&never());
-        let (waiting, idle): (Vec<_>, Vec<_>) = self.waiting.iter().partition(|(_, refs)| blocked(refs));
+        // What is left of a delivery is what was blocked.
+        let (idle, waiting): (Vec<_>, Vec<_>) = self.waiting.iter().partition(|(_, left)| left.is_empty());
         let idle: Vec<u64> = idle.into_iter().map(|(number, _)| *number).collect();
         if !idle.is_empty() {
             let why = "nothing was left to judge: it was judged before, or is not watched";
@@ -121,36 +127,40 @@ impl Queue {
     }
 }
 
-/// A name that is none of a watched ref.
-fn never() -> RefName {
-    RefName::parse(b"refs/never").expect("it follows git's rules")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ObjectId;
 
     fn name(name: &str) -> RefName {
         RefName::parse(name.as_bytes()).unwrap()
     }
 
+    fn id(n: u8) -> Value {
+        (n > 0).then(|| ObjectId::from_bytes(&[n; 20]).unwrap())
+    }
+
     #[test]
-    fn a_delivery_is_done_with_the_last_of_its_refs_and_never_with_one_that_waits() {
-        let (a, b, c) = (name("refs/heads/a"), name("refs/heads/b"), name("refs/heads/c"));
-        let mut heard = Heard::default();
-        heard.refs.insert(1, [a.clone(), b.clone()].into());
-        heard.refs.insert(2, [a.clone()].into());
-        heard.refs.insert(3, [a.clone(), c.clone()].into());
-        heard.refs.insert(4, BTreeSet::new());
-        heard.vague.push(4);
-        let moved = [Moved { reference: b.clone(), judged: None, found: None }];
-        let mut queue = Queue::new(&heard, &moved);
-        queue.blocked(&c, &Fault::ShuttingDown);
-        assert_eq!(queue.finishing(&a), [2]);
-        queue.finished(&a);
-        assert_eq!(queue.finishing(&b), [1, 4]);
-        queue.finished(&b);
-        assert_eq!(queue.waiting.keys().copied().collect::<Vec<_>>(), [3]);
-        assert!(queue.finishing(&c).is_empty());
+    fn a_delivery_is_done_with_the_last_of_what_it_names_and_never_with_what_waits() {
+        let (a, b) = (name("refs/heads/a"), name("refs/heads/b"));
+        let claim = |delivery, before, after| Claimed {
+            delivery,
+            told: Told { before: id(before), after: id(after) },
+            actor: None,
+        };
+        let item = |old, new| Item { old: id(old), new: id(new), mode: Mode::Detected, actor: None };
+        let mut heard = Heard { pushes: vec![1, 2, 3, 4, 5], vague: vec![4], ..Heard::default() };
+        heard.claims.insert(a.clone(), vec![claim(1, 1, 2), claim(2, 2, 3), claim(3, 1, 2), claim(5, 8, 9)]);
+        heard.claims.insert(b.clone(), vec![claim(2, 0, 5)]);
+        let planned = [(a.clone(), vec![item(1, 2), item(2, 3)]), (b.clone(), vec![item(0, 5)])];
+        let mut queue = Queue::new(&heard, &planned);
+        assert_eq!(queue.finishing(&a, 0), [1, 3], "one that came twice is done at once");
+        queue.finished(&a, 0);
+        assert_eq!(queue.finishing(&a, 1), [0; 0]);
+        queue.finished(&a, 1);
+        assert_eq!(queue.finishing(&b, 0), [2, 4]);
+        queue.blocked(&b, &Fault::ShuttingDown);
+        let left: Vec<_> = queue.waiting.iter().map(|(number, left)| (*number, left.len())).collect();
+        assert_eq!(left, [(2, 1), (4, 1), (5, 0)], "5 tells of what is long known");
     }
 }

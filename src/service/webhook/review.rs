@@ -13,7 +13,7 @@ use crate::git::{self, Mirror, Place, RemoteError, Repository};
 use crate::service::fault::{Fault, all_known};
 use crate::service::gate::Gate;
 use crate::store::{Delivery, NewReport};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,8 @@ pub(super) struct Memory {
     renewed: Option<Instant>,
     /// Why everything waited the last time.
     why: Option<String>,
+    /// How many refs of the forge have names that break git's rules, and how many cannot be read.
+    odd: (usize, usize),
 }
 
 impl Memory {
@@ -66,6 +68,7 @@ pub(super) struct Reviewed {
 
 /// One ref move as a delivery tells it.
 pub(super) struct Claimed {
+    pub(super) delivery: u64,
     pub(super) told: Told,
     pub(super) actor: Option<Actor>,
 }
@@ -77,8 +80,8 @@ pub(super) struct Heard {
     pub(super) numbers: Vec<u64>,
     /// Claims, by ref, in the order of arrival.
     pub(super) claims: BTreeMap<RefName, Vec<Claimed>>,
-    /// Which refs a delivery speaks of.
-    pub(super) refs: BTreeMap<u64, BTreeSet<RefName>>,
+    /// Those that tell of pushes.
+    pub(super) pushes: Vec<u64>,
     /// Deliveries that say that something moved, and not (all of) what.
     pub(super) vague: Vec<u64>,
     /// Pull and merge requests.
@@ -98,10 +101,10 @@ impl Heard {
                     if push.claims.is_empty() || !push.unreadable.is_empty() {
                         heard.vague.push(number);
                     }
-                    let refs = heard.refs.entry(number).or_default();
+                    heard.pushes.push(number);
                     for claim in push.claims.into_iter().filter(|claim| watches(&claim.reference)) {
-                        refs.insert(claim.reference.clone());
                         heard.claims.entry(claim.reference).or_default().push(Claimed {
+                            delivery: number,
                             told: Told { before: claim.before, after: claim.after },
                             actor: push.actor.clone(),
                         });
@@ -176,10 +179,12 @@ impl Ground<'_> {
             self.say_told(&heard);
         }
         let listing = self.watched.remote.list(self.patience())?;
-        if listing.malformed_count > 0 {
+        if memory.odd != (listing.malformed_count, listing.unreadable.len()) {
+            memory.odd = (listing.malformed_count, listing.unreadable.len());
             tracing::warn!(
                 repository = %self.watched.name, count = listing.malformed_count, first = ?listing.malformed,
-                "the forge has refs whose names break git's rules; they are not judged"
+                unreadable = ?listing.unreadable.iter().take(10).collect::<Vec<_>>(),
+                "the forge has refs whose names break git's rules, or that it cannot read; they are not judged"
             );
         }
         if !adopted {
@@ -190,7 +195,11 @@ impl Ground<'_> {
             judged.iter().filter_map(|(name, value)| Some((name.clone(), (*value)?))).collect();
         let moved = derive::moved(&judged, &listing.refs, &|name| self.watches(name));
         let moved = match moved {
-            Ok(moved) => moved,
+            // What cannot be read at the forge has not gone away.
+            Ok(moved) => moved
+                .into_iter()
+                .filter(|one| !listing.unreadable.contains(&one.reference))
+                .collect::<Vec<_>>(),
             Err(vanished) => {
                 let fault = Fault::Vanished(vanished, self.watched.name.clone());
                 self.say_once(memory, None, None, &fault, Mode::Unannounced);
@@ -206,7 +215,6 @@ impl Ground<'_> {
         let (moved, mut again) = self.told_or_old(moved, &heard, memory);
         let tips: HashMap<RefName, ObjectId> = listing.refs.iter().cloned().collect();
         let judged: HashMap<RefName, Value> = judged.into_iter().collect();
-        let mut queue = Queue::new(&heard, &moved);
         self.say_pending(&moved, listing.head.as_ref());
 
         let wanted: Vec<ObjectId> = moved.iter().filter_map(|one| one.found).collect();
@@ -214,13 +222,9 @@ impl Ground<'_> {
         let planned = self.plan(&mirror, &heard, &moved, &judged, &tips, &mut lost)?;
         // A new one, for what was fetched since.
         let repository = mirror.repository()?;
+        let mut queue = Queue::new(&heard, &planned);
         for (reference, items) in &planned {
-            if items.is_empty() {
-                queue.nothing(reference);
-            }
-        }
-        for (reference, items) in planned {
-            self.settle(&mirror, &repository, &reference, items, &lost, &mut present, &mut queue, memory)?;
+            self.settle(&mirror, &repository, reference, items, &lost, &mut present, &mut queue, memory)?;
         }
         let proposed = self.proposals(&mirror, &heard, &present, &listing.refs, memory)?;
         queue.wait_for(proposed);
@@ -442,17 +446,15 @@ impl Ground<'_> {
         mirror: &Mirror<'_>,
         repository: &Repository,
         reference: &RefName,
-        items: Vec<Item>,
+        items: &[Item],
         lost: &HashMap<ObjectId, RemoteError>,
         present: &mut Vec<(RefName, ObjectId)>,
         queue: &mut Queue,
         memory: &mut Memory,
     ) -> Result<(), Fault> {
         let policy = &self.snapshot.config.policy;
-        let count = items.len();
-        for (index, item) in items.into_iter().enumerate() {
-            let last = index + 1 == count;
-            let finished = if last { queue.finishing(reference) } else { Vec::new() };
+        for (index, item) in items.iter().enumerate() {
+            let finished = queue.finishing(reference, index);
             let update = RefUpdate { name: reference.clone(), old: item.old, new: item.new };
             let mut case = Case {
                 pusher: item.actor.as_ref().map_or(Pusher::Unknown, |actor| self.pusher(Some(actor))),
@@ -465,9 +467,7 @@ impl Ground<'_> {
             };
             match done {
                 Ok(()) => {
-                    if last {
-                        queue.finished(reference);
-                    }
+                    queue.finished(reference, index);
                     if item.mode == Mode::Transient {
                         if let Some(id) = item.new.filter(|id| !lost.contains_key(id)) {
                             self.keep(mirror, &[id], present);

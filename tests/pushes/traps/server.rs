@@ -290,7 +290,8 @@ fn trap_30_one_decision_for_all_of_a_push_and_before_anything_is_kept() {
     assert!(!applied.into_iter().any(|one| one["request_id"] == request));
 }
 
-/// There are no webhooks and no statuses yet (docs/limits.md): nobody's word on them is taken or given.
+/// Nobody's word on a push is taken at a path where no source listens. What sources say is judged in `tests/webhooks`
+/// (N28 to N31).
 #[test]
 fn trap_31_no_status_is_believed_or_made() {
     let site = Site::new();
