@@ -2,8 +2,8 @@
 
 use super::entries::{
     AdoptEntry, AppliedEntry, FaultEntry, FindingEntry, KeyringChangeEntry, Mode, ObjectEntry, Outcome, Peer,
-    PusherEntry, RecoveredEntry, RefEntry, RepositoryEntry, ServiceEntry, TaintEntry, Truncated,
-    ViolationEntry, WaiverEntry, capped,
+    PusherEntry, RecoveredEntry, RefEntry, RepositoryEntry, RestoreEntry, ServiceEntry, TaintEntry,
+    Truncated, ViolationEntry, WaiverEntry, capped,
 };
 use super::keyring::KeyringFoundEntry;
 use crate::domain::{PushContext, Timestamp, text};
@@ -66,6 +66,8 @@ pub enum Event {
     KeyringChanged(KeyringChangeEntry),
     /// The keyring's files were found changed.
     KeyringFound(KeyringFoundEntry),
+    /// A ref of a forge was moved back, or was not (N32).
+    Restore(RestoreEntry),
 }
 
 impl Event {
@@ -82,6 +84,7 @@ impl Event {
             Event::Recovered(_) => "recovered",
             Event::KeyringChanged(_) => "keyring-changed",
             Event::KeyringFound(_) => "keyring-found",
+            Event::Restore(_) => "restore",
         }
     }
 }

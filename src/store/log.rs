@@ -192,6 +192,7 @@ fn names_ref(json: &str, name: &str) -> bool {
         Event::Decision(decision) => decision.refs.iter().any(|entry| entry.name == name),
         Event::Applied(entry) => entry.refs.iter().any(|entry| entry.name == name),
         Event::Adopt(entry) => entry.tips.iter().any(|tip| tip.name == name),
+        Event::Restore(entry) => entry.reference == name,
         Event::TaintAccepted(_)
         | Event::Start(_)
         | Event::Stop(_)

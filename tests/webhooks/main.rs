@@ -13,4 +13,5 @@ mod forge;
 mod judging;
 mod queue;
 mod reports;
+mod restore;
 mod servers;

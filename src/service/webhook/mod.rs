@@ -15,6 +15,7 @@ mod page;
 mod proposals;
 mod receive;
 pub mod report;
+mod restore;
 mod review;
 mod watched;
 mod work;
