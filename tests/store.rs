@@ -1502,6 +1502,8 @@ fn as_of_version(dir: &Path, version: i64) {
             "drop table reports",
             "drop table forge_repositories",
             "drop table webhook_counters",
+            "drop table watched_repositories",
+            "drop table judged_values",
         ],
     ];
     let database = behind(dir);

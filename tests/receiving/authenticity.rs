@@ -212,7 +212,8 @@ fn n03_a_repository_is_its_id() {
     assert!(queue.len() == 2 && queue.iter().all(|one| one.repository.0 == "forge:41"), "{queue:?}");
     site.counted("other-repository", 1);
     site.counted("unlisted", 1);
-    assert!(site.gate.log().contains("another repository has taken the place"), "{}", site.gate.log());
+    let log = site.gate.log();
+    assert!(log.contains("another repository (99, known is 41) has taken the place"), "{log}");
     // A configured id is not learnt from anybody.
     let text = site
         .source("forge", ForgeKind::GitHub, "{ file = \"secret\" }")

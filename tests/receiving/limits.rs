@@ -207,6 +207,37 @@ fn n26_one_address_has_so_many_connections() {
     });
 }
 
+/// Whoever has caught a delivery, or just knows the address, cannot fill the log with it.
+#[test]
+fn n26_the_log_does_not_grow_with_what_is_sent() {
+    let site = Site::github();
+    let secrets = crate::deliveries::secrets(ForgeKind::GitHub, SECRET);
+    let now = countersign::domain::Timestamp::now();
+    let body = b"{\"ref\": 7}";
+    let caught = countersign::forge::sign(ForgeKind::GitHub, &secrets, "push", "1", body, now);
+    let (other, replaced) = push(ForgeKind::GitHub, SECRET, ("99", "acme/infra"), 1);
+    let (known, first) = push(ForgeKind::GitHub, SECRET, INFRA, 2);
+    let mut wire = site.wire();
+    assert_eq!(wire.post("/hooks/forge", &known, &first).status, 202);
+    let before = site.gate.log().len();
+    for _ in 0..200 {
+        assert_eq!(wire.post("/hooks/forge", &caught, body).status, 200);
+        assert_eq!(wire.post("/hooks/forge", &other, &replaced).status, 200);
+    }
+    // Without a secret nobody can be told from anybody.
+    std::fs::remove_file(site.gate.home.join("secret")).unwrap();
+    wait_for("the secret to be gone", Duration::from_secs(20), || {
+        (wire.post("/hooks/forge", &known, &first).status == 503).then_some(())
+    });
+    for _ in 0..200 {
+        let mut wire = site.wire();
+        assert_eq!(wire.post("/hooks/forge", &Headers::default(), b"").status, 503);
+    }
+    let grown = site.gate.log().len() - before;
+    assert!(grown < 4096, "{grown} bytes\n{}", site.gate.log());
+    assert!(site.gate.log().contains("no secret can be read"), "{}", site.gate.log());
+}
+
 #[test]
 fn a_full_disk_is_no_loss() {
     let site = Site::github();

@@ -33,6 +33,8 @@ pub(in crate::service) struct Webhooks {
     pub(super) failures: Mutex<Failures>,
     pub(super) certificate_error: Mutex<Option<String>>,
     pub(super) figures: Mutex<Option<(Instant, Option<WebhookFigures>)>>,
+    /// When each kind of fault was told in the log last.
+    pub(super) complained: Mutex<BTreeMap<&'static str, Instant>>,
     written: Mutex<Option<Instant>>,
     rung: Mutex<u64>,
     bell: Condvar,

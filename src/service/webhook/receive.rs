@@ -6,6 +6,7 @@ use crate::domain::{RepositoryId, Timestamp, text};
 use crate::forge::{self, Event, ForgeRepository, Headers};
 use crate::service::Gate;
 use crate::store::{Accepted, NewDelivery, Pinned, StoreError};
+use std::fmt::Arguments;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,9 @@ use std::time::{Duration, Instant};
 pub(super) const UNAUTHENTIC: &str = "webhook";
 /// Deliveries that were not even looked at, because their sender failed too often.
 pub(super) const TOO_OFTEN: &str = "webhook-too-often";
+
+/// How often faults are told in the log.
+const COMPLAIN: Duration = Duration::from_secs(5);
 
 /// A delivery as it came.
 #[derive(Debug)]
@@ -81,7 +85,10 @@ impl Gate {
         };
         let known = self.webhooks.known.load();
         let Some(secrets) = known.secrets.get(&source.name).filter(|secrets| !secrets.is_empty()) else {
-            tracing::error!(source = %source.name, "no secret can be read, so no delivery can be taken");
+            self.complain(
+                "secret",
+                format_args!("source `{}`: no secret can be read, so no delivery can be taken", source.name),
+            );
             return Received::NotNow("the gate cannot read its secret");
         };
         let authentic =
@@ -95,7 +102,11 @@ impl Gate {
         let event = match forge::parse(&authentic) {
             Ok(event) => event,
             Err(error) => {
-                tracing::warn!(source = %source.name, %error, "an authentic delivery cannot be read");
+                let source = &source.name;
+                self.complain(
+                    "unreadable",
+                    format_args!("source `{source}`: an authentic delivery cannot be read: {error}"),
+                );
                 return Received::Ignored("unreadable");
             }
         };
@@ -108,7 +119,7 @@ impl Gate {
         let repository = match self.watched_as(source, repository, now) {
             Ok(Ok(repository)) => repository,
             Ok(Err(why)) => return Received::Ignored(why),
-            Err(error) => return unable(&error),
+            Err(error) => return self.unable(&error),
         };
         let Ok(stored) = serde_json::to_string(&event) else {
             return Received::Ignored("unreadable");
@@ -130,10 +141,10 @@ impl Gate {
             }
             Ok(Accepted::Duplicate(_)) => Received::Duplicate,
             Ok(Accepted::Full) => {
-                tracing::warn!(source = %source.name, "the queue is full");
+                self.complain("full", format_args!("source `{}`: the queue is full", source.name));
                 Received::NotNow("the queue is full")
             }
-            Err(error) => unable(&error),
+            Err(error) => self.unable(&error),
         }
     }
 
@@ -157,13 +168,11 @@ impl Gate {
         }
         let Some(named) = source.repository(&told.path) else { return Ok(Err("unlisted")) };
         let other = |by: &str| {
-            tracing::warn!(
-                source = %source.name,
-                repository = %named.name,
-                id = %text::escape_short(told.id.as_bytes(), 100),
-                known = %text::escape_short(by.as_bytes(), 100),
-                "another repository has taken the place of one that is watched, and is ignored"
-            );
+            let (id, by) = (short(&told.id), short(by));
+            self.complain("other", format_args!(
+                "source `{}`: another repository ({id}, known is {by}) has taken the place of `{}`, and is ignored",
+                source.name, named.name
+            ));
             Ok(Err("other-repository"))
         };
         if let Some(by) = &named.id {
@@ -183,10 +192,26 @@ impl Gate {
             }
         }
     }
+
+    /// "No" and "could not tell" are different values: the forge may try again.
+    fn unable(&self, error: &StoreError) -> Received {
+        self.complain("store", format_args!("cannot take a delivery: {error}"));
+        Received::NotNow("the gate cannot write its record")
+    }
+
+    /// Says loudly what somebody has to look into, now and then: whoever has caught a delivery can send it again
+    /// and again, and must not be able to fill the log (N26). The counters have all of it.
+    fn complain(&self, kind: &'static str, what: Arguments<'_>) {
+        let last = lock(&self.webhooks.complained).get(kind).copied();
+        if last.is_some_and(|at| at.elapsed() < COMPLAIN) {
+            tracing::debug!("{what}");
+            return;
+        }
+        lock(&self.webhooks.complained).insert(kind, Instant::now());
+        tracing::error!("{what}");
+    }
 }
 
-/// "No" and "could not tell" are different values: the forge may try again.
-fn unable(error: &StoreError) -> Received {
-    tracing::error!(%error, "cannot take a delivery");
-    Received::NotNow("the gate cannot write its record")
+fn short(id: &str) -> String {
+    text::escape_short(id.as_bytes(), 100)
 }
