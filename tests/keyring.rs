@@ -1140,6 +1140,33 @@ fn n18_an_account_is_whose_file_lists_it() {
 }
 
 #[test]
+fn n18_an_account_at_a_forge_is_whose_file_lists_it_with_its_forge() {
+    let ring = Ring::new();
+    ring.write("ann.toml", &with_accounts("ann", ANN, r#"["plain", "github:asmith", "gitlab:#user-42"]"#));
+    ring.write(
+        "bob.toml",
+        &with_accounts("bob", BOB, r##"["github:#583231", "github:bob", "ghes:asmith"]"##),
+    );
+    let keyring = ring.load();
+    let holder =
+        |server, id, name| keyring.forge_account_holder(server, id, name).map(|one| one.name.clone());
+    let (ann, bob) = (Some("ann".to_owned()), Some("bob".to_owned()));
+    assert_eq!(holder(ServerKind::GitHub, Some("7"), "asmith"), ann);
+    assert_eq!(holder(ServerKind::GitHub, None, "asmith"), ann);
+    assert_eq!(holder(ServerKind::Ghes, None, "asmith"), bob, "another server, another account");
+    assert_eq!(holder(ServerKind::GitLab, Some("42"), "whatever"), ann);
+    assert_eq!(holder(ServerKind::GitHub, Some("583231"), "renamed"), bob);
+    // A name that became free was taken by somebody else: the number says who it is.
+    assert_eq!(holder(ServerKind::GitHub, Some("9"), "bob"), None);
+    assert_eq!(holder(ServerKind::GitHub, None, "bob"), bob);
+    // Anybody may be called so at a public forge, or like a number.
+    assert_eq!(holder(ServerKind::GitHub, Some("8"), "plain"), None);
+    assert_eq!(holder(ServerKind::GitHub, Some("8"), "#583231"), None);
+    assert_eq!(holder(ServerKind::GitHub, None, "#583231"), None);
+    assert_eq!(holder(ServerKind::BitbucketCloud, None, "asmith"), None);
+}
+
+#[test]
 fn n18_an_account_of_two_is_an_error_with_both_places() {
     let ring = Ring::new();
     ring.write("ann.toml", &with_accounts("ann", ANN, r#"["asmith", "sshd:x"]"#));
@@ -1161,7 +1188,8 @@ error: the account `gitlab:asmith` overlaps with `asmith` of `ann`, at DIR/ann.t
 #[test]
 fn n18_what_is_no_account_is_refused() {
     for (listed, wanted) in [
-        (r#"["gitlub:ann"]"#, "did you mean \"gitlab:ann\"?"),
+        (r#"["gitlap:ann"]"#, "did you mean \"gitlab:ann\"?"),
+        (r#"["githup:ann"]"#, "did you mean \"github:ann\"?"),
         (r#"["ldap:ann"]"#, "before the `:` stands one of sshd, git-http-backend, gitolite"),
         (r#"["sshd-key:ann"]"#, "put the key into the keyring"),
         (r#"[""]"#, "names no account"),

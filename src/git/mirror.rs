@@ -328,7 +328,7 @@ impl Mirror<'_> {
             }
             let room = most.saturating_sub(self.bytes()?);
             if room == 0 {
-                let why = format!("the mirror has the {most} bytes that it may have (`mirror-bytes`)");
+                let why = format!("the mirror has the {most} bytes that it may have (`quota`)");
                 return Err(RemoteError::TooMuch(why).into());
             }
             let into = Into {
@@ -342,7 +342,7 @@ impl Mirror<'_> {
             let unfinished = sweep_temporary(&quarantine.unwrap_or(&self.objects_directory()).join("pack"));
             let error = match error {
                 RemoteError::Failed(_) if unfinished >= room => RemoteError::TooMuch(format!(
-                    "more than {room} bytes would have to be fetched, and the mirror may have {most} (`mirror-bytes`)"
+                    "more than {room} bytes would have to be fetched, and the mirror may have {most} (`quota`)"
                 )),
                 error => error,
             };
