@@ -831,6 +831,8 @@ fn docs_describe_every_key() {
         "max-body",
         "sweep",
         "restore",
+        "restore-created",
+        "administrators",
         "id",
         "credential",
         "user",

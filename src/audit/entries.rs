@@ -581,6 +581,66 @@ impl ServiceEntry {
     }
 }
 
+/// How far the restoring of a forge's ref has come (N32).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestoreStep {
+    /// It is about to be moved back.
+    Begun,
+    /// It was moved back.
+    Done,
+    /// It was not, although it was tried.
+    Failed,
+    /// It is left as it is.
+    Left,
+}
+
+impl RestoreStep {
+    /// The word in the record.
+    pub const fn name(self) -> &'static str {
+        match self {
+            RestoreStep::Begun => "begun",
+            RestoreStep::Done => "done",
+            RestoreStep::Failed => "failed",
+            RestoreStep::Left => "left",
+        }
+    }
+}
+
+/// A ref of a forge that should not have moved was moved back, or was not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreEntry {
+    /// Where.
+    pub repository: RepositoryEntry,
+    /// Which ref, escaped.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// What it held and should not have; absent for "nothing".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad: Option<String>,
+    /// What it shall hold; absent for "nothing", and where nothing was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good: Option<String>,
+    /// How far it has come.
+    pub step: RestoreStep,
+    /// The decision that it follows from.
+    pub request_id: String,
+    /// The ref of the mirror that keeps what is dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<String>,
+    /// Why it was not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+impl RestoreEntry {
+    /// The same at another step, and why.
+    #[must_use]
+    pub fn at(&self, step: RestoreStep, why: Option<&str>) -> Self {
+        RestoreEntry { step, why: why.map(|why| capped(&text::escape(why.as_bytes()))), ..self.clone() }
+    }
+}
+
 /// A rolled-back state was accepted by somebody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecoveredEntry {

@@ -2,8 +2,8 @@
 
 use super::entries::{
     AdoptEntry, AppliedEntry, FaultEntry, FindingEntry, KeyringChangeEntry, Mode, ObjectEntry, Outcome, Peer,
-    PusherEntry, RecoveredEntry, RefEntry, RepositoryEntry, ServiceEntry, TaintEntry, Truncated,
-    ViolationEntry, WaiverEntry, capped,
+    PusherEntry, RecoveredEntry, RefEntry, RepositoryEntry, RestoreEntry, ServiceEntry, TaintEntry,
+    Truncated, ViolationEntry, WaiverEntry, capped,
 };
 use super::keyring::{KeyringFoundEntry, KeyringSourceEntry};
 use crate::domain::{PushContext, Timestamp, text};
@@ -68,6 +68,8 @@ pub enum Event {
     KeyringFound(KeyringFoundEntry),
     /// A commit of the ref that the keyring follows was taken over.
     KeyringSource(KeyringSourceEntry),
+    /// A ref of a forge was moved back, or was not (N32).
+    Restore(RestoreEntry),
 }
 
 impl Event {
@@ -85,6 +87,7 @@ impl Event {
             Event::KeyringChanged(_) => "keyring-changed",
             Event::KeyringFound(_) => "keyring-found",
             Event::KeyringSource(_) => "keyring-source",
+            Event::Restore(_) => "restore",
         }
     }
 }

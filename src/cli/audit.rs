@@ -252,6 +252,23 @@ fn print(out: &mut dyn Write, entry: &LogEntry) -> std::io::Result<()> {
         Event::KeyringChanged(change) => print_keyring_change(out, change),
         Event::KeyringFound(found) => print_keyring_found(out, found),
         Event::KeyringSource(taken) => print_keyring_source(out, taken),
+        Event::Restore(entry) => {
+            let short = |id: &Option<String>| {
+                id.as_deref().map_or("nothing", |id| id.get(..12).unwrap_or(id)).to_owned()
+            };
+            let (name, step) = (&entry.repository.name, entry.step.name());
+            write!(
+                out,
+                "restore {step}: {name} {} {} -> {}",
+                entry.reference,
+                short(&entry.bad),
+                short(&entry.good)
+            )?;
+            if let Some(recovery) = &entry.recovery {
+                write!(out, ", kept as {recovery}")?;
+            }
+            writeln!(out, "{}", entry.why.as_ref().map_or(String::new(), |why| format!(": {why}")))
+        }
     }
 }
 

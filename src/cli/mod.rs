@@ -25,6 +25,7 @@ pub mod setup;
 pub mod shell;
 pub mod taint;
 pub mod verify;
+pub mod webhook;
 
 pub use common::{CliError, Format};
 
@@ -100,6 +101,9 @@ enum Command {
     /// See what compromised keys left behind, and decide about it
     #[command(subcommand)]
     Taint(taint::TaintCommand),
+    /// See to the webhooks of forges, and what they are told
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     /// Read the audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -179,6 +183,7 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<u8, CliError> {
         Command::Check(args) => check::run(args, &config(), cli.format, out, err),
         Command::Verify(args) => verify::run(args, &config(), cli.format, out),
         Command::Taint(command) => taint::run(command, &config(), cli.format, out),
+        Command::Webhook(command) => webhook::run(command, &config(), cli.format, out),
         Command::Audit(command) => audit::run(command, &config(), cli.format, out),
         Command::Completions(args) => shell::completions(args, out),
         Command::Man(args) => shell::man(args, out),

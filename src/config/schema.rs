@@ -119,6 +119,14 @@ const SOURCE: &[Opt] = &[
     option("sweep", Shape::Span, "how often its repositories are looked at unasked; 0 is never")
         .default("\"10m\""),
     option("restore", Shape::Flag, "whether refs that should not have moved are moved back").default("false"),
+    option(
+        "restore-created",
+        Shape::Flag,
+        "whether branches that should not have been made are deleted then",
+    )
+    .default("false"),
+    option("administrators", Shape::AnyTexts, "accounts at the forge whose moves are never taken back")
+        .default("[]"),
 ];
 
 const FETCH: &[Opt] = &[

@@ -39,6 +39,10 @@ pub struct Source {
     pub sweep: Option<Duration>,
     /// Whether refs are moved back that should not have moved (N32).
     pub restore: bool,
+    /// Whether a branch that should not have been made is deleted then; otherwise it stays.
+    pub restore_created: bool,
+    /// The accounts at the forge whose moves are never taken back, by their logins; compared without case.
+    pub administrators: Vec<String>,
     /// Where it stands.
     pub place: Place,
 }
@@ -255,6 +259,9 @@ pub(super) fn read(
             None => Some(Some(Source::SWEEP)),
         };
         let restore = table.get("restore").map_or(Some(false), |item| item.boolean());
+        let restore_created = table.get("restore-created").map_or(Some(false), |item| item.boolean());
+        let administrators = table.get("administrators").map(|item| administrators(&item));
+        let administrators = administrators.unwrap_or_else(|| Some(Vec::new()));
         table.finish_unseen();
         let build = || {
             Some(Source {
@@ -268,6 +275,8 @@ pub(super) fn read(
                 report: report?,
                 sweep: sweep?,
                 restore: restore?,
+                restore_created: restore_created?,
+                administrators: administrators?,
                 place: begin.clone(),
             })
         };
@@ -322,6 +331,18 @@ fn reaches(source: &Source) -> Vec<(String, &'static str)> {
         ));
     }
     wrong
+}
+
+fn administrators(item: &Item<'_, '_>) -> Option<Vec<String>> {
+    let before = item.reader.count();
+    let names: Vec<String> = item.strings().into_iter().map(|(name, _)| name.to_owned()).collect();
+    if names.iter().any(|name| name.is_empty() || name.trim() != name) {
+        item.error_with(
+            "an administrator is the login of an account at the forge",
+            "write `administrators = [\"ada\"]`",
+        );
+    }
+    (item.reader.count() == before).then_some(names)
 }
 
 fn source_name(item: &Item<'_, '_>) -> Option<String> {

@@ -449,6 +449,21 @@ impl Mirror<'_> {
         Ok(())
     }
 
+    /// Moves a branch back at the forge (N32): from `bad`, which it must hold still, to `good`.
+    ///
+    /// # Errors
+    /// It is not moved, or nobody can tell.
+    pub fn push_back(
+        &self,
+        remote: &Remote,
+        reference: &RefName,
+        bad: Option<ObjectId>,
+        good: Option<ObjectId>,
+        patience: Patience<'_>,
+    ) -> Result<(), MirrorError> {
+        Ok(remote.push_back(&self.place.directory, reference, bad, good, patience)?)
+    }
+
     /// Says which branch is the default one.
     pub fn set_head(&self, name: &RefName) -> Result<(), MirrorError> {
         let path = self.place.directory.join("HEAD");

@@ -321,6 +321,36 @@ impl Remote {
         }
     }
 
+    /// Moves a branch back from what it must hold, out of the repository at `git_dir`, which has what it shall hold:
+    /// `git push --force-with-lease` (N32). `None` stands for no branch.
+    ///
+    /// # Errors
+    /// See [`RemoteError`]; the branch was moved on meanwhile, for example.
+    pub(super) fn push_back(
+        &self,
+        git_dir: &Path,
+        reference: &RefName,
+        bad: Option<ObjectId>,
+        good: Option<ObjectId>,
+        patience: Patience<'_>,
+    ) -> Result<(), RemoteError> {
+        let (_room, mut command) = self.command(None)?;
+        command.arg("--git-dir").arg(git_dir);
+        command.args(["push", "--quiet", "--no-verify", "--no-signed", "--no-follow-tags", "--no-thin"]);
+        command.arg("--recurse-submodules=no");
+        let word = |parts: [&[u8]; 3]| std::ffi::OsStr::from_bytes(&parts.concat()).to_owned();
+        let id = |id: Option<ObjectId>| id.map_or_else(String::new, |id| id.to_string());
+        let name = reference.as_bytes();
+        let lease = [name, b":", id(bad).as_bytes()].concat();
+        command.arg(word([b"--force-with-lease=", &lease, b""]));
+        command.arg("--").arg(self.address.as_str()).arg(word([id(good).as_bytes(), b":", name]));
+        let ended = self.run(&mut command, patience, &[], 4 << 10, Some(u64::MAX))?;
+        match ended.code {
+            Some(0) => Ok(()),
+            _ => Err(RemoteError::Failed(said(&ended))),
+        }
+    }
+
     /// Runs git for as long as there is patience.
     fn run(
         &self,

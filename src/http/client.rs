@@ -2,7 +2,7 @@
 //! proxy from the environment, a deadline for the whole call, and a reply of bounded size.
 
 use crate::domain::text;
-use crate::forge::{Call, Reply};
+use crate::forge::{Call, Headers, Reply};
 use crate::service::{Carrier, CarryError, Endpoint};
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Request, Uri, header};
@@ -40,7 +40,7 @@ const FIELD_PREFIXES: &[&str] = &["x-ratelimit-", "ratelimit-", "x-rate-limit-"]
 type Connections = Pool<HttpsConnector<HttpConnector>, Body>;
 
 /// The client, with a small runtime of its own, so that plain threads can use it.
-pub(crate) struct ApiClient {
+pub(super) struct ApiClient {
     /// Gone only while it is dropped.
     runtime: Option<Runtime>,
     /// By file of certificates and what it looked like when it was read.
@@ -53,7 +53,7 @@ struct Key(Option<(std::path::PathBuf, [i64; 5])>);
 impl ApiClient {
     /// # Errors
     /// There is no thread to be had.
-    pub(crate) fn new() -> std::io::Result<Self> {
+    pub(super) fn new() -> std::io::Result<Self> {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).max_blocking_threads(4).thread_name("forge-calls");
         Ok(ApiClient { runtime: Some(runtime.enable_all().build()?), pools: Mutex::default() })
@@ -86,9 +86,8 @@ impl Drop for ApiClient {
     }
 }
 
-impl Carrier for ApiClient {
-    fn carry(&self, to: &Endpoint, call: &Call, deadline: Duration) -> Result<Reply, CarryError> {
-        let request = request(to, call)?;
+impl ApiClient {
+    fn send(&self, to: &Endpoint, request: Request<Body>, deadline: Duration) -> Result<Reply, CarryError> {
         let pool = self.pool(to.authority.as_deref())?;
         let Some(runtime) = &self.runtime else { return Err(CarryError::Address("the client is closed")) };
         let work = async {
@@ -106,12 +105,39 @@ impl Carrier for ApiClient {
     }
 }
 
+impl Carrier for ApiClient {
+    fn carry(&self, to: &Endpoint, call: &Call, deadline: Duration) -> Result<Reply, CarryError> {
+        self.send(to, request(to, call)?, deadline)
+    }
+
+    fn deliver(
+        &self,
+        to: &Endpoint,
+        path: &str,
+        headers: &Headers,
+        body: &[u8],
+        deadline: Duration,
+    ) -> Result<Reply, CarryError> {
+        let mut request = Request::builder().method("POST").uri(uri(to, path)?);
+        let unusable = |_| CarryError::Address("a field of the delivery is none of HTTP");
+        for (name, value) in headers.iter() {
+            let name: HeaderName =
+                name.parse().map_err(|_| CarryError::Address("a field of the delivery has no name"))?;
+            let mut value = HeaderValue::from_bytes(value).map_err(unusable)?;
+            value.set_sensitive(true);
+            request = request.header(name, value);
+        }
+        let request = request.body(Body::from(body.to_vec()));
+        self.send(to, request.map_err(|_| CarryError::Address("the delivery is none of HTTP"))?, deadline)
+    }
+}
+
 fn is_read(name: &str) -> bool {
     FIELDS.contains(&name) || FIELD_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// The request, whose place is the configured one whatever the call's path says.
-fn request(to: &Endpoint, call: &Call) -> Result<Request<Body>, CarryError> {
+/// The address of a call, whose place is the configured one whatever its path says.
+fn uri(to: &Endpoint, path: &str) -> Result<Uri, CarryError> {
     let base: Uri = to.base.parse().map_err(|_| CarryError::Address("the API's address is no URL"))?;
     let (Some(scheme), Some(place)) = (base.scheme_str(), base.authority()) else {
         return Err(CarryError::Address("the API's address has no scheme or no host"));
@@ -124,20 +150,24 @@ fn request(to: &Endpoint, call: &Call) -> Result<Request<Body>, CarryError> {
         return wrong("the API's address has a login, a query or a fragment");
     }
     let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#');
-    if !call.path.starts_with('/') || call.path.starts_with("//") || !call.path.bytes().all(plain) {
+    if !path.starts_with('/') || path.starts_with("//") || !path.bytes().all(plain) {
         return wrong("the call has no path below the API's address");
     }
-    let path = call.path.split('?').next().unwrap_or_default();
-    if path.split('/').any(|part| matches!(part, "." | "..")) {
+    let steps = path.split('?').next().unwrap_or_default();
+    if steps.split('/').any(|part| matches!(part, "." | "..")) {
         return wrong("the call's path leaves the API's address");
     }
-    let uri: Uri = format!("{}{}", to.base.trim_end_matches('/'), call.path)
+    let uri: Uri = format!("{}{}", to.base.trim_end_matches('/'), path)
         .parse()
         .map_err(|_| CarryError::Address("the call's path is none of a URL"))?;
     if uri.scheme() != base.scheme() || uri.authority() != base.authority() {
         return wrong("the call leaves the API's address");
     }
-    let mut request = Request::builder().method(call.method.name()).uri(uri);
+    Ok(uri)
+}
+
+fn request(to: &Endpoint, call: &Call) -> Result<Request<Body>, CarryError> {
+    let mut request = Request::builder().method(call.method.name()).uri(uri(to, &call.path)?);
     let unusable = |_| CarryError::Address("a field of the call is none of HTTP");
     for (name, value) in &call.headers {
         let name: HeaderName =

@@ -5,6 +5,10 @@ use super::webhooks::{self, Room};
 use crate::hook::wire::{
     Answer, MAX_REQUEST, Outcome, POST_RECEIVE_PATH, PRE_RECEIVE_PATH, PROTOCOL, Request,
 };
+use crate::service::webhook::{
+    OperateError, WEBHOOK_REDELIVER_PATH, WEBHOOK_REGISTER_PATH, WEBHOOK_STATUS_PATH, WEBHOOK_SWEEP_PATH,
+    WEBHOOK_TEST_PATH,
+};
 use crate::service::{
     CHANGES_PATH, ChangeError, Fault, Gate, MAX_CHANGE, METRICS_TYPE, Noted, RELOAD_PATH, SOURCE_PATH,
     STATUS_PATH, SourceError,
@@ -37,6 +41,8 @@ pub(super) struct Shared {
     pub(super) workers: Arc<Semaphore>,
     /// One operator's request at a time, so that they never keep pushes waiting.
     pub(super) operators: Arc<Semaphore>,
+    /// The same for what an operator asks about webhooks, which may need an answer of a forge.
+    pub(super) callers: Arc<Semaphore>,
     /// Bounds how often decisions are looked at.
     pub(super) readers: Arc<Readers>,
     /// Bounds what deliveries take.
@@ -49,6 +55,7 @@ impl Shared {
             gate,
             workers: Arc::new(Semaphore::new(workers)),
             operators: Arc::new(Semaphore::new(1)),
+            callers: Arc::new(Semaphore::new(1)),
             readers: Arc::default(),
             room: Room::new(),
         }
@@ -67,6 +74,11 @@ pub(super) fn hook_router(shared: Shared) -> Router {
         .route(RELOAD_PATH, post(keyring_reload))
         .route(CHANGES_PATH, post(keyring_change))
         .route(SOURCE_PATH, post(keyring_source))
+        .route(WEBHOOK_STATUS_PATH, get(webhook_status))
+        .route(WEBHOOK_SWEEP_PATH, post(webhook_sweep))
+        .route(WEBHOOK_REDELIVER_PATH, post(webhook_redeliver))
+        .route(WEBHOOK_REGISTER_PATH, post(webhook_register))
+        .route(WEBHOOK_TEST_PATH, post(webhook_test))
         .merge(about())
         .with_state(shared)
 }
@@ -212,6 +224,80 @@ async fn keyring_source(
         }
         Err(response) => response,
     }
+}
+
+/// Largest request of an operator about webhooks, in bytes.
+const MAX_OPERATION: usize = 16 << 10;
+
+/// Answers what an operator asks about webhooks.
+async fn operation<T: serde::Serialize + Send + 'static>(
+    shared: Shared,
+    peer: Peer,
+    body: Body,
+    work: impl FnOnce(&Gate, &[u8]) -> Result<T, OperateError> + Send + 'static,
+) -> Response {
+    // Nothing is read from whom nobody listens to.
+    if !shared.gate.may_operate(peer.uid) {
+        let until = Instant::now();
+        return operate(shared, peer, until, |_| ()).await.err().unwrap_or_default();
+    }
+    let until = Instant::now() + OPERATOR_PATIENCE;
+    let body = match take(body, until, MAX_OPERATION).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    // Calls to forges take a while: what is asked about the keyring does not wait for them.
+    let shared = Shared { operators: Arc::clone(&shared.callers), ..shared };
+    match operate(shared, peer, until, move |gate| work(gate, &body)).await {
+        Ok(Ok(done)) => json(StatusCode::OK, serde_json::to_vec_pretty(&done)),
+        Ok(Err(error)) => {
+            let status = match error {
+                OperateError::Request(_) => StatusCode::BAD_REQUEST,
+                OperateError::Unknown(_) => StatusCode::NOT_FOUND,
+                OperateError::Impossible(_) => StatusCode::UNPROCESSABLE_ENTITY,
+                OperateError::Failed(_) => StatusCode::BAD_GATEWAY,
+                OperateError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            (status, crate::domain::text::escape_short(error.to_string().as_bytes(), 300)).into_response()
+        }
+        Err(response) => response,
+    }
+}
+
+async fn webhook_status(State(shared): State<Shared>, Extension(peer): Extension<Peer>) -> Response {
+    operation(shared, peer, Body::empty(), |gate, _| gate.webhook_status()).await
+}
+
+async fn webhook_sweep(
+    State(shared): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    body: Body,
+) -> Response {
+    operation(shared, peer, body, Gate::operate_sweep).await
+}
+
+async fn webhook_redeliver(
+    State(shared): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    body: Body,
+) -> Response {
+    operation(shared, peer, body, Gate::operate_redeliver).await
+}
+
+async fn webhook_register(
+    State(shared): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    body: Body,
+) -> Response {
+    operation(shared, peer, body, Gate::operate_register).await
+}
+
+async fn webhook_test(
+    State(shared): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    body: Body,
+) -> Response {
+    operation(shared, peer, body, Gate::operate_test).await
 }
 
 /// The answer to a peer that may not ask as a hook; operators may connect without.

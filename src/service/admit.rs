@@ -263,11 +263,18 @@ pub(super) struct Recorded<'a> {
     store: &'a Store,
     repository: &'a RepositoryId,
     reader: FrontierReader,
+    /// A ref that is taken to have held nothing, so that nothing counts for it because it stands there.
+    without: Option<&'a RefName>,
 }
 
 impl<'a> Recorded<'a> {
     pub(super) fn new(store: &'a Store, repository: &'a RepositoryId) -> Result<Self, StoreError> {
-        Ok(Recorded { store, repository, reader: store.frontier(repository)? })
+        Ok(Recorded { store, repository, reader: store.frontier(repository)?, without: None })
+    }
+
+    /// The same, as if `reference` had held nothing: what is tainted counts for it no more than for others (N32).
+    pub(super) fn without(self, reference: Option<&'a RefName>) -> Self {
+        Recorded { without: reference, ..self }
     }
 }
 
@@ -294,6 +301,9 @@ impl Frontier for Recorded<'_> {
     }
 
     fn judged_tip(&self, reference: &RefName) -> Result<Option<ObjectId>, CollectError> {
+        if self.without == Some(reference) {
+            return Ok(None);
+        }
         let tip = self.store.judged_tip(self.repository, reference);
         tip.map(Option::flatten).map_err(|e| CollectError::Record(e.to_string()))
     }

@@ -7,7 +7,7 @@ use super::operators::Budget;
 use super::reload::{Live, Rejected};
 use super::render;
 use super::source::Seen;
-use super::webhook::{Outbox, ReportHealth, WebhookFigures, Webhooks};
+use super::webhook::{Outbox, WebhookFigures, Webhooks};
 use crate::audit::{Event, Record, ServiceEntry};
 use crate::config::{self, Config};
 use crate::domain::{RequestId, Timestamp, text};
@@ -189,9 +189,6 @@ pub struct Health {
     pub state_error: Option<String>,
     /// Connections turned away because of their account.
     pub turned_away: u64,
-    /// How what is told to forges fares, for each source that tells.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub reports: Vec<ReportHealth>,
     /// What forges told, where any are configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhooks: Option<WebhookFigures>,
@@ -354,7 +351,6 @@ impl Gate {
             tenant_errors,
             state_error,
             turned_away: counters.iter().filter(|one| one.kind == TURNED_AWAY).map(|one| one.count).sum(),
-            reports: self.report_health().unwrap_or_default(),
             webhooks,
         }
     }

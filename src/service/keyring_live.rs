@@ -103,6 +103,16 @@ impl Daemon {
             .map_err(|error| Unreachable::Answer(text::escape_short(error.to_string().as_bytes(), 200)))
     }
 
+    /// Asks something about webhooks, or has something done about them: a body is posted, and without one it is a
+    /// question.
+    ///
+    /// # Errors
+    /// See [`Unreachable`].
+    pub fn webhooks<T: DeserializeOwned>(&self, path: &str, body: Option<&[u8]>) -> Result<T, Unreachable> {
+        let method = if body.is_some() { "POST" } else { "GET" };
+        self.ask(method, path, body.unwrap_or_default())
+    }
+
     /// What is in force.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use super::error::{StoreError, sql};
 use super::reports::NewReport;
 use super::sql as q;
 use super::{Store, adopt};
-use crate::audit::{AdoptEntry, AppliedRef, Event, How, Outcome, Record, RepositoryEntry};
+use crate::audit::{AdoptEntry, AppliedRef, Event, How, Outcome, Record, RepositoryEntry, RestoreEntry};
 use crate::domain::{ObjectId, RefName, RepositoryId, Timestamp, text};
 use rusqlite::{OptionalExtension, params};
 use std::collections::{BTreeMap, BTreeSet};
@@ -120,6 +120,41 @@ impl Store {
             }
             let note = format!("{} as decision {}", outcome.name(), decision.request_id);
             txn.finish_deliveries(&finished, at, &note)?;
+            reports.iter().try_for_each(|report| txn.queue_report(report))?;
+            Ok(seq)
+        })
+    }
+
+    /// Records that a ref of a forge was moved back (N32), durably: what it holds now counts as what was judged last.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] where the ref was meanwhile judged at another value.
+    pub fn record_restored(
+        &self,
+        entry: RestoreEntry,
+        reference: RefName,
+        bad: Option<ObjectId>,
+        good: Option<ObjectId>,
+        reports: Vec<NewReport>,
+    ) -> Result<u64, StoreError> {
+        self.write(move |txn| {
+            txn.guard()?;
+            let repository = txn.intern_repository(&entry.repository.id, &entry.repository.name)?;
+            let number = txn.intern_ref(repository, &reference)?;
+            let tip: Option<Option<Vec<u8>>> = txn
+                .connection
+                .prepare_cached(q::TIP_OF)
+                .and_then(|mut s| s.query_row([number], |row| row.get(0)).optional())
+                .map_err(sql("read the last known value of a ref"))?;
+            if tip.flatten().as_deref() != bad.as_ref().map(ObjectId::as_bytes) {
+                return Err(StoreError::Invalid("the ref was judged at another value meanwhile"));
+            }
+            if let Some(good) = &good {
+                txn.run(q::ADD_JUDGED, params![number, good.as_bytes()])?;
+            }
+            txn.run(q::SET_TIP, params![number, good.as_ref().map(ObjectId::as_bytes)])?;
+            let at = txn.now();
+            let seq = txn.append(&Record::new(at, Event::Restore(entry)))?;
             reports.iter().try_for_each(|report| txn.queue_report(report))?;
             Ok(seq)
         })

@@ -193,6 +193,7 @@ fn names_ref(json: &str, name: &str) -> bool {
         Event::Applied(entry) => entry.refs.iter().any(|entry| entry.name == name),
         Event::Adopt(entry) => entry.tips.iter().any(|tip| tip.name == name),
         Event::KeyringSource(entry) => entry.reference == name,
+        Event::Restore(entry) => entry.reference == name,
         Event::TaintAccepted(_)
         | Event::Start(_)
         | Event::Stop(_)

@@ -191,6 +191,7 @@ impl<'r> Columns<'r> {
             Event::Adopt(a) => (Some(&a.repository), None, None),
             Event::TaintAccepted(t) => (Some(&t.repository), None, None),
             Event::KeyringSource(s) => (Some(&s.repository), None, None),
+            Event::Restore(r) => (Some(&r.repository), None, Some(r.request_id.as_str())),
             Event::Start(_)
             | Event::Stop(_)
             | Event::Reload(_)

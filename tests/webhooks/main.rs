@@ -6,10 +6,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod commands;
 mod decisions;
 mod faults;
 mod forge;
 mod judging;
 mod queue;
 mod reports;
+mod restore;
 mod servers;

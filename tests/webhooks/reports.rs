@@ -1,5 +1,6 @@
 //! What forges are told: in the right order, never faster than they allow, and after a crash.
 
+use crate::forge::{Forge, ZERO, private};
 use crate::support::forge_api::{Answer, Asked, ForgeApi, silent};
 use crate::support::gate::{Gate, PRODUCTION};
 use crate::support::wait_for;
@@ -81,8 +82,9 @@ fn states(forge: &ForgeApi, wanted: usize) -> Vec<String> {
 }
 
 fn health(gate: &Gate) -> Value {
-    let health: Value = serde_json::from_str(&gate.get("/health").1).unwrap();
-    health["reports"].as_array().unwrap().iter().find(|one| one["source"] == "hub").unwrap().clone()
+    let ran = gate.countersign(&["webhook", "status", "hub", "--format", "json"]);
+    let status: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+    status["sources"][0]["reports"].clone()
 }
 
 #[test]
@@ -331,4 +333,64 @@ fn a_report_of_a_source_that_is_gone_is_not_sent_anywhere() {
     let why = wait_for("the refusal", SOON, || health(&gate)["error"].as_str().map(str::to_owned));
     assert!(why.contains("not known any more"), "{why}");
     assert!(forge.asked().is_empty());
+}
+
+#[test]
+fn n28_each_tip_is_pending_and_then_judged_for_each_of_its_targets() {
+    let api = ForgeApi::plain(taken);
+    let place = tempfile::tempdir().unwrap();
+    let token = place.path().join("token");
+    private(&token, TOKEN);
+    let mut forge = Forge::prepared();
+    forge.source = format!(
+        "[source.report]\napi = \"{}\"\nlink = \"https://gate.example.org\"\ntoken = {{ file = \"{}\" }}\n",
+        api.base(),
+        token.display()
+    );
+    forge.start();
+    forge.adopt();
+    let (main, release) = ("refs/heads/main", "refs/heads/release/1");
+    let said = |commit: &str, reference: &str| -> Vec<String> {
+        let context = format!("countersign/{reference}");
+        let all = api.statuses().into_iter();
+        all.filter(|(id, of, _)| id == commit && *of == context).map(|(_, _, state)| state).collect()
+    };
+    let wait = |commit: &str, reference: &str, state: &str| {
+        wait_for(&format!("{state} of {reference}"), Duration::from_secs(60), || {
+            (said(commit, reference).last().map(String::as_str) == Some(state)).then_some(())
+        });
+    };
+    let work = forge.gate.clone_at(&forge.bare, "main");
+    let before = work.id("HEAD");
+    let good = work.commit(Some(&forge.alice), "OPS-2: signed");
+    forge.push(&work, &["main"]);
+    forge.push(&work, &["main:topic"]);
+    forge.tell(main, &before, &good, "alice");
+    forge.tell("refs/heads/topic", ZERO, &good, "alice");
+    wait(&good, main, "success");
+    assert_eq!(said(&good, main), ["pending", "success"]);
+    forge.wait_judged("refs/heads/topic", Some(&good));
+    // Nobody judges `topic`, and for `release/1` the commit was not judged yet: it has no verdict there.
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!((said(&good, "refs/heads/topic").len(), said(&good, release).len()), (0, 0));
+    forge.push(&work, &[&format!("main:{release}")]);
+    forge.tell(release, ZERO, &good, "alice");
+    wait(&good, release, "success");
+    assert_eq!(said(&good, release), ["pending", "success"]);
+    let bad = work.commit(None, "<b>unsigned</b>");
+    forge.push(&work, &["main"]);
+    forge.tell(main, &good, &bad, "mallory");
+    wait(&bad, main, "failure");
+    assert_eq!(said(&bad, main), ["pending", "failure"]);
+    assert_eq!(said(&good, main), ["pending", "success"], "what was judged of another commit stands");
+    // The link leads to what was judged.
+    let asked = api.asked();
+    let link = asked.iter().rfind(|one| one.path.ends_with(&bad)).unwrap().text("target_url").to_owned();
+    let path = link.strip_prefix("https://gate.example.org").unwrap();
+    let (status, page) = forge.gate.get(path);
+    assert_eq!(status, 200, "{page}");
+    assert!(
+        page.contains("refused") && page.contains("unsigned-commit") && !page.contains("<b>unsigned"),
+        "{page}"
+    );
 }

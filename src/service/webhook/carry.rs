@@ -1,6 +1,6 @@
 //! What carries a call to a forge's API. The service says what is to be said; sockets are somebody else's.
 
-use crate::forge::{Call, Reply};
+use crate::forge::{Call, Headers, Reply};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -50,4 +50,17 @@ pub trait Carrier: Send + Sync {
     /// # Errors
     /// See [`CarryError`]; none of them has anything of the call's secrets.
     fn carry(&self, to: &Endpoint, call: &Call, deadline: Duration) -> Result<Reply, CarryError>;
+
+    /// Posts a delivery, as a forge would, to `path` at `to`.
+    ///
+    /// # Errors
+    /// See [`CarryError`].
+    fn deliver(
+        &self,
+        to: &Endpoint,
+        path: &str,
+        headers: &Headers,
+        body: &[u8],
+        deadline: Duration,
+    ) -> Result<Reply, CarryError>;
 }

@@ -28,6 +28,14 @@ pub(super) struct Ground<'a> {
     pub(super) stop: &'a AtomicBool,
 }
 
+/// What was decided about a case.
+pub(super) struct Judgement {
+    pub(super) outcome: Outcome,
+    pub(super) request: RequestId,
+    /// What the forge is told of it.
+    pub(super) known: Option<Known>,
+}
+
 /// One update, and what is known of how it came about.
 pub(super) struct Case {
     pub(super) update: RefUpdate,
@@ -78,17 +86,19 @@ impl Ground<'_> {
         }
     }
 
-    /// Facts and verdict on one update. `present` is what the refs were judged at.
-    fn judge(
+    /// Facts and verdict on one update. `present` is what the refs were judged at; `without` is a ref that is taken to
+    /// have held nothing.
+    pub(super) fn judge(
         &self,
         repository: &Repository,
         present: &[(RefName, ObjectId)],
         context: PushContext,
         update: RefUpdate,
         policy: &Rulesets,
+        without: Option<&RefName>,
     ) -> Result<Decided, Fault> {
         let config = &self.snapshot.config;
-        let frontier = Recorded::new(&self.gate.store, &self.watched.id)?;
+        let frontier = Recorded::new(&self.gate.store, &self.watched.id)?.without(without);
         let pusher = context.pusher.principal().cloned();
         let (deadline, seconds) = (Instant::now() + config.daemon.deadline, config.daemon.deadline.as_secs());
         let budget = || Budget { deadline, seconds, abandoned: self.stop };
@@ -123,7 +133,7 @@ impl Ground<'_> {
     }
 
     /// What is known of a case before it is judged.
-    fn context(&self, case: &Case) -> Result<PushContext, Fault> {
+    pub(super) fn context(&self, case: &Case) -> Result<PushContext, Fault> {
         let mut random = [0_u8; 16];
         // An id that cannot be guessed: whoever knows it may look at the decision.
         getrandom::fill(&mut random).map_err(|_| Fault::Internal)?;
@@ -153,10 +163,10 @@ impl Ground<'_> {
         present: &[(RefName, ObjectId)],
         case: &Case,
         policy: &Rulesets,
-    ) -> Result<Outcome, Fault> {
+    ) -> Result<Judgement, Fault> {
         let started = Instant::now();
         let context = self.context(case)?;
-        let decided = self.judge(repository, present, context.clone(), case.update.clone(), policy)?;
+        let decided = self.judge(repository, present, context.clone(), case.update.clone(), policy, None)?;
         let outcome = decided.outcome();
         let blank = self.blank(&context, case, outcome, started.elapsed());
         let (record, _, grants) = record::fill(blank, &decided, policy);
@@ -165,7 +175,7 @@ impl Ground<'_> {
         let known =
             decided.verdict.refs.first().map(|reference| Known::of(&decided.verdict, reference, policy));
         let request = Some(&context.request_id);
-        let report = known.and_then(|known| self.report(repository.objects(), case, &known, request));
+        let report = known.as_ref().and_then(|known| self.report(repository.objects(), case, known, request));
         let update = DecidedUpdate { reference: name.clone(), old: case.update.old, new: case.update.new };
         let looked = case.update.new.filter(|_| case.mode == Mode::Transient);
         self.gate.store.record_detected(Detected {
@@ -185,7 +195,7 @@ impl Ground<'_> {
             mode = case.mode.name(), outcome = outcome.name(), violations = decided.verdict.violation_count,
             "judged what a forge has"
         );
-        Ok(outcome)
+        Ok(Judgement { outcome, request: context.request_id, known })
     }
 
     /// Records that a case is undecided. `values` need not be looked at again.

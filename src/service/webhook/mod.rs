@@ -9,11 +9,13 @@ mod figures;
 mod ground;
 mod live;
 mod moves;
+mod operate;
 mod outbox;
 mod page;
 mod proposals;
 mod receive;
 pub mod report;
+mod restore;
 mod review;
 mod watched;
 mod work;
@@ -24,6 +26,11 @@ pub use decisions::{DecisionPage, ObjectView, RefView, RulesetView, ViolationVie
 pub use figures::{SourceFigures, WebhookFigures};
 pub(super) use live::Webhooks;
 pub use live::{ListenerKeys, Listens};
+pub use operate::{
+    Did, OperateError, Redeliver, Register, Registered, RepositoryStatus, SourceStatus, Sweep, ToEnter,
+    Tried, TroubledReport, Try, WEBHOOK_REDELIVER_PATH, WEBHOOK_REGISTER_PATH, WEBHOOK_STATUS_PATH,
+    WEBHOOK_SWEEP_PATH, WEBHOOK_TEST_PATH, WebhookStatus, hook_url, to_enter,
+};
 pub(super) use outbox::Outbox;
 pub use outbox::{ReportHealth, Sending, send_reports};
 pub use page::{NOT_FOUND as DECISION_NOT_FOUND, POLICY as DECISION_POLICY};

@@ -19,7 +19,7 @@ use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// How often the outbox is looked at where nobody rings.
@@ -43,8 +43,10 @@ const FAULT_WAIT: i64 = 60;
 const RENEW: i64 = 300;
 
 /// What the outbox has in memory. The reports themselves are in the store.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(in crate::service) struct Outbox {
+    /// What carries calls; set when the daemon is about to run.
+    carrier: OnceLock<Arc<dyn Carrier>>,
     rung: Mutex<bool>,
     bell: Condvar,
     sources: Mutex<HashMap<String, SourceState>>,
@@ -105,6 +107,11 @@ impl Outbox {
         self.bell.notify_all();
     }
 
+    /// What carries calls.
+    pub(super) fn carrier(&self) -> Option<Arc<dyn Carrier>> {
+        self.carrier.get().cloned()
+    }
+
     fn wait(&self, most: Duration) {
         let rung = lock(&self.rung);
         let (mut rung, _) =
@@ -118,7 +125,6 @@ impl Outbox {
 }
 
 /// Sends until it is dropped; what is on its way then is finished.
-#[derive(Debug)]
 pub struct Sending {
     ended: Arc<AtomicBool>,
     gate: Arc<Outbox>,
@@ -142,6 +148,8 @@ impl Drop for Sending {
 pub fn send_reports(gate: Arc<Gate>, carrier: Arc<dyn Carrier>) -> std::io::Result<Sending> {
     let ended = Arc::new(AtomicBool::new(false));
     let (over, outbox) = (Arc::clone(&ended), Arc::clone(&gate.outbox));
+    // A second one would have nothing else to carry.
+    let _ = outbox.carrier.set(Arc::clone(&carrier));
     let thread = std::thread::Builder::new().name("reports".to_owned()).spawn(move || {
         let busy: Arc<Mutex<HashSet<String>>> = Arc::default();
         let mut running: Vec<std::thread::JoinHandle<()>> = Vec::new();
@@ -223,7 +231,7 @@ fn send_due(gate: &Gate, carrier: &dyn Carrier, over: &AtomicBool, name: &str) -
 }
 
 /// What became of one report.
-enum Ended {
+pub(super) enum Ended {
     Sent,
     /// Later, and why; whether everything of the source waits as long.
     Later {
@@ -235,6 +243,16 @@ enum Ended {
     Refused(String),
     /// Our own side is at fault.
     Fault(String),
+}
+
+impl Ended {
+    /// Why it was not taken, for people.
+    pub(super) fn why(self) -> String {
+        match self {
+            Ended::Sent => String::new(),
+            Ended::Later { why, .. } | Ended::Refused(why) | Ended::Fault(why) => why,
+        }
+    }
 }
 
 #[derive(PartialEq, Eq)]
@@ -406,7 +424,7 @@ fn not_carried(error: &CarryError) -> Ended {
 }
 
 /// What the API of a source is asked with: the configured token, or one that its App is given.
-fn api_token(
+pub(super) fn api_token(
     gate: &Gate,
     carrier: &dyn Carrier,
     source: &Source,

@@ -201,6 +201,8 @@ mod tests {
             report: tells.then_some(report),
             sweep: None,
             restore: false,
+            restore_created: false,
+            administrators: Vec::new(),
             place: Place { file: "x".into(), line: 1, column: 1 },
         };
         let remote = Remote {

@@ -5,8 +5,9 @@ use super::derive::{self, Moved, Told, Value};
 use super::ground::{Case, Ground};
 use super::moves::{Item, Queue};
 use super::report::{self, Known};
+use super::restore::Refused;
 use super::watched::Watched;
-use crate::audit::Mode;
+use crate::audit::{Mode, Outcome};
 use crate::domain::{ObjectId, Pusher, RefName, RefUpdate};
 use crate::forge::{Actor, Event, Proposal};
 use crate::git::{self, Mirror, Place, RemoteError, Repository};
@@ -453,6 +454,8 @@ impl Ground<'_> {
         memory: &mut Memory,
     ) -> Result<(), Fault> {
         let policy = &self.snapshot.config.policy;
+        // What the ref held before anything that is refused here.
+        let mut sound: Option<Value> = None;
         for (index, item) in items.iter().enumerate() {
             let finished = queue.finishing(reference, index);
             let update = RefUpdate { name: reference.clone(), old: item.old, new: item.new };
@@ -461,12 +464,21 @@ impl Ground<'_> {
                 finished,
                 ..self.case(&update, item.mode)
             };
+            let moves = matches!(item.mode, Mode::Detected | Mode::Unannounced);
+            if moves && self.is_own(reference, item.old, item.new)? {
+                let why = "countersign has moved it back itself";
+                self.gate.store.finish_deliveries(std::mem::take(&mut case.finished), Gate::now(), why)?;
+                queue.finished(reference, index);
+                self.stands(mirror, reference, item.new, present);
+                memory.noticed.remove(reference);
+                continue;
+            }
             let done = match update.new.and_then(|id| lost.get(&id).map(|error| (id, error))) {
-                Some((id, error)) => self.without(&case, id, error, memory),
-                None => self.decide(repository, present, &case, policy).map(drop),
+                Some((id, error)) => self.without(&case, id, error, memory).map(|()| None),
+                None => self.decide(repository, present, &case, policy).map(Some),
             };
             match done {
-                Ok(()) => {
+                Ok(judgement) => {
                     queue.finished(reference, index);
                     if item.mode == Mode::Transient {
                         if let Some(id) = item.new.filter(|id| !lost.contains_key(id)) {
@@ -477,13 +489,19 @@ impl Ground<'_> {
                     if let Some(id) = item.new {
                         self.keep(mirror, &[id], present);
                     }
-                    self.move_refs(mirror, &[(reference.clone(), item.new)]);
-                    present.retain(|(name, _)| name != reference);
-                    if let Some(id) = item.new {
-                        present.push((reference.clone(), id));
-                        present.sort();
-                    }
+                    self.stands(mirror, reference, item.new, present);
                     memory.noticed.remove(reference);
+                    let refused = judgement.filter(|one| one.outcome == Outcome::Refuse && moves);
+                    sound = refused.is_some().then(|| sound.unwrap_or(item.old));
+                    if let (Some(judgement), Some(before)) = (refused, sound)
+                        && index + 1 == items.len()
+                    {
+                        let pusher = &case.pusher;
+                        let refused = Refused { reference, before, bad: item.new, pusher };
+                        if let Some(good) = self.restore(mirror, &refused, &judgement, present)? {
+                            self.stands(mirror, reference, good, present);
+                        }
+                    }
                 }
                 Err(fault @ (Fault::ShuttingDown | Fault::Store(_))) => return Err(fault),
                 Err(fault) => {
@@ -506,6 +524,22 @@ impl Ground<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Writes down, in the mirror and in memory, what a ref was judged at last.
+    fn stands(
+        &self,
+        mirror: &Mirror<'_>,
+        reference: &RefName,
+        value: Value,
+        present: &mut Vec<(RefName, ObjectId)>,
+    ) {
+        self.move_refs(mirror, &[(reference.clone(), value)]);
+        present.retain(|(name, _)| name != reference);
+        if let Some(id) = value {
+            present.push((reference.clone(), id));
+            present.sort();
+        }
     }
 
     /// A value that could not be fetched: the end of it, or a reason to try again.

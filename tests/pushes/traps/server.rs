@@ -350,7 +350,8 @@ fn n28_n29_n30_n31_a_forge_cannot_be_configured_by_half() {
     }
 }
 
-/// N32 is off for good as long as nothing restores: the gate moves no ref, whatever was moved past it.
+/// Behind a hook nothing is taken back: the gate moves no ref of a server, whatever was moved past it. Of forges it does if
+/// that is configured; see the tests of webhooks.
 #[test]
 fn n32_the_gate_moves_no_ref() {
     let site = Site::new();

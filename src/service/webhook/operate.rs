@@ -1,0 +1,522 @@
+//! What operators ask a running gate about its webhooks, and have it do. Secrets never leave the daemon: it registers
+//! at forges and signs samples itself.
+
+use super::carry::{Carrier, CarryError, Endpoint};
+use super::outbox::{ReportHealth, api_token, endpoint};
+use crate::config::{Config, Source, SourceRepository};
+use crate::domain::text;
+use crate::forge::{self, CallError, ForgeRepository, HookError, NewHook, SecretKind, Secrets};
+use crate::service::Gate;
+use crate::store::{ReportProgress, StoreError};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where an operator asks for a [`WebhookStatus`].
+pub const WEBHOOK_STATUS_PATH: &str = "/webhooks/v1/status";
+/// Where an operator has repositories looked at; the body is a [`Sweep`].
+pub const WEBHOOK_SWEEP_PATH: &str = "/webhooks/v1/sweep";
+/// Where an operator has a delivery judged again; the body is a [`Redeliver`].
+pub const WEBHOOK_REDELIVER_PATH: &str = "/webhooks/v1/redeliver";
+/// Where an operator has a webhook made at the forge; the body is a [`Register`].
+pub const WEBHOOK_REGISTER_PATH: &str = "/webhooks/v1/register";
+/// Where an operator has a sample sent; the body is a [`Try`].
+pub const WEBHOOK_TEST_PATH: &str = "/webhooks/v1/test";
+
+/// How long one call on behalf of an operator may take.
+const DEADLINE: Duration = Duration::from_secs(6);
+/// Most reports that are shown of those that were not taken.
+const SHOWN: usize = 20;
+/// Of how many of the newest reports those are looked for.
+const LOOKED_AT: u32 = 1000;
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum OperateError {
+    /// What was asked is not JSON of the kind that is wanted.
+    #[error("the request is not understood: {0}")]
+    Request(#[from] serde_json::Error),
+    /// There is no such thing.
+    #[error("{0}")]
+    Unknown(String),
+    /// It cannot be done as things are configured.
+    #[error("{0}")]
+    Impossible(String),
+    /// Nobody answered as needed.
+    #[error("{0}")]
+    Failed(String),
+    /// The record.
+    #[error("the state cannot be used: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Asks for a look at the repositories of one source, or of all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sweep {
+    /// The source.
+    pub source: Option<String>,
+}
+
+/// Asks for another look at a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redeliver {
+    /// Its number here.
+    pub delivery: u64,
+}
+
+/// Asks for a webhook at the forge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Register {
+    /// The source.
+    pub source: String,
+    /// The configured name of the repository.
+    pub repository: String,
+    /// The address of this gate as the forge reaches it; otherwise `link` of the source.
+    pub url: Option<String>,
+}
+
+/// Asks for a sample to be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Try {
+    /// The source.
+    pub source: String,
+    /// The address to send it to; otherwise the gate's own listener.
+    pub url: Option<String>,
+}
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Did {
+    /// In a sentence, escaped.
+    pub text: String,
+}
+
+/// A webhook at the forge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registered {
+    /// Whether there was none to this address before.
+    pub created: bool,
+    /// Its id at the forge, escaped.
+    pub id: String,
+    /// Where it sends to.
+    pub url: String,
+}
+
+/// What came back for a sample.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    /// Where it was sent to.
+    pub url: String,
+    /// The status of the answer.
+    pub status: u16,
+    /// The answer, escaped and cut.
+    pub answer: String,
+    /// The status of the answer to the same sample with another body, which nobody has signed.
+    pub tampered_status: u16,
+    /// Whether both are what they have to be.
+    pub works: bool,
+}
+
+/// The webhooks of a running gate. All texts are escaped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookStatus {
+    /// The sources, in the order of the configuration.
+    pub sources: Vec<SourceStatus>,
+    /// Deliveries that were not authentic, since the start.
+    pub unauthentic: u64,
+    /// Why secrets cannot be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_errors: Option<String>,
+    /// Why the listener's certificate is not the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_error: Option<String>,
+}
+
+/// One source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// Its name.
+    pub name: String,
+    /// Its kind of forge.
+    pub forge: String,
+    /// The path that it delivers to.
+    pub path: String,
+    /// Deliveries by what became of them.
+    pub deliveries: BTreeMap<String, u64>,
+    /// When one came last, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_delivery: Option<String>,
+    /// When the forge tried the hook out last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_ping: Option<String>,
+    /// Deliveries that wait to be judged.
+    pub waiting: u64,
+    /// For how long the oldest of them has waited, in seconds.
+    pub oldest_waiting_seconds: u64,
+    /// How telling the forge goes; absent where it is told nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reports: Option<ReportHealth>,
+    /// Reports that were not taken, newest first.
+    pub troubled: Vec<TroubledReport>,
+    /// The repositories.
+    pub repositories: Vec<RepositoryStatus>,
+}
+
+/// One watched repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepositoryStatus {
+    /// Its configured name.
+    pub name: String,
+    /// The forge's id of it; absent until it is learnt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Whether somebody has adopted it, so that it is judged (N9).
+    pub adopted: bool,
+    /// Deliveries that wait.
+    pub waiting: u64,
+    /// Why they wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// A report that was not taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TroubledReport {
+    /// The commit.
+    pub commit: String,
+    /// The context.
+    pub context: String,
+    /// How often it was tried.
+    pub attempts: u64,
+    /// Whether it is not tried any more.
+    pub given_up: bool,
+    /// Why it was not taken.
+    pub why: String,
+}
+
+impl Gate {
+    /// The state of all webhooks.
+    ///
+    /// # Errors
+    /// The record cannot be read.
+    pub fn webhook_status(&self) -> Result<WebhookStatus, OperateError> {
+        let config = Arc::clone(&self.current().config);
+        let figures = self.webhook_figures().unwrap_or_default();
+        let mut health: BTreeMap<String, ReportHealth> =
+            self.report_health()?.into_iter().map(|one| (one.source.clone(), one)).collect();
+        let reports = self.store.reports(LOOKED_AT)?;
+        let mut sources = Vec::new();
+        for source in &config.sources {
+            let own = figures.sources.get(&source.name).cloned().unwrap_or_default();
+            let troubled = reports.iter().filter(|one| one.report.source == source.name);
+            let troubled = troubled.filter(|one| !matches!(one.progress, ReportProgress::Sent(_)));
+            let troubled = troubled.filter_map(|one| {
+                Some(TroubledReport {
+                    commit: one.report.commit.to_string(),
+                    context: text::escape(one.report.context.as_bytes()),
+                    attempts: one.attempts,
+                    given_up: matches!(one.progress, ReportProgress::GivenUp(_)),
+                    why: one.note.clone()?,
+                })
+            });
+            sources.push(SourceStatus {
+                name: source.name.clone(),
+                forge: source.forge.name().to_owned(),
+                path: source.path.clone(),
+                deliveries: own.deliveries,
+                last_delivery: own.last_delivery,
+                last_ping: own.last_ping,
+                waiting: own.waiting,
+                oldest_waiting_seconds: own.oldest_waiting_seconds,
+                reports: health.remove(&source.name),
+                troubled: troubled.take(SHOWN).collect(),
+                repositories: self.watched_repositories(source)?,
+            });
+        }
+        Ok(WebhookStatus {
+            sources,
+            unauthentic: figures.unauthentic,
+            secret_errors: figures.secret_errors,
+            certificate_error: figures.certificate_error,
+        })
+    }
+
+    fn watched_repositories(&self, source: &Source) -> Result<Vec<RepositoryStatus>, OperateError> {
+        let learnt = self.store.forge_repositories()?;
+        let queued = self.store.queued_repositories()?;
+        let mut all = Vec::new();
+        for one in &source.repositories {
+            let known = || {
+                let mut found = learnt.iter().filter(|entry| {
+                    entry.source == source.name && entry.name.eq_ignore_ascii_case(&one.name)
+                });
+                found.next().map(|entry| entry.id.clone())
+            };
+            let id = one.id.clone().or_else(known);
+            let mut status =
+                RepositoryStatus { name: one.name.clone(), id: id.clone(), ..Default::default() };
+            if let Some(id) = id {
+                let identity = crate::domain::RepositoryId(format!("{}:{id}", source.name));
+                status.adopted = self.store.is_watched(&identity)?;
+                status.waiting =
+                    queued.iter().find(|one| one.repository == identity).map_or(0, |one| one.waiting);
+                if status.waiting > 0 {
+                    let first = self.store.queued_deliveries(&identity)?.into_iter().find_map(|one| one.note);
+                    status.why = first;
+                }
+            }
+            all.push(status);
+        }
+        Ok(all)
+    }
+
+    /// Has repositories looked at, as if it were time for it.
+    ///
+    /// # Errors
+    /// No such source.
+    pub fn operate_sweep(&self, body: &[u8]) -> Result<Did, OperateError> {
+        let asked: Sweep = serde_json::from_slice(body)?;
+        let config = Arc::clone(&self.current().config);
+        if let Some(name) = &asked.source {
+            source(&config, name)?;
+        }
+        // A look at the others costs a listing each, and finds nothing that they would not find by themselves.
+        self.sweep_forges();
+        let repositories: usize = config.sources.iter().map(|source| source.repositories.len()).sum();
+        let all = if repositories == 1 { "repository is" } else { "repositories are" };
+        Ok(Did { text: format!("{repositories} {all} looked at now") })
+    }
+
+    /// Puts a delivery into the queue again.
+    ///
+    /// # Errors
+    /// There is none of this number that is done.
+    pub fn operate_redeliver(&self, body: &[u8]) -> Result<Did, OperateError> {
+        let asked: Redeliver = serde_json::from_slice(body)?;
+        let number = asked.delivery;
+        let Some(known) = self.store.delivery(number)? else {
+            let text =
+                format!("there is no delivery {number}, or none any more: judged ones are kept for a week");
+            return Err(OperateError::Unknown(text));
+        };
+        if known.done.is_none() {
+            return Ok(Did { text: format!("delivery {number} waits already") });
+        }
+        self.store.requeue_delivery(number)?;
+        tracing::info!(delivery = number, source = known.source, "an operator has queued a delivery again");
+        self.ring();
+        Ok(Did {
+            text: format!("delivery {number} is queued again; a move that was judged is not judged twice"),
+        })
+    }
+
+    /// Makes a webhook at the forge, or makes the one to the same address what it should be.
+    ///
+    /// # Errors
+    /// It cannot be done, or the forge does not do it.
+    pub fn operate_register(&self, body: &[u8]) -> Result<Registered, OperateError> {
+        let asked: Register = serde_json::from_slice(body)?;
+        let config = Arc::clone(&self.current().config);
+        let source = source(&config, &asked.source)?;
+        let repository = repository(source, &asked.repository)?;
+        let Some(reporting) = &source.report else {
+            let why = format!("source `{}` has no [source.report], and so no token for the API", source.name);
+            return Err(OperateError::Impossible(why));
+        };
+        let url = hook_url(source, asked.url.as_deref())?;
+        let secret =
+            source.secrets.first().ok_or_else(|| OperateError::Impossible("no secret".to_owned()))?;
+        let read = secret.place.read().map_err(|error| OperateError::Failed(error.to_string()))?;
+        let kind = secret.kind.unwrap_or_else(|| Secrets::usual_kind(source.forge, &read));
+        let hook = NewHook { url: url.clone(), secret: read, kind };
+        let carrier = self.carrier()?;
+        let (carrier, to) = (carrier.as_ref(), endpoint(reporting));
+        let token =
+            api_token(self, carrier, source, reporting).map_err(|ended| OperateError::Failed(ended.why()))?;
+        let name = repository.name.as_str();
+        let carry = |call: Result<forge::Call, CallError>| {
+            let call = call.map_err(|error| OperateError::Impossible(error.to_string()))?;
+            carrier.carry(&to, &call, DEADLINE).map_err(|error| failed(&error))
+        };
+        let refused = |error: HookError| OperateError::Failed(error.to_string());
+        let hooks =
+            forge::read_hooks(&carry(forge::list_hooks(source.forge, name, &token))?).map_err(refused)?;
+        let known = forge::hook_for(&hooks, &url);
+        let reply = match known {
+            Some(known) => carry(forge::update_hook(source.forge, name, &known.id, &hook, &token))?,
+            None => carry(forge::create_hook(source.forge, name, &hook, &token))?,
+        };
+        let made = forge::read_hook(&reply).map_err(refused)?;
+        tracing::info!(source = source.name, repository = name, "an operator has registered the webhook");
+        Ok(Registered { created: known.is_none(), id: text::escape_short(made.id.as_bytes(), 80), url })
+    }
+
+    /// Sends a signed sample, and the same with another body. It is about a repository that nobody watches, so nothing
+    /// is judged for it.
+    ///
+    /// # Errors
+    /// It cannot be sent, or nobody answers.
+    pub fn operate_test(&self, body: &[u8]) -> Result<Tried, OperateError> {
+        let asked: Try = serde_json::from_slice(body)?;
+        let config = Arc::clone(&self.current().config);
+        let source = source(&config, &asked.source)?;
+        let base = match &asked.url {
+            Some(url) => checked(url)?,
+            None => own_address(&config)?,
+        };
+        let to = Endpoint {
+            base: base.clone(),
+            authority: config
+                .daemon
+                .tls
+                .as_ref()
+                .filter(|_| base.starts_with("https:"))
+                .map(|tls| tls.certificate.clone()),
+        };
+        let nobody = ForgeRepository { id: "0".to_owned(), path: "countersign/sample".to_owned() };
+        let known = self.webhooks.known.load();
+        let secrets = known.secrets.get(&source.name).ok_or_else(|| {
+            OperateError::Failed("the secrets of the source cannot be read; see `webhook status`".to_owned())
+        })?;
+        let (headers, body) = forge::sample(source.forge, secrets, &nobody, &[], Gate::now());
+        let carrier = self.carrier()?;
+        let send = |body: &[u8]| {
+            carrier.deliver(&to, &source.path, &headers, body, DEADLINE).map_err(|error| failed(&error))
+        };
+        let reply = send(&body)?;
+        let tampered = send(&[body.as_slice(), b" "].concat())?;
+        // A plain token signs nothing of the body.
+        let plain = headers.any("x-gitlab-token") && !headers.any("webhook-signature");
+        let told_apart = plain || tampered.status == 401;
+        Ok(Tried {
+            url: format!("{base}{}", source.path),
+            status: reply.status,
+            answer: text::escape_short(reply.body.trim_ascii(), 200),
+            tampered_status: tampered.status,
+            works: (200..300).contains(&reply.status) && told_apart,
+        })
+    }
+
+    fn carrier(&self) -> Result<Arc<dyn Carrier>, OperateError> {
+        self.outbox.carrier().ok_or_else(|| OperateError::Failed("the daemon is not ready yet".to_owned()))
+    }
+}
+
+fn failed(error: &CarryError) -> OperateError {
+    OperateError::Failed(error.to_string())
+}
+
+fn source<'c>(config: &'c Config, name: &str) -> Result<&'c Source, OperateError> {
+    config.sources.iter().find(|source| source.name == name).ok_or_else(|| {
+        let name = text::escape_short(name.as_bytes(), 80);
+        OperateError::Unknown(format!("the configuration in force has no source `{name}`"))
+    })
+}
+
+fn repository<'s>(source: &'s Source, name: &str) -> Result<&'s SourceRepository, OperateError> {
+    source.repository(name).ok_or_else(|| {
+        let name = text::escape_short(name.as_bytes(), 80);
+        OperateError::Unknown(format!("source `{}` has no repository `{name}`", source.name))
+    })
+}
+
+/// Where a forge is to deliver to: below the given address, or that of links to decisions.
+///
+/// # Errors
+/// No address is known, or it is none.
+pub fn hook_url(source: &Source, given: Option<&str>) -> Result<String, OperateError> {
+    let base = match given {
+        Some(url) => checked(url)?,
+        None => source.report.as_ref().and_then(|report| report.link.clone()).ok_or_else(|| {
+            let why = "nobody knows at which address the forge reaches this gate: give it with --url, or set `link` in \
+                       [source.report]";
+            OperateError::Impossible(why.to_owned())
+        })?,
+    };
+    Ok(format!("{base}{}", source.path))
+}
+
+/// An address as an operator gives it, without a final slash.
+fn checked(url: &str) -> Result<String, OperateError> {
+    let url = url.trim_end_matches('/');
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_~:/[]".contains(&byte);
+    match rest {
+        Some(rest) if !rest.is_empty() && rest.bytes().all(plain) => Ok(url.to_owned()),
+        _ => {
+            let url = text::escape_short(url.as_bytes(), 100);
+            Err(OperateError::Impossible(format!("`{url}` is no address such as https://gate.example.org")))
+        }
+    }
+}
+
+/// The gate's own listener, as it is reached on this machine.
+fn own_address(config: &Config) -> Result<String, OperateError> {
+    let impossible = |why: &str| OperateError::Impossible(why.to_owned());
+    let Some(listen) = config.daemon.listen else {
+        return Err(impossible("`listen` is not set in [daemon]: there is no listener to send it to"));
+    };
+    if config.daemon.tls.is_some() {
+        return Err(impossible(
+            "the listener speaks TLS, and its certificate is for a name: give the address with --url https://NAME:PORT",
+        ));
+    }
+    let mut address = listen;
+    if address.ip().is_unspecified() {
+        let loopback: std::net::IpAddr = if address.is_ipv4() {
+            std::net::Ipv4Addr::LOCALHOST.into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        };
+        address.set_ip(loopback);
+    }
+    Ok(format!("http://{address}"))
+}
+
+/// What has to be entered at the forge where nobody has a token for its API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToEnter {
+    /// Where its pages have it.
+    pub page: String,
+    /// The address to deliver to.
+    pub url: String,
+    /// The form of bodies.
+    pub content_type: String,
+    /// Where the secret stands that is to be entered.
+    pub secret: String,
+    /// In which field.
+    pub secret_field: String,
+    /// The events to choose.
+    pub events: Vec<String>,
+}
+
+/// What has to be entered for a source.
+///
+/// # Errors
+/// No address is known.
+pub fn to_enter(source: &Source, url: Option<&str>) -> Result<ToEnter, OperateError> {
+    let secret = source.secrets.first();
+    let kind = secret.and_then(|one| one.kind).or_else(|| {
+        // What the form of a secret tells where it can be read.
+        let read = secret?.place.read().ok()?;
+        Some(Secrets::usual_kind(source.forge, &read))
+    });
+    let field = match kind {
+        Some(SecretKind::Signing) => "Signing token",
+        Some(SecretKind::Token) => "Secret token",
+        _ => "Secret",
+    };
+    Ok(ToEnter {
+        page: forge::hook_page(source.forge).to_owned(),
+        url: hook_url(source, url)?,
+        content_type: "application/json".to_owned(),
+        secret: secret.map_or_else(String::new, |one| one.place.to_string()),
+        secret_field: field.to_owned(),
+        events: forge::hook_events(source.forge).iter().map(|event| (*event).to_owned()).collect(),
+    })
+}
