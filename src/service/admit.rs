@@ -358,7 +358,7 @@ mod tests {
         let repository = context.repository.id;
         store.mark_applied(&repository, &[(context.request_id, main.clone())], How::Seen).unwrap();
         let reader = store.frontier(&repository).unwrap();
-        let recorded = Recorded { store: &store, repository: &repository, reader };
+        let recorded = Recorded { store: &store, repository: &repository, reader, without: None };
         let standing = |ruleset, reference| recorded.standing(ruleset, reference, &id(1)).unwrap();
         assert_eq!(standing("shared", &main), Some(Standing::Shared));
         assert_eq!(standing("shared", &other), Some(Standing::Shared));
