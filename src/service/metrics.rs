@@ -2,12 +2,14 @@
 //! `prometheus_client`.
 //!
 //! What happens is counted where it happens, through [`Metrics`]; what can be looked up is looked up when somebody
-//! asks, as a [`Reading`]. Labels are words of this program and nothing else, by their type: no name of a ref, a
-//! repository or a person, which whoever pushes could choose, is ever one.
+//! asks, as a [`Reading`]. Labels are words of this program, by their type, and names of sources, which the
+//! configuration gives: no name of a ref, a repository or a person, which whoever pushes could choose, is ever one.
 
 use super::expiry::Expiring;
 use super::fault::Fault;
 use super::gate::Gate;
+use super::webhook::{RESULTS, SourceFigures, WebhookFigures};
+use crate::audit;
 use crate::policy::{Decision, Enforcement, RulesetVerdict, Verdict};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -44,11 +46,30 @@ struct Within {
     days: u32,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Judged {
+    mode: &'static str,
+    outcome: &'static str,
+}
+
+/// A source, by its name in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Of {
+    source: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Taken {
+    source: String,
+    result: String,
+}
+
 /// What is counted while it happens. New kinds of events get their counters here.
 #[derive(Debug)]
 pub(super) struct Metrics {
     decisions: Family<Answered, Counter>,
     undecided: Family<Because, Counter>,
+    judged: Family<Judged, Counter>,
     latency: Histogram,
     record: Mutex<Option<(Instant, InRecord)>>,
 }
@@ -74,6 +95,7 @@ struct Reading {
     authorities: usize,
     expiring: Expiring,
     turned_away: u64,
+    webhooks: Option<WebhookFigures>,
 }
 
 impl Default for Metrics {
@@ -92,7 +114,14 @@ impl Default for Metrics {
         for fault in Fault::CODES {
             let _ = undecided.get_or_create(&Because { fault });
         }
-        Metrics { decisions, undecided, latency: Histogram::new(SECONDS), record: Mutex::default() }
+        let judged = Family::default();
+        use audit::{Mode, Outcome};
+        for mode in [Mode::Detected, Mode::Unannounced, Mode::Transient, Mode::Proposed] {
+            for outcome in [Outcome::Accept, Outcome::Refuse, Outcome::Undecided] {
+                let _ = judged.get_or_create(&Judged { mode: mode.name(), outcome: outcome.name() });
+            }
+        }
+        Metrics { decisions, undecided, judged, latency: Histogram::new(SECONDS), record: Mutex::default() }
     }
 }
 
@@ -111,6 +140,11 @@ impl Metrics {
     pub(super) fn undecided(&self, fault: &Fault) {
         self.answered("undecided", Enforcement::Enforce);
         self.undecided.get_or_create(&Because { fault: fault.code() }).inc();
+    }
+
+    /// What a forge had was judged, or could not be.
+    pub(super) fn judged(&self, mode: audit::Mode, outcome: audit::Outcome) {
+        self.judged.get_or_create(&Judged { mode: mode.name(), outcome: outcome.name() }).inc();
     }
 
     fn answered(&self, outcome: &'static str, mode: Enforcement) {
@@ -171,10 +205,61 @@ impl Metrics {
         gauge(put, "keyring_keys_ended", "Keys and authorities that have ended and are still there", ended);
         let help = "Connections and requests from whom nobody listens to";
         put.register("turned_away", help, ConstCounter::new(now.turned_away));
+        let help = "What forges had, by how it was found (mode) and judged";
+        put.register("webhook_judged", help, self.judged.clone());
+        if let Some(webhooks) = &now.webhooks {
+            of_webhooks(put, webhooks);
+        }
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &all)?;
         Ok(text)
     }
+}
+
+/// What is going on with the sources of webhooks.
+fn of_webhooks(registry: &mut Registry, figures: &WebhookFigures) {
+    let deliveries = Family::<Taken, Counter>::default();
+    for (source, one) in &figures.sources {
+        for result in RESULTS {
+            let labels = Taken { source: source.clone(), result: (*result).to_owned() };
+            let _ = deliveries.get_or_create(&labels);
+        }
+        for (result, count) in &one.deliveries {
+            let labels = Taken { source: source.clone(), result: result.clone() };
+            deliveries.get_or_create(&labels).inc_by(*count);
+        }
+    }
+    let help = "Authentic deliveries since the state was made, by what became of them";
+    registry.register("webhook_deliveries", help, deliveries);
+    let each = |value: &dyn Fn(&SourceFigures) -> u64| {
+        let family = Family::<Of, Gauge>::default();
+        for (source, one) in &figures.sources {
+            let value = i64::try_from(value(one)).unwrap_or(i64::MAX);
+            family.get_or_create(&Of { source: source.clone() }).set(value);
+        }
+        family
+    };
+    registry.register("webhook_waiting", "Deliveries that are not judged yet", each(&|one| one.waiting));
+    let help = "For how long the oldest of them has waited";
+    let oldest = each(&|one| one.oldest_waiting_seconds);
+    registry.register_with_unit("webhook_waiting_age", help, Unit::Seconds, oldest);
+    registry.register("webhook_reports_due", "Reports that are not sent yet", each(&|one| one.reports_due));
+    let help = "For how long the oldest of them has waited";
+    let oldest = each(&|one| one.oldest_report_seconds);
+    registry.register_with_unit("webhook_reports_due_age", help, Unit::Seconds, oldest);
+    let help = "Reports that the forge does not take";
+    registry.register("webhook_reports_given_up", help, each(&|one| one.reports_given_up));
+    let help = "Deliveries that were not authentic";
+    registry.register("webhook_unauthentic", help, ConstCounter::new(figures.unauthentic));
+    let help = "Requests of senders who had failed too often";
+    registry.register("webhook_too_often", help, ConstCounter::new(figures.too_often));
+    let trouble = u64::from(figures.degraded());
+    gauge(
+        registry,
+        "webhook_trouble",
+        "Whether secrets, certificate or figures cannot be used, 1 or 0",
+        trouble,
+    );
 }
 
 fn gauge<N>(registry: &mut Registry, name: &str, help: &str, value: N)
@@ -207,6 +292,7 @@ impl Gate {
             authorities: snapshot.keyring.authorities().len(),
             expiring: health.expiring,
             turned_away: health.turned_away,
+            webhooks: health.webhooks,
         };
         self.metrics.text(&reading)
     }

@@ -10,6 +10,7 @@ use countersign::domain::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -241,7 +242,16 @@ fn whoever_pushes_chooses_no_label() {
 
 #[test]
 fn every_metric_is_documented_and_every_one_that_is_named_there_exists() {
-    let (gate, _) = Gate::production();
+    let gate = Gate::prepared(PRODUCTION);
+    let secret = gate.home.join("hook.secret");
+    fs::write(&secret, "a secret of the tests, long enough").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    gate.configure(&format!(
+        "{PRODUCTION}\n[[source]]\nname = \"hub\"\nforge = \"github\"\nsecrets = [{{ file = \"{}\" }}]\n\
+         sweep = \"0s\"\nrepositories = [\"acme/infra\"]\nurl = \"file:///nonexistent/{{repository}}.git\"\n",
+        secret.display()
+    ));
+    gate.start();
     let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
     let page = fs::read_to_string(page).unwrap();
     let word =

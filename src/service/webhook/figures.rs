@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 /// For how long figures hold.
 const AGE: Duration = Duration::from_secs(1);
 
+/// What becomes of authentic deliveries: the words of [`SourceFigures::deliveries`].
+pub const RESULTS: [&str; 8] =
+    ["queued", "duplicate", "ping", "ignored", "unlisted", "other-repository", "unreadable", "not-now"];
+
 /// What is going on with webhooks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct WebhookFigures {
@@ -35,8 +39,7 @@ pub struct WebhookFigures {
 /// What is going on with one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SourceFigures {
-    /// Authentic deliveries since the state was made, by what became of them: `queued`, `duplicate`, `ping`,
-    /// `ignored`, `unlisted`, `other-repository`, `unreadable`, `not-now`.
+    /// Authentic deliveries since the state was made, by what became of them, one of [`RESULTS`].
     pub deliveries: BTreeMap<String, u64>,
     /// When the forge tried the hook out last, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]

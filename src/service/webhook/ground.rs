@@ -190,6 +190,7 @@ impl Ground<'_> {
             reports: report.into_iter().collect(),
         })?;
         self.gate.outbox.ring();
+        self.gate.metrics.judged(case.mode, outcome);
         tracing::info!(
             request_id = %context.request_id, repository = %self.watched.name, reference = %name,
             mode = case.mode.name(), outcome = outcome.name(), violations = decided.verdict.violation_count,
@@ -222,6 +223,7 @@ impl Ground<'_> {
             finished: case.finished.clone(),
             reports: report.into_iter().collect(),
         })?;
+        self.gate.metrics.judged(case.mode, Outcome::Undecided);
         tracing::warn!(
             request_id = %context.request_id, repository = %self.watched.name, reference = %case.update.name,
             mode = case.mode.name(), code = fault.code(), %fault, "undecided"
