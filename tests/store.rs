@@ -1503,6 +1503,7 @@ fn as_of_version(dir: &Path, version: i64) {
             "drop table forge_repositories",
             "drop table webhook_counters",
             "drop table watched_repositories",
+            "drop table judged_moves",
             "drop table judged_values",
         ],
     ];

@@ -9,7 +9,7 @@ use super::decisions::{DecidedUpdate, Grant, check};
 use super::error::{StoreError, sql};
 use super::reports::NewReport;
 use super::sql as q;
-use super::{Store, adopt};
+use super::{Store, adopt, writer::Txn};
 use crate::audit::{AdoptEntry, AppliedRef, Event, How, Outcome, Record, RepositoryEntry, RestoreEntry};
 use crate::domain::{ObjectId, RefName, RepositoryId, Timestamp, text};
 use rusqlite::{OptionalExtension, params};
@@ -24,6 +24,8 @@ pub struct Detected {
     pub update: Option<DecidedUpdate>,
     /// Other values that need not be looked at again for their refs.
     pub values: Vec<(RefName, ObjectId)>,
+    /// Other moves that are on record with this.
+    pub moves: Vec<(RefName, Option<ObjectId>, Option<ObjectId>)>,
     /// For an accepted move, what it adds to the frontier.
     pub grants: Vec<Grant>,
     /// For an accepted move, the counters of its FIDO signatures.
@@ -44,7 +46,8 @@ impl Store {
     /// [`StoreError::Invalid`] where the ref was meanwhile judged at another value than the move begins with: somebody
     /// else was faster, and nothing was changed.
     pub fn record_detected(&self, detected: Detected) -> Result<u64, StoreError> {
-        let Detected { mut record, update, values, grants, counted, tagged_by, finished, reports } = detected;
+        let Detected { mut record, update, values, moves, grants, counted, tagged_by, finished, reports } =
+            detected;
         let at: Timestamp =
             record.at.parse().map_err(|_| StoreError::Invalid("a record's time is not RFC 3339"))?;
         let at_ms = at.as_millisecond();
@@ -95,6 +98,11 @@ impl Store {
                     txn.run(q::ADD_JUDGED, params![reference, value.as_bytes()])?;
                 }
                 txn.run(q::SET_TIP, params![reference, new])?;
+                txn.add_moved(reference, update.old.as_ref(), update.new.as_ref())?;
+            }
+            for (reference, old, new) in &moves {
+                let reference = txn.intern_ref(repository, reference)?;
+                txn.add_moved(reference, old.as_ref(), new.as_ref())?;
             }
             for (reference, value) in &values {
                 let reference = txn.intern_ref(repository, reference)?;
@@ -153,6 +161,7 @@ impl Store {
                 txn.run(q::ADD_JUDGED, params![number, good.as_bytes()])?;
             }
             txn.run(q::SET_TIP, params![number, good.as_ref().map(ObjectId::as_bytes)])?;
+            txn.add_moved(number, bad.as_ref(), good.as_ref())?;
             let at = txn.now();
             let seq = txn.append(&Record::new(at, Event::Restore(entry)))?;
             reports.iter().try_for_each(|report| txn.queue_report(report))?;
@@ -179,6 +188,22 @@ impl Store {
             .prepare_cached(q::WAS_JUDGED)
             .and_then(|mut s| s.exists(params![repository.0, reference.as_bytes(), value.as_bytes()]))
             .map_err(sql("find a judged value"))
+    }
+
+    /// Whether it is on record that a ref went straight from one value to the other: judged as such, or told together
+    /// with what was judged.
+    pub fn was_moved(
+        &self,
+        repository: &RepositoryId,
+        reference: &RefName,
+        old: Option<&ObjectId>,
+        new: Option<&ObjectId>,
+    ) -> Result<bool, StoreError> {
+        let key = params![repository.0, reference.as_bytes(), side(old), side(new)];
+        self.reader()?
+            .prepare_cached(q::WAS_MOVED)
+            .and_then(|mut s| s.exists(key))
+            .map_err(sql("find a judged move"))
     }
 
     /// Begins to judge what happens to the repository of a forge: from these values on, which are all that its
@@ -223,6 +248,22 @@ impl Store {
             txn.run(q::WATCH, params![repository, seq.cast_signed()])
         })
     }
+}
+
+impl Txn<'_> {
+    fn add_moved(
+        &self,
+        reference: i64,
+        old: Option<&ObjectId>,
+        new: Option<&ObjectId>,
+    ) -> Result<(), StoreError> {
+        self.run(q::ADD_MOVED, params![reference, side(old), side(new)])
+    }
+}
+
+/// One side of a move; nothing where there was no such ref.
+fn side(value: Option<&ObjectId>) -> &[u8] {
+    value.map_or(&[], ObjectId::as_bytes)
 }
 
 /// What stands for the name of a ruleset in the record of [`Store::watch`]; no ruleset can be called so.
@@ -278,6 +319,7 @@ mod tests {
             grants: new.filter(|_| accepted).map(grant).into_iter().collect(),
             update: Some(DecidedUpdate { reference: main.clone(), old, new }),
             values: Vec::new(),
+            moves: Vec::new(),
             counted: Vec::new(),
             tagged_by: Vec::new(),
             finished: Vec::new(),
@@ -377,10 +419,19 @@ mod tests {
         let gap = Detected {
             update: None,
             values: vec![(main.clone(), id(8))],
+            moves: vec![(main.clone(), Some(id(2)), Some(id(8))), (main.clone(), Some(id(2)), None)],
             ..detected(5, Outcome::Undecided, 0, 0)
         };
         store.record_detected(gap).unwrap();
         assert!(store.was_judged(&repository(), &main, &id(8)).unwrap());
+        let moved = |reference: &RefName, old: u8, new: u8| {
+            let value = |n: u8| (n > 0).then(|| id(n));
+            store.was_moved(&repository(), reference, value(old).as_ref(), value(new).as_ref()).unwrap()
+        };
+        // Exactly these moves, in this direction and of this ref.
+        assert!(moved(&main, 1, 2) && moved(&main, 2, 8) && moved(&main, 2, 0));
+        assert!(!moved(&main, 2, 1) && !moved(&main, 8, 2) && !moved(&main, 0, 2) && !moved(&main, 2, 3));
+        assert!(!moved(&name("refs/heads/x"), 1, 2));
         assert_eq!(store.judged_tip(&repository(), &main).unwrap(), Some(Some(id(2))));
     }
 

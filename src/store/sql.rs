@@ -299,6 +299,13 @@ create table judged_values (
     commit_id blob not null,
     primary key (ref, commit_id)
 ) without rowid;
+-- Moves of them that are on record; an empty id is no such ref (N29).
+create table judged_moves (
+    ref    integer not null references refs (ref),
+    old_id blob not null,
+    new_id blob not null,
+    primary key (ref, old_id, new_id)
+) without rowid;
 
 -- What became of authentic deliveries.
 create table webhook_counters (
@@ -451,6 +458,11 @@ pub(super) const ADD_JUDGED: &str =
     "insert into judged_values (ref, commit_id) values (?1, ?2) on conflict do nothing";
 pub(super) const WAS_JUDGED: &str = "select 1 from judged_values v join refs r on r.ref = v.ref \
     join repositories p on p.repository = r.repository where p.id = ?1 and r.name = ?2 and v.commit_id = ?3";
+pub(super) const ADD_MOVED: &str =
+    "insert into judged_moves (ref, old_id, new_id) values (?1, ?2, ?3) on conflict do nothing";
+pub(super) const WAS_MOVED: &str = "select 1 from judged_moves m join refs r on r.ref = m.ref \
+    join repositories p on p.repository = r.repository \
+    where p.id = ?1 and r.name = ?2 and m.old_id = ?3 and m.new_id = ?4";
 pub(super) const SET_REPOSITORY_NAME: &str = "update repositories set name = ?2 where repository = ?1";
 
 pub(super) const KNOWN_DELIVERY: &str =

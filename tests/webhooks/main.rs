@@ -15,3 +15,4 @@ mod queue;
 mod reports;
 mod restore;
 mod servers;
+mod whole_way;

@@ -9,9 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// Stopped when dropped.
-struct Nginx {
+pub struct Nginx {
     children: Vec<Child>,
-    port: u16,
+    pub port: u16,
 }
 
 impl Drop for Nginx {
@@ -26,7 +26,7 @@ impl Drop for Nginx {
 }
 
 /// `git http-backend` over everything in the sandbox, for whoever has the password.
-fn nginx(forge: &Forge, user: &str, password: &str) -> Nginx {
+pub fn nginx(forge: &Forge, user: &str, password: &str) -> Nginx {
     let sandbox = &forge.gate.sandbox;
     let at = sandbox.path("nginx");
     fs::create_dir(&at).unwrap();

@@ -3,7 +3,9 @@
 //! Deliveries are lost, come twice, late and in any order, and whoever has one can send it again (N29). So they move
 //! nothing: a ref moved from where it was judged to where it is found. What a delivery claims is used for two things.
 //! If claims lead exactly from the one to the other, they say who did it and over which values. And every value that a
-//! claim names, and that nobody has judged for this ref, is to be looked at, because it may have been there.
+//! claim names, and that nobody has judged for this ref, is to be looked at, because it may have been there. So is a value
+//! that is known, where a claim leads straight there from what was judged last, and that move is not on record: whoever
+//! rewinds a ref and puts it back was there, too.
 
 use crate::domain::{ObjectId, RefName};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -53,8 +55,15 @@ pub struct Derived {
 
 /// Derives what is to be judged of a ref that was judged at `judged` and is found at `found`, from claims in the order in
 /// which they arrived. `known` says of an id whether it was judged for this ref before, or is an ancestor of
-/// something that was, or will be, because it is one of `judged` and `found`.
-pub fn derive(judged: Value, found: Value, claims: &[Told], known: &dyn Fn(&ObjectId) -> bool) -> Derived {
+/// something that was, or will be, because it is one of `judged` and `found`. `recorded` says of a value whether there is
+/// nothing to tell of the ref's having gone there straight from `judged`: it is on record, or it is on the way to `found`.
+pub fn derive(
+    judged: Value,
+    found: Value,
+    claims: &[Told],
+    known: &dyn Fn(&ObjectId) -> bool,
+    recorded: &dyn Fn(&Value) -> bool,
+) -> Derived {
     let steps = steps(judged, found, claims);
     let mut settled: HashSet<Value> = HashSet::from([judged, found]);
     settled.extend(steps.iter().map(|step| step.new));
@@ -69,10 +78,11 @@ pub fn derive(judged: Value, found: Value, claims: &[Told], known: &dyn Fn(&Obje
         }
         for value in [claim.before, claim.after] {
             let exact = value == claim.after && claim.before == judged && claim.before != claim.after;
-            // That a ref was gone in between is a move like any other, and nothing is there to be fetched.
+            // Going where the ref was before is a move like any other, and so is that it was gone in between.
+            let silent = exact && !recorded(&value);
             let unseen = match value {
-                Some(id) => !settled.contains(&value) && !known(&id),
-                None => exact && found.is_some(),
+                Some(id) => !settled.contains(&value) && (silent || !known(&id)),
+                None => silent && found.is_some(),
             };
             if !unseen {
                 continue;
@@ -248,8 +258,15 @@ mod tests {
         all.iter().map(|(before, after)| Told { before: value(*before), after: value(*after) }).collect()
     }
 
+    /// Where all that is known is on record as a move, too.
     fn run(judged: u8, found: u8, told: &[(u8, u8)], known: &[u8]) -> Derived {
-        derive(value(judged), value(found), &claims(told), &|id| known.contains(&id.as_bytes()[0]))
+        run_with(judged, found, told, known, known)
+    }
+
+    fn run_with(judged: u8, found: u8, told: &[(u8, u8)], known: &[u8], recorded: &[u8]) -> Derived {
+        let n = |value: &Value| value.map_or(0, |id| id.as_bytes()[0]);
+        let known = |id: &ObjectId| known.contains(&id.as_bytes()[0]);
+        derive(value(judged), value(found), &claims(told), &known, &|value| recorded.contains(&n(value)))
     }
 
     /// Steps as `from, to, claim` and looks as `value, claim`.
@@ -312,6 +329,31 @@ mod tests {
         assert_eq!(short(&run(1, 2, &[(1, 0)], &[])), (vec![(1, 2, None)], vec![(0, Some(0))]));
         // That something else was deleted some time is old news.
         assert_eq!(short(&run(1, 1, &[(3, 0)], &[3])), (vec![], vec![]));
+    }
+
+    #[test]
+    fn n29_a_rewind_to_what_is_known_is_looked_at_unless_it_is_on_record() {
+        // Back to what was judged before, and the tip is where it was again.
+        let told = [(3, 1), (1, 3)];
+        assert_eq!(short(&run_with(3, 3, &told, &[1, 2], &[])), (vec![], vec![(1, Some(0))]));
+        assert_eq!(short(&run_with(3, 3, &told[..1], &[1, 2], &[])), (vec![], vec![(1, Some(0))]));
+        // The way back came first, or everything twice.
+        let turned = [(1, 3), (3, 1), (3, 1), (1, 3)];
+        assert_eq!(short(&run_with(3, 3, &turned, &[1, 2], &[])), (vec![], vec![(1, Some(1))]));
+        // On record as a move, it is a replay.
+        assert_eq!(short(&run_with(3, 3, &told, &[1, 2], &[1])), (vec![], vec![]));
+        // Late copies lead from elsewhere.
+        assert_eq!(short(&run_with(3, 3, &[(1, 2), (2, 3), (2, 1)], &[1, 2], &[])), (vec![], vec![]));
+        // Rewound, and moved on to elsewhere without a word: the move to there is not the one that was told.
+        assert_eq!(short(&run_with(3, 4, &[(3, 1)], &[1, 2], &[])), (vec![(3, 4, None)], vec![(1, Some(0))]));
+        // All of it told: these are the moves that are judged.
+        let (steps, looks) = short(&run_with(3, 4, &[(3, 1), (1, 4)], &[1, 2], &[]));
+        assert_eq!((steps, looks), (vec![(3, 1, Some(0)), (1, 4, Some(1))], vec![]));
+        // It stayed there.
+        assert_eq!(short(&run_with(3, 1, &[(3, 1)], &[1, 2], &[])), (vec![(3, 1, Some(0))], vec![]));
+        // Gone and back: once.
+        assert_eq!(short(&run_with(3, 3, &[(3, 0)], &[], &[])), (vec![], vec![(0, Some(0))]));
+        assert_eq!(short(&run_with(3, 3, &[(3, 0)], &[], &[0])), (vec![], vec![]));
     }
 
     #[test]
@@ -395,8 +437,9 @@ mod tests {
             found in 0..6_u8,
             told in prop::collection::vec((0..6_u8, 0..6_u8), 0..12),
             known in prop::collection::vec(1..6_u8, 0..4),
+            recorded in prop::collection::vec(0..6_u8, 0..4),
         ) {
-            let derived = run(judged, found, &told, &known);
+            let derived = run_with(judged, found, &told, &known, &recorded);
             let all = claims(&told);
             // One unbroken way from what was judged to what is found, whatever was claimed.
             let mut at = value(judged);
@@ -427,6 +470,21 @@ mod tests {
                 if look.value.is_some() {
                     seen.push(look.value);
                 }
+            }
+            // Every move from what was judged is judged as that, is on record, or leads where a judged move leads; and
+            // what is known is looked at for no other reason.
+            for (before, after) in told.iter().filter(|(before, after)| *before == judged && after != before) {
+                let stepped = derived.steps.iter().any(|step| step.new == value(*after));
+                let looked = derived.looks.iter().any(|look| {
+                    let told = look.told.map(|index| told[index]);
+                    look.value == value(*after) && told == Some((*before, *after))
+                });
+                prop_assert!(stepped || looked || recorded.contains(after) || *after == found);
+            }
+            for look in &derived.looks {
+                let n = look.value.map_or(0, |id| id.as_bytes()[0]);
+                let is_known = n == 0 || known.contains(&n);
+                prop_assert!(!is_known || (look.told.is_some() && !recorded.contains(&n)));
             }
             for claim in told.iter().flat_map(|(before, after)| [*before, *after]).filter(|n| *n > 0) {
                 prop_assert!(seen.contains(&value(claim)) || known.contains(&claim));

@@ -1,5 +1,6 @@
 //! Judging one update in a mirror, and writing down what came of it.
 
+use super::derive::Value;
 use super::report::{self, Known, Target};
 use super::watched::Watched;
 use crate::audit::{self, Decision as Entry, Mode, Outcome, Peer, Record, RefEntry};
@@ -43,7 +44,18 @@ pub(super) struct Case {
     pub(super) mode: Mode,
     /// The deliveries that are done with it.
     pub(super) finished: Vec<u64>,
+    /// What those tell of the ref's moves, which is on record with it.
+    pub(super) told: Vec<(Value, Value)>,
     pub(super) proposal: Option<u64>,
+}
+
+impl Case {
+    /// The moves that are on record once this is.
+    fn moves(&self) -> Vec<(RefName, Value, Value)> {
+        let looked = (self.mode == Mode::Transient).then_some((self.update.old, self.update.new));
+        let all = looked.into_iter().chain(self.told.iter().copied());
+        all.map(|(old, new)| (self.update.name.clone(), old, new)).collect()
+    }
 }
 
 impl Ground<'_> {
@@ -182,6 +194,7 @@ impl Ground<'_> {
             record,
             update: moves.then_some(update),
             values: looked.map(|value| (name.clone(), value)).into_iter().collect(),
+            moves: case.moves(),
             // What was there for a while, or is only proposed, is frontier of nothing (N7).
             grants: if moves { grants } else { Vec::new() },
             counted: if moves { record::counted(&decided) } else { Vec::new() },
@@ -216,6 +229,8 @@ impl Ground<'_> {
         self.gate.store.record_detected(Detected {
             record: Record::decision(entry),
             update: None,
+            // One that waits is not done with.
+            moves: if values.is_empty() { Vec::new() } else { case.moves() },
             values,
             grants: Vec::new(),
             counted: Vec::new(),

@@ -44,6 +44,7 @@ impl Item {
 /// Which deliveries wait for what: by ref, and place in the list of what is judged of it.
 pub(super) struct Queue {
     waiting: BTreeMap<u64, BTreeSet<(RefName, usize)>>,
+    claims: BTreeMap<RefName, Vec<(u64, Value, Value)>>,
     why: Option<String>,
     proposals: BTreeSet<u64>,
 }
@@ -71,7 +72,11 @@ impl Queue {
                 waiting.entry(*number).or_default().extend(all);
             }
         }
-        Queue { waiting, why: None, proposals: BTreeSet::new() }
+        let claims = heard.claims.iter().map(|(reference, claims)| {
+            let moves = claims.iter().map(|one| (one.delivery, one.told.before, one.told.after));
+            (reference.clone(), moves.collect())
+        });
+        Queue { waiting, claims: claims.collect(), why: None, proposals: BTreeSet::new() }
     }
 
     /// The deliveries that are done once this is judged.
@@ -80,6 +85,15 @@ impl Queue {
             left.len() == 1 && left.first().is_some_and(|(name, at)| (name, *at) == (reference, place))
         };
         self.waiting.iter().filter(|(_, left)| last(left)).map(|(number, _)| *number).collect()
+    }
+
+    /// How deliveries say that a ref moved.
+    pub(super) fn told(&self, reference: &RefName, deliveries: &[u64]) -> Vec<(Value, Value)> {
+        let claims = self.claims.get(reference).into_iter().flatten();
+        claims
+            .filter(|(number, _, _)| deliveries.contains(number))
+            .map(|(_, old, new)| (*old, *new))
+            .collect()
     }
 
     /// This is judged and recorded, with the end of the deliveries that were finishing.

@@ -74,6 +74,19 @@ pub(super) struct Claimed {
     pub(super) actor: Option<Actor>,
 }
 
+/// What need not be looked at, of what claims about one ref name.
+struct Seen {
+    known: HashSet<ObjectId>,
+    recorded: HashSet<Value>,
+}
+
+impl Seen {
+    fn derive(&self, judged: Value, found: Value, told: &[Told]) -> derive::Derived {
+        let known = |id: &ObjectId| self.known.contains(id);
+        derive::derive(judged, found, told, &known, &|value| self.recorded.contains(value))
+    }
+}
+
 /// What deliveries say.
 #[derive(Default)]
 pub(super) struct Heard {
@@ -355,11 +368,12 @@ impl Ground<'_> {
             let claims = heard.claims.get(name).map_or(&[][..], Vec::as_slice);
             let told: Vec<Told> = claims.iter().map(|one| one.told).collect();
             let known = self.known(&repository, name, at, found, &told)?;
+            let known = self.recorded(name, at, &told, known)?;
             plans.push((name.clone(), at, found, told, known));
         }
         let mut wanted = Vec::new();
         for (_, at, found, told, known) in &plans {
-            let derived = derive::derive(*at, *found, told, &|id| known.contains(id));
+            let derived = known.derive(*at, *found, told);
             wanted.extend(derived.looks.iter().filter_map(|look| look.value));
             wanted.extend(derived.steps.iter().filter_map(|step| step.new));
         }
@@ -368,7 +382,7 @@ impl Ground<'_> {
         let mut out = Vec::new();
         for (name, at, found, told, known) in plans {
             let is_lost = |value: Value| value.is_some_and(|id| lost.contains_key(&id));
-            let mut derived = derive::derive(at, found, &told, &|id| known.contains(id));
+            let mut derived = known.derive(at, found, &told);
             // A way over something that cannot be had is no way.
             let inner = derived.steps.len().saturating_sub(1);
             let broken: HashSet<Value> =
@@ -377,11 +391,11 @@ impl Ground<'_> {
                 let whole = |one: &Told| !broken.contains(&one.before) && !broken.contains(&one.after);
                 let kept: Vec<usize> = (0..told.len()).filter(|index| whole(&told[*index])).collect();
                 let rest: Vec<Told> = kept.iter().map(|index| told[*index]).collect();
-                let mut without = derive::derive(at, found, &rest, &|id| known.contains(id));
+                let mut without = known.derive(at, found, &rest);
                 for step in &mut without.steps {
                     step.told = step.told.map(|index| kept[index]);
                 }
-                let first = derive::derive(at, at, &told, &|id| known.contains(id)).looks;
+                let first = known.derive(at, at, &told).looks;
                 derived.steps = without.steps;
                 let on_path: HashSet<Value> = derived.steps.iter().map(|step| step.new).collect();
                 derived.looks = first
@@ -396,7 +410,30 @@ impl Ground<'_> {
         Ok(out)
     }
 
-    /// Those ids of claims about a ref that need not be looked at: they were, or are ancestors of what was or will be.
+    /// What there is nothing to tell of, of moves straight from what was judged last: they are on record, or lead to what
+    /// is only known because it is on the way to what is found.
+    fn recorded(
+        &self,
+        name: &RefName,
+        judged: Value,
+        told: &[Told],
+        known: (HashSet<ObjectId>, HashSet<ObjectId>),
+    ) -> Result<Seen, Fault> {
+        let (mut known, between) = known;
+        let mut recorded = HashSet::new();
+        for after in told.iter().filter(|one| one.before == judged).map(|one| one.after) {
+            let on_the_way = after.is_some_and(|id| between.contains(&id));
+            let (old, new) = (judged.as_ref(), after.as_ref());
+            if on_the_way || self.gate.store.was_moved(&self.watched.id, name, old, new)? {
+                recorded.insert(after);
+            }
+        }
+        known.extend(between);
+        Ok(Seen { known, recorded })
+    }
+
+    /// Those ids of claims about a ref that need not be looked at: they were, or are ancestors of what was; and those
+    /// that are only ancestors of what will be.
     fn known(
         &self,
         repository: &Repository,
@@ -404,7 +441,7 @@ impl Ground<'_> {
         judged: Value,
         found: Value,
         told: &[Told],
-    ) -> Result<HashSet<ObjectId>, Fault> {
+    ) -> Result<(HashSet<ObjectId>, HashSet<ObjectId>), Fault> {
         let mut unknown: HashSet<ObjectId> =
             told.iter().flat_map(|one| [one.before, one.after]).flatten().collect();
         let mut known = HashSet::new();
@@ -421,23 +458,29 @@ impl Ground<'_> {
                 unknown.remove(&id);
             }
         }
-        if unknown.is_empty() {
-            return Ok(known);
-        }
-        let mut tips = Vec::new();
-        for value in [judged, found].into_iter().flatten() {
-            if objects.find(&value)?.is_some() {
-                tips.push(value);
-            }
-        }
         let stop = || -> Result<(), Fault> {
             match self.stop.load(std::sync::atomic::Ordering::Relaxed) {
                 true => Err(Fault::ShuttingDown),
                 false => Ok(()),
             }
         };
-        known.extend(git::reached(objects, tips, unknown, &stop)?);
-        Ok(known)
+        let mut reached = Vec::new();
+        for tip in [judged, found] {
+            let there = match tip {
+                Some(id) if !unknown.is_empty() => objects.find(&id)?.is_some(),
+                _ => false,
+            };
+            let tips = tip.filter(|_| there).into_iter().collect::<Vec<_>>();
+            let found: HashSet<ObjectId> = match tips.is_empty() {
+                true => HashSet::new(),
+                false => git::reached(objects, tips, unknown.clone(), &stop)?.into_iter().collect(),
+            };
+            unknown.retain(|id| !found.contains(id));
+            reached.push(found);
+        }
+        let between = reached.pop().unwrap_or_default();
+        known.extend(reached.into_iter().flatten());
+        Ok((known, between))
     }
 
     /// Judges what is to be judged of one ref, one after the other, until something is undecided.
@@ -461,6 +504,7 @@ impl Ground<'_> {
             let update = RefUpdate { name: reference.clone(), old: item.old, new: item.new };
             let mut case = Case {
                 pusher: item.actor.as_ref().map_or(Pusher::Unknown, |actor| self.pusher(Some(actor))),
+                told: queue.told(reference, &finished),
                 finished,
                 ..self.case(&update, item.mode)
             };
@@ -509,6 +553,7 @@ impl Ground<'_> {
                         memory.doubt = true;
                     }
                     case.finished.clear();
+                    case.told.clear();
                     // It moved on while it was fetched: what it holds now comes next.
                     let moved_on = matches!(fault, Fault::Remote(RemoteError::Gone(_)));
                     if !moved_on && memory.say(&case, &fault) {
@@ -573,7 +618,14 @@ impl Ground<'_> {
 
     /// A case that nobody is known to have brought about.
     pub(super) fn case(&self, update: &RefUpdate, mode: Mode) -> Case {
-        Case { update: update.clone(), pusher: Pusher::Unknown, mode, finished: Vec::new(), proposal: None }
+        Case {
+            update: update.clone(),
+            pusher: Pusher::Unknown,
+            mode,
+            finished: Vec::new(),
+            told: Vec::new(),
+            proposal: None,
+        }
     }
 
     /// Records a fault of a repository as a whole, once.
