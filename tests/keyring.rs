@@ -1264,7 +1264,11 @@ fn n18_an_account_at_a_forge_is_whose_file_lists_it_with_its_forge() {
     ring.write("ann.toml", &with_accounts("ann", ANN, r#"["plain", "github:asmith", "gitlab:#user-42"]"#));
     ring.write(
         "bob.toml",
-        &with_accounts("bob", BOB, r##"["github:#583231", "github:bob", "ghes:asmith"]"##),
+        &with_accounts(
+            "bob",
+            BOB,
+            r##"["github:#583231", "github:bob", "ghes:asmith", "bitbucket-cloud:bob", "bitbucket-cloud:#{0a1b-2c}"]"##,
+        ),
     );
     let keyring = ring.load();
     let holder =
@@ -1283,6 +1287,10 @@ fn n18_an_account_at_a_forge_is_whose_file_lists_it_with_its_forge() {
     assert_eq!(holder(ServerKind::GitHub, Some("8"), "#583231"), None);
     assert_eq!(holder(ServerKind::GitHub, None, "#583231"), None);
     assert_eq!(holder(ServerKind::BitbucketCloud, None, "asmith"), None);
+    // Its webhooks tell a nickname, which anybody may take; the number counts, as it is told and as it is shown.
+    assert_eq!(holder(ServerKind::BitbucketCloud, Some("0a1b-2c"), "whatever"), bob);
+    assert_eq!(holder(ServerKind::BitbucketCloud, Some("dead-beef"), "bob"), None);
+    assert_eq!(holder(ServerKind::BitbucketCloud, None, "bob"), None);
 }
 
 #[test]

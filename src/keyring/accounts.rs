@@ -181,6 +181,11 @@ impl Keyring {
             _ => format!("#{id}"),
         });
         let by_number = number.and_then(|number| listed(&number));
+        if server == ServerKind::BitbucketCloud {
+            // What its webhooks call an account is a nickname: anybody may take that of another. Its ids are UUIDs,
+            // listed with braces or without.
+            return by_number.or_else(|| listed(&format!("#{{{}}}", id?)));
+        }
         // What looks like a number is none.
         let by_name = || listed(name).filter(|_| !name.starts_with('#')).filter(|holder| !numbered(holder));
         by_number.or_else(by_name)

@@ -63,8 +63,8 @@ pub struct NewReport {
     pub state: ReportState,
     /// One line for people.
     pub description: String,
-    /// It is about what a pull or merge request would bring to the ref, which takes back nothing that was said of the
-    /// ref itself: of the two the worse counts (N28).
+    /// It is about what a pull or merge request would bring to the ref, or about what passed there for a while, which
+    /// takes back nothing that was said of the ref itself: of the two the worse counts (N28).
     pub proposed: bool,
     /// The decision that it links to.
     pub request_id: Option<RequestId>,

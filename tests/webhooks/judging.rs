@@ -244,6 +244,45 @@ fn n28_success_is_for_the_target_that_an_enforcing_ruleset_judged() {
 }
 
 #[test]
+fn n28_what_a_tag_was_for_a_while_does_not_hide_what_it_is() {
+    let mut forge = Forge::prepared();
+    crate::forge::private(&forge.gate.sandbox.path("token"), "a test token");
+    forge.source = format!(
+        "[source.report]\napi = \"http://127.0.0.1:{}\"\ntoken = {{ file = \"{}\" }}\n",
+        crate::support::sshd::free_port(),
+        forge.gate.sandbox.path("token").display()
+    );
+    forge.policy.push_str(
+        "\n[[ruleset]]\nname = \"tags\"\nrepositories = [\"**\"]\nrefs = [\"refs/tags/**\"]\n\
+         enforcement = \"enforce\"\n\n[ruleset.refuse]\nlightweight-tag = true\n",
+    );
+    forge.start();
+    forge.adopt();
+    let (work, tag) = (forge.gate.clone_at(&forge.bare, "main"), "refs/tags/v1");
+    let commit = work.id("HEAD");
+    forge.push(&work, &[&format!("main:{tag}")]);
+    assert_eq!(forge.decided(tag, &commit)["outcome"], "refuse");
+    let said = || {
+        let mut all = forge.store().reports(100).unwrap().into_iter();
+        all.find(|one| one.report.context.ends_with(tag)).unwrap().report.state
+    };
+    assert_eq!(said(), ReportState::Failure);
+    // A tag of the same commit that breaks no rule, and back again.
+    forge.gate.stop();
+    work.git(&["tag", "-a", "-m", "fine", "fine"]).ok();
+    let fine = work.id("refs/tags/fine");
+    forge.push(&work, &["--force", &format!("{fine}:{tag}")]);
+    forge.push(&work, &["--force", &format!("{commit}:{tag}")]);
+    forge.gate.start();
+    forge.tell(tag, &commit, &fine, "mallory");
+    forge.tell(tag, &fine, &commit, "mallory");
+    let one = forge.decided(tag, &fine);
+    assert_eq!((one["outcome"].as_str(), one["mode"].as_str()), (Some("accept"), Some("transient")), "{one}");
+    forge.wait_idle();
+    assert_eq!(said(), ReportState::Failure, "the tag holds what was refused");
+}
+
+#[test]
 fn n11_a_proposal_is_judged_for_what_it_would_bring_and_moves_nothing() {
     let forge = Forge::running();
     let work = forge.gate.clone_at(&forge.bare, "main");

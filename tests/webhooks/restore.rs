@@ -94,6 +94,11 @@ fn n32_a_branch_goes_back_to_the_newest_commit_that_passes_and_what_is_dropped_i
     forge.push(&work, &["main"]);
     forge.tell(MAIN, &good, &next, "alice");
     assert_eq!(forge.decided(MAIN, &next)["outcome"], "accept");
+    // What was dropped is still kept, however often the mirror is looked at since.
+    forge.wait_judged(MAIN, Some(&next));
+    std::thread::sleep(Duration::from_secs(3));
+    let kept = forge.gate.sandbox.git(&mirror, &["rev-list", recovery]).ok().stdout;
+    assert!(kept.contains(&worse), "{kept}");
 }
 
 #[test]
@@ -156,6 +161,45 @@ fn n32_nothing_is_taken_back_from_an_administrator_or_from_whom_nobody_knows() {
     });
     assert_eq!(at_the_forge(&forge, MAIN), Some(worse));
     assert!(!records(&forge).iter().any(|one| one["step"] == "begun"));
+}
+
+#[test]
+fn n32_an_administrators_move_below_that_of_another_is_not_taken_back_either() {
+    let forge = scene("restore = true\nadministrators = [\"Root\"]");
+    let work = forge.gate.clone_at(&forge.bare, "main");
+    let before = work.id("HEAD");
+    let hotfix = work.commit(None, "OPS-3: unsigned, by an administrator");
+    forge.push(&work, &["main"]);
+    forge.tell(MAIN, &before, &hotfix, "root");
+    assert_eq!(record(&forge, "left")["why"], "an administrator moved it");
+    let bad = work.commit(None, "OPS-4: unsigned");
+    forge.push(&work, &["main"]);
+    forge.tell(MAIN, &hotfix, &bad, "mallory");
+    let left = wait_for("the second one to be left", SOON, || {
+        let all = records(&forge);
+        all.into_iter().find(|one| one["step"] != "begun" && one["bad"] == bad.as_str())
+    });
+    assert_eq!(left["step"], "left", "{left}");
+    assert_eq!(at_the_forge(&forge, MAIN), Some(bad));
+}
+
+#[test]
+fn n32_an_administrators_move_told_together_with_that_of_another_is_not_taken_back_either() {
+    let mut forge = Forge::prepared();
+    forge.source = "restore = true\nadministrators = [\"Root\"]".to_owned();
+    forge.start();
+    forge.adopt();
+    forge.gate.stop();
+    let work = forge.gate.clone_at(&forge.bare, "main");
+    let before = work.id("HEAD");
+    let hotfix = work.commit(None, "OPS-3: unsigned, by an administrator");
+    let bad = work.commit(None, "OPS-4: unsigned");
+    forge.push(&work, &["main"]);
+    crate::judging::queue(&forge, &[(&before, &hotfix, "root"), (&hotfix, &bad, "mallory")]);
+    forge.gate.start();
+    let end = wait_for("an end", SOON, || records(&forge).into_iter().find(|one| one["step"] != "begun"));
+    assert_eq!(end["step"], "left", "{end}");
+    assert_eq!(at_the_forge(&forge, MAIN), Some(bad));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What judging begins from: the mirror as it was judged last, and before that what somebody vouches for (N9).
 
 use super::ground::Ground;
+use super::restore;
 use super::watched::{Unwatchable, Watched};
 use crate::config::Config;
 use crate::domain::{ObjectFormat, ObjectId, RefName};
@@ -47,7 +48,9 @@ impl Ground<'_> {
                 moves.push((name.clone(), Some(*id)));
             }
         }
-        let gone = refs.iter().filter(|(name, _)| judged.binary_search_by(|one| one.0.cmp(name)).is_err());
+        // What was dropped at the forge stays under its name (N32).
+        let own = refs.iter().filter(|(name, _)| !restore::is_recovery(name));
+        let gone = own.filter(|(name, _)| judged.binary_search_by(|one| one.0.cmp(name)).is_err());
         moves.extend(gone.map(|(name, _)| (name.clone(), None)));
         if !moves.is_empty() {
             self.move_refs(&mirror, &moves);

@@ -263,7 +263,11 @@ impl Ground<'_> {
             .ok()
             .flatten()
             .filter(|(_, kind)| *kind == ObjectKind::Commit)?;
-        report::report(&self.target(commit, name, case.proposal.is_some()), known, request, None, Gate::now())
+        // Another tag about the same commit may have been there for a while: that it passed is no consent to what the
+        // ref holds, whose verdict stands under the same context.
+        let passed = case.mode == Mode::Transient && matches!(known, Known::Accepted { .. });
+        let beside = case.proposal.is_some() || passed;
+        report::report(&self.target(commit, name, beside), known, request, None, Gate::now())
     }
 
     /// A commit, for a ref.

@@ -21,7 +21,7 @@ pub struct Target<'a> {
     pub reference: &'a RefName,
     /// The commit; of a tag the one that it is about.
     pub commit: ObjectId,
-    /// It would only be brought there by a pull or merge request.
+    /// It would only be brought there by a pull or merge request, or passed there only for a while.
     pub proposed: bool,
 }
 

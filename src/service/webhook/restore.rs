@@ -24,6 +24,11 @@ const MOST: usize = 3;
 /// Below which name the mirror keeps what is dropped.
 const RECOVERY: &str = "refs/countersign/recovery";
 
+/// Whether a name of the mirror is one that keeps what was dropped.
+pub(super) fn is_recovery(name: &RefName) -> bool {
+    name.as_bytes().strip_prefix(RECOVERY.as_bytes()).is_some_and(|rest| rest.starts_with(b"/"))
+}
+
 /// The refused move of a branch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Refused<'a> {
@@ -33,8 +38,8 @@ pub(super) struct Refused<'a> {
     pub(super) before: Option<ObjectId>,
     /// What it holds, and should not.
     pub(super) bad: Option<ObjectId>,
-    /// Who moved it.
-    pub(super) pusher: &'a Pusher,
+    /// Who moved it there from what it held before, move by move.
+    pub(super) pushers: &'a [Pusher],
 }
 
 /// What is to become of it.
@@ -186,7 +191,7 @@ impl Ground<'_> {
     /// Why a move is not taken back, whatever it was.
     fn forbids(&self, refused: &Refused<'_>) -> Option<&'static str> {
         let administrators = &self.watched.source.administrators;
-        match refused.pusher {
+        refused.pushers.iter().find_map(|pusher| match pusher {
             Pusher::Known { name, .. } if administrators.iter().any(|one| one.eq_ignore_ascii_case(name)) => {
                 Some("an administrator moved it")
             }
@@ -194,7 +199,7 @@ impl Ground<'_> {
                 Some("nobody knows who moved it, and it may have been an administrator")
             }
             _ => None,
-        }
+        })
     }
 
     /// What was tried of a ref within [`PAUSE`], oldest first.
@@ -249,7 +254,10 @@ impl Ground<'_> {
         if let Some(bad) = refused.bad {
             starts.push((first_parent(objects, bad)?, Some(before)));
         }
-        starts.push((Some(before), None));
+        // Who moved it to what is below that was looked at when it was judged. It may have been left there because an
+        // administrator did it, so with administrators nothing goes below it.
+        let administrators = !self.watched.source.administrators.is_empty();
+        starts.push((Some(before), administrators.then_some(before)));
         for (index, (start, until)) in starts.iter().enumerate() {
             let line = first_parents(objects, *start, *until)?;
             // What was made beside the line that was there is no way back to it.
@@ -270,7 +278,10 @@ impl Ground<'_> {
                 continue;
             }
         }
-        Ok(Way::Stay("no commit on the line passes"))
+        Ok(Way::Stay(match administrators {
+            true => "what it held before does not pass, and an administrator may have moved it there",
+            false => "no commit on the line passes",
+        }))
     }
 
     /// Whether the rulesets of now accept a commit as the tip of the branch, and nothing below it is tainted.

@@ -499,6 +499,8 @@ impl Ground<'_> {
         let policy = &self.snapshot.config.policy;
         // What the ref held before anything that is refused here.
         let mut sound: Option<Value> = None;
+        // Who moved it since then.
+        let mut movers: Vec<Pusher> = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let finished = queue.finishing(reference, index);
             let update = RefUpdate { name: reference.clone(), old: item.old, new: item.new };
@@ -537,11 +539,14 @@ impl Ground<'_> {
                     memory.noticed.remove(reference);
                     let refused = judgement.filter(|one| one.outcome == Outcome::Refuse && moves);
                     sound = refused.is_some().then(|| sound.unwrap_or(item.old));
+                    match refused.is_some() {
+                        true => movers.push(case.pusher.clone()),
+                        false => movers.clear(),
+                    }
                     if let (Some(judgement), Some(before)) = (refused, sound)
                         && index + 1 == items.len()
                     {
-                        let pusher = &case.pusher;
-                        let refused = Refused { reference, before, bad: item.new, pusher };
+                        let refused = Refused { reference, before, bad: item.new, pushers: &movers };
                         if let Some(good) = self.restore(mirror, &refused, &judgement, present)? {
                             self.stands(mirror, reference, good, present);
                         }
