@@ -32,7 +32,7 @@ const USUAL_WAIT: i64 = 60;
 /// The wait where somebody has to do something, in seconds: a token that is expired, a right that is missing.
 const DENIED_WAIT: i64 = 600;
 
-/// Understands a reply to [`status`](super::status) and the like.
+/// Understands a reply to [`status`](super::status()) and the like.
 pub fn outcome(forge: ForgeKind, reply: &Reply, now: Timestamp) -> Outcome {
     let limited = limit(reply, now);
     let code = reply.status;
