@@ -23,7 +23,13 @@ pub(super) struct Item {
 impl Item {
     /// What was derived of a ref that was judged last at `judged`, in order.
     pub(super) fn all(judged: Value, derived: &Derived, claims: &[Claimed], announced: bool) -> Vec<Item> {
-        let actor = |told: Option<usize>| told.and_then(|index| claims.get(index)?.actor.clone());
+        // Where deliveries say the same of different accounts, one may be an old one that was sent again, and nobody
+        // can tell who it was this time (N29).
+        let actor = |told: Option<usize>| {
+            let claim = claims.get(told?)?;
+            let mut same = claims.iter().filter(|one| one.told == claim.told);
+            same.all(|one| one.actor == claim.actor).then(|| claim.actor.clone())?
+        };
         let looks = derived.looks.iter().map(|look| Item {
             old: judged,
             new: look.value,
@@ -143,6 +149,7 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use super::super::derive;
     use super::*;
     use crate::domain::ObjectId;
 
@@ -152,6 +159,27 @@ mod tests {
 
     fn id(n: u8) -> Value {
         (n > 0).then(|| ObjectId::from_bytes(&[n; 20]).unwrap())
+    }
+
+    #[test]
+    fn n29_two_events_that_name_different_accounts_for_one_move_vouch_for_neither() {
+        let claim = |before, after, login: &str| Claimed {
+            delivery: 1,
+            told: Told { before: id(before), after: id(after) },
+            actor: Some(Actor { login: login.to_owned(), id: None }),
+        };
+        let who = |found: u8, claims: &[Claimed]| {
+            let told: Vec<Told> = claims.iter().map(|one| one.told).collect();
+            let derived = derive::derive(id(1), id(found), &told, &|_| false);
+            let all = Item::all(id(1), &derived, claims, true);
+            all.into_iter().map(|item| item.actor.map(|actor| actor.login)).collect::<Vec<_>>()
+        };
+        let alice = || claim(1, 2, "alice");
+        assert_eq!(who(2, &[alice()]), [Some("alice".to_owned())]);
+        assert_eq!(who(2, &[alice(), alice()]), [Some("alice".to_owned())], "a copy says the same");
+        assert_eq!(who(2, &[alice(), claim(1, 2, "mallory")]), [None]);
+        assert_eq!(who(1, &[alice(), claim(1, 2, "mallory")]), [None], "what was there for a while, too");
+        assert_eq!(who(2, &[alice(), claim(3, 2, "mallory")]).last(), Some(&Some("alice".to_owned())));
     }
 
     #[test]
