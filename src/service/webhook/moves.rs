@@ -170,7 +170,7 @@ mod tests {
         };
         let who = |found: u8, claims: &[Claimed]| {
             let told: Vec<Told> = claims.iter().map(|one| one.told).collect();
-            let derived = derive::derive(id(1), id(found), &told, &|_| false);
+            let derived = derive::derive(id(1), id(found), &told, &|_| false, &|_| false);
             let all = Item::all(id(1), &derived, claims, true);
             all.into_iter().map(|item| item.actor.map(|actor| actor.login)).collect::<Vec<_>>()
         };
