@@ -1,6 +1,6 @@
 //! `[keyring]`: what the keyring is read from.
 
-use super::source::{self, TrustedSource};
+use super::trusted_source::{self, TrustedSource};
 use super::values;
 use crate::domain::text;
 use crate::keyring::document::{Item, Table};
@@ -12,7 +12,7 @@ use std::path::Path;
 /// read.
 pub(super) fn read(table: Table<'_, '_>, base: &Path) -> Option<(Sources, Option<TrustedSource>)> {
     let found = parts(&table, base);
-    let followed = table.table("source", "[keyring.source]").map(source::read);
+    let followed = table.table("source", "[keyring.source]").map(trusted_source::read);
     table.finish();
     let item = found.path?;
     let dir = values::path_outside(&item, base)?;

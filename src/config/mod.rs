@@ -4,6 +4,7 @@
 //! with its place, not just the first. What loads is immutable; a change is another [`Config`].
 
 mod bypass;
+mod daemon;
 mod keyring_sources;
 mod lint;
 mod load;
@@ -14,9 +15,9 @@ mod rulesets;
 mod schema;
 mod secrets;
 mod signatures;
-mod source;
 mod sources;
 mod tenants;
+mod trusted_source;
 mod values;
 mod watched;
 
@@ -31,9 +32,9 @@ pub use repositories::Repositories;
 pub use rulesets::RulesetPlaces;
 pub use schema::{included as included_schema, schema};
 pub use secrets::{SecretPlace, SecretPlaceError};
-pub use source::{SOURCE_RULESET, TakenState, TrustedSource, source_faults};
 pub use sources::{Fetch, ReportIdentity, Reporting, SecretFault, Source, SourceRepository, SourceSecret};
 pub use tenants::TenantFiles;
+pub use trusted_source::{SOURCE_RULESET, TakenState, TrustedSource, source_faults};
 pub use watched::{Watched, hook_socket, watched};
 
 use crate::keyring;

@@ -4,6 +4,7 @@
 //! and never applies replace refs or grafts. A repository that it cannot read faithfully is an error,
 //! never an empty history. Bytes of judged objects are hashed again and compared with their id.
 
+mod address;
 mod alternates;
 mod bases;
 mod blobs;
@@ -22,6 +23,7 @@ mod repository;
 mod revision;
 mod tree;
 
+pub use address::{Address, AddressError, Scheme};
 pub use blobs::{Content, MAX_LINK_TARGET, blob_content, blob_facts, blob_size};
 pub use changes::{
     ChangeBudget, CollidingName, Collision, Comparison, Counted, Differ, Difference, MalformedTree, Overrun,
@@ -33,7 +35,7 @@ pub use merge::{MergeError, MergeShape, Merger, Recomputed, merge_shape};
 pub use mirror::{Mirror, MirrorError, Place, Unfetched};
 pub use objects::{Found, Objects, verify_commit_id};
 pub use relation::{Relation, between, leads_to, proven_between, reached, relate};
-pub use remote::{Address, AddressError, Credential, Listing, Patience, Remote, RemoteError, Scheme};
+pub use remote::{Credential, Listing, Patience, Remote, RemoteError};
 pub use repository::{RefState, Repository};
 pub use revision::{RevisionError, commit_of};
 pub use tree::{EntryKind, TooManyEntries, Tree, TreeEntry, TreeFault, TreeFaultCode};

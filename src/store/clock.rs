@@ -77,20 +77,21 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use super::super::migrations::MIGRATIONS;
     use super::*;
 
     #[test]
     fn a_state_of_before_the_clock_was_kept_takes_it_from_its_log() {
         let older = |records: &[i64]| {
             let connection = Connection::open_in_memory().unwrap();
-            connection.execute_batch(q::MIGRATIONS[0]).unwrap();
+            connection.execute_batch(MIGRATIONS[0]).unwrap();
             for (seq, at) in records.iter().enumerate() {
                 let values = rusqlite::params![seq as i64 + 1, [0_u8; 32], "{}", at, "start"];
                 let insert =
                     "insert into audit_log (seq, hash, record, at_ms, kind) values (?1, ?2, ?3, ?4, ?5)";
                 connection.execute(insert, values).unwrap();
             }
-            connection.execute_batch(q::MIGRATIONS[1]).unwrap();
+            connection.execute_batch(MIGRATIONS[1]).unwrap();
             connection
         };
         assert_eq!(latest(&older(&[])).unwrap(), None);

@@ -21,6 +21,7 @@ mod forges;
 mod frontier;
 mod log;
 mod mark;
+mod migrations;
 mod open;
 mod receipts;
 mod reports;

@@ -2,6 +2,7 @@
 
 use super::error::{StoreError, io, sql};
 use super::mark::{Found, Mark, MarkFile};
+use super::migrations::MIGRATIONS;
 use super::rollback::{self, Finding};
 use super::sql as q;
 use super::{Mode, Options, Shared};
@@ -41,7 +42,7 @@ pub(super) const APPLICATION_ID: i64 = 0x4353_474e;
 
 /// The newest schema that this build knows.
 fn schema_version() -> i64 {
-    q::MIGRATIONS.len() as i64
+    MIGRATIONS.len() as i64
 }
 
 /// Opens everything. The connection is the writer's in read-write mode, a reader's otherwise.
@@ -301,7 +302,7 @@ fn migrate(connection: &Connection, instance: Option<&str>) -> Result<(), StoreE
         if version == schema_version() {
             return Ok(());
         }
-        for script in q::MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(0)) {
+        for script in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(0)) {
             connection.execute_batch(script)?;
         }
         if let Some(instance) = instance {

@@ -12,6 +12,7 @@ mod moves;
 mod operate;
 mod outbox;
 mod page;
+mod plan;
 mod proposals;
 mod receive;
 pub mod report;
