@@ -226,6 +226,71 @@ fn read_beside(housekeeping: &'static [&'static [&'static str]], keep_open: bool
     });
 }
 
+/// What git does to files when a ref moves and when refs are packed, in the same steps and without its starting time:
+/// each move is packed at once.
+fn move_and_pack(bare: &Path, ids: &[ObjectId]) {
+    let (loose, packed) = (bare.join("refs/heads/main"), bare.join("packed-refs"));
+    let replace = |path: &Path, content: String| {
+        let lock = path.with_extension("lock");
+        fs::write(&lock, content).unwrap();
+        fs::rename(&lock, path).unwrap();
+    };
+    for id in ids {
+        replace(&loose, format!("{id}\n"));
+        replace(
+            &packed,
+            format!(
+                "# pack-refs with: peeled fully-peeled sorted \n{id} refs/heads/main\n{} refs/heads/rest\n",
+                ids[0]
+            ),
+        );
+        fs::remove_file(&loose).unwrap();
+    }
+}
+
+#[test]
+fn a_ref_that_is_packed_beside_us_is_never_absent_and_never_goes_back() {
+    let sandbox = Sandbox::new();
+    let bare = sandbox.bare("server.git", &[]);
+    let line: Vec<ObjectId> =
+        history::line(&sandbox, &bare, "refs/heads/main", 400).iter().map(|hex| id(hex)).collect();
+    sandbox.git(&bare, &["pack-refs", "--all"]).ok();
+    let rounds: Vec<ObjectId> = (0..3_000).map(|round| line[round * line.len() / 3_000]).collect();
+    move_and_pack(&bare, &rounds[..1]);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            move_and_pack(&bare, &rounds);
+            done.store(true, Ordering::Release);
+        });
+        for keep_open in [true, false] {
+            let (done, bare, line) = (&done, &bare, &line);
+            scope.spawn(move || {
+                let main = name("refs/heads/main");
+                let kept = open(bare);
+                let mut last = 0;
+                let mut seen = |found: Option<ObjectId>, how: &str| {
+                    let found = found.unwrap_or_else(|| panic!("{how}: the ref is not there"));
+                    let at = line.iter().position(|id| *id == found).unwrap();
+                    assert!(at >= last, "{how}: the ref stood at {last} before, and at {at} now");
+                    last = at;
+                };
+                let mut ended = false;
+                while !ended {
+                    ended = done.load(Ordering::Acquire);
+                    let fresh = (!keep_open).then(|| open(bare));
+                    let repository = fresh.as_ref().unwrap_or(&kept);
+                    seen(repository.resolve(&main).unwrap().value, "resolve");
+                    let all = repository.references().unwrap();
+                    seen(all.iter().find(|(name, _)| *name == main).map(|(_, id)| *id), "references");
+                    assert!(repository.ref_names().unwrap().contains(&main), "it is not among the names");
+                }
+                assert_eq!(last, line.len() - 1, "the last move is seen once it was made");
+            });
+        }
+    });
+}
+
 #[test]
 fn a_gc_beside_a_long_reader() {
     read_beside(&[&["gc", "--quiet", "--prune=now"]], true);

@@ -17,6 +17,7 @@ mod merge;
 mod mirror;
 mod names;
 mod objects;
+mod refs;
 mod relation;
 mod remote;
 mod repository;

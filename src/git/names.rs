@@ -1,4 +1,4 @@
-//! The names of all refs, cheaply: `packed-refs` in one pass, and the files below `refs`.
+//! The names of all refs, cheaply: the files below `refs`, and `packed-refs` in one pass.
 
 use super::GitError;
 use crate::domain::{ObjectId, RefName, text};
@@ -13,8 +13,9 @@ const MAX_DEPTH: usize = 512;
 
 pub(super) fn ref_names(common_dir: &Path) -> Result<Vec<RefName>, GitError> {
     let mut names = BTreeSet::new();
-    packed(common_dir, &mut names)?;
+    // In this order: a ref that is packed meanwhile is found in both, and never in neither.
     loose(common_dir, &mut names)?;
+    packed(common_dir, &mut names)?;
     Ok(names.into_iter().collect())
 }
 

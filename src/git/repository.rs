@@ -1,6 +1,6 @@
 //! Opening a repository and reading its refs.
 
-use super::{GitError, Objects};
+use super::{GitError, Objects, refs};
 use crate::domain::{ObjectFormat, ObjectId, RefName};
 use std::ffi::OsStr;
 use std::io::Read;
@@ -74,8 +74,7 @@ impl Repository {
             match self.raw(&target)? {
                 None => return Ok(RefState { target, symbolic: depth > 0, value: None }),
                 Some(gix::refs::Target::Object(id)) => {
-                    let value = ObjectId::from_bytes(id.as_slice())
-                        .map_err(|e| GitError::Refs { why: format!("{target}: {e}") })?;
+                    let value = refs::object(&target, &id)?;
                     return Ok(RefState { target, symbolic: depth > 0, value: Some(value) });
                 }
                 Some(gix::refs::Target::Symbolic(next)) => {
@@ -92,22 +91,7 @@ impl Repository {
     /// # Errors
     /// One unreadable ref makes the whole list an error: a list that lacks a ref would be a lie.
     pub fn references(&self) -> Result<Vec<(RefName, ObjectId)>, GitError> {
-        let error = |why: String| GitError::Refs { why };
-        let platform = self.inner.references().map_err(|e| error(chain(&e)))?;
-        let mut out = Vec::new();
-        for reference in platform.all().map_err(|e| error(chain(&e)))? {
-            let reference = reference.map_err(|e| error(chain(&e)))?.detach();
-            let name = RefName::parse(reference.name.as_bstr()).map_err(|e| error(e.to_string()))?;
-            match reference.target {
-                gix::refs::Target::Symbolic(_) => {}
-                gix::refs::Target::Object(id) => {
-                    let id =
-                        ObjectId::from_bytes(id.as_slice()).map_err(|e| error(format!("{name}: {e}")))?;
-                    out.push((name, id));
-                }
-            }
-        }
-        Ok(out)
+        refs::all(&self.inner.refs)
     }
 
     /// The branch that HEAD points at, also where it is not born yet; `None` where HEAD holds a commit.
@@ -172,18 +156,10 @@ impl Repository {
     }
 
     fn raw(&self, name: &RefName) -> Result<Option<gix::refs::Target>, GitError> {
-        let error = |why: String| GitError::Refs { why: format!("{name}: {why}") };
-        if let Some(target) = self.linked(name)? {
-            return Ok(Some(target));
+        match self.linked(name)? {
+            Some(target) => Ok(Some(target)),
+            None => refs::one(&self.inner.refs, name),
         }
-        let partial: &gix::refs::PartialNameRef = gix::bstr::BStr::new(name.as_bytes())
-            .try_into()
-            .map_err(|_| error("not a ref name".to_owned()))?;
-        let found = self.inner.refs.try_find(partial).map_err(|e| error(chain(&e)))?;
-        // The library may guess prefixes for names that do not exist; only the exact name counts.
-        Ok(found
-            .filter(|reference| reference.name.as_bstr() == name.as_bytes())
-            .map(|reference| reference.target))
     }
 }
 
@@ -247,7 +223,7 @@ fn check_quarantine(objects: &Path, quarantine: &Path) -> Result<PathBuf, GitErr
 }
 
 /// The library's errors put the useful part into their sources.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {
