@@ -19,13 +19,13 @@ use super::change::{ChangeOptions, Changed, Draft, Purpose, change};
 use super::document::{Diagnostic, Source};
 use super::edit::EditError;
 use super::sources::AllowedSigners;
-use super::{Material, Sources, principal_file, signers};
+use super::{Material, Sources, gravestone, principal_file, signers};
 use crate::domain::{Timestamp, text};
 use crate::signature::ssh::NAMESPACE;
 use entry::{At, Entry, Whose};
 pub(super) use importer::called_after;
 use importer::{Importer, MAX_FAULTS, State, Touched, ambiguous};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Largest file that is read, in bytes.
@@ -88,6 +88,8 @@ pub struct Imported {
     pub files: Vec<ImportedFile>,
     /// Keys and authorities that the keyring has already, just so.
     pub unchanged: usize,
+    /// What is worth knowing about what was done.
+    pub warnings: Vec<String>,
 }
 
 /// A file that was read.
@@ -181,7 +183,22 @@ pub fn import_with(
     }
     let changed = |file: &ImportedFile| done.files.iter().any(|changed| changed.principal == file.name);
     done.value.files.retain(changed);
+    done.value.warnings = given_again(&done, requests);
     Ok(done)
+}
+
+/// Of addresses of people who were removed that others have now, by this import.
+fn given_again(done: &Changed<Imported>, requests: &[ImportRequest]) -> Vec<String> {
+    let mut told = Vec::new();
+    for file in &done.value.files {
+        let Ok(principal) = done.keyring.principal(&file.name) else { continue };
+        let has = |one: &&String| principal.emails.iter().any(|email| gravestone::same(email, one));
+        let reused: BTreeSet<&String> =
+            requests.iter().flat_map(|request| &request.reused).filter(has).collect();
+        let reused: Vec<String> = reused.into_iter().cloned().collect();
+        told.extend(gravestone::certified(&done.keyring, &file.name, &reused));
+    }
+    told
 }
 
 /// Keeps what was asked for. What was asked for and is in no file is told with what could not be read, which it may
@@ -227,7 +244,7 @@ fn drafted(
     purpose: &Purpose,
 ) -> Result<Imported, EditError> {
     let keyring = draft.keyring;
-    let mut done = Imported { sources: Vec::new(), files: Vec::new(), unchanged: 0 };
+    let mut done = Imported { sources: Vec::new(), files: Vec::new(), unchanged: 0, warnings: Vec::new() };
     let mut state = State { ambiguous: ambiguous(all), ..State::default() };
     let mut faults = Vec::new();
     for (request, source, found) in all {

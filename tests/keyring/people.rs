@@ -134,7 +134,13 @@ fn an_import_gives_no_address_of_somebody_removed_either() {
     refuses(&ring, &args, 1, "is an address of `ann`, who was removed");
     fs::write(&file, format!("carol@example.org,ann@example.org {line}")).unwrap();
     let reuse = ["--reuse-address", "ann@example.org", "--reason", "it is hers now"];
-    json(&ring, &[&args[..], &reuse].concat());
+    let ca = Key::ed25519(9).line();
+    let table = format!("[[authority]]\nssh = \"{ca}\"\nprincipals = [\"*@example.org\"]\n");
+    ring.write("ca.toml", &format!("name = \"ca\"\n{table}"));
+    let told = json(&ring, &[&args[..], &reuse].concat())["warnings"].clone();
+    assert!(told[0].as_str().unwrap().contains("issued before count as `carol`'s from now on"), "{told}");
+    assert_eq!(told.as_array().unwrap().len(), 1, "{told}");
+    assert_eq!(json(&ring, &[&args[..], &reuse].concat())["warnings"], serde_json::json!([]), "it was said");
     assert_eq!(ring.load().principal("carol").unwrap().emails, ["carol@example.org", "ann@example.org"]);
     assert!(text(&ring, "ann.toml").contains("is of `carol` since "), "{}", text(&ring, "ann.toml"));
 }

@@ -154,6 +154,9 @@ pub(super) fn run(args: &ImportArgs, ground: &mut Ground<'_>) -> Result<u8, CliE
     for one in &unreadable {
         writeln!(ground.err, "left out: {one}")?;
     }
+    for warning in &done.warnings {
+        writeln!(ground.err, "warning: {warning}")?;
+    }
     let shown = |path: &Path| text::escape(path.as_os_str().as_encoded_bytes());
     match ground.format {
         Format::Json => {
@@ -184,6 +187,7 @@ pub(super) fn run(args: &ImportArgs, ground: &mut Ground<'_>) -> Result<u8, CliE
                 "files": done.files.iter().map(file).collect::<Vec<_>>(),
                 "unchanged": done.unchanged,
                 "skipped_lines": skipped,
+                "warnings": done.warnings,
                 "recorded": recorded_json(&changed.recorded),
             });
             print_json(&document, ground.out)?;
