@@ -176,7 +176,9 @@ impl Gate {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("the daemon ended: {status}\n{}", log.lock().unwrap());
             }
-            UnixStream::connect(self.socket()).ok()
+            // What it says before it is ready has been read then.
+            let ready = log.lock().unwrap().contains("ready");
+            UnixStream::connect(self.socket()).ok().filter(|_| ready)
         });
         *self.daemon.borrow_mut() = Some(Daemon { child, log });
     }
