@@ -11,17 +11,18 @@
 //! content with every commit since by the keyring in force at that moment. Whoever can write to the repository's
 //! files can move the ref, and gets none of that.
 
+mod error;
+mod taking;
+
 use super::admit::Decided;
-use super::check::{self, AllBut, CheckFault, Judging};
+use super::check::{self, AllBut, Judging};
 use super::fault::Fault;
 use super::gate::{Gate, Snapshot};
-use super::keyring_changes::record_of;
 use super::locate::{self, Located};
 use super::operators::{Operator, operator};
-use super::reload::Announced;
 use super::source_state::{self, StateFault};
 use super::status::SourceStatus;
-use crate::audit::{KeyringAuthor, KeyringSourceEntry, RepositoryEntry, TakenHow, rfc3339_ms};
+use crate::audit::TakenHow;
 use crate::config::{Config, SOURCE_RULESET, TrustedSource};
 use crate::domain::{
     ObjectId, PushContext, Pusher, RefName, RefUpdate, RepositoryRef, RequestId, Timestamp, text,
@@ -29,9 +30,10 @@ use crate::domain::{
 use crate::facts::{self, Present};
 use crate::git::{GitError, proven_between};
 use crate::hook::wire::Request;
-use crate::keyring::{Author, ChangeOptions, ChangeRecord, EditError, Origin, Purpose, Taken, take};
+use crate::keyring::Taken;
 use crate::policy::{Decision, Ruleset, Verdict};
-use crate::store::{StoreError, TakenMark};
+use crate::store::TakenMark;
+pub use error::SourceError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,86 +41,8 @@ use std::time::{Duration, Instant};
 const WALK: Duration = Duration::from_secs(60);
 /// For how long looking at the ref may take before something is wrong: longer than [`WALK`] and a decision.
 const STUCK: Duration = Duration::from_secs(180);
-/// The action of its changes, on record.
-const ACTION: &str = "source";
 /// Longest reason of an operator, in characters.
 const MAX_REASON: usize = 300;
-
-/// Why a state is not taken over.
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    /// The configuration has no `[keyring.source]`.
-    #[error("the configuration in force has no [keyring.source]")]
-    None,
-    /// No reason, or an endless one.
-    #[error("a reason has 1 to {MAX_REASON} characters")]
-    Reason,
-    /// Nobody accepted a first state.
-    #[error("nothing was accepted yet: look at the ref, then `countersign keyring source accept COMMIT`")]
-    NotAccepted,
-    /// The state that was taken over last is of another source.
-    #[error(
-        "what was accepted last is of another repository, ref or directory: look at this one, then `countersign keyring source accept COMMIT`"
-    )]
-    Other,
-    /// The repository cannot be used.
-    #[error("{0}")]
-    Repository(#[from] Fault),
-    /// The ref is not there, or not a branch of its own.
-    #[error("the ref is {0}")]
-    Ref(&'static str),
-    /// An operator named something else than the ref holds.
-    #[error("the ref holds {0}; look at that one")]
-    NotTheTip(ObjectId),
-    /// The tip has no applied decision of the built-in ruleset.
-    #[error("the ref was moved to {0} past the gate, or without a decision of its ruleset")]
-    Undecided(ObjectId),
-    /// The tip leaves out the state before.
-    #[error("{tip} does not descend from {taken}, which was taken over last")]
-    Sideways {
-        /// What the ref holds.
-        tip: ObjectId,
-        /// What was taken over.
-        taken: String,
-    },
-    /// Who signed it is not trusted any more.
-    #[error("{tip}, or a commit before it, is not signed as it has to be by the keyring in force now: {why}")]
-    NotSigned {
-        /// What the ref holds.
-        tip: ObjectId,
-        /// What the ruleset says.
-        why: String,
-    },
-    /// It could not be judged again.
-    #[error("{0}")]
-    Judge(String),
-    /// The commit cannot be the keyring.
-    #[error("{commit} cannot be taken over: {fault}")]
-    State {
-        /// The commit.
-        commit: ObjectId,
-        /// Why.
-        fault: StateFault,
-    },
-    /// The keyring lacks a revocation, or cannot be written.
-    #[error("{0}")]
-    Keyring(#[from] EditError),
-    /// The record.
-    #[error("the record cannot be used: {0}")]
-    Store(#[from] StoreError),
-}
-
-impl From<GitError> for SourceError {
-    fn from(error: GitError) -> Self {
-        SourceError::Repository(error.into())
-    }
-}
-
-impl From<CheckFault> for SourceError {
-    fn from(error: CheckFault) -> Self {
-        SourceError::Judge(error.to_string())
-    }
-}
 
 /// What was seen last, for the status and against saying the same again.
 #[derive(Debug, Default)]
@@ -474,122 +398,6 @@ impl Gate {
         let tip = state.value.ok_or(SourceError::Ref("not there"))?;
         self.source_seen.last().tip = Some(tip);
         Ok((located, tip))
-    }
-
-    /// Makes the keyring's files what the commit holds, and puts that on record.
-    fn take_state(
-        &self,
-        snapshot: &Snapshot,
-        source: &TrustedSource,
-        located: &Located,
-        commit: ObjectId,
-        on_record: Option<TakenMark>,
-        cause: &Cause<'_>,
-    ) -> Result<(), SourceError> {
-        let config = &snapshot.config;
-        let now = Gate::now();
-        let state = source_state::read(located.repository.objects(), &commit, config, source, now)
-            .map_err(|fault| SourceError::State { commit, fault })?;
-        let origin = Origin {
-            repository_id: located.reference.id.0.clone(),
-            repository: source.repository.clone(),
-            reference: source.reference.to_string(),
-            path: source.path.clone(),
-            rulesets_path: source.rulesets.clone(),
-        };
-        let rulesets = state.rulesets.len() as u64;
-        let marker = Taken::new(&origin, &commit.to_string(), &state.files, state.rulesets);
-        let digest = Taken::digest_of(&marker.text()?);
-        self.store.check_writable()?;
-        let process = operator(rustix::process::geteuid().as_raw(), None);
-        let (who, said) = match cause {
-            Cause::Accepted { reason, by } => (by, Some(text::escape(reason.as_bytes()))),
-            Cause::Seen | Cause::Restored => (&process, None),
-        };
-        if !matches!(cause, Cause::Restored)
-            && located.repository.resolve(&source.reference)?.value != Some(commit)
-        {
-            return Err(SourceError::Ref("moving"));
-        }
-        let mark = TakenMark {
-            repository_id: origin.repository_id.clone(),
-            repository: origin.repository,
-            reference: origin.reference,
-            path: origin.path,
-            rulesets: origin.rulesets_path,
-            commit: commit.to_string(),
-            state: digest.clone(),
-            at: rfc3339_ms(now),
-        };
-        self.source_seen.last().under_way = Some(digest.clone());
-        let taken = self.replace(config, &state.files, &marker, who, cause).and_then(|keyring| {
-            let entry = KeyringSourceEntry {
-                repository: RepositoryEntry::from(&located.reference),
-                reference: text::escape(source.reference.as_bytes()),
-                commit: commit.to_string(),
-                commit_before: on_record.as_ref().map(|mark| mark.commit.clone()),
-                how: cause.how(),
-                by: KeyringAuthor {
-                    login: None,
-                    uid: who.uid,
-                    account: who.account.clone(),
-                    session: who.session.clone(),
-                    signer: None,
-                },
-                reason: said,
-                keyring,
-                rulesets,
-                state: digest,
-            };
-            Ok(self.store.take(on_record, mark, entry, now)?)
-        });
-        // Only what is on record as well is in force.
-        self.source_seen.last().under_way = None;
-        taken?;
-        tracing::info!(%commit, how = cause.how().name(), "the keyring was taken over from its source");
-        self.reload_found();
-        Ok(())
-    }
-
-    /// Replaces the files; gives the digest of the keyring that they are then.
-    fn replace(
-        &self,
-        config: &Config,
-        files: &std::collections::BTreeMap<String, String>,
-        marker: &Taken,
-        who: &Operator,
-        cause: &Cause<'_>,
-    ) -> Result<String, SourceError> {
-        let record = |change: &ChangeRecord| {
-            let record = record_of(change, Some((who, Gate::now())), None);
-            self.live.announce(Announced {
-                before: change.keyring_before.clone(),
-                after: change.keyring_after.clone(),
-                principals: change.principals.clone(),
-            });
-            self.store.append(record).map(|_| ()).map_err(|error| error.to_string())
-        };
-        let mut reason = format!(
-            "{} {} at {}, {}",
-            marker.repository,
-            marker.reference,
-            marker.commit,
-            cause.how().name()
-        );
-        if let Cause::Accepted { reason: why, .. } = cause {
-            reason.push_str(&format!(": {why}"));
-        }
-        let purpose = Purpose {
-            action: ACTION,
-            local: false,
-            by: Author { login: None, uid: who.uid, signer: None },
-            reason: Some(reason.chars().take(500).collect()),
-            at: Gate::now(),
-        };
-        let options =
-            ChangeOptions { purpose, dry_run: false, urgent: false, recorder: Some(&record), signer: None };
-        let done = take(&config.keyring, files, marker, &options)?;
-        Ok(done.keyring.digest().to_owned())
     }
 
     /// For the status.
