@@ -56,18 +56,18 @@ impl Drop for Room {
 
 /// How a program ended.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(crate) struct Ended {
     /// Its exit code; `None` where a signal ended it.
-    pub(super) code: Option<i32>,
-    pub(super) stdout: Vec<u8>,
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<u8>,
     /// Whether `stdout` was longer than what is kept of it.
-    pub(super) cut: bool,
-    pub(super) stderr: Vec<u8>,
+    pub(crate) cut: bool,
+    pub(crate) stderr: Vec<u8>,
 }
 
 /// Why there is no end to speak of.
 #[derive(Debug)]
-pub(super) enum RunError {
+pub(crate) enum RunError {
     /// It cannot be run.
     Failed(String),
     /// It did not end in time, and was ended.
@@ -78,24 +78,24 @@ pub(super) enum RunError {
 
 /// How a program is run, beside what it is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Manner<'a> {
+pub(crate) struct Manner<'a> {
     /// When it is ended at the latest.
-    pub(super) until: Instant,
+    pub(crate) until: Instant,
     /// How much of what it prints is kept, bytes.
-    pub(super) keep: usize,
+    pub(crate) keep: usize,
     /// What it reads.
-    pub(super) input: &'a [u8],
+    pub(crate) input: &'a [u8],
     /// How large a file it may write, bytes.
-    pub(super) file_bytes: u64,
+    pub(crate) file_bytes: u64,
     /// How many processors it may keep busy until then.
-    pub(super) processors: u64,
+    pub(crate) processors: u64,
     /// It is ended once this is set.
-    pub(super) stop: Option<&'a AtomicBool>,
+    pub(crate) stop: Option<&'a AtomicBool>,
 }
 
 impl Manner<'_> {
     /// Without input.
-    pub(super) fn new(until: Instant, keep: usize) -> Self {
+    pub(crate) fn new(until: Instant, keep: usize) -> Self {
         Manner { until, keep, input: &[], file_bytes: FILE_BYTES, processors: 1, stop: None }
     }
 
@@ -105,7 +105,7 @@ impl Manner<'_> {
 }
 
 /// An absolute path of a program that is installed.
-pub(super) fn program(name: &str) -> Result<PathBuf, String> {
+pub(crate) fn program(name: &str) -> Result<PathBuf, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let runs = |path: &PathBuf| {
         fs::metadata(path).is_ok_and(|seen| seen.is_file() && seen.permissions().mode() & 0o111 != 0)
@@ -118,7 +118,7 @@ pub(super) fn program(name: &str) -> Result<PathBuf, String> {
 }
 
 /// A program with nothing of our environment but where programs are.
-pub(super) fn command(room: &Room, program: &Path) -> Command {
+pub(crate) fn command(room: &Room, program: &Path) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()
@@ -141,12 +141,12 @@ pub(super) fn command(room: &Room, program: &Path) -> Command {
 
 /// Runs a program without input until it ends or `until`, and then ends it with all that it has started.
 /// At most `keep` bytes of what it prints are kept.
-pub(super) fn run(command: &mut Command, until: Instant, keep: usize) -> Result<Ended, RunError> {
+pub(crate) fn run(command: &mut Command, until: Instant, keep: usize) -> Result<Ended, RunError> {
     run_as(command, &Manner::new(until, keep))
 }
 
 /// [`run`], with input and other limits.
-pub(super) fn run_as(command: &mut Command, manner: &Manner<'_>) -> Result<Ended, RunError> {
+pub(crate) fn run_as(command: &mut Command, manner: &Manner<'_>) -> Result<Ended, RunError> {
     let name = command_name(command);
     let failed = |e: io::Error| RunError::Failed(format!("{name} cannot be run: {e}"));
     if manner.stopped() {
@@ -311,6 +311,11 @@ mod tests {
         let room = Room::new().unwrap();
         let ended = run(&mut shell(&room, "sleep 0.2; ulimit -f; ulimit -c"), soon(), 1000).unwrap();
         assert_eq!(String::from_utf8_lossy(&ended.stdout), format!("{}\n0\n", FILE_BYTES / 512));
+    }
+
+    #[test]
+    fn programs_that_are_not_there_are_named() {
+        assert_eq!(program("no-such-program-here").unwrap_err(), "no-such-program-here is not installed");
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod alternates;
 mod bases;
 mod blobs;
 mod changes;
-mod child;
+pub(crate) mod child;
 pub mod command;
 mod files;
 mod head;
@@ -30,7 +30,6 @@ pub use changes::{
     ChangeBudget, CollidingName, Collision, Comparison, Counted, Differ, Difference, MalformedTree, Overrun,
     Spent,
 };
-pub(crate) use child::Room;
 pub use files::{FileLimits, FilesError, NamedFile, files_in};
 pub use merge::{MergeError, MergeShape, Merger, Recomputed, merge_shape};
 pub use mirror::{Mirror, MirrorError, Place, Unfetched};

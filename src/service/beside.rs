@@ -8,21 +8,16 @@
 
 use super::differences::{GitStatus, Gits};
 use crate::domain::{ObjectFormat, ObjectId, ObjectKind, Timestamp, text};
-use crate::git::Room;
+use crate::git::child::{self, Ended, Manner, Room, RunError, program};
 use crate::keyring::{Key, Keyring, Material, Windows};
 use crate::signature::ssh::PublicKey;
 use crate::signature::{KeyId, Keys as _, Scheme};
 use data_encoding::{BASE64, HEXUPPER};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
-use std::io::Read;
 use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// How long one program may take.
@@ -123,8 +118,8 @@ fn attempt(question: &Question<'_>) -> Result<Said, String> {
     let (file, lines) = allowed_signers(question.keyring, question.named);
     fs::write(room.path("allowed_signers"), file).map_err(failed)?;
     let object = ["hash-object", "-t", question.kind.name(), "-w", "--stdin", "--literally"];
-    let stored = run(&room, git_command(&room, &git).args(object), question.raw)?;
-    if !stored.success || stored.stdout.trim_ascii() != question.id.to_string().as_bytes() {
+    let stored = run(git_command(&room, &git).args(object), question.raw)?;
+    if stored.code != Some(0) || stored.stdout.trim_ascii() != question.id.to_string().as_bytes() {
         return Err("git does not store the object".to_owned());
     }
     let (typed, verb) = match question.kind {
@@ -149,7 +144,7 @@ fn attempt(question: &Question<'_>) -> Result<Said, String> {
             call.arg("-c").arg(setting(name, &value));
         }
         call.arg(verb).arg("--raw").arg(question.id.to_string());
-        run(&room, &mut call, b"")
+        run(&mut call, b"")
     };
     let mut ended = verify()?;
     // Which certificate is needed gpg knows best, whatever we make of the signature.
@@ -164,12 +159,12 @@ fn attempt(question: &Question<'_>) -> Result<Said, String> {
         && let Ok(gpgconf) = program("gpgconf")
     {
         let mut kill = command(&room, &gpgconf);
-        let _ = run(&room, kill.arg("--homedir").arg(&home).args(["--kill", "all"]), b"");
+        let _ = run(kill.arg("--homedir").arg(&home).args(["--kill", "all"]), b"");
     }
     let said = [ended.stdout.as_slice(), ended.stderr.as_slice()].concat();
     Ok(Said {
         command: typed,
-        gits: Gits { accepts: ended.success, status: read(&said), lines },
+        gits: Gits { accepts: ended.code == Some(0), status: read(&said), lines },
         by_gpg: said.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"[GNUPG:] ")),
         lines: shown(&said, &room),
     })
@@ -312,7 +307,7 @@ fn import(room: &Room, gpg: &Path, keys: &[&Key]) -> Result<(), String> {
         let mut command = command(room, gpg);
         command.args(["--batch", "--quiet", "--no-autostart", "--import"]);
         // A key that this gpg cannot read is one that it will not find.
-        run(room, &mut command, armor.as_bytes())?;
+        run(&mut command, armor.as_bytes())?;
     }
     Ok(())
 }
@@ -338,37 +333,10 @@ fn setting(name: &str, value: &OsStr) -> OsString {
     out
 }
 
-/// An absolute path of a program that is installed.
-fn program(name: &str) -> Result<PathBuf, String> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let runs = |path: &PathBuf| {
-        fs::metadata(path).is_ok_and(|seen| seen.is_file() && seen.permissions().mode() & 0o111 != 0)
-    };
-    std::env::split_paths(&path)
-        .filter(|directory| directory.is_absolute())
-        .map(|directory| directory.join(name))
-        .find(runs)
-        .ok_or_else(|| format!("{name} is not installed"))
-}
-
-/// A program with an environment that is made here.
+/// A program that knows no keys but those that it is given.
 fn command(room: &Room, program: &Path) -> Command {
-    let mut command = Command::new(program);
-    command
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("HOME", room.directory())
-        .env("GNUPGHOME", room.path("gnupg"))
-        .env("TMPDIR", room.directory())
-        .env("LC_ALL", "C")
-        // Git hands times to ssh-keygen in the local zone.
-        .env("TZ", "UTC")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_NO_REPLACE_OBJECTS", "1")
-        .env("GIT_NO_LAZY_FETCH", "1")
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .current_dir(room.directory());
+    let mut command = child::command(room, program);
+    command.env("GNUPGHOME", room.path("gnupg"));
     command
 }
 
@@ -378,68 +346,16 @@ fn git_command(room: &Room, git: &Path) -> Command {
     command
 }
 
-/// How a program ended.
-struct Ended {
-    success: bool,
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
-}
-
 /// Runs a program to its end, or ends it and everything that it has started.
-fn run(room: &Room, command: &mut Command, input: &[u8]) -> Result<Ended, String> {
-    run_within(TIME, room, command, input)
-}
-
-fn run_within(limit: Duration, room: &Room, command: &mut Command, input: &[u8]) -> Result<Ended, String> {
-    let name = Path::new(command.get_program()).file_name().map(|name| name.to_string_lossy().into_owned());
-    let name = name.unwrap_or_default();
-    let failed = |e: std::io::Error| format!("{name} cannot be run: {e}");
-    // From a file, so that nobody waits for anybody.
-    let source = room.path("input");
-    fs::write(&source, input).map_err(failed)?;
-    command.stdin(fs::File::open(&source).map_err(failed)?);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    let mut child = command.spawn().map_err(failed)?;
-    let stdout = child.stdout.take().map(|pipe| std::thread::spawn(move || kept(pipe)));
-    let stderr = child.stderr.take().map(|pipe| std::thread::spawn(move || kept(pipe)));
-    let ended = until_it_ends(&child, limit);
-    // Also after a good end: nothing that it has started outlives it or holds its pipes open. It is not
-    // reaped before, so that its number cannot be somebody else's by now.
-    let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
-    let status = child.wait().map_err(failed)?;
-    let collect = |worker: Option<JoinHandle<Vec<u8>>>| {
-        worker.and_then(|worker| worker.join().ok()).unwrap_or_default()
-    };
-    let (stdout, stderr) = (collect(stdout), collect(stderr));
-    if !ended {
-        return Err(format!("{name} did not end within {} seconds", limit.as_secs()));
-    }
-    Ok(Ended { success: status.success(), stdout, stderr })
-}
-
-/// Whether a program ends in time. It stays to be reaped.
-fn until_it_ends(child: &Child, limit: Duration) -> bool {
-    let until = Instant::now() + limit;
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-    while Instant::now() < until {
-        match waitid(WaitId::Pid(Pid::from_child(child)), options) {
-            Ok(None) => std::thread::sleep(Duration::from_millis(3)),
-            Ok(Some(_)) => return true,
-            Err(_) => return false,
+fn run(command: &mut Command, input: &[u8]) -> Result<Ended, String> {
+    let name = Path::new(command.get_program()).file_name().unwrap_or_default().display().to_string();
+    let manner = Manner { input, ..Manner::new(Instant::now() + TIME, KEPT) };
+    child::run_as(command, &manner).map_err(|error| match error {
+        RunError::Failed(why) => why,
+        RunError::Time | RunError::Stopped => {
+            format!("{name} did not end within {} seconds", TIME.as_secs())
         }
-    }
-    false
-}
-
-/// Reads to the end and keeps the beginning.
-fn kept(mut pipe: impl Read) -> Vec<u8> {
-    let mut all = Vec::new();
-    let mut chunk = [0_u8; 4096];
-    while let Ok(count @ 1..) = pipe.read(&mut chunk) {
-        let room = KEPT.saturating_sub(all.len()).min(count);
-        all.extend_from_slice(&chunk[..room]);
-    }
-    all
+    })
 }
 
 /// Makes a directory for us alone; one that is there already is not taken.
@@ -467,54 +383,5 @@ mod tests {
         );
         assert_eq!(read(b""), GitStatus::Unsigned);
         assert_eq!(read(b"error: x\n"), GitStatus::Error);
-    }
-
-    #[test]
-    fn the_private_room_is_private_and_goes_away() {
-        let room = Room::new().unwrap();
-        let path = room.directory().to_owned();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
-        fs::write(path.join("x"), "x").unwrap();
-        drop(room);
-        assert!(!path.exists());
-    }
-
-    #[test]
-    fn a_program_that_does_not_stop_talking_is_cut() {
-        let room = Room::new().unwrap();
-        let sh = program("sh").unwrap();
-        let mut command = command(&room, &sh);
-        command.args([
-            "-c",
-            "i=0; while [ $i -lt 3000 ]; do echo 0123456789012345678901234567890; i=$((i+1)); done",
-        ]);
-        let ended = run(&room, &mut command, b"").unwrap();
-        assert_eq!(ended.stdout.len(), KEPT);
-    }
-
-    #[test]
-    fn what_a_program_leaves_behind_does_not_outlive_it() {
-        let room = Room::new().unwrap();
-        let mut command = command(&room, &program("sh").unwrap());
-        command.args(["-c", "sleep 600 & echo done"]);
-        let started = Instant::now();
-        assert_eq!(run(&room, &mut command, b"").unwrap().stdout, b"done\n");
-        assert!(started.elapsed() < Duration::from_secs(10), "it waited for what was left behind");
-    }
-
-    #[test]
-    fn a_program_that_hangs_is_ended_with_all_that_it_started() {
-        let room = Room::new().unwrap();
-        let mut command = command(&room, &program("sh").unwrap());
-        command.args(["-c", "sleep 600 & sleep 600"]);
-        let started = Instant::now();
-        let ended = run_within(Duration::from_secs(1), &room, &mut command, b"");
-        assert_eq!(ended.err().as_deref(), Some("sh did not end within 1 seconds"));
-        assert!(started.elapsed() < Duration::from_secs(10));
-    }
-
-    #[test]
-    fn programs_that_are_not_there_are_named() {
-        assert_eq!(program("no-such-program-here").unwrap_err(), "no-such-program-here is not installed");
     }
 }

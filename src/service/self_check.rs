@@ -15,7 +15,7 @@ use super::gate::Snapshot;
 use super::setup::{Candidate, quoted};
 use super::workstation::{Level, Workstation};
 use crate::domain::{ObjectId, RefName, Timestamp, same_address, text};
-use crate::git::Room;
+use crate::git::child::Room;
 use crate::hook::wire::Outcome;
 use crate::keyring::{AddRequest, AllowedSigners, Keyring, Material, Sources, add};
 use crate::policy::{Decision, Violation};
