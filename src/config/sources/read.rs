@@ -358,12 +358,15 @@ fn repository_id(item: &Item<'_, '_>) -> Option<String> {
         return item.number().map(|number| number.to_string());
     }
     let id = item.string()?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"{}._-".contains(&byte);
-    if id.is_empty() || id.len() > 100 || !id.bytes().all(plain) {
+    // Bitbucket shows its UUIDs in braces; what a delivery tells is kept without them.
+    let bare = id.strip_prefix('{').and_then(|id| id.strip_suffix('}')).unwrap_or(id);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    // As long as those of deliveries: a longer one is nobody's.
+    if bare.is_empty() || bare.len() > 64 || !bare.bytes().all(plain) {
         item.error_with("the id of a repository is the forge's number or UUID of it", "write `id = \"123\"`");
         return None;
     }
-    Some(id.to_owned())
+    Some(bare.to_owned())
 }
 
 /// A URL of a repository: nothing that git would take for something else (N31). Its line is not shown where it may

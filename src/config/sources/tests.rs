@@ -353,10 +353,13 @@ fn repositories_are_listed_by_plain_names_that_differ() {
         "{GOOD}[[source.repository]]\nname = \"a/b\"\nid = \"5\"\n[[source.repository]]\nname = \"a/c\"\nid = 5\n"
     );
     assert!(home.fails(&source(&twice)).contains("has the same id"));
-    for id in ["\"\"", "\"a b\"", "-1", "[]", "\"a/b\""] {
+    for id in ["\"\"", "\"a b\"", "-1", "[]", "\"a/b\"", "\"{}\"", "\"{a\"", "\"a}b\"", &format!("\"{}\"", "1".repeat(65))] {
         home.fails(&source(&format!("{GOOD}[[source.repository]]\nname = \"a/b\"\nid = {id}\n")));
     }
-    home.ok(&source(&format!("{GOOD}[[source.repository]]\nname = \"a/b\"\nid = \"{{c8d3-11}}\"\n")));
+    // As Bitbucket shows it, and as deliveries are read.
+    let braced =
+        home.ok(&source(&format!("{GOOD}[[source.repository]]\nname = \"a/b\"\nid = \"{{c8d3-11}}\"\n")));
+    assert_eq!(braced.sources[0].repository("a/b").unwrap().id.as_deref(), Some("c8d3-11"));
 }
 
 #[test]
