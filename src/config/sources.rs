@@ -11,6 +11,7 @@ use std::time::Duration;
 const SHORT: usize = 16;
 
 mod read;
+mod sense;
 
 pub(super) use read::read;
 
