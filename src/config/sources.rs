@@ -13,6 +13,7 @@ const SHORT: usize = 16;
 mod read;
 mod sense;
 
+pub use read::is_private_way;
 pub(super) use read::read;
 
 /// A forge that tells of pushes.

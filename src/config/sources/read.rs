@@ -411,6 +411,15 @@ fn is_host(authority: &str) -> bool {
     }
 }
 
+/// Whether what is sent to an address is seen by nobody on the way: over TLS, or never leaves this machine.
+pub fn is_private_way(address: &str) -> bool {
+    match address.split_once("://") {
+        Some(("https", _)) => true,
+        Some(("http", rest)) => is_this_machine(rest.split('/').next().unwrap_or_default()),
+        _ => false,
+    }
+}
+
 fn is_this_machine(authority: &str) -> bool {
     let host = match authority.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),

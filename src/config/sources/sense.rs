@@ -1,8 +1,10 @@
 //! Whether what a source says goes together.
 
 use super::{ReportIdentity, Source};
-use crate::config::secrets::SecretPlace;
-use crate::forge::ForgeKind;
+use crate::config::Warning;
+use crate::config::secrets::{SecretPlace, read_certificates};
+use crate::forge::{AppKey, ForgeKind};
+use std::path::Path;
 
 /// What the addresses of a source need and do not have.
 pub(super) fn reaches(source: &Source) -> Vec<(String, &'static str)> {
@@ -71,4 +73,48 @@ pub(super) fn without_effect(source: &Source) -> Vec<String> {
         }
     }
     told
+}
+
+impl Source {
+    /// What else it needs and cannot be used now: the daemon starts all the same, and waits for it.
+    pub fn unusable(&self) -> Vec<Warning> {
+        let mut told = Vec::new();
+        let mut look = |what: &str, found: Result<(), String>| {
+            if let Err(why) = found {
+                let message = format!("{what} of source `{}` cannot be used: {why}", self.name);
+                told.push(Warning::at(self.place.clone(), message));
+            }
+        };
+        let read = |place: &SecretPlace| place.read().map_err(|error| error.to_string());
+        let fetch = &self.fetch;
+        if let Some(place) = &fetch.credential {
+            look("`credential` in [source.fetch]", read(place).map(drop));
+        }
+        if let Some(file) = &fetch.known_hosts {
+            look("`known-hosts` in [source.fetch]", is_there(file));
+        }
+        if let Some(file) = &fetch.authority {
+            look("`authority` in [source.fetch]", read_certificates(file).map(drop));
+        }
+        let Some(report) = &self.report else { return told };
+        match &report.identity {
+            ReportIdentity::Token(place) => look("`token` in [source.report]", read(place).map(drop)),
+            ReportIdentity::App { key, .. } => {
+                let key = read(key).and_then(|pem| AppKey::from_pem(&pem).map_err(|error| error.to_string()));
+                look("`app` in [source.report]", key.map(drop));
+            }
+        }
+        if let Some(file) = &report.authority {
+            look("`authority` in [source.report]", read_certificates(file).map(drop));
+        }
+        told
+    }
+}
+
+fn is_there(file: &Path) -> Result<(), String> {
+    let found = std::fs::metadata(file).map_err(|error| error.to_string())?;
+    match found.is_file() && found.len() > 0 {
+        true => Ok(()),
+        false => Err("it is no file with something in it".to_owned()),
+    }
 }

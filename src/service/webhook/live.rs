@@ -2,13 +2,11 @@
 
 use super::WebhookFigures;
 use super::failures::Failures;
-use crate::config::{Config, Diagnostic, SecretPlace, SecretPlaceError};
+use crate::config::{Config, Diagnostic};
 use crate::forge::{Secret, Secrets};
 use crate::service::Gate;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -18,8 +16,6 @@ use std::time::{Duration, Instant};
 const WRITE_DOWN: Duration = Duration::from_secs(10);
 /// For how long deliveries are gathered before those who judge look at them.
 const GATHER: Duration = Duration::from_millis(25);
-/// Largest file with certificates, in bytes.
-const MAX_CERTIFICATE: u64 = 1 << 20;
 
 /// Secrets by the name of their source, and what is wrong with others.
 #[derive(Debug, Default)]
@@ -149,21 +145,11 @@ impl Gate {
     pub fn listener_keys(&self) -> Option<Result<ListenerKeys, String>> {
         let current = self.current();
         let tls = current.config.daemon.tls.as_ref()?;
-        let read = || {
-            // The key has to be as secret as other secrets.
-            let place = SecretPlace::File(tls.key.clone());
-            let key = place.read().map_err(|error: SecretPlaceError| match error.help() {
-                Some(help) => format!("{error}; {help}"),
-                None => error.to_string(),
-            })?;
-            let mut certificate = Vec::new();
-            let shown = crate::domain::text::escape(tls.certificate.as_os_str().as_encoded_bytes());
-            File::open(&tls.certificate)
-                .and_then(|file| file.take(MAX_CERTIFICATE).read_to_end(&mut certificate))
-                .map_err(|error| format!("cannot read the certificate `{shown}`: {error}"))?;
-            Ok(ListenerKeys { certificate, key })
-        };
-        Some(read())
+        let read = tls.read().map(|(certificate, key)| ListenerKeys { certificate, key });
+        Some(read.map_err(|fault| match &fault.diagnostic.suggestion {
+            Some(help) => format!("{}; {help}", fault.diagnostic.message),
+            None => fault.diagnostic.message.clone(),
+        }))
     }
 
     /// Says that the listener's certificate was taken, or why the one before it stays in use.

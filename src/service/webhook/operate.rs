@@ -3,7 +3,7 @@
 
 use super::carry::{Carrier, CarryError, Endpoint};
 use super::outbox::{ReportHealth, api_token, endpoint};
-use crate::config::{Config, Source, SourceRepository};
+use crate::config::{self, Config, Source, SourceRepository};
 use crate::domain::text;
 use crate::forge::{self, CallError, ForgeRepository, HookError, NewHook, SecretKind, Secrets};
 use crate::service::Gate;
@@ -384,6 +384,15 @@ impl Gate {
             OperateError::Failed("the secrets of the source cannot be read; see `webhook status`".to_owned())
         })?;
         let (headers, body) = forge::sample(source.forge, secrets, &nobody, &[], Gate::now());
+        let token = headers.any("x-gitlab-token");
+        if asked.url.is_some() && token && !config::is_private_way(&base) {
+            let why = format!(
+                "a sample of source `{}` has its secret token in it, and http shows that to everybody on the way: give \
+                 an https address",
+                source.name
+            );
+            return Err(OperateError::Impossible(why));
+        }
         let carrier = self.carrier()?;
         let send = |body: &[u8]| {
             carrier.deliver(&to, &source.path, &headers, body, DEADLINE).map_err(|error| failed(&error))
@@ -391,7 +400,7 @@ impl Gate {
         let reply = send(&body)?;
         let tampered = send(&[body.as_slice(), b" "].concat())?;
         // A plain token signs nothing of the body.
-        let plain = headers.any("x-gitlab-token") && !headers.any("webhook-signature");
+        let plain = token && !headers.any("webhook-signature");
         let told_apart = plain || tampered.status == 401;
         Ok(Tried {
             url: format!("{base}{}", source.path),
