@@ -1,6 +1,7 @@
 //! What goes wrong at a forge, on the way, or here.
 
 use crate::forge::{Forge, moved, rules};
+use crate::support::forge_api::{Answer, ForgeApi};
 use crate::support::wait_for;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -169,6 +170,51 @@ fn n31_redirects_are_not_followed_and_credentials_stay() {
     assert!(!asked.lock().unwrap().is_empty());
     assert_eq!(stolen.load(Ordering::Relaxed), 0);
     assert!(!why(&forge).contains("geheim") && !forge.gate.log().contains("geheim"));
+}
+
+#[test]
+fn n31_a_forge_that_cannot_prove_itself_gets_no_credential_whatever_the_environment_says() {
+    let mut forge = Forge::prepared();
+    let sandbox = &forge.gate.sandbox;
+    let thief =
+        ForgeApi::tls(sandbox.root(), |_, _| Answer::new(401, "").with("www-authenticate", "Basic realm=x"));
+    crate::forge::private(&sandbox.path("token"), "geheimes-wort");
+    let token = format!("credential = {{ file = \"{}\" }}\n", sandbox.path("token").display());
+    forge.url = format!("{}/acme/infra.git", thief.base());
+    forge.source = format!("[source.fetch]\n{token}");
+    forge.configure();
+    let (proxy, _, proxied) =
+        server("HTTP/1.1 502 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".into());
+    let start = |forge: &Forge| {
+        let gate = &forge.gate;
+        let mut command = gate.sandbox.command(crate::support::gate::PROGRAM, gate.sandbox.root());
+        command.arg("serve").arg("--config").arg(gate.config());
+        let proxy = format!("http://127.0.0.1:{proxy}");
+        for name in ["https_proxy", "HTTPS_PROXY", "http_proxy", "all_proxy"] {
+            command.env(name, &proxy);
+        }
+        command.env("GIT_SSL_NO_VERIFY", "1").env("GIT_CURL_VERBOSE", "1").env("GIT_TRACE_REDACT", "0");
+        command.env("GIT_CONFIG_COUNT", "1").env("GIT_CONFIG_KEY_0", "http.sslVerify");
+        command.env("GIT_CONFIG_VALUE_0", "false");
+        gate.start_as(command);
+    };
+    start(&forge);
+    let id = forge.git(&["rev-parse", "main"]);
+    forge.tell("refs/heads/main", crate::forge::ZERO, &id, "alice");
+    assert!(why(&forge).contains("certificate"), "{}", why(&forge));
+    assert!(thief.asked().is_empty(), "{:?}", thief.asked());
+    // Its own authority is believed, where it is configured.
+    forge.gate.stop();
+    let authority = thief.certificate.as_ref().unwrap().display().to_string();
+    forge.source = format!("[source.fetch]\nauthority = \"{authority}\"\n{token}");
+    forge.configure();
+    start(&forge);
+    let asked = wait_for("the credential", Duration::from_secs(60), || {
+        thief.asked().into_iter().find(|one| one.headers.contains_key("authorization"))
+    });
+    assert!(asked.path.starts_with("/acme/infra.git/"), "{asked:?}");
+    assert_eq!(proxied.load(Ordering::Relaxed), 0, "no proxy of the environment was asked");
+    assert!(!forge.gate.log().contains("geheim"), "{}", forge.gate.log());
 }
 
 #[test]
