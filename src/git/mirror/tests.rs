@@ -288,7 +288,7 @@ fn n31_nothing_is_fetched_from_where_a_forge_says_that_objects_are() {
     let (elsewhere, stolen) = files(|_| None);
     let (port, asked) = files(move |path| {
         let below = path.strip_prefix("/x.git/")?;
-        let there = format!("http://127.0.0.1:{elsewhere}/y.git/objects/\n");
+        let there = format!("http://127.0.0.1:{elsewhere}/y.git/objects\n");
         match below {
             "info/refs" => Some(format!("{id}\trefs/heads/main\n")),
             "HEAD" => Some("ref: refs/heads/main\n".to_owned()),
