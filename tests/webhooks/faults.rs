@@ -42,6 +42,38 @@ fn n30_a_forge_that_shows_no_refs_has_lost_none() {
     assert_eq!(forge.judged("refs/heads/other"), Some(start));
 }
 
+/// It holds a commit, or names a branch that is not there: forges need not say which branch is the default one.
+#[test]
+fn n30_a_forge_without_a_default_branch_is_judged_all_the_same() {
+    let mut forge = Forge::prepared();
+    forge.git(&["symbolic-ref", "HEAD", "refs/heads/nowhere"]);
+    forge.start();
+    forge.adopt();
+    let work = forge.gate.clone_at(&forge.bare, "main");
+    let bad = work.commit(None, "OPS-2: unsigned");
+    forge.push(&work, &["main"]);
+    assert_eq!(rules(&forge.decided("refs/heads/main", &bad)), ["unsigned-commit"]);
+    // Where a ruleset is about that branch, nobody knows what it covers: nothing passes, and it is said why.
+    forge.gate.stop();
+    forge.policy = forge.policy.replace("refs/heads/main", "~DEFAULT");
+    forge.start();
+    let next = work.commit(None, "OPS-3: unsigned");
+    forge.push(&work, &["main"]);
+    let status = wait_for("the status to say so", Duration::from_secs(30), || {
+        let ran = forge.gate.countersign(&["webhook", "status"]);
+        ran.stdout.contains("which branch is the default one").then_some(ran.stdout)
+    });
+    assert!(status.contains("cannot be judged"), "no delivery waits for it: {status}");
+    assert_eq!(forge.judged("refs/heads/main"), Some(bad));
+    // Once it is known, it is judged.
+    forge.git(&["symbolic-ref", "HEAD", "refs/heads/main"]);
+    assert_eq!(rules(&forge.decided("refs/heads/main", &next)), ["unsigned-commit"]);
+    wait_for("the status to be well", Duration::from_secs(30), || {
+        let ran = forge.gate.countersign(&["webhook", "status"]);
+        (!ran.stdout.contains("cannot be judged")).then_some(())
+    });
+}
+
 #[test]
 fn n30_one_bad_ref_blocks_only_itself() {
     let forge = Forge::running();

@@ -3,6 +3,7 @@
 use super::WebhookFigures;
 use super::failures::Failures;
 use crate::config::{Config, Diagnostic};
+use crate::domain::RepositoryId;
 use crate::forge::{Secret, Secrets};
 use crate::service::Gate;
 use arc_swap::ArcSwap;
@@ -31,6 +32,8 @@ pub(in crate::service) struct Webhooks {
     pub(super) failures: Mutex<Failures>,
     pub(super) certificate_error: Mutex<Option<String>>,
     pub(super) figures: Mutex<Option<(Instant, Option<WebhookFigures>)>>,
+    /// Repositories that cannot be judged, since when, and why.
+    pub(super) waits: Mutex<BTreeMap<RepositoryId, (Instant, String)>>,
     /// When each kind of fault was told in the log last.
     pub(super) complained: Mutex<BTreeMap<&'static str, Instant>>,
     written: Mutex<Option<Instant>>,
@@ -87,6 +90,20 @@ impl Webhooks {
             tracing::warn!("{warning}");
         }
         Ok(Webhooks { known: ArcSwap::from_pointee(known), ..Webhooks::default() })
+    }
+}
+
+impl Webhooks {
+    /// Keeps why a repository cannot be judged, which nobody else says where no delivery waits for it.
+    pub(super) fn note_waits(&self, id: &RepositoryId, why: Option<&str>, now: Instant) {
+        let mut waits = lock(&self.waits);
+        match why {
+            None => drop(waits.remove(id)),
+            Some(why) => {
+                let since = waits.get(id).map_or(now, |(since, _)| *since);
+                waits.insert(id.clone(), (since, why.to_owned()));
+            }
+        }
     }
 }
 

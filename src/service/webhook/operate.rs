@@ -2,6 +2,7 @@
 //! at forges and signs samples itself.
 
 use super::carry::{Carrier, CarryError, Endpoint};
+use super::live::lock;
 use super::outbox::{ReportHealth, api_token, endpoint};
 use crate::config::{self, Config, Source, SourceRepository};
 use crate::domain::text;
@@ -179,9 +180,12 @@ pub struct RepositoryStatus {
     pub adopted: bool,
     /// Deliveries that wait.
     pub waiting: u64,
-    /// Why they wait.
+    /// Why they wait, or why the repository cannot be judged though none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// For how long it could not be judged, in seconds; 0 where it can be.
+    #[serde(default)]
+    pub stuck_seconds: u64,
 }
 
 /// A report that was not taken.
@@ -268,6 +272,10 @@ impl Gate {
                 if status.waiting > 0 {
                     let first = self.store.queued_deliveries(&identity)?.into_iter().find_map(|one| one.note);
                     status.why = first;
+                }
+                if let Some((since, why)) = lock(&self.webhooks.waits).get(&identity) {
+                    status.stuck_seconds = since.elapsed().as_secs();
+                    status.why = status.why.or_else(|| Some(why.clone()));
                 }
             }
             all.push(status);
