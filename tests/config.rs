@@ -898,6 +898,49 @@ fn init_makes_what_loads_and_overwrites_nothing() {
     assert!(!long.exists(), "nothing is left behind");
 }
 
+/// What forges have is known as well: a ruleset for it matches, and a mistyped one protects nothing.
+#[test]
+fn check_knows_what_is_watched_and_what_cannot_be_read() {
+    let place = Place::new();
+    let secret = |name: &str, text: &str| {
+        let path = place.write(name, text);
+        chmod(&path, 0o600);
+    };
+    secret("hook.secret", "a secret of the tests, long enough");
+    let source = "\n[[source]]\nname = \"hub\"\nforge = \"github\"\nsecrets = [{ file = \"hook.secret\" }]\n\
+        repositories = [\"acme/infra\"]\nurl = \"https://github.com/{repository}.git\"\n";
+    let checked = |text: &str| {
+        place.write("c.toml", text);
+        check(&place.path(), Format::Text)
+    };
+    let (code, text) = checked(&format!("{}{source}", with("infra/**", "hub/acme/**")));
+    assert!(code == 0 && !text.contains("none of the known repositories"), "{text}");
+    for mistyped in ["hbu/acme/**", "hub/amce/infra", "acme/infra"] {
+        let (code, text) = checked(&format!("{}{source}", with("infra/**", mistyped)));
+        assert!(code == 0 && text.contains("matches none of the known repositories"), "{mistyped}: {text}");
+    }
+    let more = "[source.fetch]\ncredential = { file = \"fetch.token\" }\nauthority = \"ca.pem\"\n\
+        [source.report]\napi = \"https://api.github.com\"\n\
+        app = { id = 1, installation = 2, key = { file = \"app.pem\" } }\n";
+    let all = format!("{}{source}{more}", with("infra/**", "hub/acme/**"));
+    secret("app.pem", "no key");
+    let (code, text) = checked(&all);
+    for wanted in
+        ["`credential` in [source.fetch]", "`authority` in [source.fetch]", "`app` in [source.report]"]
+    {
+        assert!(
+            code == 0 && text.contains(&format!("{wanted} of source `hub` cannot be used")),
+            "{wanted}: {text}"
+        );
+    }
+    secret("fetch.token", "hunter2");
+    chmod(&place.dir.path().join("fetch.token"), 0o644);
+    assert!(checked(&all).1.contains("is open to everybody"));
+    chmod(&place.dir.path().join("fetch.token"), 0o600);
+    let (_, text) = checked(&all);
+    assert!(!text.contains("`credential` in") && !text.contains("hunter2"), "{text}");
+}
+
 #[test]
 fn check_says_whether_it_loads() {
     let place = Place::new();

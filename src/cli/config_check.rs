@@ -60,6 +60,13 @@ pub fn run(
                     }
                 }
                 warnings.extend(source.weak_secrets());
+                warnings.extend(source.unusable());
+            }
+            for fault in config.daemon.tls.iter().flat_map(config::Tls::faults) {
+                match fault.elsewhere {
+                    true => warnings.push(here_only(fault.diagnostic)),
+                    false => errors.push(fault.diagnostic),
+                }
             }
             errors.extend(config.tenant_faults().map(|(_, fault)| fault.clone()));
             faulty_tenants = config.tenants.iter().filter(|one| !one.faults.is_empty()).count();
@@ -77,7 +84,12 @@ pub fn run(
                         );
                     }
                     let repositories = repositories(&config.repositories.root);
-                    warnings.extend(config::lint(&config, &keyring, &repositories));
+                    // Rulesets are for what forges have as well.
+                    let watched = config.sources.iter().flat_map(|source| {
+                        source.repositories.iter().map(|one| format!("{}/{}", source.name, one.name))
+                    });
+                    let known: Vec<String> = repositories.iter().cloned().chain(watched).collect();
+                    warnings.extend(config::lint(&config, &keyring, &known));
                     warnings.extend(unmatched_refs(&config, &repositories));
                     let rulesets = config.policy.configured().count();
                     let (principals, keys) = (keyring.principals().len(), keyring.keys().len());

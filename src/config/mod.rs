@@ -32,16 +32,19 @@ pub use repositories::Repositories;
 pub use rulesets::RulesetPlaces;
 pub use schema::{included as included_schema, schema};
 pub use secrets::{SecretPlace, SecretPlaceError};
-pub use sources::{Fetch, ReportIdentity, Reporting, SecretFault, Source, SourceRepository, SourceSecret};
+pub use sources::{
+    Fetch, ReportIdentity, Reporting, SecretFault, Source, SourceRepository, SourceSecret, is_private_way,
+};
 pub use tenants::TenantFiles;
 pub use trusted_source::{SOURCE_RULESET, TakenState, TrustedSource, source_faults};
 pub use watched::{Watched, hook_socket, watched};
 
+use crate::forge::Secret;
 use crate::keyring;
 use crate::policy;
 use crate::signature;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Everything that an operator configures, validated.
@@ -119,6 +122,33 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// The private key, in PEM.
     pub key: PathBuf,
+}
+
+impl Tls {
+    /// Reads both files.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn read(&self) -> Result<(Vec<u8>, Secret), SecretFault> {
+        let fault = |file: &Path, message: String, elsewhere: bool| {
+            let diagnostic = Diagnostic::whole(file, message);
+            SecretFault { diagnostic, elsewhere }
+        };
+        // The key has to be as secret as other secrets.
+        let key = SecretPlace::File(self.key.clone()).read().map_err(|error| {
+            let mut fault = fault(&self.key, error.to_string(), error.is_of_this_process());
+            fault.diagnostic.suggestion = error.help().map(str::to_owned);
+            fault
+        })?;
+        let certificate = secrets::read_certificates(&self.certificate)
+            .map_err(|message| fault(&self.certificate, message, false))?;
+        Ok((certificate, key))
+    }
+
+    /// What is wrong with them now.
+    pub fn faults(&self) -> Option<SecretFault> {
+        self.read().err()
+    }
 }
 
 impl Daemon {

@@ -30,7 +30,9 @@ impl Network {
 
     /// Whether it is all addresses.
     pub fn is_everything(&self) -> bool {
-        self.prefix == 0
+        // All of IPv4 in IPv6's clothes is all of IPv4.
+        let mapped = self.address.is_ipv6() && self.address.to_canonical().is_ipv4();
+        self.prefix == 0 || mapped && self.prefix <= 96
     }
 
     /// Whether `address` is one of it. An IPv4 address in IPv6's clothes is the IPv4 address.
@@ -90,6 +92,8 @@ mod tests {
         }
         assert!(Network::parse("0.0.0.0/0").unwrap().is_everything());
         assert!(Network::parse("::/0").unwrap().is_everything());
+        assert!(Network::parse("::ffff:0.0.0.0/96").unwrap().is_everything());
+        assert!(!Network::parse("::ffff:10.0.0.0/104").unwrap().is_everything());
         for wrong in
             ["", "localhost", "10.0.0.0/33", "::/129", "10.0.0.1/8", "10.0.0.0/", "10.0.0.0/+8", "1/2/3"]
         {

@@ -191,6 +191,33 @@ impl SecretPlace {
     }
 }
 
+/// Largest file with certificates, in bytes.
+const MAX_CERTIFICATES: u64 = 4 << 20;
+
+/// Reads a file of certificates: no secret, but a file, with at least one in it.
+///
+/// # Errors
+/// What is wrong with it, for people.
+pub(crate) fn read_certificates(path: &Path) -> Result<Vec<u8>, String> {
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+    let shown = text::escape(path.as_os_str().as_encoded_bytes());
+    let unreadable = |error: io::Error| format!("cannot read the certificate `{shown}`: {error}");
+    // Opening a named pipe would wait for whoever writes to it.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(format!("`{shown}` is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(MAX_CERTIFICATES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_CERTIFICATES {
+        return Err(format!("`{shown}` is larger than {MAX_CERTIFICATES} bytes"));
+    }
+    if !bytes.windows(BEGIN.len()).any(|window| window == BEGIN) {
+        return Err(format!("there is no certificate in the file `{shown}`"));
+    }
+    Ok(bytes)
+}
+
 /// Reads where a secret is: `{ file = "…" }`, `{ env = "…" }` or `{ credential = "…" }`, and the words of `more` beside it.
 pub(super) fn place<'r, 'd>(
     item: &Item<'r, 'd>,

@@ -11,7 +11,9 @@ use std::time::Duration;
 const SHORT: usize = 16;
 
 mod read;
+mod sense;
 
+pub use read::is_private_way;
 pub(super) use read::read;
 
 /// A forge that tells of pushes.

@@ -163,6 +163,14 @@ pub(super) fn repository_path(forge: ForgeKind, name: &str) -> Result<String, Ca
     })
 }
 
+/// Whether `name` can be a repository's name at such a forge: one that cannot is never delivered and never reported on.
+///
+/// # Errors
+/// What the names of this forge are.
+pub fn check_name(forge: ForgeKind, name: &str) -> Result<(), CallError> {
+    repository_path(forge, name).map(drop)
+}
+
 /// One segment of a path, or one value of a query.
 pub(super) fn escape_segment(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

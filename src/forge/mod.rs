@@ -21,7 +21,7 @@ mod stored;
 
 pub use app::{AppError, AppKey, InstallationToken, installation_token, read_installation_token};
 pub use authenticate::{AuthError, Authentic, TOLERANCE, authenticate};
-pub use call::{ApiToken, Call, CallError, Method, Reply};
+pub use call::{ApiToken, Call, CallError, Method, Reply, check_name};
 pub use event::{Actor, Claim, Event, ForgeRepository, Proposal, ProposalState, Push};
 pub use headers::{HeaderError, Headers};
 pub use hooks::{

@@ -183,6 +183,22 @@ mod tests {
     }
 
     #[test]
+    fn what_concerns_the_token_holds_up_all_that_it_sends() {
+        let all = |code: u16, headers: &[(&str, &str)], body: &str| match outcome(
+            ForgeKind::GitHub,
+            &reply(code, headers, body),
+            now(),
+        ) {
+            Outcome::RetryAt { all, .. } => all,
+            other => panic!("{other:?}"),
+        };
+        assert!(all(401, &[], "") && all(429, &[], "") && all(503, &[("retry-after", "9")], ""));
+        assert!(all(403, &[], "{\"message\":\"You have exceeded a secondary rate limit\"}"));
+        assert!(!all(403, &[], "{\"message\":\"Resource not accessible\"}"), "another repository may be");
+        assert!(!all(502, &[], ""));
+    }
+
+    #[test]
     fn a_refusal_is_told_escaped_and_short() {
         for code in [400, 404, 409, 410, 422] {
             let body = format!("{{\"message\":\"\\u001b[31m{}\"}}", "x".repeat(5000));

@@ -149,8 +149,9 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> MirrorError + '_ {
     |error| MirrorError::Io { path: path.to_owned(), error }
 }
 
-/// `HEAD` until the forge's is known.
-const UNKNOWN_HEAD: &str = "ref: refs/heads/.unknown\n";
+/// `HEAD` until the forge's is known: a name that can be read, of no branch and of nothing that is watched. Not every
+/// forge says what its own is: it may hold a commit, or name a branch that is not there.
+const UNKNOWN_HEAD: &str = "ref: refs/countersign/unknown-head\n";
 
 /// All of a mirror's configuration.
 fn settings(format: ObjectFormat) -> String {
@@ -474,6 +475,11 @@ impl Mirror<'_> {
             return Ok(());
         }
         write(&path, &line).map_err(failed(&path))
+    }
+
+    /// Whether nobody has said yet which branch is the default one.
+    pub fn is_head_unknown(&self) -> bool {
+        fs::read(self.place.directory.join("HEAD")).is_ok_and(|now| now == UNKNOWN_HEAD.as_bytes())
     }
 
     /// Forgets what was fetched and not judged.

@@ -58,7 +58,7 @@ fn spend(state: &mut Option<(f64, Instant)>, now: Instant, burst: f64, rate: f64
 }
 
 /// Whoever has one address of IPv6 has a network of them.
-fn network(reader: IpAddr) -> IpAddr {
+pub(super) fn network(reader: IpAddr) -> IpAddr {
     match reader.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
         address => address,

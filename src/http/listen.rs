@@ -1,6 +1,8 @@
 //! Listening, draining, reloading.
 
 use super::client::ApiClient;
+use super::decisions::network;
+use super::patient::Patient;
 use super::routes::{Peer, Shared, hook_router, public_router};
 use super::tls::Tls;
 use crate::service::{self, Gate};
@@ -52,6 +54,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a client may take until both sides know each other's keys.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a client may leave what it is answered unread.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often the listener's certificate is looked at.
 const LOOK_AT_CERTIFICATE: Duration = Duration::from_secs(2);
@@ -193,6 +198,7 @@ fn accept_stranger(stream: TcpStream, tls: Option<&Tls>, routes: Router, watcher
         let _place = place;
         // Answers are short, and each is waited for.
         let _ = stream.set_nodelay(true);
+        let stream = Patient::new(stream, READ_TIMEOUT);
         let Some(acceptor) = acceptor else { return serve_connection(stream, routes, watcher).await };
         match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => serve_connection(stream, routes, watcher).await,
@@ -219,6 +225,7 @@ impl Strangers {
 
     /// A place, if there is one left.
     fn admit(&self, peer: IpAddr, trusted: bool) -> Option<Place> {
+        let peer = network(peer);
         let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
         if !trusted {
             let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
@@ -306,6 +313,14 @@ mod tests {
         drop(rest);
         places.pop();
         assert!(strangers.admit(one, false).is_some());
+        drop(places);
+        let ipv6 = |n: usize| format!("2001:db8::{n:x}").parse().unwrap();
+        let places: Vec<Place> = (0..OF_ONE).map(|n| strangers.admit(ipv6(n), false).unwrap()).collect();
+        assert!(
+            strangers.admit(ipv6(OF_ONE), false).is_none(),
+            "whoever has one of these has a network of them"
+        );
+        assert!(strangers.admit("2001:db8:0:1::".parse().unwrap(), false).is_some());
         drop(places);
         assert!(strangers.each.lock().unwrap().is_empty(), "nobody is remembered for longer than needed");
     }

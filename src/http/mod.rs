@@ -3,6 +3,7 @@
 mod client;
 mod decisions;
 mod listen;
+mod patient;
 mod proxy;
 mod routes;
 mod tls;

@@ -144,6 +144,20 @@ fn a_gate_with_a_bad_certificate_does_not_start() {
     fails("cannot be used");
     fs::remove_file(&certificate_path).unwrap();
     fails("cannot read the certificate");
+    // Opening it would wait for whoever writes to it.
+    let pipe = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &certificate_path, pipe, rustix::fs::Mode::RUSR, 0).unwrap();
+    fails("is not a regular file");
+    // Whoever checks the configuration is told as much.
+    let ran = site.gate.countersign(&["config", "check"]);
+    assert!(ran.code() == Some(2) && ran.stdout.contains("is not a regular file"), "{ran:?}");
+    fs::remove_file(&certificate_path).unwrap();
+    fs::write(&certificate_path, &good.0).unwrap();
+    fs::write(&key_path, &good.1).unwrap();
+    site.gate.countersign(&["config", "check"]).ok();
+    fs::set_permissions(&key_path, fs::Permissions::from_mode(0o644)).unwrap();
+    let ran = site.gate.countersign(&["config", "check"]);
+    assert!(ran.code() == Some(2) && ran.stdout.contains("is open to everybody"), "{ran:?}");
 }
 
 #[test]

@@ -187,6 +187,62 @@ fn n26_who_is_no_trusted_proxy_speaks_for_nobody() {
     assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 10, "{statuses:?}");
 }
 
+/// A forge sends for all of its users from the same addresses, and any of them can make a webhook to here.
+#[test]
+fn n26_a_forge_is_heard_however_often_others_misuse_it() {
+    let site = Site::github();
+    let (good, body) = push(ForgeKind::GitHub, SECRET, INFRA, 1);
+    let (bad, forged) = push(ForgeKind::GitHub, "a guess", INFRA, 2);
+    assert_eq!(site.post(&good, &body), 202);
+    for n in 0..40 {
+        assert_eq!(site.post(&bad, &forged), 401, "{n}");
+    }
+    let (good, body) = push(ForgeKind::GitHub, SECRET, INFRA, 3);
+    assert_eq!(site.post(&good, &body), 202);
+}
+
+/// Each is answered, so that the other side has to write, and none of it is read.
+#[test]
+fn who_does_not_read_is_cut_off() {
+    let site = Site::github();
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", site.gate.port())).unwrap();
+    stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    let begun = Instant::now();
+    let piece = b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1000);
+    let mut stalled = false;
+    let ended = loop {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it is kept for ever");
+        match std::io::Write::write(&mut stream, &piece) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => stalled = true,
+            Err(error) => break error,
+        }
+    };
+    assert!(stalled, "{ended}");
+    let (headers, body) = push(ForgeKind::GitHub, SECRET, INFRA, 1);
+    assert_eq!(site.post(&headers, &body), 202, "others are served");
+}
+
+/// Each byte comes soon enough after the one before, and there is an end to all of them.
+#[test]
+fn a_body_that_drips_is_cut_off() {
+    let site = Site::github();
+    let (headers, body) = push(ForgeKind::GitHub, SECRET, INFRA, 1);
+    let mut wire = site.wire();
+    let raw = request("/hooks/forge", &headers, &body);
+    wire.send(&raw[..raw.len() - body.len()]).unwrap();
+    let begun = Instant::now();
+    for byte in &body {
+        if wire.send(&[*byte]).is_err() {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(45), "dripping keeps no delivery open");
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    assert!(begun.elapsed() > Duration::from_secs(20), "{:?}: who is slow has some time", begun.elapsed());
+    assert!(site.queue().is_empty());
+}
+
 #[test]
 fn n26_one_address_has_so_many_connections() {
     let site = Site::github();

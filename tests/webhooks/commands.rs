@@ -146,6 +146,11 @@ fn a_sample_goes_over_the_listener_and_moves_nothing() {
     assert_eq!(ran.code(), Some(1), "{ran:?}");
     assert_eq!(gate.countersign(&["webhook", "test", "hub", "--url", "http://localhost:1"]).code(), Some(3));
     assert_eq!(gate.countersign(&["webhook", "test", "nobody"]).code(), Some(2));
+    // GitLab's token is in every sample: it does not go over a network in the clear.
+    let far = gate.countersign(&["webhook", "test", "lab", "--url", "http://192.0.2.1:8443"]);
+    assert!(far.code() == Some(2) && far.stderr.contains("https"), "{far:?}");
+    let near = gate.countersign(&["webhook", "test", "lab", "--url", &other.base()]);
+    assert_eq!(near.code(), Some(0), "{near:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What goes wrong at a forge, on the way, or here.
 
 use crate::forge::{Forge, moved, rules};
+use crate::support::forge_api::{Answer, ForgeApi};
 use crate::support::wait_for;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -39,6 +40,38 @@ fn n30_a_forge_that_shows_no_refs_has_lost_none() {
     forge.wait_idle();
     assert_eq!(forge.judged("refs/heads/main"), None);
     assert_eq!(forge.judged("refs/heads/other"), Some(start));
+}
+
+/// It holds a commit, or names a branch that is not there: forges need not say which branch is the default one.
+#[test]
+fn n30_a_forge_without_a_default_branch_is_judged_all_the_same() {
+    let mut forge = Forge::prepared();
+    forge.git(&["symbolic-ref", "HEAD", "refs/heads/nowhere"]);
+    forge.start();
+    forge.adopt();
+    let work = forge.gate.clone_at(&forge.bare, "main");
+    let bad = work.commit(None, "OPS-2: unsigned");
+    forge.push(&work, &["main"]);
+    assert_eq!(rules(&forge.decided("refs/heads/main", &bad)), ["unsigned-commit"]);
+    // Where a ruleset is about that branch, nobody knows what it covers: nothing passes, and it is said why.
+    forge.gate.stop();
+    forge.policy = forge.policy.replace("refs/heads/main", "~DEFAULT");
+    forge.start();
+    let next = work.commit(None, "OPS-3: unsigned");
+    forge.push(&work, &["main"]);
+    let status = wait_for("the status to say so", Duration::from_secs(30), || {
+        let ran = forge.gate.countersign(&["webhook", "status"]);
+        ran.stdout.contains("which branch is the default one").then_some(ran.stdout)
+    });
+    assert!(status.contains("cannot be judged"), "no delivery waits for it: {status}");
+    assert_eq!(forge.judged("refs/heads/main"), Some(bad));
+    // Once it is known, it is judged.
+    forge.git(&["symbolic-ref", "HEAD", "refs/heads/main"]);
+    assert_eq!(rules(&forge.decided("refs/heads/main", &next)), ["unsigned-commit"]);
+    wait_for("the status to be well", Duration::from_secs(30), || {
+        let ran = forge.gate.countersign(&["webhook", "status"]);
+        (!ran.stdout.contains("cannot be judged")).then_some(())
+    });
 }
 
 #[test]
@@ -169,6 +202,51 @@ fn n31_redirects_are_not_followed_and_credentials_stay() {
     assert!(!asked.lock().unwrap().is_empty());
     assert_eq!(stolen.load(Ordering::Relaxed), 0);
     assert!(!why(&forge).contains("geheim") && !forge.gate.log().contains("geheim"));
+}
+
+#[test]
+fn n31_a_forge_that_cannot_prove_itself_gets_no_credential_whatever_the_environment_says() {
+    let mut forge = Forge::prepared();
+    let sandbox = &forge.gate.sandbox;
+    let thief =
+        ForgeApi::tls(sandbox.root(), |_, _| Answer::new(401, "").with("www-authenticate", "Basic realm=x"));
+    crate::forge::private(&sandbox.path("token"), "geheimes-wort");
+    let token = format!("credential = {{ file = \"{}\" }}\n", sandbox.path("token").display());
+    forge.url = format!("{}/acme/infra.git", thief.base());
+    forge.source = format!("[source.fetch]\n{token}");
+    forge.configure();
+    let (proxy, _, proxied) =
+        server("HTTP/1.1 502 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".into());
+    let start = |forge: &Forge| {
+        let gate = &forge.gate;
+        let mut command = gate.sandbox.command(crate::support::gate::PROGRAM, gate.sandbox.root());
+        command.arg("serve").arg("--config").arg(gate.config());
+        let proxy = format!("http://127.0.0.1:{proxy}");
+        for name in ["https_proxy", "HTTPS_PROXY", "http_proxy", "all_proxy"] {
+            command.env(name, &proxy);
+        }
+        command.env("GIT_SSL_NO_VERIFY", "1").env("GIT_CURL_VERBOSE", "1").env("GIT_TRACE_REDACT", "0");
+        command.env("GIT_CONFIG_COUNT", "1").env("GIT_CONFIG_KEY_0", "http.sslVerify");
+        command.env("GIT_CONFIG_VALUE_0", "false");
+        gate.start_as(command);
+    };
+    start(&forge);
+    let id = forge.git(&["rev-parse", "main"]);
+    forge.tell("refs/heads/main", crate::forge::ZERO, &id, "alice");
+    assert!(why(&forge).contains("certificate"), "{}", why(&forge));
+    assert!(thief.asked().is_empty(), "{:?}", thief.asked());
+    // Its own authority is believed, where it is configured.
+    forge.gate.stop();
+    let authority = thief.certificate.as_ref().unwrap().display().to_string();
+    forge.source = format!("[source.fetch]\nauthority = \"{authority}\"\n{token}");
+    forge.configure();
+    start(&forge);
+    let asked = wait_for("the credential", Duration::from_secs(60), || {
+        thief.asked().into_iter().find(|one| one.headers.contains_key("authorization"))
+    });
+    assert!(asked.path.starts_with("/acme/infra.git/"), "{asked:?}");
+    assert_eq!(proxied.load(Ordering::Relaxed), 0, "no proxy of the environment was asked");
+    assert!(!forge.gate.log().contains("geheim"), "{}", forge.gate.log());
 }
 
 #[test]

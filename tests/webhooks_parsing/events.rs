@@ -414,6 +414,16 @@ fn pull_requests_of_bitbucket_cloud() {
         panic!()
     };
     assert_eq!((found.head, found.source), (None, TOPIC.map(name)), "twelve digits are no id");
+    // What would go to another repository is not a matter of the one that tells.
+    let elsewhere = json!({
+        "id": 3, "state": "OPEN",
+        "source": { "branch": { "name": "topic" }, "repository": { "uuid": "{42}" } },
+        "destination": { "branch": { "name": "main" }, "repository": { "uuid": "{43}" } },
+    });
+    assert_eq!(
+        told("pullrequest:created", "OPEN", TWO, json!({ "pullrequest": elsewhere })),
+        Err(ParseError::Field("pullrequest.destination"))
+    );
     for (header, field) in [("pullrequest:comment_created", "comment"), ("pullrequest:approved", "approval")]
     {
         let found = told(header, "OPEN", TWO, json!({ field: {} }));

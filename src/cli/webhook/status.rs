@@ -14,7 +14,7 @@ Examples:
   countersign webhook status github --format json | jq '.sources[].reports.error'
 
 Exit codes: 0 nothing is wrong, 1 something is: secrets that cannot be read, deliveries or reports that
-wait for more than five minutes, reports that a forge does not take; 2 usage or configuration; 3 the
+wait for more than five minutes, repositories that cannot be looked at for as long, reports that a forge does not take; 2 usage or configuration; 3 the
 daemon cannot be reached. Run it as root or as the daemon's account.")]
 pub struct StatusArgs {
     /// Only this source
@@ -48,6 +48,7 @@ pub(super) fn run(
 fn is_wrong(status: &WebhookStatus) -> bool {
     let stuck = |source: &SourceStatus| {
         source.oldest_waiting_seconds > LONG
+            || source.repositories.iter().any(|one| one.adopted && one.stuck_seconds > LONG)
             || source.troubled.iter().any(|report| report.given_up || report.attempts > 3)
             || source.reports.as_ref().is_some_and(|reports| reports.error.is_some())
     };
@@ -93,7 +94,11 @@ fn print(status: &WebhookStatus, out: &mut dyn Write) -> io::Result<()> {
                 (Some(_), false) => "waits for `countersign adopt`".to_owned(),
                 (None, false) => "waits for its first delivery, or an `id`".to_owned(),
             };
-            let why = one.why.as_ref().map_or(String::new(), |why| format!("{} wait: {why}", one.waiting));
+            let why = match (&one.why, one.waiting) {
+                (None, _) => String::new(),
+                (Some(why), 0) => format!("cannot be judged: {why}"),
+                (Some(why), waiting) => format!("{waiting} wait: {why}"),
+            };
             rows.push(vec![format!("  {}", one.name), state, why]);
         }
         write_table(out, &rows)?;

@@ -1,10 +1,11 @@
 //! Reading `[[source]]`, with every fault in its place and no secret in any of them.
 
+use super::sense::{reaches, without_effect};
 use super::{Fetch, ReportIdentity, Reporting, Source, SourceRepository, SourceSecret};
-use crate::config::secrets::{self, SecretPlace};
+use crate::config::secrets;
 use crate::config::{Warning, values};
 use crate::domain::text;
-use crate::forge::{ForgeKind, Secret, SecretError, SecretKind, Secrets};
+use crate::forge::{ForgeKind, Secret, SecretError, SecretKind, Secrets, check_name};
 use crate::keyring::document::{Diagnostic, Item, Place, Table};
 use std::collections::HashMap;
 use std::path::Path;
@@ -62,7 +63,7 @@ pub(in crate::config) fn read(
              would believe everybody",
         );
         let secrets = secrets.and_then(|item| source_secrets(&item, forge, base));
-        let repositories = repositories(&table);
+        let repositories = repositories(&table, forge);
         let max_body = table.get("max-body").map_or(Some(Source::MAX_BODY), |item| max_body(&item));
         let fetch = match table.table("fetch", "[source.fetch]") {
             Some(table) => fetch(table, base),
@@ -107,6 +108,7 @@ pub(in crate::config) fn read(
             continue;
         }
         let mut warn = |message: String| warnings.push(Warning::at(begin.clone(), message));
+        without_effect(&source).into_iter().for_each(&mut warn);
         if source.sweep.is_none() {
             warn(format!(
                 "`sweep` is off for source `{}`: a pusher can keep its forge from telling",
@@ -122,33 +124,6 @@ pub(in crate::config) fn read(
         all.push(source);
     }
     all
-}
-
-/// What the addresses of a source need and do not have.
-fn reaches(source: &Source) -> Vec<(String, &'static str)> {
-    let mut wrong = Vec::new();
-    let by = |scheme: &str| source.repositories.iter().find(|one| one.url.starts_with(scheme));
-    if let Some(one) = by("ssh://") {
-        if source.fetch.known_hosts.is_none() {
-            wrong.push((
-                format!("`{}` is fetched over ssh, and no host keys are known", one.url),
-                "write `known-hosts = \"…\"` in [source.fetch]: a file as ssh-keyscan makes it, and checked",
-            ));
-        }
-        if matches!(source.fetch.credential, Some(SecretPlace::Env(_))) {
-            wrong.push((
-                format!("`{}` is fetched over ssh, whose key is a file", one.url),
-                "write `credential = { file = \"…\" }` in [source.fetch]",
-            ));
-        }
-    }
-    if by("ssh://").is_some() && by("http").is_some() && source.fetch.credential.is_some() {
-        wrong.push((
-            "one credential cannot be both a key for ssh and a password".to_owned(),
-            "make two sources of it",
-        ));
-    }
-    wrong
 }
 
 fn administrators(item: &Item<'_, '_>) -> Option<Vec<String>> {
@@ -244,7 +219,7 @@ fn has_kind(forge: ForgeKind, kind: SecretKind) -> bool {
 }
 
 /// `repositories` with `url`, and `[[source.repository]]`.
-fn repositories(table: &Table<'_, '_>) -> Option<Vec<SourceRepository>> {
+fn repositories(table: &Table<'_, '_>, forge: Option<ForgeKind>) -> Option<Vec<SourceRepository>> {
     let reader = table.reader();
     let before = reader.count();
     let template = table.get("url");
@@ -266,6 +241,10 @@ fn repositories(table: &Table<'_, '_>) -> Option<Vec<SourceRepository>> {
     let mut made: Vec<(SourceRepository, Place)> = Vec::new();
     let mut add = |item: &Item<'_, '_>, id: Option<String>, url: Option<String>| {
         let Some(name) = repository_name(item) else { return };
+        if let Some(Err(error)) = forge.map(|forge| check_name(forge, &name)) {
+            item.error_with(error.to_string(), "write it as in the forge's URLs, such as \"acme/infra\"");
+            return;
+        }
         let at = reader.place(&item.span);
         if let Some((_, other)) = made.iter().find(|(one, _)| one.name.eq_ignore_ascii_case(&name)) {
             item.error_with(
@@ -358,12 +337,15 @@ fn repository_id(item: &Item<'_, '_>) -> Option<String> {
         return item.number().map(|number| number.to_string());
     }
     let id = item.string()?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"{}._-".contains(&byte);
-    if id.is_empty() || id.len() > 100 || !id.bytes().all(plain) {
+    // Bitbucket shows its UUIDs in braces; what a delivery tells is kept without them.
+    let bare = id.strip_prefix('{').and_then(|id| id.strip_suffix('}')).unwrap_or(id);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    // As long as those of deliveries: a longer one is nobody's.
+    if bare.is_empty() || bare.len() > 64 || !bare.bytes().all(plain) {
         item.error_with("the id of a repository is the forge's number or UUID of it", "write `id = \"123\"`");
         return None;
     }
-    Some(id.to_owned())
+    Some(bare.to_owned())
 }
 
 /// A URL of a repository: nothing that git would take for something else (N31). Its line is not shown where it may
@@ -426,6 +408,15 @@ fn is_host(authority: &str) -> bool {
             let (host, port) = authority.split_once(':').unwrap_or((authority, "1"));
             !host.is_empty() && !host.starts_with(['-', '.']) && host.bytes().all(plain) && is_port(port)
         }
+    }
+}
+
+/// Whether what is sent to an address is seen by nobody on the way: over TLS, or never leaves this machine.
+pub fn is_private_way(address: &str) -> bool {
+    match address.split_once("://") {
+        Some(("https", _)) => true,
+        Some(("http", rest)) => is_this_machine(rest.split('/').next().unwrap_or_default()),
+        _ => false,
     }
 }
 
@@ -515,6 +506,15 @@ fn reporting(table: Table<'_, '_>, forge: Option<ForgeKind>, base: &Path) -> Opt
     let user = table.get("user").and_then(|item| user(&item));
     let authority = table.get("authority").and_then(|item| values::path_outside(&item, base));
     let span = table.span().clone();
+    if matches!(forge, Some(ForgeKind::BitbucketCloud | ForgeKind::BitbucketDc))
+        && table.get("link").is_none()
+    {
+        reader.error_with(
+            &span,
+            "Bitbucket refuses a build status without an address, and `link` is missing in [source.report]",
+            "write `link = \"https://gate.example.org\"`, where people reach the listener",
+        );
+    }
     table.finish_unseen();
     let identity = match (token, app.flatten()) {
         (Some(_), Some(_)) => {

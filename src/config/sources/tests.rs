@@ -320,8 +320,26 @@ fn n31_addresses_are_plain_and_hold_no_secrets() {
 #[test]
 fn repositories_are_listed_by_plain_names_that_differ() {
     let home = Home::new();
-    for name in ["group/sub/sub-2/project", "~me/dot.files", "PROJ/repo_1", "x"] {
-        home.ok(&with("acme/infra", name));
+    for (forge, name, fits) in [
+        ("gitlab", "group/sub/sub-2/project", true),
+        ("gitlab", "x", false),
+        ("bitbucket-dc", "~me/dot.files", true),
+        ("bitbucket-cloud", "PROJ/repo_1", true),
+        ("bitbucket-cloud", "PROJ/a/b", false),
+        ("generic", "x", true),
+        ("github", "x", false),
+        ("github", "acme/infra/sub", false),
+        ("gitea", "infra", false),
+    ] {
+        let text = with("acme/infra", name).replace("forge = \"github\"", &format!("forge = \"{forge}\""));
+        if fits {
+            home.ok(&text);
+            continue;
+        }
+        // No delivery ever tells such a name, and no report gets there.
+        let says = home.fails(&text);
+        let wanted = format!("`{name}` is not a repository's name for `{forge}`");
+        assert!(says.contains(&wanted) && says.contains("c.toml:"), "{says}");
     }
     for name in [
         "",
@@ -353,10 +371,23 @@ fn repositories_are_listed_by_plain_names_that_differ() {
         "{GOOD}[[source.repository]]\nname = \"a/b\"\nid = \"5\"\n[[source.repository]]\nname = \"a/c\"\nid = 5\n"
     );
     assert!(home.fails(&source(&twice)).contains("has the same id"));
-    for id in ["\"\"", "\"a b\"", "-1", "[]", "\"a/b\""] {
+    for id in [
+        "\"\"",
+        "\"a b\"",
+        "-1",
+        "[]",
+        "\"a/b\"",
+        "\"{}\"",
+        "\"{a\"",
+        "\"a}b\"",
+        &format!("\"{}\"", "1".repeat(65)),
+    ] {
         home.fails(&source(&format!("{GOOD}[[source.repository]]\nname = \"a/b\"\nid = {id}\n")));
     }
-    home.ok(&source(&format!("{GOOD}[[source.repository]]\nname = \"a/b\"\nid = \"{{c8d3-11}}\"\n")));
+    // As Bitbucket shows it, and as deliveries are read.
+    let braced =
+        home.ok(&source(&format!("{GOOD}[[source.repository]]\nname = \"a/b\"\nid = \"{{c8d3-11}}\"\n")));
+    assert_eq!(braced.sources[0].repository("a/b").unwrap().id.as_deref(), Some("c8d3-11"));
 }
 
 #[test]
@@ -382,9 +413,40 @@ fn reports_name_who_and_where() {
         ("github", format!("api = \"https://x.org\"\n{token}check-runs = true\n"), "apps of GitHub"),
         ("gitea", format!("api = \"https://x.org\"\n{app}"), "only GitHub has apps"),
         ("generic", format!("api = \"https://x.org\"\n{token}"), "generic forge"),
+        ("bitbucket-dc", format!("api = \"https://x.org\"\n{token}"), "`link` is missing"),
+        ("bitbucket-cloud", format!("api = \"https://x.org\"\n{token}"), "`link` is missing"),
     ] {
         let told = home.fails(&report(forge, &text));
         assert!(told.contains(says), "{told}");
+    }
+}
+
+#[test]
+fn what_has_no_effect_is_told() {
+    let home = Home::new();
+    let warnings = |text: &str| {
+        let loaded = home.load("", text).unwrap_or_else(|error| panic!("{error}"));
+        loaded.warnings.into_iter().map(|one| one.message).collect::<Vec<_>>().join("\n")
+    };
+    let quiet = warnings(&source(&format!(
+        "{GOOD}restore = true\nrestore-created = true\nadministrators = [\"a\"]\n"
+    )));
+    assert!(!quiet.contains("no effect"), "{quiet}");
+    let fetch = "[source.fetch]\ncredential = { file = \"t\" }\nuser = \"u\"\nauthority = \"ca\"\n";
+    assert!(!warnings(&source(&format!("{GOOD}{fetch}"))).contains("no effect"));
+    let report = "[source.report]\napi = \"https://x.org\"\ntoken = { file = \"t\" }\n";
+    for (text, says) in [
+        (format!("{GOOD}restore-created = true\n"), "`restore-created`"),
+        (format!("{GOOD}administrators = [\"a\"]\n"), "`administrators`"),
+        (format!("{GOOD}[source.fetch]\nuser = \"u\"\n"), "`user` in [source.fetch]"),
+        (format!("{GOOD}[source.fetch]\nknown-hosts = \"k\"\n"), "`known-hosts`"),
+        (GOOD.replace("https://github.com/", "file:///srv/") + fetch, "`credential`"),
+        (GOOD.replace("https://github.com/", "file:///srv/") + fetch, "`authority`"),
+        (format!("{GOOD}{report}user = \"u\"\n"), "`user` in [source.report]"),
+        (GOOD.replace("forge = \"github\"", "forge = \"gogs\"") + report, "[source.report]"),
+    ] {
+        let told = warnings(&source(&text));
+        assert!(told.contains(says) && told.contains("has no effect"), "{says}: {told}");
     }
 }
 

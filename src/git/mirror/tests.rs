@@ -253,3 +253,57 @@ fn n31_only_the_configured_scheme_is_spoken_and_it_is_cut_off_in_time() {
     let nowhere = Remote { address: Address::parse("file:///nowhere/x.git").unwrap(), ..ground.remote() };
     assert!(matches!(nowhere.list(ground.patience()), Err(RemoteError::Failed(_))));
 }
+
+/// Serves the files that it is given, over HTTP in the clear; gives the port, and how often it was asked.
+fn files(
+    answer: impl Fn(&str) -> Option<String> + Send + 'static,
+) -> (u16, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    use std::io::{BufRead, BufReader};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&count);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            let first = lines.next().unwrap_or_default();
+            lines.find(String::is_empty);
+            let path = first.split(' ').nth(1).unwrap_or_default().split('?').next().unwrap_or_default();
+            let (status, body) =
+                answer(path).map_or(("404 Not Found", String::new()), |body| ("200 OK", body));
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+            let _ = stream.write_all(format!("{head}{body}").as_bytes());
+        }
+    });
+    (port, count)
+}
+
+/// A server of plain files can say that objects lie elsewhere, which is a redirect by another name.
+#[test]
+fn n31_nothing_is_fetched_from_where_a_forge_says_that_objects_are() {
+    let ground = Ground::new("sha1");
+    let id = ground.commit("one", &[]);
+    let (elsewhere, stolen) = files(|_| None);
+    let (port, asked) = files(move |path| {
+        let below = path.strip_prefix("/x.git/")?;
+        let there = format!("http://127.0.0.1:{elsewhere}/y.git/objects\n");
+        match below {
+            "info/refs" => Some(format!("{id}\trefs/heads/main\n")),
+            "HEAD" => Some("ref: refs/heads/main\n".to_owned()),
+            "objects/info/http-alternates" | "objects/info/alternates" => Some(there),
+            _ => None,
+        }
+    });
+    let url = format!("http://127.0.0.1:{port}/x.git");
+    let remote = Remote { address: Address::parse(&url).unwrap(), ..ground.remote() };
+    let listed = remote.list(ground.patience()).unwrap();
+    assert_eq!(listed.refs, [(name("refs/heads/main"), id)]);
+    let place = ground.place();
+    let mirror = place.make(crate::domain::ObjectFormat::Sha1).unwrap();
+    let found = mirror.fetch(&remote, &[id], MOST, ground.patience());
+    assert!(!found.is_ok_and(|missing| missing.is_empty()), "it has nothing");
+    assert!(asked.load(Ordering::Relaxed) > 2, "it was asked for objects");
+    assert_eq!(stolen.load(Ordering::Relaxed), 0, "and nobody else was");
+}

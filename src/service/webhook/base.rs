@@ -58,7 +58,24 @@ impl Ground<'_> {
         if let Some(head) = &listing.head {
             mirror.set_head(head)?;
         }
+        if mirror.is_head_unknown() {
+            self.needs_no_default_branch()?;
+        }
         Ok(mirror)
+    }
+
+    /// A ruleset for the default branch covers nothing where nobody knows which that is: what it is for would pass.
+    fn needs_no_default_branch(&self) -> Result<(), Fault> {
+        let policy = &self.snapshot.config.policy;
+        let concerned = policy.rulesets.iter().filter(|one| one.applies_to_repository(&self.watched.name));
+        let mut needing = concerned.filter(|one| one.refs.sources().iter().any(|of| of.contains("~DEFAULT")));
+        match needing.next() {
+            None => Ok(()),
+            Some(one) => Err(Fault::Remote(RemoteError::Format(format!(
+                "the forge does not say which branch is the default one, and ruleset `{}` is about that one",
+                one.name
+            )))),
+        }
     }
 
     /// Its own refs tell the forge what need not be sent. Nothing is judged by them, so what cannot be moved costs

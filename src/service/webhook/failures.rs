@@ -12,10 +12,16 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// authenticated all the same.
 const MOST_PEERS: usize = 10_000;
 
+/// For how long an address that sent something authentic is listened to, however often it fails: a forge sends for all
+/// of its users from the same few addresses, and any of them could have it fail as often as they like.
+const TRUST: Duration = Duration::from_secs(24 * 3600);
+
 /// Failures by address.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     peers: HashMap<IpAddr, (Instant, u32)>,
+    /// When an address last sent something authentic that nobody had sent before.
+    heard: HashMap<IpAddr, Instant>,
 }
 
 impl Failures {
@@ -23,7 +29,20 @@ impl Failures {
     pub(super) fn over(&self, peer: IpAddr, now: Instant) -> Option<Duration> {
         let (since, count) = self.peers.get(&one(peer))?;
         let left = WINDOW.checked_sub(now.saturating_duration_since(*since))?;
-        (*count >= MOST && !left.is_zero()).then_some(left)
+        let trusted = self.heard.get(&one(peer)).is_some_and(|at| now.saturating_duration_since(*at) < TRUST);
+        (*count >= MOST && !left.is_zero() && !trusted).then_some(left)
+    }
+
+    /// Notes something authentic, and new: who has caught a delivery and sends it again is not heard for that.
+    pub(super) fn heard(&mut self, peer: IpAddr, now: Instant) {
+        let peer = one(peer);
+        if self.heard.len() >= MOST_PEERS && !self.heard.contains_key(&peer) {
+            self.heard.retain(|_, at| now.saturating_duration_since(*at) < TRUST);
+            if self.heard.len() >= MOST_PEERS {
+                return;
+            }
+        }
+        self.heard.insert(peer, now);
     }
 
     /// Counts one.
@@ -79,6 +98,29 @@ mod tests {
         assert_eq!(failures.over(peer, start + Duration::from_secs(61)), None);
         failures.note(peer, start + Duration::from_secs(62));
         assert_eq!(failures.over(peer, start + Duration::from_secs(63)), None, "counted anew");
+    }
+
+    #[test]
+    fn who_sent_something_authentic_is_listened_to() {
+        let mut failures = Failures::default();
+        let now = Instant::now();
+        let (forge, other) = (ip("192.0.2.7"), ip("192.0.2.8"));
+        failures.heard(forge, now);
+        for _ in 0..10 * MOST {
+            failures.note(forge, now);
+            failures.note(other, now);
+        }
+        assert_eq!(failures.over(forge, now), None, "others use the same forge, and mean ill");
+        assert!(failures.over(other, now).is_some());
+        let later = now + TRUST;
+        for _ in 0..MOST {
+            failures.note(forge, later);
+        }
+        assert!(failures.over(forge, later).is_some(), "not for ever");
+        for n in 0..MOST_PEERS as u32 + 500 {
+            failures.heard(IpAddr::V4(n.into()), later);
+        }
+        assert_eq!(failures.heard.len(), MOST_PEERS);
     }
 
     #[test]

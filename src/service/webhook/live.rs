@@ -2,13 +2,12 @@
 
 use super::WebhookFigures;
 use super::failures::Failures;
-use crate::config::{Config, Diagnostic, SecretPlace, SecretPlaceError};
+use crate::config::{Config, Diagnostic};
+use crate::domain::RepositoryId;
 use crate::forge::{Secret, Secrets};
 use crate::service::Gate;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -18,8 +17,6 @@ use std::time::{Duration, Instant};
 const WRITE_DOWN: Duration = Duration::from_secs(10);
 /// For how long deliveries are gathered before those who judge look at them.
 const GATHER: Duration = Duration::from_millis(25);
-/// Largest file with certificates, in bytes.
-const MAX_CERTIFICATE: u64 = 1 << 20;
 
 /// Secrets by the name of their source, and what is wrong with others.
 #[derive(Debug, Default)]
@@ -35,6 +32,8 @@ pub(in crate::service) struct Webhooks {
     pub(super) failures: Mutex<Failures>,
     pub(super) certificate_error: Mutex<Option<String>>,
     pub(super) figures: Mutex<Option<(Instant, Option<WebhookFigures>)>>,
+    /// Repositories that cannot be judged, since when, and why.
+    pub(super) waits: Mutex<BTreeMap<RepositoryId, (Instant, String)>>,
     /// When each kind of fault was told in the log last.
     pub(super) complained: Mutex<BTreeMap<&'static str, Instant>>,
     written: Mutex<Option<Instant>>,
@@ -94,6 +93,20 @@ impl Webhooks {
     }
 }
 
+impl Webhooks {
+    /// Keeps why a repository cannot be judged, which nobody else says where no delivery waits for it.
+    pub(super) fn note_waits(&self, id: &RepositoryId, why: Option<&str>, now: Instant) {
+        let mut waits = lock(&self.waits);
+        match why {
+            None => drop(waits.remove(id)),
+            Some(why) => {
+                let since = waits.get(id).map_or(now, |(since, _)| *since);
+                waits.insert(id.clone(), (since, why.to_owned()));
+            }
+        }
+    }
+}
+
 fn told(faults: &[Diagnostic]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
 }
@@ -149,21 +162,11 @@ impl Gate {
     pub fn listener_keys(&self) -> Option<Result<ListenerKeys, String>> {
         let current = self.current();
         let tls = current.config.daemon.tls.as_ref()?;
-        let read = || {
-            // The key has to be as secret as other secrets.
-            let place = SecretPlace::File(tls.key.clone());
-            let key = place.read().map_err(|error: SecretPlaceError| match error.help() {
-                Some(help) => format!("{error}; {help}"),
-                None => error.to_string(),
-            })?;
-            let mut certificate = Vec::new();
-            let shown = crate::domain::text::escape(tls.certificate.as_os_str().as_encoded_bytes());
-            File::open(&tls.certificate)
-                .and_then(|file| file.take(MAX_CERTIFICATE).read_to_end(&mut certificate))
-                .map_err(|error| format!("cannot read the certificate `{shown}`: {error}"))?;
-            Ok(ListenerKeys { certificate, key })
-        };
-        Some(read())
+        let read = tls.read().map(|(certificate, key)| ListenerKeys { certificate, key });
+        Some(read.map_err(|fault| match &fault.diagnostic.suggestion {
+            Some(help) => format!("{}; {help}", fault.diagnostic.message),
+            None => fault.diagnostic.message.clone(),
+        }))
     }
 
     /// Says that the listener's certificate was taken, or why the one before it stays in use.

@@ -2,8 +2,9 @@
 //! at forges and signs samples itself.
 
 use super::carry::{Carrier, CarryError, Endpoint};
+use super::live::lock;
 use super::outbox::{ReportHealth, api_token, endpoint};
-use crate::config::{Config, Source, SourceRepository};
+use crate::config::{self, Config, Source, SourceRepository};
 use crate::domain::text;
 use crate::forge::{self, CallError, ForgeRepository, HookError, NewHook, SecretKind, Secrets};
 use crate::service::Gate;
@@ -179,9 +180,12 @@ pub struct RepositoryStatus {
     pub adopted: bool,
     /// Deliveries that wait.
     pub waiting: u64,
-    /// Why they wait.
+    /// Why they wait, or why the repository cannot be judged though none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// For how long it could not be judged, in seconds; 0 where it can be.
+    #[serde(default)]
+    pub stuck_seconds: u64,
 }
 
 /// A report that was not taken.
@@ -268,6 +272,10 @@ impl Gate {
                 if status.waiting > 0 {
                     let first = self.store.queued_deliveries(&identity)?.into_iter().find_map(|one| one.note);
                     status.why = first;
+                }
+                if let Some((since, why)) = lock(&self.webhooks.waits).get(&identity) {
+                    status.stuck_seconds = since.elapsed().as_secs();
+                    status.why = status.why.or_else(|| Some(why.clone()));
                 }
             }
             all.push(status);
@@ -384,6 +392,15 @@ impl Gate {
             OperateError::Failed("the secrets of the source cannot be read; see `webhook status`".to_owned())
         })?;
         let (headers, body) = forge::sample(source.forge, secrets, &nobody, &[], Gate::now());
+        let token = headers.any("x-gitlab-token");
+        if asked.url.is_some() && token && !config::is_private_way(&base) {
+            let why = format!(
+                "a sample of source `{}` has its secret token in it, and http shows that to everybody on the way: give \
+                 an https address",
+                source.name
+            );
+            return Err(OperateError::Impossible(why));
+        }
         let carrier = self.carrier()?;
         let send = |body: &[u8]| {
             carrier.deliver(&to, &source.path, &headers, body, DEADLINE).map_err(|error| failed(&error))
@@ -391,7 +408,7 @@ impl Gate {
         let reply = send(&body)?;
         let tampered = send(&[body.as_slice(), b" "].concat())?;
         // A plain token signs nothing of the body.
-        let plain = headers.any("x-gitlab-token") && !headers.any("webhook-signature");
+        let plain = token && !headers.any("webhook-signature");
         let told_apart = plain || tampered.status == 401;
         Ok(Tried {
             url: format!("{base}{}", source.path),

@@ -60,6 +60,9 @@ impl Gate {
     pub fn receive(&self, delivered: &Delivered<'_>) -> Received {
         let now = Gate::now();
         let received = self.take(delivered, now);
+        if received == Received::Queued {
+            lock(&self.webhooks.failures).heard(delivered.from, Instant::now());
+        }
         let result = match &received {
             Received::Queued => "queued",
             Received::Duplicate => "duplicate",

@@ -180,6 +180,7 @@ impl Shared {
         let mut schedule = lock(&self.schedule);
         schedule.busy.remove(&watched.id);
         let now = Instant::now();
+        self.gate.webhooks.note_waits(&watched.id, reviewed.waits.as_deref(), now);
         let entry = schedule.entries.entry(watched.id.clone()).or_default();
         entry.memory = memory;
         entry.looked = Some(now);
