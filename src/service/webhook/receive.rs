@@ -129,7 +129,7 @@ impl Gate {
             id: authentic.delivery().map(str::to_owned),
             id_signed: authentic.is_signed(),
             digest: authentic.digest(),
-            repository,
+            repository: repository.clone(),
             event: stored,
             received: now,
         };
@@ -139,7 +139,12 @@ impl Gate {
                 self.ring();
                 Received::Queued
             }
-            Ok(Accepted::Duplicate(_)) => Received::Duplicate,
+            Ok(Accepted::Duplicate(_)) => {
+                if !authentic.is_signed() {
+                    self.hint(repository);
+                }
+                Received::Duplicate
+            }
             Ok(Accepted::Full) => {
                 self.complain("full", format_args!("source `{}`: the queue is full", source.name));
                 Received::NotNow("the queue is full")
