@@ -110,3 +110,24 @@ fn a_delivery_that_came_before_leads_to_a_look_now_and_then_and_to_nothing_else(
     assert_eq!(forge.decisions().len(), records);
     assert_eq!(forge.store().deliveries(None, None, 10).unwrap().len(), 1);
 }
+
+#[test]
+fn a_delivery_of_a_part_of_a_longer_move_says_with_which_decision_it_was_judged() {
+    let forge = Forge::running();
+    let work = forge.gate.clone_at(&forge.bare, "main");
+    forge.gate.stop();
+    let mut ids = vec![work.id("HEAD")];
+    ids.extend((0..3).map(|n| work.commit(Some(&forge.alice), &format!("OPS-{n}: one of three"))));
+    forge.push(&work, &["main"]);
+    // The one in the middle is not told, so nothing leads there step by step.
+    queue(&forge, &[(&ids[0], &ids[1], "alice"), (&ids[2], &ids[3], "alice")]);
+    forge.gate.start();
+    let one = forge.decided("refs/heads/main", &ids[3]);
+    forge.wait_idle();
+    let (request, all) =
+        (one["request_id"].as_str().unwrap(), forge.store().deliveries(None, None, 10).unwrap());
+    assert_eq!(one["deliveries"], serde_json::json!([all[0].number]));
+    let notes: Vec<_> = all.iter().map(|one| one.note.as_deref().unwrap()).collect();
+    assert_eq!(notes[0], format!("{} as decision {request}", one["outcome"].as_str().unwrap()));
+    assert!(notes[1].ends_with(&format!("as part of decision {request}")), "{notes:?}");
+}
