@@ -44,7 +44,7 @@ pub enum ServeError {
 /// Connections over TCP at a time: nobody vouches for them, and hooks need file descriptors, too.
 const STRANGERS: usize = 256;
 
-/// How many of them one address may have. A trusted proxy speaks for many.
+/// How many of them one address, or network of IPv6, may have. A trusted proxy speaks for many.
 const OF_ONE: usize = 128;
 
 /// How long a client may take to send the head of its request, and how long it may be silent between two.
@@ -221,6 +221,7 @@ impl Strangers {
     fn admit(&self, peer: IpAddr, trusted: bool) -> Option<Place> {
         let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
         if !trusted {
+            let peer = service::peer_network(peer);
             let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
             let count = each.entry(peer).or_insert(0);
             if *count >= OF_ONE {
@@ -228,7 +229,7 @@ impl Strangers {
             }
             *count += 1;
         }
-        let each = (!trusted).then(|| (Arc::clone(&self.each), peer));
+        let each = (!trusted).then(|| (Arc::clone(&self.each), service::peer_network(peer)));
         Some(Place { _all: all, each })
     }
 }
@@ -294,6 +295,16 @@ async fn bind_socket(path: &Path, mode: u32) -> Result<UnixListener, ServeError>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_of_ipv6_is_one_peer() {
+        let strangers = Strangers::new();
+        let admit = |n: usize| strangers.admit(format!("2001:db8::{n:x}").parse().unwrap(), false);
+        let places: Vec<Place> = (1..=OF_ONE).map(|n| admit(n).unwrap()).collect();
+        assert!(admit(OF_ONE + 1).is_none());
+        drop(places);
+        assert!(strangers.each.lock().unwrap().is_empty());
+    }
 
     #[test]
     fn one_address_leaves_places_for_others_and_a_proxy_may_have_all() {

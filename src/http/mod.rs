@@ -4,6 +4,7 @@ mod client;
 mod decisions;
 mod listen;
 mod proxy;
+mod room;
 mod routes;
 mod tls;
 mod webhooks;
