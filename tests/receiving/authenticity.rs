@@ -1,6 +1,7 @@
 //! Who is believed.
 
 use crate::support::deliveries::{self, SECRET, push, with, without};
+use crate::support::wait_for;
 use crate::{INFRA, Site};
 use countersign::domain::Timestamp;
 use countersign::forge::{self, ForgeKind, ForgeRepository, Headers};
@@ -122,8 +123,18 @@ fn gitlabs_two_kinds_of_secrets() {
     assert_eq!(site.post(&signed, &body), 202);
     // A signature that is there must be right, whatever else is.
     let (headers, body) = push(ForgeKind::GitLab, deliveries::SIGNING, INFRA, 3);
-    let both = with(&with(&headers, "x-gitlab-token", SECRET), "webhook-signature", "v1,AAAA");
-    assert_eq!(site.post(&both, &body), 401);
+    let right = headers.one("webhook-signature").unwrap().unwrap().to_owned();
+    let zeros = format!("v1,{}=", "A".repeat(43));
+    for wrong in
+        ["v1,AAAA", "", "v1,", "v1a,AAAA", "v2,AAAA", "nonsense", &zeros, &right.replace("v1,", "v1a,")]
+    {
+        let both = with(&with(&headers, "x-gitlab-token", SECRET), "webhook-signature", wrong);
+        assert_eq!(site.post(&both, &body), 401, "{wrong}: no falling back to the token");
+    }
+    for name in ["webhook-id", "webhook-timestamp"] {
+        let both = without(&with(&headers, "x-gitlab-token", SECRET), name);
+        assert_eq!(site.post(&both, &body), 401, "signed, and without {name}");
+    }
     // What was signed long ago is a replay.
     let (_, body) = push(ForgeKind::GitLab, deliveries::SIGNING, INFRA, 4);
     let secrets = deliveries::secrets(ForgeKind::GitLab, deliveries::SIGNING);
@@ -133,6 +144,25 @@ fn gitlabs_two_kinds_of_secrets() {
         assert_eq!(site.post(&headers, &body), 401, "{seconds}");
     }
     assert_eq!(site.queue().len(), 2);
+    // Who is believed by the token alone is counted, until the token can go.
+    let by_token = || site.health()["webhooks"]["sources"]["forge"]["by_token"].clone();
+    let one = wait_for("the count", std::time::Duration::from_secs(10), || {
+        Some(by_token()).filter(|one| one["count"] == 1)
+    });
+    assert!(one["last"].is_string(), "{one}");
+    let said = site.gate.countersign(&["webhook", "status"]);
+    assert!(
+        said.stdout.contains("1 believed by their token although signing is configured"),
+        "{}",
+        said.stdout
+    );
+    let warned = site.gate.countersign(&["config", "check"]);
+    assert!(warned.stdout.contains("a token beside a signing secret"), "{}", warned.stdout);
+    site.configure(&site.source("forge", ForgeKind::GitLab, "{ file = \"signing\" }"));
+    site.gate.reload();
+    let (token, body) = push(ForgeKind::GitLab, SECRET, INFRA, 5);
+    assert_eq!(site.post(&token, &body), 401, "the token is gone");
+    wait_for("nothing to count", std::time::Duration::from_secs(10), || by_token().is_null().then_some(()));
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub use base::{Adopted, ForgeAdoption, adopt as adopt_forge, adoption as forge_a
 pub use carry::{Carrier, CarryError, Endpoint};
 pub use decisions::{DecisionPage, ObjectView, RefView, RulesetView, ViolationView, WaiverView};
 pub use failures::peer_network;
-pub use figures::{RESULTS, SourceFigures, WebhookFigures};
+pub use figures::{ByToken, RESULTS, SourceFigures, WebhookFigures};
 pub(super) use live::Webhooks;
 pub use live::{ListenerKeys, Listens};
 pub use operate::{

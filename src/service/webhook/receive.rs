@@ -15,6 +15,9 @@ pub(super) const UNAUTHENTIC: &str = "webhook";
 /// Deliveries that were not even looked at, because their sender failed too often.
 pub(super) const TOO_OFTEN: &str = "webhook-too-often";
 
+/// Deliveries without a signature where signed ones are expected, too; counted besides what becomes of them.
+pub(super) const BY_TOKEN: &str = "by-token";
+
 /// How often faults are told in the log.
 const COMPLAIN: Duration = Duration::from_secs(5);
 
@@ -99,6 +102,9 @@ impl Gate {
                     return Received::Unauthentic(error.to_string());
                 }
             };
+        if secrets.token_beside_signing() && !authentic.is_signed() {
+            self.store.count_webhook(&source.name, BY_TOKEN, now);
+        }
         let event = match forge::parse(&authentic) {
             Ok(event) => event,
             Err(error) => {
