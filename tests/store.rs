@@ -150,7 +150,7 @@ fn write_ahead_logging_is_proven() {
         |name| behind(dir.path()).pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(
         [number("application_id"), number("user_version")],
-        [i64::from(u32::from_be_bytes(*b"CSGN")), 6]
+        [i64::from(u32::from_be_bytes(*b"CSGN")), 7]
     );
     let wal = fs::metadata(dir.path().join("state.db-wal")).unwrap();
     assert!(wal.len() > 0);
@@ -1483,7 +1483,7 @@ fn a_notice_is_given_once_whoever_asks() {
 
 /// Takes away what the later versions of the schema have added.
 fn as_of_version(dir: &Path, version: i64) {
-    let added: [&[&str]; 5] = [
+    let added: [&[&str]; 6] = [
         &[
             "drop index signed_by_commit",
             "drop table accepted_taints",
@@ -1506,6 +1506,11 @@ fn as_of_version(dir: &Path, version: i64) {
             "drop table judged_moves",
             "drop table judged_values",
         ],
+        &[
+            "drop index delivery_by_signed_id",
+            "alter table deliveries drop column id_signed",
+            "create unique index delivery_by_id on deliveries (source, forge_id) where forge_id is not null",
+        ],
     ];
     let database = behind(dir);
     for statement in added[usize::try_from(version - 1).unwrap()..].iter().rev().copied().flatten() {
@@ -1516,7 +1521,7 @@ fn as_of_version(dir: &Path, version: i64) {
 
 #[test]
 fn a_database_of_an_earlier_version_is_migrated() {
-    for version in [1, 2, 3, 4, 5] {
+    for version in [1, 2, 3, 4, 5, 6] {
         let dir = state();
         let store = open(dir.path());
         let signed = Grant {

@@ -41,7 +41,7 @@ pub struct Source {
     pub restore: bool,
     /// Whether a branch that should not have been made is deleted then; otherwise it stays.
     pub restore_created: bool,
-    /// The accounts at the forge whose moves are never taken back, by their logins; compared without case.
+    /// The accounts at the forge whose moves are never taken back: `#` and the forge's id of one, or a login.
     pub administrators: Vec<String>,
     /// Where it stands.
     pub place: Place,
@@ -77,15 +77,49 @@ impl Source {
         (made, faults)
     }
 
-    /// Secrets that can be read and could be guessed.
+    /// Secrets that can be read and could be guessed, and tokens that let in what a signature would keep out.
     pub fn weak_secrets(&self) -> Vec<Warning> {
-        let weak = self
-            .secrets
-            .iter()
-            .filter(|one| one.place.read().is_ok_and(|secret| secret.expose().len() < SHORT));
-        let message =
-            |one: &SourceSecret| format!("{} has less than {SHORT} bytes: it can be guessed", one.place);
-        weak.map(|one| Warning::at(one.at.clone(), message(one))).collect()
+        let mut warnings = Vec::new();
+        let (mut tokens, mut signing) = (Vec::new(), false);
+        for one in &self.secrets {
+            let Ok(secret) = one.place.read() else { continue };
+            if secret.expose().len() < SHORT {
+                let message = format!("{} has less than {SHORT} bytes: it can be guessed", one.place);
+                warnings.push(Warning::at(one.at.clone(), message));
+            }
+            match one.kind.unwrap_or_else(|| Secrets::usual_kind(self.forge, &secret)) {
+                SecretKind::Token => tokens.push(one),
+                SecretKind::Signing => signing = true,
+                SecretKind::Hmac => {}
+            }
+        }
+        let beside = |one: &&SourceSecret| {
+            let message = format!(
+                "{} is a token beside a signing secret: whoever has it needs no signature; once `countersign webhook \
+                 status` counts no deliveries by token any more, take it out, here and at the forge",
+                one.place
+            );
+            Warning::at(one.at.clone(), message)
+        };
+        warnings.extend(tokens.iter().filter(|_| signing).map(beside));
+        warnings
+    }
+
+    /// Whether an account at the forge is among [`Source::administrators`]; names are compared without case. On Bitbucket
+    /// Cloud they are nicknames, which anybody may take, and count for nothing.
+    pub fn is_administrator(&self, login: &str, id: Option<&str>) -> bool {
+        self.administrators.iter().any(|one| match (one.strip_prefix('#'), id) {
+            (Some(number), Some(id)) => {
+                let braced = number.strip_prefix('{').and_then(|number| number.strip_suffix('}'));
+                let number = match self.forge {
+                    ForgeKind::GitLab => number.strip_prefix("user-").unwrap_or(number),
+                    _ => braced.unwrap_or(number),
+                };
+                number.eq_ignore_ascii_case(id)
+            }
+            (Some(_), None) => false,
+            (None, _) => self.forge != ForgeKind::BitbucketCloud && one.eq_ignore_ascii_case(login),
+        })
     }
 
     /// The configured repository of that name; names are compared without case.

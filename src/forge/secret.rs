@@ -123,6 +123,11 @@ impl Secrets {
         Ok(())
     }
 
+    /// Whether a delivery that is not signed is believed by its token, although signed ones are expected.
+    pub fn token_beside_signing(&self) -> bool {
+        !self.tokens.is_empty() && !self.signing.is_empty()
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.hmac.is_empty() && self.tokens.is_empty() && self.signing.is_empty()

@@ -181,7 +181,7 @@ impl Remote {
         let ended = self.run(&mut command, patience, input.as_bytes(), 4 << 10, Some(into.file_bytes))?;
         match (ended.code, ids) {
             (Some(0), _) => Ok(()),
-            (_, [id]) if is_gone(&ended.stderr) => Err(RemoteError::Gone(*id)),
+            (_, [id]) if is_gone(&ended.stderr, id) => Err(RemoteError::Gone(*id)),
             _ => Err(RemoteError::Failed(said(&ended))),
         }
     }
@@ -443,17 +443,17 @@ fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
     file.write_all(content)
 }
 
-/// Whether git failed because the other side lacks the one object that was asked for.
-fn is_gone(stderr: &[u8]) -> bool {
-    let said = String::from_utf8_lossy(stderr);
-    let words = [
-        "not our ref",
-        "unadvertised object",
-        "couldn't find remote ref",
+/// Whether git failed because the other side lacks the one object that was asked for. Only whole lines count that git
+/// writes itself, about this object: what the other side wants to be shown has `remote: ` before it.
+fn is_gone(stderr: &[u8], id: &ObjectId) -> bool {
+    let lines = [
+        format!("fatal: remote error: upload-pack: not our ref {id}"),
         // JGit.
-        "not valid",
+        format!("fatal: remote error: want {id} not valid"),
+        format!("error: Server does not allow request for unadvertised object {id}"),
+        format!("fatal: couldn't find remote ref {id}"),
     ];
-    words.iter().any(|words| said.contains(words))
+    stderr.split(|byte| *byte == b'\n').any(|said| lines.iter().any(|line| line.as_bytes() == said))
 }
 
 impl From<RunError> for RemoteError {
@@ -593,6 +593,27 @@ mod tests {
             format!("{a}\trefs/heads/main\n{}\trefs/heads/x\n", "b".repeat(64)),
         ] {
             assert!(matches!(parse(strange.as_bytes()), Err(RemoteError::Format(_))), "{strange:?}");
+        }
+    }
+
+    #[test]
+    fn only_gits_own_words_about_the_object_say_that_it_is_gone() {
+        let (id, other) = (ObjectId::from_bytes(&[7; 20]).unwrap(), ObjectId::from_bytes(&[8; 20]).unwrap());
+        let gone = |said: &str| is_gone(said.as_bytes(), &id);
+        assert!(gone(&format!("fatal: remote error: upload-pack: not our ref {id}\n")));
+        assert!(gone(&format!("remote: hello\nfatal: remote error: want {id} not valid")));
+        assert!(gone(&format!("error: Server does not allow request for unadvertised object {id}\n")));
+        for said in [
+            "fatal: the licence of this server is not valid".to_owned(),
+            format!("remote: fatal: remote error: upload-pack: not our ref {id}"),
+            format!("remote: fatal: remote error: want {id} not valid        "),
+            format!("fatal: remote error: upload-pack: not our ref {other}"),
+            format!("fatal: remote error: upload-pack: not our ref {id}, perhaps"),
+            format!(" fatal: remote error: upload-pack: not our ref {id}"),
+            format!("fatal: remote error: the token is not valid for {id}"),
+            format!("upload-pack: not our ref {id}"),
+        ] {
+            assert!(!gone(&said), "{said}");
         }
     }
 

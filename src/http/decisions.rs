@@ -3,13 +3,13 @@
 use super::listen::Client;
 use super::proxy;
 use super::routes::Shared;
-use crate::service::{DECISION_NOT_FOUND, DECISION_POLICY};
+use crate::service::{DECISION_NOT_FOUND, DECISION_POLICY, peer_network};
 use axum::body::Body;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -44,7 +44,8 @@ impl Readers {
             of.retain(|_, state| state.is_some_and(|(_, at)| !full(at)));
         }
         let mut unknown = None;
-        let own = if of.len() < ADDRESSES { of.entry(network(reader)).or_default() } else { &mut unknown };
+        let own =
+            if of.len() < ADDRESSES { of.entry(peer_network(reader)).or_default() } else { &mut unknown };
         spend(own, now, BURST, RATE) && spend(all, now, BURST_OF_ALL, RATE_OF_ALL)
     }
 }
@@ -55,14 +56,6 @@ fn spend(state: &mut Option<(f64, Instant)>, now: Instant, burst: f64, rate: f64
     let enough = left >= 1.0;
     *state = Some((if enough { left - 1.0 } else { left }, now));
     enough
-}
-
-/// Whoever has one address of IPv6 has a network of them.
-pub(super) fn network(reader: IpAddr) -> IpAddr {
-    match reader.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        address => address,
-    }
 }
 
 /// The page, or the same answer for an id that is none, that nothing has, or that nobody may see.

@@ -1,7 +1,6 @@
 //! Listening, draining, reloading.
 
 use super::client::ApiClient;
-use super::decisions::network;
 use super::patient::Patient;
 use super::routes::{Peer, Shared, hook_router, public_router};
 use super::tls::Tls;
@@ -46,7 +45,7 @@ pub enum ServeError {
 /// Connections over TCP at a time: nobody vouches for them, and hooks need file descriptors, too.
 const STRANGERS: usize = 256;
 
-/// How many of them one address may have. A trusted proxy speaks for many.
+/// How many of them one address, or network of IPv6, may have. A trusted proxy speaks for many.
 const OF_ONE: usize = 128;
 
 /// How long a client may take to send the head of its request, and how long it may be silent between two.
@@ -225,7 +224,7 @@ impl Strangers {
 
     /// A place, if there is one left.
     fn admit(&self, peer: IpAddr, trusted: bool) -> Option<Place> {
-        let peer = network(peer);
+        let peer = service::peer_network(peer);
         let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
         if !trusted {
             let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,6 +5,7 @@ mod decisions;
 mod listen;
 mod patient;
 mod proxy;
+mod room;
 mod routes;
 mod tls;
 mod webhooks;

@@ -2,6 +2,7 @@
 
 use super::listen::Client;
 use super::proxy;
+use super::room::{Held, Memory};
 use super::routes::Shared;
 use crate::forge::Headers;
 use crate::service::{Delivered, Listens, Received};
@@ -14,19 +15,13 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 
 /// How long a body may take altogether. Forges give up after ten to thirty seconds.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long nothing of it may come.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bodies that are in memory at a time, in pieces of [`PIECE`].
-const PIECES: usize = 2048;
-/// What bodies are counted in, bytes.
-const PIECE: usize = 64 << 10;
-/// How long a delivery waits for room in memory.
-const ROOM_PATIENCE: Duration = Duration::from_secs(5);
 /// Deliveries that are authenticated and queued at a time; the others wait.
 const WORKERS: usize = 32;
 /// When a forge may try again what could not be taken, in seconds.
@@ -35,13 +30,13 @@ const RETRY_AFTER: u64 = 60;
 /// What all deliveries share.
 #[derive(Clone)]
 pub(super) struct Room {
-    memory: Arc<Semaphore>,
+    memory: Memory,
     workers: Arc<Semaphore>,
 }
 
 impl Room {
     pub(super) fn new() -> Self {
-        Room { memory: Arc::new(Semaphore::new(PIECES)), workers: Arc::new(Semaphore::new(WORKERS)) }
+        Room { memory: Memory::new(), workers: Arc::new(Semaphore::new(WORKERS)) }
     }
 }
 
@@ -90,7 +85,8 @@ async fn take(
     if parts.headers.contains_key(header::CONTENT_ENCODING) {
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Encoding is not taken\n").into_response());
     }
-    let (body, held) = read(body, listens.max_body, &shared.room.memory).await?;
+    let held = shared.room.memory.begin(from, shared.gate.is_trusted_proxy(from), listens.max_body);
+    let (body, held) = read(body, listens.max_body, held).await?;
     let headers = headers(&parts.headers);
     let Ok(worker) = Arc::clone(&shared.room.workers).acquire_owned().await else {
         return Err(not_now("the gate is shutting down"));
@@ -133,11 +129,7 @@ fn headers(fields: &HeaderMap) -> Headers {
 }
 
 /// Reads a body of at most `most` bytes, and holds room in memory for what was read. Trailers are left.
-async fn read(
-    mut body: Body,
-    most: usize,
-    memory: &Arc<Semaphore>,
-) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Response> {
+async fn read(mut body: Body, most: usize, mut held: Held) -> Result<(Vec<u8>, Held), Response> {
     let too_large =
         || (StatusCode::PAYLOAD_TOO_LARGE, format!("a delivery has at most {most} bytes\n")).into_response();
     let hint = body.size_hint();
@@ -146,7 +138,6 @@ async fn read(
     }
     let until = Instant::now() + BODY_TIMEOUT;
     let mut bytes = Vec::new();
-    let mut held: Option<OwnedSemaphorePermit> = None;
     loop {
         let next = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
         let idle = Instant::now() + IDLE_TIMEOUT;
@@ -163,16 +154,8 @@ async fn read(
             return Err(too_large());
         }
         bytes.extend_from_slice(&chunk);
-        let needed = bytes.len().div_ceil(PIECE);
-        let has = held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        // What is counted is what came, not what was announced: announcing costs nothing.
-        if let Some(more) = u32::try_from(needed.saturating_sub(has)).ok().filter(|more| *more > 0) {
-            let room = timeout(ROOM_PATIENCE, Arc::clone(memory).acquire_many_owned(more)).await;
-            let Ok(Ok(room)) = room else { return Err(not_now("too much is being delivered at once")) };
-            match &mut held {
-                Some(held) => held.merge(room),
-                None => held = Some(room),
-            }
+        if !held.grow(chunk.len()).await {
+            return Err(not_now("too much is being delivered at once"));
         }
     }
     Ok((bytes, held))

@@ -249,6 +249,9 @@ fn of_webhooks(registry: &mut Registry, figures: &WebhookFigures) {
     registry.register_with_unit("webhook_reports_due_age", help, Unit::Seconds, oldest);
     let help = "Reports that the forge does not take";
     registry.register("webhook_reports_given_up", help, each(&|one| one.reports_given_up));
+    let help = "Deliveries that a token was believed for, although signing is configured";
+    let by_token = each(&|one| one.by_token.as_ref().map_or(0, |by_token| by_token.count));
+    registry.register("webhook_by_token", help, by_token);
     let help = "Deliveries that were not authentic";
     registry.register("webhook_unauthentic", help, ConstCounter::new(figures.unauthentic));
     let help = "Requests of senders who had failed too often";

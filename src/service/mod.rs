@@ -81,4 +81,4 @@ pub use webhook::{
     Carrier, CarryError, DECISION_NOT_FOUND, DECISION_POLICY, DecisionPage, Endpoint, ReportHealth, Sending,
     send_reports,
 };
-pub use webhook::{Delivered, ListenerKeys, Listens, Received, SourceFigures, WebhookFigures};
+pub use webhook::{Delivered, ListenerKeys, Listens, Received, SourceFigures, WebhookFigures, peer_network};

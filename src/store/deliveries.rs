@@ -48,8 +48,9 @@ pub struct NewDelivery {
     pub source: String,
     /// The forge's id of it, if it gave one.
     pub id: Option<String>,
-    /// Whether the forge signed that id. Then the id alone tells deliveries apart; else a body that came
-    /// before is the same delivery, whatever id somebody gave it.
+    /// Whether the forge signed that id. Then the id alone tells deliveries apart. Else anybody may have given it that
+    /// id, and the body tells: one that came before is the same delivery under any id, and no id makes another body one
+    /// that came before.
     pub id_signed: bool,
     /// SHA-256 of the raw body.
     pub digest: [u8; 32],
@@ -375,22 +376,25 @@ impl Txn<'_> {
         }
         self.run(
             q::ADD_DELIVERY,
-            params![new.source, new.id, new.digest, new.repository.0, new.event, received],
+            params![
+                new.source,
+                new.id,
+                new.digest,
+                new.repository.0,
+                new.event,
+                received,
+                new.id_signed && new.id.is_some()
+            ],
         )?;
         Ok(Accepted::Queued(self.connection.last_insert_rowid().cast_unsigned()))
     }
 
     fn known_delivery(&self, new: &NewDelivery, since: i64) -> Result<Option<i64>, StoreError> {
-        if let Some(id) = &new.id
-            && let Some(known) = self.value(q::KNOWN_DELIVERY, params![new.source, id])?
-        {
-            return Ok(Some(known));
-        }
-        if new.id_signed && new.id.is_some() {
-            return Ok(None);
+        if let (true, Some(id)) = (new.id_signed, &new.id) {
+            return self.value(q::KNOWN_SIGNED, params![new.source, id]);
         }
         let found: Option<Option<i64>> =
-            self.value(q::KNOWN_DIGEST, params![new.source, new.digest, since])?;
+            self.value(q::KNOWN_DIGEST, params![new.source, new.digest, since, new.id])?;
         Ok(found.flatten())
     }
 
@@ -487,12 +491,11 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_comes_once_by_id_and_by_body() {
+    fn a_delivery_comes_once_by_its_body() {
         let (_dir, store) = store(QueueLimits::default());
         let first = queued(&store, new(Some("a"), 1, 0));
         let again = |new| assert_eq!(store.accept_delivery(new).unwrap(), Accepted::Duplicate(first));
         again(new(Some("a"), 1, 1));
-        again(new(Some("a"), 2, 1));
         again(new(Some("another id, which nobody signed"), 1, 1));
         again(new(None, 1, 1));
         // It was judged meanwhile.
@@ -503,6 +506,40 @@ mod tests {
         let other = NewDelivery { source: "other".to_owned(), ..new(Some("a"), 1, 3) };
         queued(&store, other);
         assert_eq!(store.deliveries(Some("github"), None, 10).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn an_id_that_nobody_signs_silences_no_other_body() {
+        let (_dir, store) = store(QueueLimits::default());
+        let first = queued(&store, new(Some("a"), 1, 0));
+        let second = queued(&store, new(Some("a"), 2, 1));
+        let again = |new, number| {
+            assert_eq!(store.accept_delivery(new).unwrap(), Accepted::Duplicate(number));
+        };
+        again(new(Some("a"), 1, 2), first);
+        again(new(Some("a"), 2, 2), second);
+        store.finish_deliveries(vec![first, second], at(3), "judged").unwrap();
+        let third = queued(&store, new(Some("a"), 3, 4));
+        again(new(Some("a"), 3, 5), third);
+        again(new(Some("a"), 1, 5), first);
+    }
+
+    #[test]
+    fn an_id_that_nobody_signs_silences_no_signed_one() {
+        let (_dir, store) = store(QueueLimits::default());
+        let signed = |body| NewDelivery { id_signed: true, ..new(Some("a"), body, 1) };
+        // Believed by a token that is still there: the id is whatever its sender wrote.
+        let token = queued(&store, new(Some("a"), 1, 0));
+        let real = queued(&store, signed(2));
+        assert_eq!(store.accept_delivery(signed(2)).unwrap(), Accepted::Duplicate(real));
+        assert_eq!(
+            store.accept_delivery(signed(3)).unwrap(),
+            Accepted::Duplicate(real),
+            "an id is signed once"
+        );
+        // Nor does a signed one come again because somebody takes its signature away.
+        assert_eq!(store.accept_delivery(new(None, 2, 2)).unwrap(), Accepted::Duplicate(real));
+        assert_eq!(store.accept_delivery(new(Some("a"), 1, 2)).unwrap(), Accepted::Duplicate(token));
     }
 
     #[test]
@@ -523,7 +560,7 @@ mod tests {
         let (_dir, store) = store(QueueLimits { window, ..QueueLimits::default() });
         let first = queued(&store, new(Some("a"), 1, 0));
         // What waits is never forgotten, however long.
-        assert_eq!(store.accept_delivery(new(Some("a"), 7, 5_000)).unwrap(), Accepted::Duplicate(first));
+        assert_eq!(store.accept_delivery(new(Some("a"), 1, 5_000)).unwrap(), Accepted::Duplicate(first));
         store.finish_deliveries(vec![first], at(10), "judged").unwrap();
         assert_eq!(store.accept_delivery(new(Some("b"), 1, 100)).unwrap(), Accepted::Duplicate(first));
         let second = queued(&store, new(Some("b"), 1, 101));

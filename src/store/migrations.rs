@@ -315,4 +315,10 @@ create table webhook_counters (
     primary key (source, result)
 ) without rowid;
 ",
+    "
+-- An id that nobody signed is whatever somebody wrote: it stands in nobody's way.
+alter table deliveries add column id_signed integer not null default 0;
+drop index delivery_by_id;
+create unique index delivery_by_signed_id on deliveries (source, forge_id) where id_signed = 1;
+",
 ];

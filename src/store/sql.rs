@@ -151,12 +151,12 @@ pub(super) const WAS_MOVED: &str = "select 1 from judged_moves m join refs r on 
     where p.id = ?1 and r.name = ?2 and m.old_id = ?3 and m.new_id = ?4";
 pub(super) const SET_REPOSITORY_NAME: &str = "update repositories set name = ?2 where repository = ?1";
 
-pub(super) const KNOWN_DELIVERY: &str =
-    "select delivery from deliveries where source = ?1 and forge_id = ?2 and forge_id is not null";
-pub(super) const KNOWN_DIGEST: &str =
-    "select max(delivery) from deliveries where source = ?1 and digest = ?2 and received_ms >= ?3";
+pub(super) const KNOWN_SIGNED: &str =
+    "select delivery from deliveries where source = ?1 and forge_id = ?2 and id_signed = 1";
+pub(super) const KNOWN_DIGEST: &str = "select max(delivery) from deliveries \
+    where source = ?1 and digest = ?2 and (received_ms >= ?3 or forge_id = ?4)";
 pub(super) const ADD_DELIVERY: &str = "insert into deliveries \
-    (source, forge_id, digest, repository, event, received_ms) values (?1, ?2, ?3, ?4, ?5, ?6)";
+    (source, forge_id, digest, repository, event, received_ms, id_signed) values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 pub(super) const DELIVERY_ROOM: &str = "select source, done, count, bytes from delivery_room";
 pub(super) const OLD_DELIVERIES: &str = "select delivery, done_ms, length(cast(event as blob)) from deliveries \
     where source = ?1 and done = 1 order by done_ms limit ?2";

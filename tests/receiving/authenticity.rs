@@ -1,6 +1,7 @@
 //! Who is believed.
 
 use crate::support::deliveries::{self, SECRET, push, with, without};
+use crate::support::wait_for;
 use crate::{INFRA, Site};
 use countersign::domain::Timestamp;
 use countersign::forge::{self, ForgeKind, ForgeRepository, Headers};
@@ -122,8 +123,18 @@ fn gitlabs_two_kinds_of_secrets() {
     assert_eq!(site.post(&signed, &body), 202);
     // A signature that is there must be right, whatever else is.
     let (headers, body) = push(ForgeKind::GitLab, deliveries::SIGNING, INFRA, 3);
-    let both = with(&with(&headers, "x-gitlab-token", SECRET), "webhook-signature", "v1,AAAA");
-    assert_eq!(site.post(&both, &body), 401);
+    let right = headers.one("webhook-signature").unwrap().unwrap().to_owned();
+    let zeros = format!("v1,{}=", "A".repeat(43));
+    for wrong in
+        ["v1,AAAA", "", "v1,", "v1a,AAAA", "v2,AAAA", "nonsense", &zeros, &right.replace("v1,", "v1a,")]
+    {
+        let both = with(&with(&headers, "x-gitlab-token", SECRET), "webhook-signature", wrong);
+        assert_eq!(site.post(&both, &body), 401, "{wrong}: no falling back to the token");
+    }
+    for name in ["webhook-id", "webhook-timestamp"] {
+        let both = without(&with(&headers, "x-gitlab-token", SECRET), name);
+        assert_eq!(site.post(&both, &body), 401, "signed, and without {name}");
+    }
     // What was signed long ago is a replay.
     let (_, body) = push(ForgeKind::GitLab, deliveries::SIGNING, INFRA, 4);
     let secrets = deliveries::secrets(ForgeKind::GitLab, deliveries::SIGNING);
@@ -133,6 +144,25 @@ fn gitlabs_two_kinds_of_secrets() {
         assert_eq!(site.post(&headers, &body), 401, "{seconds}");
     }
     assert_eq!(site.queue().len(), 2);
+    // Who is believed by the token alone is counted, until the token can go.
+    let by_token = || site.health()["webhooks"]["sources"]["forge"]["by_token"].clone();
+    let one = wait_for("the count", std::time::Duration::from_secs(10), || {
+        Some(by_token()).filter(|one| one["count"] == 1)
+    });
+    assert!(one["last"].is_string(), "{one}");
+    let said = site.gate.countersign(&["webhook", "status"]);
+    assert!(
+        said.stdout.contains("1 believed by their token although signing is configured"),
+        "{}",
+        said.stdout
+    );
+    let warned = site.gate.countersign(&["config", "check"]);
+    assert!(warned.stdout.contains("a token beside a signing secret"), "{}", warned.stdout);
+    site.configure(&site.source("forge", ForgeKind::GitLab, "{ file = \"signing\" }"));
+    site.gate.reload();
+    let (token, body) = push(ForgeKind::GitLab, SECRET, INFRA, 5);
+    assert_eq!(site.post(&token, &body), 401, "the token is gone");
+    wait_for("nothing to count", std::time::Duration::from_secs(10), || by_token().is_null().then_some(()));
 }
 
 #[test]
@@ -148,11 +178,6 @@ fn a_replay_changes_nothing() {
         let other = with(&fresh, "x-github-event", event);
         assert_eq!(site.post(&other, &body), 200, "as `{event}`, which nobody signs");
     }
-    let (_, other) = push(ForgeKind::GitHub, SECRET, INFRA, 2);
-    let id = headers.one("x-github-delivery").unwrap().unwrap().to_owned();
-    let secrets = deliveries::secrets(ForgeKind::GitHub, SECRET);
-    let taken = forge::sign(ForgeKind::GitHub, &secrets, "push", &id, &other, Timestamp::now());
-    assert_eq!(site.post(&taken, &other), 200, "another body under an id that was used");
     let queue = site.queue();
     assert_eq!(queue.len(), 1);
     // Nor after a restart, nor in another wrapping.
@@ -162,6 +187,44 @@ fn a_replay_changes_nothing() {
     let now = site.queue();
     assert_eq!((now.len(), now[0].number, &now[0].event), (1, queue[0].number, &queue[0].event));
     site.counted("queued", 1);
+}
+
+/// Whoever can make the forge deliver something could otherwise take the id of a delivery of the future, and keep that
+/// one from being heard. So no id that is not signed stands in the way of another body.
+#[test]
+fn an_id_that_was_used_silences_no_other_delivery() {
+    for forge in [ForgeKind::GitHub, ForgeKind::Forgejo, ForgeKind::BitbucketCloud, ForgeKind::GitLab] {
+        let site = Site::of(forge);
+        let secrets = deliveries::secrets(forge, SECRET);
+        let post = |n: u64| {
+            let (_, body) = push(forge, SECRET, INFRA, n);
+            let event = if forge == ForgeKind::GitLab { "Push Hook" } else { "push" };
+            let headers = forge::sign(forge, &secrets, event, "an-id-of-the-future", &body, Timestamp::now());
+            site.post(&headers, &body)
+        };
+        assert_eq!(post(1), 202, "{forge:?}");
+        assert_eq!(post(2), 202, "{forge:?}: another body under an id that was used");
+        // The same id and the same body: the forge sends it again.
+        assert_eq!((post(1), post(2)), (200, 200), "{forge:?}");
+        assert_eq!(site.queue().len(), 2, "{forge:?}");
+        // Where ids are signed, one is used once.
+        if forge == ForgeKind::GitLab {
+            site.write_secret("signing", deliveries::SIGNING);
+            let both = "{ file = \"secret\" }, { file = \"signing\" }";
+            site.configure(&site.source("forge", forge, both));
+            site.gate.reload();
+            let secrets = deliveries::secrets(forge, deliveries::SIGNING);
+            let post = |n: u64| {
+                let (_, body) = push(forge, SECRET, INFRA, n);
+                let now = Timestamp::now();
+                let headers = forge::sign(forge, &secrets, "Push Hook", "an-id-of-the-future", &body, now);
+                site.post(&headers, &body)
+            };
+            assert_eq!(post(3), 202, "nobody has signed that id before");
+            assert_eq!((post(3), post(4)), (200, 200));
+            assert_eq!(site.queue().len(), 3);
+        }
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::support::deliveries::{SECRET, Wire, head, push, request, with};
 use crate::support::wait_for;
 use crate::{INFRA, Site};
 use countersign::forge::{ForgeKind, Headers};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -136,6 +137,55 @@ fn who_is_slow_is_cut_off_and_nobody_waits_for_it() {
     }
     assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
     assert_eq!(site.queue().len(), 1);
+}
+
+/// Nobody knows who sends a body before it is there. One peer can have its share of the memory, and no more.
+#[test]
+fn n26_one_peer_with_many_slow_bodies_does_not_keep_others_out() {
+    const WIRES: usize = 100;
+    let site = Site::github();
+    let (headers, body) = push(ForgeKind::GitHub, SECRET, INFRA, 1);
+    let mut slow: Vec<Wire> = (0..WIRES).map(|_| site.wire()).collect();
+    let sent = AtomicUsize::new(0);
+    let send = |wire: &mut Wire| {
+        let mut raw = head("POST", "/hooks/forge", &headers);
+        raw.extend_from_slice(b"content-length: 8000000\r\n\r\n");
+        let _ = wire.send(&raw);
+        // Most of it, and then nothing.
+        for _ in 0..100 {
+            if wire.send(&[b' '; 64 << 10]).is_err() {
+                break;
+            }
+            sent.fetch_add(1, Ordering::Relaxed);
+        }
+        wire.answer().map(|answer| answer.status)
+    };
+    let statuses = std::thread::scope(|scope| {
+        let send = &send;
+        let all: Vec<_> = slow.iter_mut().map(|wire| scope.spawn(move || send(wire))).collect();
+        // Nothing more of it is read: there is no room for it.
+        let mut last = 0;
+        wait_for("all room to be taken", Duration::from_secs(20), || {
+            std::thread::sleep(Duration::from_millis(400));
+            let before = std::mem::replace(&mut last, sent.load(Ordering::Relaxed));
+            (last > 512 && before == last).then_some(())
+        });
+        let begun = Instant::now();
+        let mut number = 100;
+        while begun.elapsed() < Duration::from_secs(2) {
+            let (headers, body) = push(ForgeKind::GitHub, SECRET, INFRA, number);
+            let asked = Instant::now();
+            let mut other = Wire::from([127, 0, 0, 2].into(), site.gate.port());
+            assert_eq!(other.post("/hooks/forge", &headers, &body).status, 202);
+            assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+            number += 1;
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        all.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+    });
+    // All of it was given back.
+    assert!(!statuses.contains(&Some(202)), "{statuses:?}");
+    assert_eq!(site.post(&headers, &body), 202);
 }
 
 #[test]

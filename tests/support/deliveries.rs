@@ -47,6 +47,18 @@ impl Wire {
         Wire { stream: Box::new(stream), left: Vec::new() }
     }
 
+    /// From another address of this machine.
+    pub fn from(address: std::net::Ipv4Addr, port: u16) -> Self {
+        use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+        use std::net::{Ipv4Addr, SocketAddrV4};
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&socket, &SocketAddrV4::new(address, 0)).unwrap();
+        connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        Wire { stream: Box::new(stream), left: Vec::new() }
+    }
+
     /// Over TLS, believing the certificate in `authority` and no other.
     pub fn tls(port: u16, authority: &Path) -> io::Result<Self> {
         let mut roots = rustls::RootCertStore::empty();

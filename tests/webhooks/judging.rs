@@ -188,6 +188,29 @@ fn n29_a_value_that_was_there_for_a_while_is_judged_or_is_a_gap() {
     assert_eq!(forge.decisions().len(), count);
 }
 
+/// It never rests for as long as a delivery is waited for, and is judged all the same.
+#[test]
+fn n29_a_ref_that_moves_on_and_on_without_deliveries_is_judged() {
+    let forge = Forge::running();
+    let work = forge.gate.clone_at(&forge.bare, "main");
+    let ids: Vec<String> = (0..30).map(|n| work.commit(None, &format!("OPS-{n}: on and on"))).collect();
+    // Outside of what is watched.
+    forge.push(&work, &["main:refs/pull/1/head"]);
+    let begun = std::time::Instant::now();
+    let mut turn = 0;
+    let found = loop {
+        forge.git(&["update-ref", "refs/heads/main", &ids[turn % ids.len()]]);
+        turn += 1;
+        let mut all = forge.decisions().into_iter();
+        if let Some(one) = all.find(|one| one["refs"][0]["ref"] == "refs/heads/main") {
+            break one;
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{turn} moves, and nobody looked");
+        std::thread::sleep(std::time::Duration::from_millis(80));
+    };
+    assert_eq!((found["mode"].as_str(), found["outcome"].as_str()), (Some("unannounced"), Some("refuse")));
+}
+
 #[test]
 fn n29_an_event_that_lies_moves_nothing() {
     let forge = Forge::running();

@@ -143,6 +143,19 @@ fn n32_a_rewound_and_a_deleted_branch_come_back_and_the_same_again_is_left() {
 }
 
 #[test]
+fn n32_an_administrator_is_known_by_the_forges_id_of_the_account_whatever_it_is_called() {
+    // All accounts of this forge have the number 1000.
+    for (administrator, step) in [("#1000", "left"), ("#1001", "begun")] {
+        let forge = scene(&format!("restore = true\nadministrators = [\"{administrator}\"]"));
+        let work = forge.gate.clone_at(&forge.bare, "main");
+        let (before, bad) = (work.id("HEAD"), work.commit(None, "OPS-3: unsigned"));
+        forge.push(&work, &["main"]);
+        forge.tell(MAIN, &before, &bad, "#1001");
+        record(&forge, step);
+    }
+}
+
+#[test]
 fn n32_nothing_is_taken_back_from_an_administrator_or_from_whom_nobody_knows() {
     let forge = scene("restore = true\nadministrators = [\"Root\"]");
     let work = forge.gate.clone_at(&forge.bare, "main");

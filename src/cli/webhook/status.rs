@@ -72,6 +72,14 @@ fn print(status: &WebhookStatus, out: &mut dyn Write) -> io::Result<()> {
             source.deliveries.iter().map(|(result, count)| format!("{count} {result}")).collect();
         let counts = if counts.is_empty() { "none yet".to_owned() } else { counts.join(", ") };
         writeln!(out, "  deliveries:  {counts}")?;
+        if let Some(by_token) = &source.by_token {
+            let last = by_token.last.as_deref().map_or(String::new(), |last| format!(", the last at {last}"));
+            writeln!(
+                out,
+                "  by token:    {} believed by their token although signing is configured{last}",
+                by_token.count
+            )?;
+        }
         writeln!(out, "  last one:    {}", source.last_delivery.as_deref().unwrap_or("-"))?;
         writeln!(
             out,

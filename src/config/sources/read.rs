@@ -79,7 +79,7 @@ pub(in crate::config) fn read(
         };
         let restore = table.get("restore").map_or(Some(false), |item| item.boolean());
         let restore_created = table.get("restore-created").map_or(Some(false), |item| item.boolean());
-        let administrators = table.get("administrators").map(|item| administrators(&item));
+        let administrators = table.get("administrators").map(|item| administrators(&item, forge));
         let administrators = administrators.unwrap_or_else(|| Some(Vec::new()));
         table.finish_unseen();
         let build = || {
@@ -126,13 +126,19 @@ pub(in crate::config) fn read(
     all
 }
 
-fn administrators(item: &Item<'_, '_>) -> Option<Vec<String>> {
+fn administrators(item: &Item<'_, '_>, forge: Option<ForgeKind>) -> Option<Vec<String>> {
     let before = item.reader.count();
     let names: Vec<String> = item.strings().into_iter().map(|(name, _)| name.to_owned()).collect();
-    if names.iter().any(|name| name.is_empty() || name.trim() != name) {
+    if names.iter().any(|name| name.is_empty() || name == "#" || name.trim() != name) {
         item.error_with(
             "an administrator is the login of an account at the forge",
-            "write `administrators = [\"ada\"]`",
+            "write `administrators = [\"ada\"]`, or [\"#7\"] with its number",
+        );
+    }
+    if names.iter().any(|name| !name.starts_with('#')) && forge == Some(ForgeKind::BitbucketCloud) {
+        item.error_with(
+            "an administrator on Bitbucket Cloud is an account's UUID: a nickname is anybody's to take",
+            "write `administrators = [\"#{f0e1d2c3-…}\"]`; the API tells it, and so does each delivery, as `actor.uuid`",
         );
     }
     (item.reader.count() == before).then_some(names)

@@ -247,6 +247,55 @@ fn secrets_that_cannot_be_used_are_told_with_their_place() {
 }
 
 #[test]
+fn n32_administrators_are_told_apart_by_what_nobody_can_take() {
+    let home = Home::new();
+    let of = |forge: &str, list: &str| {
+        let text = format!("{GOOD}administrators = [{list}]\n");
+        source(&text.replace("forge = \"github\"", &format!("forge = \"{forge}\"")))
+    };
+    const UUID: &str = "f0e1d2c3-0000-4000-8000-0123456789ab";
+    let is = |forge: &str, list: &str, login: &str, id: Option<&str>| {
+        home.ok(&of(forge, list)).sources[0].is_administrator(login, id)
+    };
+    for forge in ["github", "gitea", "bitbucket-dc"] {
+        assert!(is(forge, "\"ada\"", "Ada", Some("7")));
+        assert!(is(forge, "\"bob\", \"#7\"", "renamed", Some("7")));
+        assert!(!is(forge, "\"#7\"", "ada", Some("8")));
+        assert!(!is(forge, "\"#7\"", "#7", None), "a name that looks like a number");
+        assert!(!is(forge, "\"#7\"", "#7", Some("77")));
+        assert!(!is(forge, "\"7\"", "ada", Some("7")), "a number is written with #");
+    }
+    assert!(is("gitlab", "\"#user-42\"", "ada", Some("42")) && is("gitlab", "\"#42\"", "ada", Some("42")));
+    for written in [format!("\"#{UUID}\""), format!("\"#{{{UUID}}}\"")] {
+        assert!(is("bitbucket-cloud", &written, "any nickname", Some(UUID)));
+        assert!(!is("bitbucket-cloud", &written, &format!("#{UUID}"), None));
+        assert!(!is("bitbucket-cloud", &written, "ada", Some("11111111-0000-4000-8000-0123456789ab")));
+    }
+    for nickname in ["\"ada\"".to_owned(), format!("\"#{UUID}\", \"ada\""), format!("\"{UUID}\"")] {
+        assert!(home.fails(&of("bitbucket-cloud", &nickname)).contains("UUID"), "{nickname}");
+    }
+}
+
+#[test]
+fn a_token_beside_a_signing_secret_is_told_with_the_way_out() {
+    let home = Home::new();
+    home.secret("secret", "test only: what a forge sends along");
+    home.secret("signing", "whsec_dGVzdCBrZXksIG5vdCBhIHJlYWwgb25lISEhISEhISE=");
+    let told = |secrets: &str| {
+        let text =
+            with("[{ file = \"secret\" }]", secrets).replace("forge = \"github\"", "forge = \"gitlab\"");
+        let all = home.ok(&text).sources[0].weak_secrets();
+        all.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(told("[{ file = \"secret\" }]").len(), 0);
+    assert_eq!(told("[{ file = \"signing\" }]").len(), 0);
+    let warnings = told("[{ file = \"signing\" }, { file = \"secret\" }]");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("secret") && warnings[0].contains("webhook status"), "{warnings:?}");
+    assert!(!warnings[0].contains("test only"), "{warnings:?}");
+}
+
+#[test]
 fn n31_addresses_are_plain_and_hold_no_secrets() {
     let home = Home::new();
     let repository = |url: &str, fetch: &str| {

@@ -307,3 +307,86 @@ fn n31_nothing_is_fetched_from_where_a_forge_says_that_objects_are() {
     assert!(asked.load(Ordering::Relaxed) > 2, "it was asked for objects");
     assert_eq!(stolen.load(Ordering::Relaxed), 0, "and nobody else was");
 }
+
+/// A server that speaks git's protocol as far as being asked for objects, and then answers `said`, whatever is wanted.
+/// It ends with the process.
+fn hostile(said: Vec<u8>) -> Remote {
+    use std::io::{BufRead, BufReader, Read};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://127.0.0.1:{}/x.git", listener.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut reader = BufReader::new(stream);
+            let (mut line, mut get, mut length) = (String::new(), false, 0);
+            while reader.read_line(&mut line).is_ok_and(|count| count > 2) {
+                get |= line.starts_with("GET ");
+                if let Some((_, value)) = line.to_ascii_lowercase().split_once("content-length: ") {
+                    length = value.trim().parse().unwrap();
+                }
+                line.clear();
+            }
+            let mut body = vec![0; length];
+            let _ = reader.read_exact(&mut body);
+            let greeting = || {
+                let begin = [packet(b"# service=git-upload-pack\n"), b"0000".to_vec()].concat();
+                let able = ["version 2\n", "ls-refs\n", "fetch=shallow\n", "object-format=sha1\n"];
+                let able: Vec<u8> = able.iter().flat_map(|line| packet(line.as_bytes())).collect();
+                [begin, able, b"0000".to_vec()].concat()
+            };
+            let (kind, answer) = match get {
+                true => ("advertisement", greeting()),
+                false if body.windows(7).any(|word| word == b"ls-refs") => ("result", b"0000".to_vec()),
+                false => ("result", said.clone()),
+            };
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/x-git-upload-pack-{kind}\r\n\
+                 content-length: {}\r\n\r\n",
+                answer.len()
+            );
+            let mut stream = reader.into_inner();
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&answer));
+        }
+    });
+    Remote {
+        address: Address::parse(&url).unwrap(),
+        credential: Credential::None,
+        known_hosts: None,
+        authorities: None,
+        proxy: None,
+    }
+}
+
+fn packet(line: &[u8]) -> Vec<u8> {
+    [format!("{:04x}", line.len() + 4).as_bytes(), line].concat()
+}
+
+#[test]
+fn n29_what_a_server_wants_to_be_shown_makes_nothing_gone() {
+    let id = ObjectId::from_bytes(&[7; 20]).unwrap();
+    let other = ObjectId::from_bytes(&[8; 20]).unwrap();
+    let ground = Ground::new("sha1");
+    let place = ground.place();
+    let mirror = place.make(ObjectFormat::Sha1).unwrap();
+    let asked = |said: Vec<u8>| {
+        let mut missing = mirror.fetch(&hostile(said), &[id], MOST, ground.patience()).unwrap();
+        missing.pop().unwrap().1
+    };
+    let words = format!(
+        "this is not valid\nfatal: remote error: upload-pack: not our ref {id}\r\
+         fatal: remote error: want {id} not valid\n"
+    );
+    // As progress, and as the words with which a server breaks off.
+    for band in [2_u8, 3] {
+        let shown = packet(&[&[band], words.as_bytes()].concat());
+        let error = asked([packet(b"packfile\n"), shown, b"0000".to_vec()].concat());
+        let RemoteError::Failed(told) = &error else { panic!("{error:?}") };
+        assert!(told.contains("remote: "), "git has shown it: {told}");
+    }
+    let refused = |why: &str| asked(packet(format!("ERR {why}").as_bytes()));
+    let error = refused("your licence is not valid");
+    assert!(matches!(&error, RemoteError::Failed(told) if told.contains("licence")), "{error:?}");
+    assert!(matches!(refused(&format!("upload-pack: not our ref {other}")), RemoteError::Failed(_)));
+    // What a server says about the object in so many words is its word.
+    assert_eq!(refused(&format!("upload-pack: not our ref {id}")), RemoteError::Gone(id));
+    assert_eq!(refused(&format!("want {id} not valid")), RemoteError::Gone(id));
+}

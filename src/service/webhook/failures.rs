@@ -27,15 +27,16 @@ pub(super) struct Failures {
 impl Failures {
     /// How long an address that failed too often is not listened to yet.
     pub(super) fn over(&self, peer: IpAddr, now: Instant) -> Option<Duration> {
-        let (since, count) = self.peers.get(&one(peer))?;
+        let (since, count) = self.peers.get(&peer_network(peer))?;
         let left = WINDOW.checked_sub(now.saturating_duration_since(*since))?;
-        let trusted = self.heard.get(&one(peer)).is_some_and(|at| now.saturating_duration_since(*at) < TRUST);
+        let trusted =
+            self.heard.get(&peer_network(peer)).is_some_and(|at| now.saturating_duration_since(*at) < TRUST);
         (*count >= MOST && !left.is_zero() && !trusted).then_some(left)
     }
 
     /// Notes something authentic, and new: who has caught a delivery and sends it again is not heard for that.
     pub(super) fn heard(&mut self, peer: IpAddr, now: Instant) {
-        let peer = one(peer);
+        let peer = peer_network(peer);
         if self.heard.len() >= MOST_PEERS && !self.heard.contains_key(&peer) {
             self.heard.retain(|_, at| now.saturating_duration_since(*at) < TRUST);
             if self.heard.len() >= MOST_PEERS {
@@ -48,7 +49,7 @@ impl Failures {
     /// Counts one.
     pub(super) fn note(&mut self, peer: IpAddr, now: Instant) {
         let old = |since: &Instant| now.saturating_duration_since(*since) >= WINDOW;
-        let peer = one(peer);
+        let peer = peer_network(peer);
         if self.peers.len() >= MOST_PEERS && !self.peers.contains_key(&peer) {
             self.peers.retain(|_, (since, _)| !old(since));
             if self.peers.len() >= MOST_PEERS {
@@ -63,8 +64,8 @@ impl Failures {
     }
 }
 
-/// Whoever has one address of IPv6 has a network of them.
-fn one(peer: IpAddr) -> IpAddr {
+/// What one peer is: whoever has one address of IPv6 has a network of them.
+pub fn peer_network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

@@ -1,11 +1,12 @@
 //! Figures about webhooks, for `GET /health` and metrics.
 
 use super::live::lock;
-use super::receive::{TOO_OFTEN, UNAUTHENTIC};
+use super::receive::{BY_TOKEN, TOO_OFTEN, UNAUTHENTIC};
 use crate::domain::Timestamp;
+use crate::forge::Secrets;
 use crate::service::Gate;
 use crate::store::StoreError;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,9 @@ pub struct WebhookFigures {
 pub struct SourceFigures {
     /// Authentic deliveries since the state was made, by what became of them, one of [`RESULTS`].
     pub deliveries: BTreeMap<String, u64>,
+    /// Those that a token was believed for; absent where it is no way around a signature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_token: Option<ByToken>,
     /// When the forge tried the hook out last, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_ping: Option<String>,
@@ -57,6 +61,17 @@ pub struct SourceFigures {
     pub oldest_report_seconds: u64,
     /// Reports that the forge does not take.
     pub reports_given_up: u64,
+}
+
+/// Deliveries without a signature, of a source that has a token and a signing secret: as long as some come, the token
+/// cannot go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByToken {
+    /// How many, since the state was made.
+    pub count: u64,
+    /// When the last of them came, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<String>,
 }
 
 impl WebhookFigures {
@@ -89,7 +104,8 @@ impl Gate {
         }
         let counters = self.store.unauthenticated();
         let count = |kind| counters.iter().find(|one| one.kind == kind).map_or(0, |one| one.count);
-        let faults = &self.webhooks.known.load().faults;
+        let known = self.webhooks.known.load();
+        let faults = &known.faults;
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         let mut figures = WebhookFigures {
             unauthentic: count(UNAUTHENTIC),
@@ -99,7 +115,11 @@ impl Gate {
             ..WebhookFigures::default()
         };
         for source in &current.config.sources {
-            figures.sources.insert(source.name.clone(), SourceFigures::default());
+            let both = known.secrets.get(&source.name).is_some_and(Secrets::token_beside_signing);
+            let by_token = both.then(ByToken::default);
+            figures
+                .sources
+                .insert(source.name.clone(), SourceFigures { by_token, ..SourceFigures::default() });
         }
         if let Err(error) = self.fill(&mut figures.sources) {
             figures.error = Some(error.to_string());
@@ -115,6 +135,11 @@ impl Gate {
         for counter in self.store.webhook_counters()? {
             let Some(figures) = sources.get_mut(&counter.source) else { continue };
             let last = Some(counter.last.to_string());
+            // These are among the others.
+            if counter.result == BY_TOKEN {
+                figures.by_token = figures.by_token.take().map(|_| ByToken { count: counter.count, last });
+                continue;
+            }
             match counter.result.as_str() {
                 "ping" => figures.last_ping = last,
                 _ => figures.last_delivery = last.max(figures.last_delivery.take()),

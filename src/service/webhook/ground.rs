@@ -21,6 +21,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+/// Among the details of a pusher: the forge's id of the account.
+pub(super) const ACCOUNT_ID: &str = "webhook.account-id";
+
 /// What the judging of one repository stands on.
 pub(super) struct Ground<'a> {
     pub(super) gate: &'a Gate,
@@ -76,7 +79,7 @@ impl Ground<'_> {
         let keyring = &self.snapshot.keyring;
         let mut details = BTreeMap::from([("webhook.source", self.watched.source.name.clone())]);
         if let Some(id) = &actor.id {
-            details.insert("webhook.account-id", id.chars().take(200).collect());
+            details.insert(ACCOUNT_ID, id.chars().take(200).collect());
         }
         let holder = self
             .watched

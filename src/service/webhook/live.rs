@@ -7,7 +7,7 @@ use crate::domain::RepositoryId;
 use crate::forge::{Secret, Secrets};
 use crate::service::Gate;
 use arc_swap::ArcSwap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -41,6 +41,8 @@ pub(in crate::service) struct Webhooks {
     bell: Condvar,
     /// How often somebody wanted everything to be looked at.
     pub(super) sweeps: AtomicU64,
+    /// Repositories of which was told again what had been told before.
+    pub(super) hints: Mutex<HashSet<RepositoryId>>,
 }
 
 /// Locks, also after a panic elsewhere: what these mutexes guard is valid after every statement.
@@ -178,6 +180,14 @@ impl Gate {
     pub(super) fn ring(&self) {
         *lock(&self.webhooks.rung) += 1;
         self.webhooks.bell.notify_all();
+    }
+
+    /// Has a repository looked at before its sweep, and not more often than [`super::work`] allows: what came before says
+    /// nothing, but a ref that moves there, back and there again is told in the same words.
+    pub(super) fn hint(&self, repository: RepositoryId) {
+        if lock(&self.webhooks.hints).insert(repository) {
+            self.ring();
+        }
     }
 
     /// Has all watched repositories looked at, as if it were time for it.

@@ -24,7 +24,8 @@ mod work;
 pub use base::{Adopted, ForgeAdoption, adopt as adopt_forge, adoption as forge_adoption};
 pub use carry::{Carrier, CarryError, Endpoint};
 pub use decisions::{DecisionPage, ObjectView, RefView, RulesetView, ViolationView, WaiverView};
-pub use figures::{RESULTS, SourceFigures, WebhookFigures};
+pub use failures::peer_network;
+pub use figures::{ByToken, RESULTS, SourceFigures, WebhookFigures};
 pub(super) use live::Webhooks;
 pub use live::{ListenerKeys, Listens};
 pub use operate::{

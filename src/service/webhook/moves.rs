@@ -4,7 +4,7 @@ use super::base::stored;
 use super::derive::{Derived, Told, Value};
 use super::review::{Claimed, Heard};
 use crate::audit::Mode;
-use crate::domain::RefName;
+use crate::domain::{RefName, RequestId};
 use crate::forge::Actor;
 use crate::service::fault::Fault;
 use crate::service::gate::Gate;
@@ -53,6 +53,8 @@ pub(super) struct Queue {
     claims: BTreeMap<RefName, Vec<(u64, Value, Value)>>,
     why: Option<String>,
     proposals: BTreeSet<u64>,
+    /// The last decision about a move of each ref.
+    decided: BTreeMap<RefName, String>,
 }
 
 impl Queue {
@@ -82,7 +84,13 @@ impl Queue {
             let moves = claims.iter().map(|one| (one.delivery, one.told.before, one.told.after));
             (reference.clone(), moves.collect())
         });
-        Queue { waiting, claims: claims.collect(), why: None, proposals: BTreeSet::new() }
+        Queue {
+            waiting,
+            claims: claims.collect(),
+            why: None,
+            proposals: BTreeSet::new(),
+            decided: BTreeMap::new(),
+        }
     }
 
     /// The deliveries that are done once this is judged.
@@ -112,6 +120,30 @@ impl Queue {
         }
     }
 
+    /// A move of a ref was judged.
+    pub(super) fn decided(&mut self, reference: &RefName, request: &RequestId) {
+        self.decided.insert(reference.clone(), request.to_string());
+    }
+
+    /// What came of a delivery that led to nothing by itself. What it tells of may well be a part of a longer move.
+    fn idle(&self, number: u64) -> String {
+        let tells = |claims: &Vec<(u64, Value, Value)>| claims.iter().any(|(of, _, _)| *of == number);
+        let about = self.claims.iter().filter(|(_, claims)| tells(claims));
+        let decisions: BTreeSet<&String> = about.filter_map(|(name, _)| self.decided.get(name)).collect();
+        let mut decisions = decisions.into_iter();
+        match (decisions.next(), decisions.len()) {
+            (Some(one), 0) => {
+                format!(
+                    "nothing of its own was left to judge: it was judged before, or as part of decision {one}"
+                )
+            }
+            (Some(one), more) => format!(
+                "nothing of its own was left to judge: it was judged before, or as part of decision {one} and {more} more"
+            ),
+            (None, _) => "nothing was left to judge: it was judged before, or is not watched".to_owned(),
+        }
+    }
+
     /// Something about a ref is undecided, and so is what comes after it.
     pub(super) fn blocked(&mut self, reference: &RefName, fault: &Fault) {
         self.why.get_or_insert_with(|| format!("{reference}: {fault}"));
@@ -133,10 +165,12 @@ impl Queue {
         }
         // What is left of a delivery is what was blocked.
         let (idle, waiting): (Vec<_>, Vec<_>) = self.waiting.iter().partition(|(_, left)| left.is_empty());
-        let idle: Vec<u64> = idle.into_iter().map(|(number, _)| *number).collect();
-        if !idle.is_empty() {
-            let why = "nothing was left to judge: it was judged before, or is not watched";
-            store.finish_deliveries(idle, now, why)?;
+        let mut ended: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for (number, _) in idle {
+            ended.entry(self.idle(*number)).or_default().push(*number);
+        }
+        for (why, numbers) in ended {
+            store.finish_deliveries(numbers, now, &why)?;
         }
         let mut waiting: Vec<u64> = waiting.into_iter().map(|(number, _)| *number).collect();
         waiting.extend(self.proposals);
@@ -204,5 +238,11 @@ mod tests {
         queue.blocked(&b, &Fault::ShuttingDown);
         let left: Vec<_> = queue.waiting.iter().map(|(number, left)| (*number, left.len())).collect();
         assert_eq!(left, [(2, 1), (4, 1), (5, 0)], "5 tells of what is long known");
+        // It may have been a part of what was judged with it.
+        assert!(!queue.idle(5).contains("decision"), "{}", queue.idle(5));
+        let request = RequestId::from_random([7; 16]);
+        queue.decided(&a, &request);
+        assert!(queue.idle(5).ends_with(&format!("as part of decision {request}")), "{}", queue.idle(5));
+        assert!(!queue.idle(6).contains("decision"), "nobody has heard of it");
     }
 }

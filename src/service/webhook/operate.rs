@@ -2,6 +2,7 @@
 //! at forges and signs samples itself.
 
 use super::carry::{Carrier, CarryError, Endpoint};
+use super::figures::ByToken;
 use super::live::lock;
 use super::outbox::{ReportHealth, api_token, endpoint};
 use crate::config::{self, Config, Source, SourceRepository};
@@ -149,6 +150,9 @@ pub struct SourceStatus {
     pub path: String,
     /// Deliveries by what became of them.
     pub deliveries: BTreeMap<String, u64>,
+    /// Those that a token was believed for, beside a signing secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_token: Option<ByToken>,
     /// When one came last, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_delivery: Option<String>,
@@ -233,6 +237,7 @@ impl Gate {
                 forge: source.forge.name().to_owned(),
                 path: source.path.clone(),
                 deliveries: own.deliveries,
+                by_token: own.by_token,
                 last_delivery: own.last_delivery,
                 last_ping: own.last_ping,
                 waiting: own.waiting,

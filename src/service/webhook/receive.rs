@@ -15,6 +15,9 @@ pub(super) const UNAUTHENTIC: &str = "webhook";
 /// Deliveries that were not even looked at, because their sender failed too often.
 pub(super) const TOO_OFTEN: &str = "webhook-too-often";
 
+/// Deliveries without a signature where signed ones are expected, too; counted besides what becomes of them.
+pub(super) const BY_TOKEN: &str = "by-token";
+
 /// How often faults are told in the log.
 const COMPLAIN: Duration = Duration::from_secs(5);
 
@@ -102,6 +105,9 @@ impl Gate {
                     return Received::Unauthentic(error.to_string());
                 }
             };
+        if secrets.token_beside_signing() && !authentic.is_signed() {
+            self.store.count_webhook(&source.name, BY_TOKEN, now);
+        }
         let event = match forge::parse(&authentic) {
             Ok(event) => event,
             Err(error) => {
@@ -132,7 +138,7 @@ impl Gate {
             id: authentic.delivery().map(str::to_owned),
             id_signed: authentic.is_signed(),
             digest: authentic.digest(),
-            repository,
+            repository: repository.clone(),
             event: stored,
             received: now,
         };
@@ -142,7 +148,12 @@ impl Gate {
                 self.ring();
                 Received::Queued
             }
-            Ok(Accepted::Duplicate(_)) => Received::Duplicate,
+            Ok(Accepted::Duplicate(_)) => {
+                if !authentic.is_signed() {
+                    self.hint(repository);
+                }
+                Received::Duplicate
+            }
             Ok(Accepted::Full) => {
                 self.complain("full", format_args!("source `{}`: the queue is full", source.name));
                 Received::NotNow("the queue is full")

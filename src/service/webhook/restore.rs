@@ -5,7 +5,7 @@
 //! same again wins for an hour: the gate does not fight with a program. What is dropped stays in the mirror under a name,
 //! and everything that is tried stands in the record before it is done.
 
-use super::ground::{Ground, Judgement};
+use super::ground::{ACCOUNT_ID, Ground, Judgement};
 use super::report::{self, Known};
 use crate::audit::{Event, Mode, Record, RestoreEntry, RestoreStep};
 use crate::domain::{ObjectId, ObjectKind, Pusher, RefName, RefUpdate, RepositoryRef, Timestamp};
@@ -190,12 +190,14 @@ impl Ground<'_> {
 
     /// Why a move is not taken back, whatever it was.
     fn forbids(&self, refused: &Refused<'_>) -> Option<&'static str> {
-        let administrators = &self.watched.source.administrators;
+        let source = &self.watched.source;
         refused.pushers.iter().find_map(|pusher| match pusher {
-            Pusher::Known { name, .. } if administrators.iter().any(|one| one.eq_ignore_ascii_case(name)) => {
+            Pusher::Known { name, details, .. }
+                if source.is_administrator(name, details.get(ACCOUNT_ID).map(String::as_str)) =>
+            {
                 Some("an administrator moved it")
             }
-            Pusher::Unknown if !administrators.is_empty() => {
+            Pusher::Unknown if !source.administrators.is_empty() => {
                 Some("nobody knows who moved it, and it may have been an administrator")
             }
             _ => None,

@@ -29,8 +29,8 @@ const TRUST: Duration = Duration::from_secs(600);
 /// What is remembered about a repository between two reviews. Losing it costs time, and never a judgement.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// Moves that nobody has told of, and since when they are known.
-    noticed: HashMap<RefName, (Value, Instant)>,
+    /// Refs that were seen elsewhere than they were judged, and since when, whatever they have held since then.
+    noticed: HashMap<RefName, Instant>,
     /// What was recorded as undecided: said once, not at every attempt.
     said: HashSet<(RefName, Value, &'static str)>,
     /// How often an object could not be had.
@@ -48,6 +48,16 @@ impl Memory {
     /// Whether the mirror can be made anew: not if that was of no use a moment ago.
     fn may_renew(&self) -> bool {
         self.renewed.is_none_or(|at| at.elapsed() > TRUST)
+    }
+
+    /// Since when each ref that moved is known to hold something else than was judged. Moving on is no way to be left
+    /// alone for longer; only one that is where it was judged is forgotten.
+    fn notice(&mut self, moved: &[Moved], now: Instant) -> &HashMap<RefName, Instant> {
+        self.noticed.retain(|name, _| moved.iter().any(|one| one.reference == *name));
+        for one in moved {
+            self.noticed.entry(one.reference.clone()).or_insert(now);
+        }
+        &self.noticed
     }
 
     /// Whether a fault of a case was not recorded before.
@@ -261,15 +271,13 @@ impl Ground<'_> {
     ) -> (Vec<Moved>, Option<Duration>) {
         let grace = self.watched.grace();
         let now = Instant::now();
-        memory
-            .noticed
-            .retain(|name, (value, _)| moved.iter().any(|one| one.reference == *name && one.found == *value));
+        let noticed = memory.notice(&moved, now);
         let mut again: Option<Duration> = None;
         let mut out = Vec::new();
         for one in moved {
             let told = !heard.vague.is_empty() || heard.claims.contains_key(&one.reference);
-            let (_, since) = memory.noticed.entry(one.reference.clone()).or_insert((one.found, now));
-            let age = now.saturating_duration_since(*since);
+            let since = noticed.get(&one.reference).copied().unwrap_or(now);
+            let age = now.saturating_duration_since(since);
             if told || age >= grace {
                 out.push(one);
             } else {
@@ -366,6 +374,9 @@ impl Ground<'_> {
                     }
                     if let Some(id) = item.new {
                         self.keep(mirror, &[id], present);
+                    }
+                    if let Some(judgement) = &judgement {
+                        queue.decided(reference, &judgement.request);
                     }
                     self.stands(mirror, reference, item.new, present);
                     memory.noticed.remove(reference);
@@ -487,4 +498,27 @@ fn store_error(fault: Fault) -> crate::store::StoreError {
 /// Stands for no ref where a record is about the repository as a whole; it is not written.
 fn any_ref() -> RefName {
     RefName::parse(b"refs/heads/HEAD").expect("it follows git's rules")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn n29_a_ref_that_moves_on_and_on_is_not_left_alone_for_longer() {
+        let name = RefName::parse(b"refs/heads/main").unwrap();
+        let id = |n: u8| Some(ObjectId::from_bytes(&[n; 20]).unwrap());
+        let found = |n: u8| vec![Moved { reference: name.clone(), judged: id(1), found: id(n) }];
+        let (begin, mut memory) = (Instant::now(), Memory::default());
+        let mut since = |moved: &[Moved], second: u64| {
+            let noticed = memory.notice(moved, begin + Duration::from_secs(second));
+            noticed.get(&name).map(|at| at.duration_since(begin).as_secs())
+        };
+        for (value, second) in [(2, 0), (3, 20), (2, 40), (4, 59), (2, 60)] {
+            assert_eq!(since(&found(value), second), Some(0), "at {second}");
+        }
+        // Where it was judged, it is as if nothing had happened.
+        assert_eq!(since(&[], 70), None);
+        assert_eq!(since(&found(2), 80), Some(80));
+    }
 }

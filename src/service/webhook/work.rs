@@ -1,7 +1,7 @@
 //! Who is judged next: a few threads, never two of them at one repository, and nobody forgotten.
 //!
-//! A repository is looked at when a delivery waits for it, when it is time for its sweep, or when an earlier look left
-//! something to come back to. Whoever was looked at longest ago comes first. What fails is tried again, later each time.
+//! A repository is looked at when a delivery waits for it, when it is time for its sweep, when an earlier look left
+//! something to come back to, or, now and then, when a delivery comes that came before. Whoever was looked at longest ago comes first. What fails is tried again, later each time.
 
 use super::base::{stored, unwatchable};
 use super::live::lock;
@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 const THREADS: usize = 4;
 /// How often the queue is looked at without being told to: other processes may have put something there.
 const POLL: Duration = Duration::from_secs(2);
+/// How long after a look a delivery that came before leads to another one. Whoever has one can send it again and again, and
+/// must not make the gate ask the forge each time.
+const HINT_PAUSE: Duration = Duration::from_secs(20);
 /// The first and the longest pause before something that failed is tried again.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -158,7 +161,10 @@ impl Shared {
                 (None, Some(_)) => Some(now),
                 (Some(at), Some(every)) => Some(at + every),
             };
-            let due = [told.contains(id).then_some(now), swept, entry.again].into_iter().flatten().min();
+            let hinted = lock(&gate.webhooks.hints).contains(id);
+            let hinted = hinted.then(|| entry.looked.map_or(now, |at| at + HINT_PAUSE));
+            let due =
+                [told.contains(id).then_some(now), swept, entry.again, hinted].into_iter().flatten().min();
             let Some(due) = due.map(|due| entry.not_before.map_or(due, |earliest| due.max(earliest))) else {
                 continue;
             };
@@ -173,6 +179,7 @@ impl Shared {
         schedule.busy.insert(watched.id.clone());
         let entry = schedule.entries.entry(watched.id.clone()).or_default();
         entry.sweep = sweeps;
+        lock(&gate.webhooks.hints).remove(&watched.id);
         Ok((watched, std::mem::take(&mut entry.memory)))
     }
 
