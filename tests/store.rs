@@ -1483,7 +1483,7 @@ fn a_notice_is_given_once_whoever_asks() {
 
 /// Takes away what the later versions of the schema have added.
 fn as_of_version(dir: &Path, version: i64) {
-    let added: [&[&str]; 5] = [
+    let added: [&[&str]; 6] = [
         &[
             "drop index signed_by_commit",
             "drop table accepted_taints",
@@ -1506,6 +1506,14 @@ fn as_of_version(dir: &Path, version: i64) {
             "drop table judged_moves",
             "drop table judged_values",
         ],
+        &[
+            "drop index report_again",
+            "drop index report_again_of",
+            "alter table reports drop column held_status",
+            "alter table reports drop column held_check",
+            "alter table reports drop column again",
+            "alter table reports drop column again_ms",
+        ],
     ];
     let database = behind(dir);
     for statement in added[usize::try_from(version - 1).unwrap()..].iter().rev().copied().flatten() {
@@ -1516,7 +1524,7 @@ fn as_of_version(dir: &Path, version: i64) {
 
 #[test]
 fn a_database_of_an_earlier_version_is_migrated() {
-    for version in [1, 2, 3, 4, 5] {
+    for version in [1, 2, 3, 4, 5, 6] {
         let dir = state();
         let store = open(dir.path());
         let signed = Grant {

@@ -29,8 +29,8 @@ pub use hooks::{
     list_hooks, read_deliveries, read_hook, read_hooks, redeliver, update_hook,
 };
 pub use kind::ForgeKind;
-pub use outcome::{LONGEST_WAIT, Outcome, outcome};
+pub use outcome::{LONGEST_WAIT, Outcome, is_unsure, outcome};
 pub use parse::{MOST_CLAIMS, ParseError, parse};
 pub use sample::{as_form, sample, sign};
 pub use secret::{Secret, SecretError, SecretKind, Secrets};
-pub use status::{State, Status, check_run, context, status};
+pub use status::{State, Status, change_check_run, check_run, context, read_check_run, status};

@@ -249,6 +249,8 @@ fn of_webhooks(registry: &mut Registry, figures: &WebhookFigures) {
     registry.register_with_unit("webhook_reports_due_age", help, Unit::Seconds, oldest);
     let help = "Reports that the forge does not take";
     registry.register("webhook_reports_given_up", help, each(&|one| one.reports_given_up));
+    let help = "Reports that the forge has no room for, so that it shows an older state";
+    registry.register("webhook_reports_full", help, each(&|one| one.reports_full));
     let help = "Deliveries that were not authentic";
     registry.register("webhook_unauthentic", help, ConstCounter::new(figures.unauthentic));
     let help = "Requests of senders who had failed too often";

@@ -220,7 +220,7 @@ impl Gate {
                     commit: one.report.commit.to_string(),
                     context: text::escape(one.report.context.as_bytes()),
                     attempts: one.attempts,
-                    given_up: matches!(one.progress, ReportProgress::GivenUp(_)),
+                    given_up: matches!(one.progress, ReportProgress::GivenUp(_) | ReportProgress::Full(_)),
                     why: one.note.clone()?,
                 })
             });
