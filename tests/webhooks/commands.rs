@@ -1,5 +1,6 @@
 //! `countersign webhook …`, against a daemon that runs, and a forge's API.
 
+use crate::forge::Forge;
 use crate::support::forge_api::{Answer, Asked, ForgeApi};
 use crate::support::gate::{Gate, PRODUCTION};
 use crate::support::sandbox::Ran;
@@ -195,6 +196,44 @@ fn deliveries_are_listed_and_queued_again() {
 }
 
 #[test]
+fn a_sweep_looks_at_what_is_named_and_says_what_it_found() {
+    let mut forge = Forge::prepared();
+    let secret = forge.gate.sandbox.path("secret").display().to_string();
+    forge.policy.push_str(&format!(
+        "\n[[source]]\nname = \"other\"\nforge = \"gitea\"\nsecrets = [{{ file = \"{secret}\" }}]\nsweep = \"0s\"\n\
+         [[source.repository]]\nname = \"acme/web\"\nid = \"1\"\nurl = \"file:///nonexistent/web.git\"\n"
+    ));
+    forge.configure();
+    // Nobody looks by themselves.
+    let text = fs::read_to_string(forge.gate.config()).unwrap().replace("sweep = \"1s\"", "sweep = \"0s\"");
+    fs::write(forge.gate.config(), text).unwrap();
+    forge.gate.start();
+    let sweep = |of: &[&str]| {
+        let ran = forge.gate.countersign(&[&["webhook", "sweep", "--format", "json"], of].concat());
+        (ran.code(), document(&ran)["repositories"].clone())
+    };
+    let (code, found) = sweep(&["forge/acme/infra"]);
+    assert_eq!((code, found.as_array().map(Vec::len)), (Some(3), Some(1)), "{found}");
+    assert!(found[0]["waits"].as_str().unwrap().contains("adopt"), "{found}");
+    forge.adopt();
+    assert_eq!(
+        sweep(&["forge"]),
+        (Some(0), json!([{ "name": "forge/acme/infra", "looked_at": true, "moved": 0 }]))
+    );
+    let work = forge.gate.clone_at(&forge.bare, "main");
+    work.commit(Some(&forge.alice), "OPS-2: nobody tells");
+    forge.push(&work, &["main"]);
+    let (code, found) = sweep(&["forge/ACME/infra"]);
+    assert_eq!((code, &found[0]["moved"]), (Some(1), &json!(1)), "{found}");
+    assert!(found[0]["judged_in_seconds"].as_u64().is_some_and(|wait| wait <= 60), "{found}");
+    // All of them, of which one cannot be looked at.
+    let (code, found) = sweep(&[]);
+    assert_eq!((code, found.as_array().map(Vec::len)), (Some(3), Some(2)), "{found}");
+    let other = found.as_array().unwrap().iter().find(|one| one["name"] == "other/acme/web").unwrap();
+    assert!(other["waits"].is_string(), "{found}");
+}
+
+#[test]
 fn what_is_watched_and_what_is_wrong_is_told() {
     let gate = gate("http://localhost:1");
     let ran = gate.countersign(&["webhook", "list"]).ok();
@@ -215,8 +254,13 @@ fn what_is_watched_and_what_is_wrong_is_told() {
         ran.stdout.contains("hub (github) at /hooks/hub") && ran.stdout.contains("deliveries:  none yet"),
         "{ran:?}"
     );
-    gate.countersign(&["webhook", "sweep", "hub"]).ok();
-    assert_eq!(gate.countersign(&["webhook", "sweep", "nobody"]).code(), Some(2));
+    let ran = gate.countersign(&["webhook", "sweep", "hub"]);
+    assert!(ran.code() == Some(3) && ran.stdout.contains("hub/acme/web: waits: "), "{ran:?}");
+    assert!(!ran.stdout.contains("lab/"), "nobody asked for that: {ran:?}");
+    for (unknown, there) in [("nobody", "hub, lab"), ("hub/acme/nothing", "acme/infra, acme/web")] {
+        let ran = gate.countersign(&["webhook", "sweep", unknown]);
+        assert!(ran.code() == Some(2) && ran.stderr.contains(there), "{ran:?}");
+    }
     fs::remove_file(gate.home.join("hook.secret")).unwrap();
     let ran =
         crate::support::wait_for("the missing secret to be seen", std::time::Duration::from_secs(30), || {

@@ -33,7 +33,7 @@ pub enum WebhookCommand {
     Deliveries(DeliveriesArgs),
     /// Have a delivery looked at once more.
     Redeliver(RedeliverArgs),
-    /// Have all repositories looked at now, as if it were time for it.
+    /// Have repositories looked at now, as if it were time for it, and say what was found.
     Sweep(SweepArgs),
     /// Send the daemon a signed sample over its own listener, and say what comes back.
     Test(TestArgs),

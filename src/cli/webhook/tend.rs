@@ -4,9 +4,11 @@ use super::super::common::{CliError, Format};
 use super::{ask, print_json, source};
 use crate::config::Config;
 use crate::service::webhook::{
-    Did, Redeliver, Sweep, Tried, Try, WEBHOOK_REDELIVER_PATH, WEBHOOK_SWEEP_PATH, WEBHOOK_TEST_PATH,
+    Did, Redeliver, Sweep, Swept, SweptRepository, Tried, Try, WEBHOOK_REDELIVER_PATH, WEBHOOK_SWEEP_PATH,
+    WEBHOOK_TEST_PATH, named,
 };
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 /// Which delivery.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,20 +28,26 @@ pub struct RedeliverArgs {
     pub delivery: u64,
 }
 
-/// Which source.
+/// Which source or repository.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
-What has moved without a delivery is judged, and recorded as `unannounced`.
+What has moved is judged. What nobody told of is recorded as `unannounced`, after a minute in which its
+delivery may still come. The command waits for what is found, a minute at most.
 
-Example:
+Examples:
   countersign webhook sweep
+  countersign webhook sweep github/acme/infra --format json
 
-Exit codes: 0 under way, 2 usage or configuration, 3 the daemon cannot be reached.")]
+Exit codes: 0 all is where it was judged last; 1 something has moved; 2 usage or configuration, no such
+source or repository; 3 the daemon cannot be reached, or a repository could not be looked at.")]
 pub struct SweepArgs {
-    /// A source; the others are looked at as well, which finds nothing that they would not find by themselves
-    #[arg(value_name = "SOURCE")]
-    pub source: Option<String>,
+    /// A source, or one of its repositories [default: all sources]
+    #[arg(value_name = "SOURCE[/REPOSITORY]")]
+    pub of: Option<String>,
 }
+
+/// How long the command waits for what is found.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Which source, and where.
 #[derive(Clone, Debug, clap::Args)]
@@ -79,11 +87,49 @@ pub(super) fn sweep(
     format: Format,
     out: &mut dyn Write,
 ) -> Result<u8, CliError> {
-    if let Some(name) = &args.source {
-        source(config, name)?;
+    let until = Instant::now() + PATIENCE;
+    let mut asked = Sweep { of: args.of.clone(), number: None };
+    named(config, args.of.as_deref()).map_err(|error| CliError::usage(format!("error: {error}")))?;
+    let swept: Swept = loop {
+        let swept: Swept = ask(config, WEBHOOK_SWEEP_PATH, Some(&asked))?;
+        if swept.repositories.iter().all(ended) || Instant::now() >= until {
+            break swept;
+        }
+        asked.number = Some(swept.number);
+    };
+    match format {
+        Format::Json => print_json(&swept, out)?,
+        Format::Text if swept.repositories.is_empty() => writeln!(out, "there is no repository to look at")?,
+        Format::Text => {
+            for one in &swept.repositories {
+                writeln!(out, "{}: {}", one.name, found(one))?;
+            }
+        }
     }
-    let done: Did = ask(config, WEBHOOK_SWEEP_PATH, Some(&Sweep { source: args.source.clone() }))?;
-    say(&done, format, out)
+    let unknown = swept.repositories.iter().any(|one| !one.looked_at || one.waits.is_some());
+    let moved = swept.repositories.iter().any(|one| one.moved > 0);
+    Ok(if unknown { 3 } else { u8::from(moved) })
+}
+
+fn ended(one: &SweptRepository) -> bool {
+    one.looked_at || one.waits.is_some()
+}
+
+fn found(one: &SweptRepository) -> String {
+    if let Some(why) = &one.waits {
+        return format!("waits: {why}");
+    }
+    if !one.looked_at {
+        return "not looked at yet".to_owned();
+    }
+    let refs = if one.moved == 1 { "ref has" } else { "refs have" };
+    match (one.moved, one.judged_in_seconds) {
+        (0, _) => "all is where it was judged last".to_owned(),
+        (moved, None) => format!("{moved} {refs} moved, and was judged now"),
+        (moved, Some(wait)) => {
+            format!("{moved} {refs} moved; what nobody has told of is judged in {wait} s")
+        }
+    }
 }
 
 fn say(done: &Did, format: Format, out: &mut dyn Write) -> Result<u8, CliError> {

@@ -65,6 +65,8 @@ pub(super) struct Reviewed {
     pub(super) again: Option<Duration>,
     /// Whether there may be more deliveries than were taken.
     pub(super) more: bool,
+    /// Refs that were found elsewhere than where they were judged last.
+    pub(super) moved: usize,
 }
 
 /// One ref move as a delivery tells it.
@@ -208,6 +210,7 @@ impl Ground<'_> {
             }
         };
         let renew = memory.doubt && memory.may_renew();
+        let differs = moved.len();
         let mirror = self.mirror(&place, &present, &listing, renew)?;
         if renew {
             memory.renewed = Some(Instant::now());
@@ -239,7 +242,7 @@ impl Ground<'_> {
         if memory.doubt && memory.may_renew() {
             again = Some(Duration::ZERO);
         }
-        Ok(Reviewed { waits, again, ..Reviewed::default() })
+        Ok(Reviewed { waits, again, moved: differs, ..Reviewed::default() })
     }
 
     /// What nobody has vouched for is seen once, said once, and not judged (N9).
