@@ -31,7 +31,7 @@ pub enum WebhookCommand {
     Status(StatusArgs),
     /// List deliveries, newest first, and what came of them.
     Deliveries(DeliveriesArgs),
-    /// Have a delivery looked at once more.
+    /// Have a delivery looked at once more, or have the forge send what did not arrive.
     Redeliver(RedeliverArgs),
     /// Have repositories looked at now, as if it were time for it, and say what was found.
     Sweep(SweepArgs),

@@ -458,7 +458,7 @@ impl Gate {
         })
     }
 
-    fn carrier(&self) -> Result<Arc<dyn Carrier>, OperateError> {
+    pub(super) fn carrier(&self) -> Result<Arc<dyn Carrier>, OperateError> {
         self.outbox.carrier().ok_or_else(|| OperateError::Failed("the daemon is not ready yet".to_owned()))
     }
 }
@@ -467,7 +467,7 @@ fn failed(error: &CarryError) -> OperateError {
     OperateError::Failed(error.to_string())
 }
 
-fn source<'c>(config: &'c Config, name: &str) -> Result<&'c Source, OperateError> {
+pub(super) fn source<'c>(config: &'c Config, name: &str) -> Result<&'c Source, OperateError> {
     config.sources.iter().find(|source| source.name == name).ok_or_else(|| {
         let name = text::escape_short(name.as_bytes(), 80);
         let there = listed(config.sources.iter().map(|source| source.name.as_str()));
@@ -475,7 +475,7 @@ fn source<'c>(config: &'c Config, name: &str) -> Result<&'c Source, OperateError
     })
 }
 
-fn repository<'s>(source: &'s Source, name: &str) -> Result<&'s SourceRepository, OperateError> {
+pub(super) fn repository<'s>(source: &'s Source, name: &str) -> Result<&'s SourceRepository, OperateError> {
     source.repository(name).ok_or_else(|| {
         let name = text::escape_short(name.as_bytes(), 80);
         let there = listed(source.repositories.iter().map(|one| one.name.as_str()));
