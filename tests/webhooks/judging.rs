@@ -370,9 +370,9 @@ fn n30_the_packs_of_a_mirror_are_bounded_and_what_was_dropped_is_still_there() {
     }
     let last = pushed.last().unwrap().clone();
     forge.wait_judged("refs/heads/topic/39", Some(&last));
-    let mirrors =
+    let mut mirrors =
         std::fs::read_dir(forge.gate.state().join("mirrors")).unwrap().map(|one| one.unwrap().path());
-    let mirror = mirrors.filter(|path| path.is_dir()).next().unwrap();
+    let mirror = mirrors.find(|path| path.is_dir()).unwrap();
     let packs = || {
         let all = std::fs::read_dir(mirror.join("objects/pack")).unwrap();
         all.filter(|one| one.as_ref().unwrap().path().extension().is_some_and(|end| end == "pack")).count()
