@@ -12,7 +12,6 @@ use crate::domain::Timestamp;
 use crate::forge::{self, ApiToken, Call, CallError, Outcome, Reply, Status};
 use crate::service::Gate;
 use crate::store::{Again, Held, Report, StoreError};
-use ring::digest;
 use std::time::Duration;
 
 /// How often the newest state is sent again after a call whose end is unknown.
@@ -107,7 +106,7 @@ pub(super) fn send(
         false => None,
     };
     let certain = held.again.is_none();
-    let (says, run_says) = (sum(&call), new_run.as_ref().map(sum));
+    let (says, run_says) = (call.sum(), new_run.as_ref().map(Call::sum));
     let wanted = !certain || held.status.as_ref() != Some(&says);
     let run_wanted = run_says.is_some() && (!certain || held.check != run_says);
     if !wanted && !run_wanted {
@@ -232,12 +231,6 @@ fn carry_run(ready: &Ready<'_>, new_run: Call, certain: bool, remote: &mut Optio
     let id = made.reply.as_ref().and_then(|reply| forge::read_check_run(reply, ready.status.state));
     *remote = id.map(|id| format!("{app}/{id}"));
     made
-}
-
-/// What a call says, in short.
-fn sum(call: &Call) -> Vec<u8> {
-    let text = format!("{}\n{}", call.path, call.body.as_deref().unwrap_or_default());
-    digest::digest(&digest::SHA256, text.as_bytes()).as_ref().to_vec()
 }
 
 fn carry(ready: &Ready<'_>, call: Result<Call, CallError>) -> Carried {
