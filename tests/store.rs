@@ -150,7 +150,7 @@ fn write_ahead_logging_is_proven() {
         |name| behind(dir.path()).pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(
         [number("application_id"), number("user_version")],
-        [i64::from(u32::from_be_bytes(*b"CSGN")), 7]
+        [i64::from(u32::from_be_bytes(*b"CSGN")), 8]
     );
     let wal = fs::metadata(dir.path().join("state.db-wal")).unwrap();
     assert!(wal.len() > 0);
@@ -1483,7 +1483,7 @@ fn a_notice_is_given_once_whoever_asks() {
 
 /// Takes away what the later versions of the schema have added.
 fn as_of_version(dir: &Path, version: i64) {
-    let added: [&[&str]; 6] = [
+    let added: [&[&str]; 7] = [
         &[
             "drop index signed_by_commit",
             "drop table accepted_taints",
@@ -1510,6 +1510,14 @@ fn as_of_version(dir: &Path, version: i64) {
             "drop index delivery_by_signed_id",
             "alter table deliveries drop column id_signed",
             "create unique index delivery_by_id on deliveries (source, forge_id) where forge_id is not null",
+        ],
+        &[
+            "drop index report_again",
+            "drop index report_again_of",
+            "alter table reports drop column held_status",
+            "alter table reports drop column held_check",
+            "alter table reports drop column again",
+            "alter table reports drop column again_ms",
         ],
     ];
     let database = behind(dir);

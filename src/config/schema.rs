@@ -143,6 +143,7 @@ const REPORT: &[Opt] = &[
     option("check-runs", Shape::Flag, "whether an app of GitHub makes check runs as well").default("false"),
     option("link", Shape::Text, "the address that people reach this gate's decisions at"),
     option("authority", Shape::Text, "the file with the certificate authorities that count for the API"),
+    option("deadline", Shape::Span, "how long one call may take").default("\"20s\""),
 ];
 
 /// What holds for every rule besides its own options.

@@ -212,6 +212,13 @@ pub struct Reporting {
     pub link: Option<String>,
     /// The file with the certificate authorities that count for the API; otherwise those of the system.
     pub authority: Option<PathBuf>,
+    /// How long one call may take.
+    pub deadline: Duration,
+}
+
+impl Reporting {
+    /// The default of [`Reporting::deadline`].
+    pub const DEADLINE: Duration = Duration::from_secs(20);
 }
 
 /// Who tells verdicts.

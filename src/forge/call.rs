@@ -3,6 +3,7 @@
 use super::{ForgeKind, Secret};
 use crate::domain::text;
 use data_encoding::BASE64;
+use ring::digest;
 
 /// The method of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,15 @@ pub struct Call {
     pub authorization: Option<(&'static str, Secret)>,
     /// JSON, or nothing.
     pub body: Option<String>,
+}
+
+impl Call {
+    /// SHA-256 of where it goes and what it says, whoever says it: two calls with the same one tell the same.
+    pub fn sum(&self) -> Vec<u8> {
+        let text =
+            format!("{} {}\n{}", self.method.name(), self.path, self.body.as_deref().unwrap_or_default());
+        digest::digest(&digest::SHA256, text.as_bytes()).as_ref().to_vec()
+    }
 }
 
 /// What an API is authenticated with.

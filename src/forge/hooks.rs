@@ -209,14 +209,14 @@ pub fn read_hook(reply: &Reply) -> Result<Hook, HookError> {
     hook(&body(reply)?).ok_or(HookError::Reply)
 }
 
-/// A delivery as GitHub lists it. All texts are the forge's, not escaped.
+/// A delivery as the forge lists it. All texts are the forge's, not escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivered {
-    /// Its number, for [`redeliver`].
+    /// The number of this attempt, for [`redeliver`].
     pub number: u64,
     /// The id that was sent along; every attempt has the same one.
     pub delivery: String,
-    /// When, as the forge writes it.
+    /// When, as the forge writes it; empty where it does not.
     pub at: String,
     /// The event.
     pub event: String,
@@ -224,31 +224,45 @@ pub struct Delivered {
     pub status: u16,
 }
 
-fn deliveries_path(forge: ForgeKind, repository: &str, hook: &str) -> Result<String, CallError> {
-    if forge != ForgeKind::GitHub {
-        return Err(CallError::Unsupported(forge));
-    }
-    Ok(format!("{}/{}/deliveries", hooks_path(forge, repository)?, escape_segment(hook)))
+/// Whether the forge documents how to have a delivery sent once more.
+pub const fn can_redeliver(forge: ForgeKind) -> bool {
+    matches!(forge, ForgeKind::GitHub | ForgeKind::GitLab)
 }
 
-/// Lists the newest hundred deliveries of a webhook; GitHub only.
+fn deliveries_path(forge: ForgeKind, repository: &str, hook: &str) -> Result<String, CallError> {
+    let hook = format!("{}/{}", hooks_path(forge, repository)?, escape_segment(hook));
+    match forge {
+        ForgeKind::GitHub => Ok(format!("{hook}/deliveries")),
+        ForgeKind::GitLab => Ok(format!("{hook}/events")),
+        _ => Err(CallError::Unsupported(forge)),
+    }
+}
+
+/// Lists deliveries of a webhook, newest first; pages count from one, and there is an end to them. GitHub has one of a
+/// hundred: the next has a name that only a header tells. GitLab has the bodies in its list, so few are asked for.
 ///
 /// # Errors
-/// Another forge.
+/// A forge that has no such call.
 pub fn deliveries(
     forge: ForgeKind,
     repository: &str,
     hook: &str,
+    page: u32,
     token: &ApiToken,
-) -> Result<Call, CallError> {
-    let path = format!("{}?per_page=100", deliveries_path(forge, repository, hook)?);
-    call(forge, Method::Get, path, token, None)
+) -> Result<Option<Call>, CallError> {
+    let path = deliveries_path(forge, repository, hook)?;
+    let path = match (forge, page) {
+        (ForgeKind::GitHub, 1) => format!("{path}?per_page=100"),
+        (ForgeKind::GitHub, _) => return Ok(None),
+        _ => format!("{path}?per_page=20&page={page}"),
+    };
+    call(forge, Method::Get, path, token, None).map(Some)
 }
 
-/// Has a delivery sent once more; GitHub only, for three days.
+/// Has a delivery sent once more: GitHub for three days, GitLab for seven.
 ///
 /// # Errors
-/// Another forge.
+/// A forge that has no such call.
 pub fn redeliver(
     forge: ForgeKind,
     repository: &str,
@@ -256,27 +270,55 @@ pub fn redeliver(
     number: u64,
     token: &ApiToken,
 ) -> Result<Call, CallError> {
-    let path = format!("{}/{number}/attempts", deliveries_path(forge, repository, hook)?);
+    let verb = if forge == ForgeKind::GitLab { "resend" } else { "attempts" };
+    let path = format!("{}/{number}/{verb}", deliveries_path(forge, repository, hook)?);
     call(forge, Method::Post, path, token, None)
+}
+
+/// Reads the answer to [`redeliver`].
+///
+/// # Errors
+/// A refusal.
+pub fn read_redelivered(reply: &Reply) -> Result<(), HookError> {
+    match reply.status {
+        200..=299 => Ok(()),
+        status => Err(HookError::Refused(status, text::escape_short(&reply.body, 200))),
+    }
 }
 
 /// Reads the answer to [`deliveries`].
 ///
 /// # Errors
 /// A refusal, or no list.
-pub fn read_deliveries(reply: &Reply) -> Result<Vec<Delivered>, HookError> {
+pub fn read_deliveries(forge: ForgeKind, reply: &Reply) -> Result<Vec<Delivered>, HookError> {
     let body = body(reply)?;
-    let one = |value: &Value| {
-        let text = |name: &str| value.get(name)?.as_str().map(str::to_owned);
-        Some(Delivered {
-            number: value.get("id")?.as_u64()?,
-            delivery: text("guid")?,
-            at: text("delivered_at")?,
-            event: text("event")?,
-            status: value.get("status_code")?.as_u64()?.try_into().ok()?,
-        })
-    };
-    body.as_array().ok_or(HookError::Reply)?.iter().map(|value| one(value).ok_or(HookError::Reply)).collect()
+    let read = if forge == ForgeKind::GitLab { event_of_gitlab } else { delivery_of_github };
+    body.as_array().ok_or(HookError::Reply)?.iter().map(|value| read(value).ok_or(HookError::Reply)).collect()
+}
+
+fn delivery_of_github(value: &Value) -> Option<Delivered> {
+    let text = |name: &str| value.get(name)?.as_str().map(str::to_owned);
+    Some(Delivered {
+        number: value.get("id")?.as_u64()?,
+        delivery: text("guid")?,
+        at: text("delivered_at")?,
+        event: text("event")?,
+        status: value.get("status_code")?.as_u64()?.try_into().ok()?,
+    })
+}
+
+fn event_of_gitlab(value: &Value) -> Option<Delivered> {
+    let number = value.get("id")?.as_u64()?;
+    let sent = |name: &str| value.get("request_headers")?.get(name)?.as_str().map(str::to_owned);
+    let same = sent("Idempotency-Key").or_else(|| sent("X-Gitlab-Event-UUID"));
+    Some(Delivered {
+        number,
+        delivery: same.unwrap_or_else(|| number.to_string()),
+        at: plain(value.get("created_at")).unwrap_or_default(),
+        event: plain(value.get("trigger")).unwrap_or_default(),
+        // A number, the same as text, or words where nobody answered.
+        status: plain(value.get("response_status"))?.parse().unwrap_or(0),
+    })
 }
 
 /// Where the forge's pages have webhooks, for those who have no token.

@@ -25,12 +25,12 @@ pub use call::{ApiToken, Call, CallError, Method, Reply, check_name};
 pub use event::{Actor, Claim, Event, ForgeRepository, Proposal, ProposalState, Push};
 pub use headers::{HeaderError, Headers};
 pub use hooks::{
-    Delivered, Hook, HookError, NewHook, create_hook, deliveries, hook_events, hook_for, hook_page,
-    list_hooks, read_deliveries, read_hook, read_hooks, redeliver, update_hook,
+    Delivered, Hook, HookError, NewHook, can_redeliver, create_hook, deliveries, hook_events, hook_for,
+    hook_page, list_hooks, read_deliveries, read_hook, read_hooks, read_redelivered, redeliver, update_hook,
 };
 pub use kind::ForgeKind;
-pub use outcome::{LONGEST_WAIT, Outcome, outcome};
+pub use outcome::{LONGEST_WAIT, Outcome, is_unsure, outcome};
 pub use parse::{MOST_CLAIMS, ParseError, parse};
 pub use sample::{as_form, sample, sign};
 pub use secret::{Secret, SecretError, SecretKind, Secrets};
-pub use status::{State, Status, check_run, context, status};
+pub use status::{State, Status, change_check_run, check_run, context, read_check_run, status};

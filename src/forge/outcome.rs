@@ -20,6 +20,8 @@ pub enum Outcome {
     },
     /// The forge will never take this: sending it again changes nothing. The reason, escaped.
     Rejected(String),
+    /// The forge takes no more statuses of this commit and context, whatever they say. The reason, escaped.
+    Full(String),
 }
 
 /// The longest wait that a forge can ask for, in seconds: an hour, in which every limit is renewed. One that
@@ -50,8 +52,24 @@ pub fn outcome(forge: ForgeKind, reply: &Reply, now: Timestamp) -> Outcome {
         }
         401 | 403 | 429 => retry(USUAL_WAIT, said("the forge limits the rate", reply)),
         408 | 425 | 500..=599 => retry(USUAL_WAIT, said("the forge is in trouble", reply)),
+        422 if forge == ForgeKind::GitHub && is_full(reply) => Outcome::Full(format!(
+            "the forge takes no more statuses of this commit and context, and shows an older one ({code})"
+        )),
         _ => Outcome::Rejected(said("the forge refused it", reply)),
     }
+}
+
+/// Whether the call may still take effect after this reply: it comes from somebody in between who did not wait for
+/// the forge.
+pub const fn is_unsure(reply: &Reply) -> bool {
+    matches!(reply.status, 408 | 502 | 504 | 520..=599)
+}
+
+/// GitHub takes a thousand statuses of one commit and context.
+fn is_full(reply: &Reply) -> bool {
+    String::from_utf8_lossy(&reply.body[..reply.body.len().min(4096)])
+        .to_ascii_lowercase()
+        .contains("maximum number of statuses")
 }
 
 /// How many seconds to wait, as the forge says it.
@@ -213,6 +231,24 @@ mod tests {
             outcome(ForgeKind::BitbucketCloud, &spread, now()),
             Outcome::Rejected("the forge refused it (400): one".to_owned())
         );
+    }
+
+    #[test]
+    fn a_forge_without_room_is_told_from_one_that_refuses() {
+        let full = r#"{"message":"Validation Failed","errors":[{"resource":"Status","code":"custom",
+            "message":"This SHA and context has reached the maximum number of statuses."}]}"#;
+        assert!(matches!(outcome(ForgeKind::GitHub, &reply(422, &[], full), now()), Outcome::Full(_)));
+        let other = r#"{"message":"No commit found for SHA"}"#;
+        assert!(matches!(outcome(ForgeKind::GitHub, &reply(422, &[], other), now()), Outcome::Rejected(_)));
+    }
+
+    #[test]
+    fn an_answer_from_in_between_leaves_the_end_unknown() {
+        for (code, unsure) in
+            [(201, false), (404, false), (429, false), (500, false), (502, true), (504, true)]
+        {
+            assert_eq!(is_unsure(&reply(code, &[], "")), unsure, "{code}");
+        }
     }
 
     #[test]

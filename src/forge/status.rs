@@ -1,7 +1,7 @@
 //! What a forge is told about a commit.
 
 use super::call::{call, repository_path};
-use super::{ApiToken, Call, CallError, ForgeKind, Method};
+use super::{ApiToken, Call, CallError, ForgeKind, Method, Reply};
 use crate::domain::{ObjectId, RefName, text};
 use ring::digest;
 use serde_json::{Value, json};
@@ -222,15 +222,43 @@ pub fn check_run(
         return Err(CallError::Unsupported(forge));
     }
     let path = format!("{}/check-runs", repository_path(forge, repository)?);
-    let (progress, conclusion) = match status.state {
+    let mut body = run(forge, status);
+    body["head_sha"] = json!(status.commit.to_string());
+    call(forge, Method::Post, path, token, Some(body))
+}
+
+/// The call that changes the check run `id` of the same commit and context.
+///
+/// # Errors
+/// As [`check_run`].
+pub fn change_check_run(
+    forge: ForgeKind,
+    repository: &str,
+    id: u64,
+    status: &Status,
+    token: &ApiToken,
+) -> Result<Call, CallError> {
+    if forge != ForgeKind::GitHub {
+        return Err(CallError::Unsupported(forge));
+    }
+    let path = format!("{}/check-runs/{id}", repository_path(forge, repository)?);
+    call(forge, Method::Patch, path, token, Some(run(forge, status)))
+}
+
+/// Where a check run is, and how it ended.
+const fn progress(state: State) -> (&'static str, Option<&'static str>) {
+    match state {
         State::Pending => ("in_progress", None),
         State::Success => ("completed", Some("success")),
         State::Failure => ("completed", Some("failure")),
         State::Error => ("completed", Some("action_required")),
-    };
-    let body = json!({
+    }
+}
+
+fn run(forge: ForgeKind, status: &Status) -> Value {
+    let (progress, conclusion) = progress(status.state);
+    without_nulls(json!({
         "name": status.context,
-        "head_sha": status.commit.to_string(),
         "status": progress,
         "conclusion": conclusion,
         "details_url": status.link,
@@ -238,8 +266,17 @@ pub fn check_run(
             "title": description(forge, &status.description),
             "summary": text::escape_short(status.description.as_bytes(), 4000),
         },
-    });
-    call(forge, Method::Post, path, token, Some(without_nulls(body)))
+    }))
+}
+
+/// Reads the answer to [`check_run`] and [`change_check_run`]: the id of the run, if it shows `state` now. A run
+/// that is still green after it was to be opened again is none to go on with.
+pub fn read_check_run(reply: &Reply, state: State) -> Option<u64> {
+    let body: Value = serde_json::from_slice(&reply.body).ok()?;
+    let shown = |name: &str| body.get(name).and_then(Value::as_str);
+    let (progress, conclusion) = progress(state);
+    let as_asked = shown("status") == Some(progress) && shown("conclusion") == conclusion;
+    body.get("id")?.as_u64().filter(|_| as_asked)
 }
 
 /// What is not known is left out: some forges take `null` for a value.

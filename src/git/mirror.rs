@@ -202,7 +202,10 @@ fn sweep_temporary(directory: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(directory) else { return 0 };
     let mut largest = 0;
     for entry in entries.flatten() {
-        if entry.file_name().as_encoded_bytes().starts_with(b"tmp_") {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        // `.tmp-` is what `git repack` calls them.
+        if name.starts_with(b"tmp_") || name.starts_with(b".tmp-") {
             largest = largest.max(entry.metadata().map_or(0, |seen| seen.len()));
             let _ = fs::remove_file(entry.path());
         }
@@ -397,6 +400,55 @@ impl Mirror<'_> {
         self.run(command, input.as_bytes(), patience)
     }
 
+    /// How many packs it has: one comes with everything that is kept.
+    ///
+    /// # Errors
+    /// They cannot be counted.
+    pub fn packs(&self) -> Result<usize, MirrorError> {
+        Ok(self.pack_sizes()?.len())
+    }
+
+    fn pack_sizes(&self) -> Result<Vec<u64>, MirrorError> {
+        let directory = self.objects_directory().join("pack");
+        let read = || -> io::Result<Vec<u64>> {
+            let mut sizes = Vec::new();
+            for entry in fs::read_dir(&directory)? {
+                let entry = entry?;
+                if entry.file_name().as_encoded_bytes().ends_with(b".pack") {
+                    sizes.push(entry.metadata()?.len());
+                }
+            }
+            Ok(sizes)
+        };
+        read().map_err(failed(&directory))
+    }
+
+    /// Rolls small packs up into larger ones, each at least twice the one before: `git repack --geometric`. It moves
+    /// whole packs together and asks for no ref, so nothing is dropped that was judged and no ref holds any more (N30).
+    /// For a while both the old and the new are there, so it is not begun without room for that below `most` bytes.
+    ///
+    /// # Errors
+    /// It was not done, or not to the end. What was there is there.
+    pub fn roll_up(&self, most: u64, patience: Patience<'_>) -> Result<(), MirrorError> {
+        let room = most.saturating_sub(self.bytes()?);
+        let sizes = self.pack_sizes()?;
+        // The largest is usually left alone.
+        let needed = sizes.iter().sum::<u64>() - sizes.iter().max().unwrap_or(&0);
+        if room < needed {
+            let why = format!(
+                "{needed} bytes are needed to roll packs up, and the mirror may have {most} (`quota`)"
+            );
+            return Err(RemoteError::TooMuch(why).into());
+        }
+        let mut command = self.git(&["-c", "repack.writeBitmaps=false", "repack"])?;
+        command.1.args(["--geometric=2", "-d", "-l", "-n", "-q", "--no-write-bitmap-index"]);
+        let done = self.run_within(command, b"", room, patience);
+        if done.is_err() {
+            sweep_temporary(&self.objects_directory().join("pack"));
+        }
+        done
+    }
+
     /// Where the histories of two commits meet, what is in quarantine included; `None` where they do not.
     pub fn merge_base(
         &self,
@@ -500,15 +552,19 @@ impl Mirror<'_> {
         Ok((room, command))
     }
 
-    fn run(
+    fn run(&self, command: (Room, Command), input: &[u8], patience: Patience<'_>) -> Result<(), MirrorError> {
+        self.run_within(command, input, u64::MAX, patience)
+    }
+
+    fn run_within(
         &self,
         (_room, mut command): (Room, Command),
         input: &[u8],
+        file_bytes: u64,
         patience: Patience<'_>,
     ) -> Result<(), MirrorError> {
         let usual = Manner::new(patience.until, 4 << 10);
-        let manner =
-            Manner { input, file_bytes: u64::MAX, processors: 64, stop: Some(patience.stop), ..usual };
+        let manner = Manner { input, file_bytes, processors: 64, stop: Some(patience.stop), ..usual };
         match child::run_as(&mut command, &manner) {
             Ok(ended) if ended.code == Some(0) => Ok(()),
             Ok(ended) => Err(MirrorError::Damaged(format!("git: {}", remote::said(&ended)))),

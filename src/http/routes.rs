@@ -6,8 +6,8 @@ use crate::hook::wire::{
     Answer, MAX_REQUEST, Outcome, POST_RECEIVE_PATH, PRE_RECEIVE_PATH, PROTOCOL, Request,
 };
 use crate::service::webhook::{
-    OperateError, WEBHOOK_REDELIVER_PATH, WEBHOOK_REGISTER_PATH, WEBHOOK_STATUS_PATH, WEBHOOK_SWEEP_PATH,
-    WEBHOOK_TEST_PATH,
+    OperateError, WEBHOOK_REDELIVER_PATH, WEBHOOK_REGISTER_PATH, WEBHOOK_RESEND_PATH, WEBHOOK_STATUS_PATH,
+    WEBHOOK_SWEEP_PATH, WEBHOOK_TEST_PATH,
 };
 use crate::service::{
     CHANGES_PATH, ChangeError, Fault, Gate, MAX_CHANGE, METRICS_TYPE, Noted, RELOAD_PATH, SOURCE_PATH,
@@ -77,6 +77,7 @@ pub(super) fn hook_router(shared: Shared) -> Router {
         .route(WEBHOOK_STATUS_PATH, get(webhook_status))
         .route(WEBHOOK_SWEEP_PATH, post(webhook_sweep))
         .route(WEBHOOK_REDELIVER_PATH, post(webhook_redeliver))
+        .route(WEBHOOK_RESEND_PATH, post(webhook_resend))
         .route(WEBHOOK_REGISTER_PATH, post(webhook_register))
         .route(WEBHOOK_TEST_PATH, post(webhook_test))
         .merge(about())
@@ -282,6 +283,14 @@ async fn webhook_redeliver(
     body: Body,
 ) -> Response {
     operation(shared, peer, body, Gate::operate_redeliver).await
+}
+
+async fn webhook_resend(
+    State(shared): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    body: Body,
+) -> Response {
+    operation(shared, peer, body, Gate::operate_resend).await
 }
 
 async fn webhook_register(

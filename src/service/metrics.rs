@@ -252,6 +252,8 @@ fn of_webhooks(registry: &mut Registry, figures: &WebhookFigures) {
     let help = "Deliveries that a token was believed for, although signing is configured";
     let by_token = each(&|one| one.by_token.as_ref().map_or(0, |by_token| by_token.count));
     registry.register("webhook_by_token", help, by_token);
+    let help = "Reports that the forge has no room for, so that it shows an older state";
+    registry.register("webhook_reports_full", help, each(&|one| one.reports_full));
     let help = "Deliveries that were not authentic";
     registry.register("webhook_unauthentic", help, ConstCounter::new(figures.unauthentic));
     let help = "Requests of senders who had failed too often";

@@ -321,4 +321,16 @@ alter table deliveries add column id_signed integer not null default 0;
 drop index delivery_by_id;
 create unique index delivery_by_signed_id on deliveries (source, forge_id) where id_signed = 1;
 ",
+    "
+-- What the forge has of a commit's context, whichever report said it: SHA-256 of the last status and the last
+-- check run that it took, null where nobody knows.
+alter table reports add column held_status blob;
+alter table reports add column held_check blob;
+-- How often the newest state is still to be sent again, and when next: the end of a call is unknown, so that it
+-- may take effect later than the call that followed it.
+alter table reports add column again integer not null default 0;
+alter table reports add column again_ms integer;
+create index report_again on reports (again_ms) where done = 1 and again > 0;
+create index report_again_of on reports (source, again_ms) where done = 1 and again > 0;
+",
 ];

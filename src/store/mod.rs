@@ -46,7 +46,7 @@ pub use forges::{ForgeRepositoryEntry, Pinned};
 pub use frontier::{FrontierReader, Scope};
 pub use log::{Filter, LogEntries, LogEntry};
 pub use receipts::Receipts;
-pub use reports::{NewReport, Report, ReportFigures, ReportProgress, ReportState};
+pub use reports::{Again, Ending, Held, NewReport, Report, ReportFigures, ReportProgress, ReportState};
 pub use repositories::{KnownRepository, Observed};
 pub use source::TakenMark;
 pub use taint::Tainted;

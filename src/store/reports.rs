@@ -84,6 +84,39 @@ pub enum ReportProgress {
     Sent(Timestamp),
     /// The forge does not want it.
     GivenUp(Timestamp),
+    /// The forge has no room for another status of this commit and context, and keeps an older one.
+    Full(Timestamp),
+}
+
+/// Why a report is not tried any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// See [`ReportProgress::GivenUp`].
+    GivenUp,
+    /// See [`ReportProgress::Full`].
+    Full,
+}
+
+/// That a call went out whose end nobody knows: it may take effect later than what was said after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Again {
+    /// How often the newest state is still to be sent.
+    pub times: u32,
+    /// When next.
+    pub at: Timestamp,
+}
+
+/// What the forge has of a commit's context, whichever report said it, and how certain that is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// SHA-256 of the last status that it took; absent where nobody knows.
+    pub status: Option<Vec<u8>>,
+    /// The same of the check run.
+    pub check: Option<Vec<u8>>,
+    /// What the check run is called, and who made it.
+    pub remote: Option<String>,
+    /// Whether the newest state is to be sent again although it was taken.
+    pub again: Option<Again>,
 }
 
 /// A report on record.
@@ -99,8 +132,8 @@ pub struct Report {
     pub progress: ReportProgress,
     /// Why it was not sent yet.
     pub note: Option<String>,
-    /// What the forge calls what it made of an earlier report in this place, such as the id of a check run.
-    pub remote: Option<String>,
+    /// What the forge has in this place.
+    pub held: Held,
 }
 
 /// How many reports of a source there are.
@@ -116,6 +149,8 @@ pub struct ReportFigures {
     pub sent: u64,
     /// Given up.
     pub given_up: u64,
+    /// Those for which the forge has no room.
+    pub full: u64,
 }
 
 impl Store {
@@ -124,7 +159,7 @@ impl Store {
         self.write(move |txn| reports.iter().try_for_each(|report| txn.queue_report(report)))
     }
 
-    /// The reports that are to be sent by `now`, at most `limit`, the most urgent first.
+    /// The reports that are to be sent by `now`, or to be sent again, at most `limit`, the most urgent first.
     pub fn due_reports(&self, now: Timestamp, limit: u32) -> Result<Vec<Report>, StoreError> {
         self.reports_by(&q::reports_due(), params![now.as_millisecond(), limit])
     }
@@ -168,32 +203,46 @@ impl Store {
         self.reports_by(&q::reports_newest(), params![limit])
     }
 
-    /// Says that the forge took a report, and under which name. `false` where a newer one has taken its place,
-    /// which is then due.
-    pub fn report_sent(
-        &self,
-        number: u64,
-        at: Timestamp,
-        remote: Option<String>,
-    ) -> Result<bool, StoreError> {
+    /// Says what the forge has in a report's place, whichever report is there by now. Called before a call goes out
+    /// as well, so that an end that nobody notes is unknown, and not forgotten.
+    pub fn report_held(&self, report: &NewReport, held: Held) -> Result<(), StoreError> {
+        let report = report.clone();
+        self.write(move |txn| txn.hold_report(&report, &held))
+    }
+
+    /// Says that the forge took a report, and what it has now. `false` where a newer one has taken its place, which
+    /// is then due.
+    pub fn report_sent(&self, sent: &Report, at: Timestamp, held: Held) -> Result<bool, StoreError> {
+        let (number, report) = (sent.number.cast_signed(), sent.report.clone());
         self.write(move |txn| {
-            txn.changed(q::SENT_REPORT, params![number.cast_signed(), at.as_millisecond(), remote])
+            txn.hold_report(&report, &held)?;
+            txn.changed(q::SENT_REPORT, params![number, at.as_millisecond()])
         })
     }
 
-    /// Says that a report was not taken and why: it is tried again at `not_before`, or given up. `false` where a
-    /// newer one has taken its place.
+    /// Says that a report was not taken and why, what the forge has now, and when it is tried again, or that it is
+    /// not. `false` where a newer one has taken its place.
     pub fn report_failed(
         &self,
-        number: u64,
+        failed: &Report,
         at: Timestamp,
         why: &str,
-        not_before: Option<Timestamp>,
+        next: Result<Timestamp, Ending>,
+        held: Held,
     ) -> Result<bool, StoreError> {
-        let (why, number) = (why.to_owned(), number.cast_signed());
-        self.write(move |txn| match not_before {
-            Some(when) => txn.changed(q::LATER_REPORT, params![number, when.as_millisecond(), why]),
-            None => txn.changed(q::GIVE_UP_REPORT, params![number, at.as_millisecond(), why]),
+        let (number, report, why) = (failed.number.cast_signed(), failed.report.clone(), why.to_owned());
+        self.write(move |txn| {
+            txn.hold_report(&report, &held)?;
+            match next {
+                Ok(when) => txn.changed(q::LATER_REPORT, params![number, when.as_millisecond(), why]),
+                Err(ending) => {
+                    let done = match ending {
+                        Ending::GivenUp => 2,
+                        Ending::Full => 3,
+                    };
+                    txn.changed(q::END_REPORT, params![number, at.as_millisecond(), why, done])
+                }
+            }
         })
     }
 
@@ -216,7 +265,8 @@ impl Store {
                     figures.oldest = Some(time(row.get(3).map_err(sql(step))?)?);
                 }
                 1 => figures.sent = count,
-                _ => figures.given_up = count,
+                2 => figures.given_up = count,
+                _ => figures.full = count,
             }
         }
         Ok(all.into_values().collect())
@@ -248,7 +298,8 @@ fn report(row: &Row<'_>) -> Result<Report, StoreError> {
     let progress = match number(12)? {
         0 => ReportProgress::Due { not_before: time(number(11)?)? },
         1 => ReportProgress::Sent(ended()?),
-        _ => ReportProgress::GivenUp(ended()?),
+        2 => ReportProgress::GivenUp(ended()?),
+        _ => ReportProgress::Full(ended()?),
     };
     Ok(Report {
         number: number(0)?.cast_unsigned(),
@@ -260,14 +311,26 @@ fn report(row: &Row<'_>) -> Result<Report, StoreError> {
             reference: bytes(5)?.as_deref().map(ref_name).transpose()?,
             state: ReportState::from_column(number(6)?)?,
             description: need(7)?,
-            proposed: number(16)? != 0,
+            proposed: number(15)? != 0,
             request_id: text(8)?.map(request).transpose()?,
             at: time(number(9)?)?,
         },
         attempts: number(10)?.cast_unsigned(),
         progress,
         note: text(14)?,
-        remote: text(15)?,
+        held: held(row, 16).map_err(sql(step))?,
+    })
+}
+
+/// What the forge has, from the five columns of a row that begin at `first`.
+fn held(row: &Row<'_>, first: usize) -> rusqlite::Result<Held> {
+    let (times, at): (u32, Option<i64>) = (row.get(first + 3)?, row.get(first + 4)?);
+    let at = at.and_then(|at| Timestamp::from_millisecond(at).ok());
+    Ok(Held {
+        remote: row.get(first)?,
+        status: row.get(first + 1)?,
+        check: row.get(first + 2)?,
+        again: at.filter(|_| times > 0).map(|at| Again { times, at }),
     })
 }
 
@@ -277,20 +340,20 @@ impl Txn<'_> {
         let step = "find a report";
         let commit = new.commit.as_bytes();
         let request = new.request_id.as_ref().map(RequestId::as_str);
-        type Known = (i64, i64, String, Option<String>, i64, Option<String>, bool);
+        type Known = (i64, i64, String, Option<String>, i64, bool, Held);
         let known: Option<Known> = self
             .connection
             .prepare_cached(q::FIND_REPORT)
             .and_then(|mut s| {
                 s.query_row(params![new.repository.0, commit, new.context], |row| {
                     let (number, state, description) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                    Ok((number, state, description, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+                    Ok((number, state, description, row.get(3)?, row.get(4)?, row.get(5)?, held(row, 6)?))
                 })
                 .optional()
             })
             .map_err(sql(step))?;
-        let mut remote = None;
-        if let Some((number, state, description, of, done, name, proposed)) = known {
+        let mut kept = Held::default();
+        if let Some((number, state, description, of, done, proposed, held)) = known {
             // Nothing that a proposal would bring makes the ref itself any better. What is replaced here is consent,
             // so there is nothing to be remembered of it.
             let consent = ReportState::Success.column();
@@ -303,7 +366,7 @@ impl Txn<'_> {
             if same && done != 2 {
                 return Ok(());
             }
-            remote = name;
+            kept = held;
             self.run(q::DROP_REPORT, [number])?;
         }
         let at = new.at.as_millisecond();
@@ -319,11 +382,29 @@ impl Txn<'_> {
                 new.description,
                 request,
                 at,
-                remote,
-                new.proposed
+                new.proposed,
+                kept.remote,
+                kept.status,
+                kept.check,
+                kept.again.map_or(0, |again| again.times),
+                kept.again.map(|again| again.at.as_millisecond()),
             ],
         )?;
         self.drop_old_reports(at)
+    }
+
+    fn hold_report(&self, of: &NewReport, held: &Held) -> Result<(), StoreError> {
+        let values = params![
+            of.repository.0,
+            of.commit.as_bytes(),
+            of.context,
+            held.remote,
+            held.status,
+            held.check,
+            held.again.map_or(0, |again| again.times),
+            held.again.map(|again| again.at.as_millisecond()),
+        ];
+        self.run(q::HOLD_REPORT, values)
     }
 
     fn drop_old_reports(&self, now: i64) -> Result<(), StoreError> {
@@ -372,6 +453,10 @@ mod tests {
         }
     }
 
+    fn called(name: &str) -> Held {
+        Held { remote: Some(name.to_owned()), ..Held::default() }
+    }
+
     fn store() -> (tempfile::TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), Mode::ReadWrite).unwrap();
@@ -387,17 +472,17 @@ mod tests {
         assert_eq!(due[0].report, new(1, ReportState::Pending, 0));
         // While it is being sent, the verdict is found.
         store.queue_reports(vec![new(1, ReportState::Failure, 1)]).unwrap();
-        assert!(!store.report_sent(due[0].number, at(2), None).unwrap(), "that one is gone");
+        assert!(!store.report_sent(&due[0], at(2), Held::default()).unwrap(), "that one is gone");
         let due = store.due_reports(at(2), 10).unwrap();
         assert_eq!(due[0].report.state, ReportState::Failure);
-        assert!(store.report_sent(due[0].number, at(3), Some("77".to_owned())).unwrap());
+        assert!(store.report_sent(&due[0], at(3), called("77")).unwrap());
         assert!(store.due_reports(at(9), 10).unwrap().is_empty());
         // The same again is not sent again; another one is, and knows what to change at the forge.
         store.queue_reports(vec![new(1, ReportState::Failure, 5)]).unwrap();
         assert!(store.due_reports(at(9), 10).unwrap().is_empty());
         store.queue_reports(vec![new(1, ReportState::Success, 6)]).unwrap();
         let due = store.due_reports(at(9), 10).unwrap();
-        assert_eq!((due[0].report.state, due[0].remote.as_deref()), (ReportState::Success, Some("77")));
+        assert_eq!((due[0].report.state, due[0].held.remote.as_deref()), (ReportState::Success, Some("77")));
         let figures = store.report_figures().unwrap();
         assert_eq!((figures[0].due, figures[0].oldest, figures[0].sent), (1, Some(at(6)), 0));
     }
@@ -410,8 +495,8 @@ mod tests {
         store.queue_reports(reports).unwrap();
         let due = store.due_reports(at(0), 10).unwrap();
         assert_eq!(due.iter().map(|one| one.report.state).collect::<Vec<_>>(), all);
-        assert!(store.report_failed(due[0].number, at(1), "429", Some(at(60))).unwrap());
-        assert!(store.report_failed(due[1].number, at(1), "404", None).unwrap());
+        assert!(store.report_failed(&due[0], at(1), "429", Ok(at(60)), Held::default()).unwrap());
+        assert!(store.report_failed(&due[1], at(1), "404", Err(Ending::GivenUp), Held::default()).unwrap());
         store.queue_reports(vec![new(1, ReportState::Pending, 2)]).unwrap();
         drop(store);
         let store = Store::open(dir.path(), Mode::ReadWrite).unwrap();
@@ -428,6 +513,58 @@ mod tests {
     }
 
     #[test]
+    fn what_a_call_of_unknown_end_may_undo_is_due_again_whichever_report_is_newest_then() {
+        let (dir, store) = store();
+        store.queue_reports(vec![new(1, ReportState::Success, 0)]).unwrap();
+        let sending = store.due_reports(at(0), 10).unwrap().remove(0);
+        // The call goes out, and in the meantime the verdict is another one.
+        let again = |times, second| Some(Again { times, at: at(second) });
+        let unsure = Held { again: again(2, 60), ..called("1") };
+        store.report_held(&sending.report, unsure.clone()).unwrap();
+        store.queue_reports(vec![new(1, ReportState::Failure, 1)]).unwrap();
+        assert!(
+            !store.report_failed(&sending, at(20), "no reply", Ok(at(25)), unsure.clone()).unwrap(),
+            "a newer one is there"
+        );
+        let newest = store.due_reports(at(20), 10).unwrap().remove(0);
+        assert_eq!((newest.report.state, &newest.held), (ReportState::Failure, &unsure));
+        assert!(store.report_sent(&newest, at(21), unsure).unwrap());
+        assert!(
+            store.due_sources(at(59)).unwrap().is_empty()
+                && store.due_reports(at(59), 10).unwrap().is_empty()
+        );
+        drop(store);
+        let store = Store::open(dir.path(), Mode::ReadWrite).unwrap();
+        assert_eq!(store.due_sources(at(60)).unwrap(), ["github"]);
+        let newest = store.due_reports_of("github", at(60), 10).unwrap().remove(0);
+        assert_eq!(newest.progress, ReportProgress::Sent(at(21)), "it is not waiting, and sent all the same");
+        // The forge is down just then: it waits like any other.
+        store.report_failed(&newest, at(61), "502", Ok(at(66)), newest.held.clone()).unwrap();
+        assert!(store.due_reports(at(65), 10).unwrap().is_empty());
+        assert_eq!(store.report_figures().unwrap()[0].due, 1);
+        let newest = store.due_reports(at(66), 10).unwrap().remove(0);
+        store.report_sent(&newest, at(66), Held { again: again(1, 100), ..Held::default() }).unwrap();
+        let newest = store.due_reports(at(100), 10).unwrap().remove(0);
+        store.report_sent(&newest, at(100), Held::default()).unwrap();
+        assert!(store.due_reports(at(9999), 10).unwrap().is_empty(), "and that was the last time");
+    }
+
+    #[test]
+    fn a_forge_without_room_is_told_apart_and_not_asked_again_for_the_same() {
+        let (_dir, store) = store();
+        store.queue_reports(vec![new(1, ReportState::Success, 0)]).unwrap();
+        let one = store.due_reports(at(0), 10).unwrap().remove(0);
+        store.report_failed(&one, at(0), "full", Err(Ending::Full), Held::default()).unwrap();
+        assert_eq!(store.reports(1).unwrap()[0].progress, ReportProgress::Full(at(0)));
+        let figures = store.report_figures().unwrap().remove(0);
+        assert_eq!((figures.due, figures.given_up, figures.full), (0, 0, 1));
+        store.queue_reports(vec![new(1, ReportState::Success, 5)]).unwrap();
+        assert!(store.due_reports(at(9), 10).unwrap().is_empty());
+        store.queue_reports(vec![new(1, ReportState::Failure, 5)]).unwrap();
+        assert_eq!(store.due_reports(at(9), 10).unwrap().len(), 1, "another verdict is tried");
+    }
+
+    #[test]
     fn a_hint_takes_no_verdict_back() {
         let (_dir, store) = store();
         let hints = || vec![new(1, ReportState::Pending, 5), new(2, ReportState::Pending, 5)];
@@ -439,8 +576,8 @@ mod tests {
         };
         assert_eq!(states(&store), [ReportState::Success, ReportState::Pending]);
         let due = store.due_reports(at(9), 10).unwrap();
-        store.report_sent(due[0].number, at(9), None).unwrap();
-        store.report_failed(due[1].number, at(9), "no", None).unwrap();
+        store.report_sent(&due[0], at(9), Held::default()).unwrap();
+        store.report_failed(&due[1], at(9), "no", Err(Ending::GivenUp), Held::default()).unwrap();
         store.queue_new_reports(hints()).unwrap();
         assert!(states(&store).is_empty(), "sent and given up are known, too");
         assert!(store.due_sources(at(9)).unwrap().is_empty());
@@ -520,7 +657,7 @@ mod tests {
         let (_dir, store) = store();
         store.queue_reports(vec![new(1, ReportState::Success, 0), new(2, ReportState::Success, 0)]).unwrap();
         let due = store.due_reports(at(0), 10).unwrap();
-        store.report_sent(due[0].number, at(0), None).unwrap();
+        store.report_sent(&due[0], at(0), Held::default()).unwrap();
         store.queue_reports(vec![new(3, ReportState::Success, 91 * 24 * 3600)]).unwrap();
         assert_eq!(store.reports(10).unwrap().len(), 2, "the one that is not sent stays");
     }

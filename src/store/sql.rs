@@ -203,19 +203,24 @@ pub(super) const DROP_FORGE_REPOSITORY: &str =
 pub(super) const LIST_FORGE_REPOSITORIES: &str =
     "select source, forge_id, name, seen_ms from forge_repositories order by source, name";
 
-pub(super) const FIND_REPORT: &str = "select report, state, description, request_id, done, remote, proposed from reports \
-    where repository = ?1 and commit_id = ?2 and context = ?3";
+pub(super) const FIND_REPORT: &str = "select report, state, description, request_id, done, proposed, remote, \
+    held_status, held_check, again, again_ms from reports where repository = ?1 and commit_id = ?2 and context = ?3";
 pub(super) const DROP_REPORT: &str = "delete from reports where report = ?1";
 pub(super) const ADD_REPORT: &str = "insert into reports (source, repository, commit_id, context, ref, state, \
-    description, request_id, made_ms, not_before_ms, remote, proposed) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, ?11)";
+    description, request_id, made_ms, not_before_ms, proposed, remote, held_status, held_check, again, again_ms) \
+    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
 const REPORT: &str = "select report, source, repository, commit_id, context, ref, state, description, \
-    request_id, made_ms, attempts, not_before_ms, done, done_ms, note, remote, proposed from reports";
+    request_id, made_ms, attempts, not_before_ms, done, done_ms, note, proposed, remote, held_status, held_check, again, again_ms from reports";
 pub(super) const SENT_REPORT: &str = "update reports set done = 1, done_ms = ?2, note = null, \
-    attempts = attempts + 1, remote = coalesce(?3, remote) where report = ?1 and done = 0";
-pub(super) const LATER_REPORT: &str = "update reports set not_before_ms = ?2, note = ?3, \
-    attempts = attempts + 1 where report = ?1 and done = 0";
-pub(super) const GIVE_UP_REPORT: &str = "update reports set done = 2, done_ms = ?2, note = ?3, \
-    attempts = attempts + 1 where report = ?1 and done = 0";
+    attempts = attempts + 1 where report = ?1";
+/// One that was sent, and is sent again, waits anew.
+pub(super) const LATER_REPORT: &str = "update reports set done = 0, done_ms = null, not_before_ms = ?2, note = ?3, \
+    attempts = attempts + 1 where report = ?1";
+pub(super) const END_REPORT: &str = "update reports set done = ?4, done_ms = ?2, note = ?3, \
+    attempts = attempts + 1 where report = ?1";
+/// Whatever report is in that place by now.
+pub(super) const HOLD_REPORT: &str = "update reports set remote = ?4, held_status = ?5, held_check = ?6, \
+    again = ?7, again_ms = ?8 where repository = ?1 and commit_id = ?2 and context = ?3";
 pub(super) const OLD_REPORTS: &str =
     "select report from reports where done <> 0 and done_ms < ?1 order by done_ms limit 256";
 pub(super) const REPORT_ROOM: &str =
@@ -223,16 +228,21 @@ pub(super) const REPORT_ROOM: &str =
 
 pub(super) const KNOWN_REPORT: &str =
     "select report from reports where repository = ?1 and commit_id = ?2 and context = ?3";
-pub(super) const DUE_SOURCES: &str =
-    "select distinct source from reports where done = 0 and not_before_ms <= ?1 order by source";
+pub(super) const DUE_SOURCES: &str = "select source from reports where done = 0 and not_before_ms <= ?1 union \
+    select source from reports where done = 1 and again > 0 and again_ms <= ?1 order by source";
 
 pub(super) fn reports_due_of() -> String {
     format!(
-        "{REPORT} where done = 0 and not_before_ms <= ?1 and source = ?3 order by not_before_ms, report limit ?2"
+        "select * from ({REPORT} where done = 0 and not_before_ms <= ?1 and source = ?3 union all \
+        {REPORT} where done = 1 and again > 0 and again_ms <= ?1 and source = ?3) \
+        order by not_before_ms, report limit ?2"
     )
 }
 pub(super) fn reports_due() -> String {
-    format!("{REPORT} where done = 0 and not_before_ms <= ?1 order by not_before_ms, report limit ?2")
+    format!(
+        "select * from ({REPORT} where done = 0 and not_before_ms <= ?1 union all \
+        {REPORT} where done = 1 and again > 0 and again_ms <= ?1) order by not_before_ms, report limit ?2"
+    )
 }
 pub(super) fn reports_newest() -> String {
     format!("{REPORT} order by report desc limit ?1")

@@ -60,6 +60,7 @@ pub struct ForgeApi {
     /// The certificate that it proves itself with.
     pub certificate: Option<PathBuf>,
     asked: Arc<Mutex<Vec<Asked>>>,
+    done: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl ForgeApi {
@@ -83,10 +84,12 @@ impl ForgeApi {
         let tls = made.as_ref().map(|(certificate, key)| Arc::new(server_config(certificate, key)));
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let answers: Arc<Answers> = Arc::new(answers);
-        let kept = Arc::clone(&asked);
+        let done: Arc<Mutex<Vec<Asked>>> = Arc::default();
+        let (kept, finished) = (Arc::clone(&asked), Arc::clone(&done));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (kept, answers, tls) = (Arc::clone(&kept), Arc::clone(&answers), tls.clone());
+                let (answers, tls) = (Arc::clone(&answers), tls.clone());
+                let kept = (Arc::clone(&kept), Arc::clone(&finished));
                 std::thread::spawn(move || match tls {
                     Some(config) => {
                         let connection = rustls::ServerConnection::new(config).unwrap();
@@ -97,7 +100,7 @@ impl ForgeApi {
             }
         });
         let scheme = if place.is_some() { "https" } else { "http" };
-        ForgeApi { port, scheme, certificate: made.map(|(certificate, _)| certificate), asked }
+        ForgeApi { port, scheme, certificate: made.map(|(certificate, _)| certificate), asked, done }
     }
 
     pub fn base(&self) -> String {
@@ -107,6 +110,13 @@ impl ForgeApi {
     /// Everything that was asked so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
+    }
+
+    /// What the forge has of a commit: the state that took effect last, which need not be the one that came last.
+    pub fn shown(&self, commit: &str) -> Option<String> {
+        let done = self.done.lock().unwrap();
+        let last = done.iter().rfind(|one| one.path.ends_with(&format!("/statuses/{commit}")));
+        last.map(|one| one.text("state").to_owned())
     }
 
     /// The statuses that were set: commit, context, state.
@@ -120,7 +130,9 @@ impl ForgeApi {
     }
 }
 
-fn talk(stream: impl Read + Write, kept: &Mutex<Vec<Asked>>, answers: &Answers) {
+type Kept = (Arc<Mutex<Vec<Asked>>>, Arc<Mutex<Vec<Asked>>>);
+
+fn talk(stream: impl Read + Write, (kept, done): &Kept, answers: &Answers) {
     let mut stream = BufReader::new(stream);
     while let Some(asked) = read(&mut stream) {
         let count = {
@@ -130,6 +142,9 @@ fn talk(stream: impl Read + Write, kept: &Mutex<Vec<Asked>>, answers: &Answers) 
         };
         let answer = answers(count, &asked);
         std::thread::sleep(answer.wait);
+        if (200..300).contains(&answer.status) {
+            done.lock().unwrap().push(asked);
+        }
         if answer.cut {
             return;
         }

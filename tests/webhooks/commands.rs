@@ -1,5 +1,6 @@
 //! `countersign webhook …`, against a daemon that runs, and a forge's API.
 
+use crate::forge::Forge;
 use crate::support::forge_api::{Answer, Asked, ForgeApi};
 use crate::support::gate::{Gate, PRODUCTION};
 use crate::support::sandbox::Ran;
@@ -200,6 +201,107 @@ fn deliveries_are_listed_and_queued_again() {
 }
 
 #[test]
+fn a_forge_is_asked_for_what_did_not_arrive() {
+    let forge = ForgeApi::plain(|_, asked: &Asked| {
+        let path = asked.path.as_str();
+        let hook = |url: &str, id: u64| json!({ "id": id, "config": { "url": url } });
+        let one = |id: u64, guid: &str, status: u64| json!({ "id": id, "guid": guid, "event": "push", "status_code": status, "delivered_at": Timestamp::now().to_string() });
+        if path.ends_with("/attempts") {
+            return match path.contains("/acme/web/") {
+                true => Answer::new(403, "{\"message\":\"Resource not accessible \u{1b}[31m\"}"),
+                false => Answer::new(202, "{}"),
+            };
+        }
+        if path.ends_with("/deliveries?per_page=100") {
+            let mut old = one(2, "old", 500);
+            old["delivered_at"] = json!("2020-01-01T00:00:00Z");
+            let all = [one(9, "a", 202), one(7, "b", 0), one(6, "c", 502), one(5, "a", 504), old];
+            return Answer::new(200, &json!(all).to_string());
+        }
+        let hooks =
+            [hook("https://other.example.org/hooks/hub", 76), hook("https://gate.example.org/hooks/hub", 77)];
+        Answer::new(200, &json!(hooks).to_string())
+    });
+    let gate = gate(&forge.base());
+    gate.start();
+    let ran =
+        gate.countersign(&["webhook", "redeliver", "--from-forge", "hub/acme/infra", "--format", "json"]);
+    hides(&ran);
+    assert_eq!(ran.code(), Some(0), "{ran:?}");
+    let found = document(&ran);
+    assert_eq!(
+        (&found["listed"], &found["failed"], &found["asked"]),
+        (&json!(5), &json!(2), &json!(["c", "b"]))
+    );
+    let posts = |forge: &ForgeApi| {
+        let all = forge.asked().into_iter().filter(|one| one.method == "POST");
+        all.map(|one| one.path).collect::<Vec<_>>()
+    };
+    let wanted = [6, 7].map(|id| format!("/repos/acme/infra/hooks/77/deliveries/{id}/attempts"));
+    assert_eq!(posts(&forge), wanted, "what arrived, what is old and other hooks are left alone");
+    // The forge says no.
+    let ran = gate.countersign(&["webhook", "redeliver", "--from-forge", "hub/acme/web", "--since", "6h"]);
+    assert!(
+        ran.code() == Some(1) && ran.stdout.contains("answered 403") && !ran.stdout.contains('\u{1b}'),
+        "{ran:?}"
+    );
+    assert_eq!(posts(&forge).len(), 3, "it is not asked for the next then");
+    for (arguments, says) in [
+        (&["--from-forge", "hub"][..], "SOURCE/REPOSITORY"),
+        (&["--from-forge", "hub/acme/nothing"], "acme/infra, acme/web"),
+        (&["--from-forge", "lab/acme/infra"], "no [source.report]"),
+        (
+            &["--from-forge", "hub/acme/infra", "--url", "https://elsewhere.example.org"],
+            "no webhook that sends to",
+        ),
+        (&["--from-forge", "hub/acme/infra", "--since", "1y"], "write 90s"),
+        (&["--from-forge", "hub/acme/infra", "7"], "cannot be used with"),
+        (&[], "required"),
+    ] {
+        let ran = gate.countersign(&[&["webhook", "redeliver"], arguments].concat());
+        assert!(ran.code() == Some(2) && ran.stderr.contains(says), "{arguments:?}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_sweep_looks_at_what_is_named_and_says_what_it_found() {
+    let mut forge = Forge::prepared();
+    let secret = forge.gate.sandbox.path("secret").display().to_string();
+    forge.policy.push_str(&format!(
+        "\n[[source]]\nname = \"other\"\nforge = \"gitea\"\nsecrets = [{{ file = \"{secret}\" }}]\nsweep = \"0s\"\n\
+         [[source.repository]]\nname = \"acme/web\"\nid = \"1\"\nurl = \"file:///nonexistent/web.git\"\n"
+    ));
+    forge.configure();
+    // Nobody looks by themselves.
+    let text = fs::read_to_string(forge.gate.config()).unwrap().replace("sweep = \"1s\"", "sweep = \"0s\"");
+    fs::write(forge.gate.config(), text).unwrap();
+    forge.gate.start();
+    let sweep = |of: &[&str]| {
+        let ran = forge.gate.countersign(&[&["webhook", "sweep", "--format", "json"], of].concat());
+        (ran.code(), document(&ran)["repositories"].clone())
+    };
+    let (code, found) = sweep(&["forge/acme/infra"]);
+    assert_eq!((code, found.as_array().map(Vec::len)), (Some(3), Some(1)), "{found}");
+    assert!(found[0]["waits"].as_str().unwrap().contains("adopt"), "{found}");
+    forge.adopt();
+    assert_eq!(
+        sweep(&["forge"]),
+        (Some(0), json!([{ "name": "forge/acme/infra", "looked_at": true, "moved": 0 }]))
+    );
+    let work = forge.gate.clone_at(&forge.bare, "main");
+    work.commit(Some(&forge.alice), "OPS-2: nobody tells");
+    forge.push(&work, &["main"]);
+    let (code, found) = sweep(&["forge/ACME/infra"]);
+    assert_eq!((code, &found[0]["moved"]), (Some(1), &json!(1)), "{found}");
+    assert!(found[0]["judged_in_seconds"].as_u64().is_some_and(|wait| wait <= 60), "{found}");
+    // All of them, of which one cannot be looked at.
+    let (code, found) = sweep(&[]);
+    assert_eq!((code, found.as_array().map(Vec::len)), (Some(3), Some(2)), "{found}");
+    let other = found.as_array().unwrap().iter().find(|one| one["name"] == "other/acme/web").unwrap();
+    assert!(other["waits"].is_string(), "{found}");
+}
+
+#[test]
 fn what_is_watched_and_what_is_wrong_is_told() {
     let gate = gate("http://localhost:1");
     let ran = gate.countersign(&["webhook", "list"]).ok();
@@ -220,8 +322,13 @@ fn what_is_watched_and_what_is_wrong_is_told() {
         ran.stdout.contains("hub (github) at /hooks/hub") && ran.stdout.contains("deliveries:  none yet"),
         "{ran:?}"
     );
-    gate.countersign(&["webhook", "sweep", "hub"]).ok();
-    assert_eq!(gate.countersign(&["webhook", "sweep", "nobody"]).code(), Some(2));
+    let ran = gate.countersign(&["webhook", "sweep", "hub"]);
+    assert!(ran.code() == Some(3) && ran.stdout.contains("hub/acme/web: waits: "), "{ran:?}");
+    assert!(!ran.stdout.contains("lab/"), "nobody asked for that: {ran:?}");
+    for (unknown, there) in [("nobody", "hub, lab"), ("hub/acme/nothing", "acme/infra, acme/web")] {
+        let ran = gate.countersign(&["webhook", "sweep", unknown]);
+        assert!(ran.code() == Some(2) && ran.stderr.contains(there), "{ran:?}");
+    }
     fs::remove_file(gate.home.join("hook.secret")).unwrap();
     let ran =
         crate::support::wait_for("the missing secret to be seen", std::time::Duration::from_secs(30), || {

@@ -371,3 +371,44 @@ fn sha256_repositories_are_judged() {
         (vec!["unsigned-commit".to_owned()], Some("alice"))
     );
 }
+
+#[test]
+fn n30_the_packs_of_a_mirror_are_bounded_and_what_was_dropped_is_still_there() {
+    let forge = Forge::running();
+    let work = forge.gate.clone_at(&forge.bare, "main");
+    let first = work.id("HEAD");
+    let dropped = work.commit(Some(&forge.alice), "OPS-2: it is rewound later");
+    forge.push(&work, &["main"]);
+    forge.tell("refs/heads/main", &first, &dropped, "alice");
+    forge.wait_judged("refs/heads/main", Some(&dropped));
+    forge.push(&work, &["--force", &format!("{first}:refs/heads/main")]);
+    forge.tell("refs/heads/main", &dropped, &first, "alice");
+    forge.wait_judged("refs/heads/main", Some(&first));
+    // Each of them is judged by itself, and kept in a pack of its own.
+    let mut pushed = vec![dropped];
+    for n in 0..40 {
+        let commit = work.commit(None, &format!("topic {n}"));
+        forge.push(&work, &[&format!("HEAD:refs/heads/topic/{n}")]);
+        pushed.push(commit);
+    }
+    let last = pushed.last().unwrap().clone();
+    forge.wait_judged("refs/heads/topic/39", Some(&last));
+    let mut mirrors =
+        std::fs::read_dir(forge.gate.state().join("mirrors")).unwrap().map(|one| one.unwrap().path());
+    let mirror = mirrors.find(|path| path.is_dir()).unwrap();
+    let packs = || {
+        let all = std::fs::read_dir(mirror.join("objects/pack")).unwrap();
+        all.filter(|one| one.as_ref().unwrap().path().extension().is_some_and(|end| end == "pack")).count()
+    };
+    wait_for("the packs to be rolled up", std::time::Duration::from_secs(60), || {
+        let judged = (0..40).all(|n| forge.judged(&format!("refs/heads/topic/{n}")).is_some());
+        (judged && packs() <= 32).then_some(())
+    });
+    for commit in &pushed {
+        forge.gate.sandbox.git(&mirror, &["cat-file", "-e", &format!("{commit}^{{tree}}")]).ok();
+    }
+    // Nothing is in the way of what comes next.
+    let next = work.commit(None, "and on");
+    forge.push(&work, &["HEAD:refs/heads/topic/39"]);
+    forge.wait_judged("refs/heads/topic/39", Some(&next));
+}

@@ -154,6 +154,128 @@ fn the_newest_state_wins_also_over_one_that_is_on_its_way() {
     assert!(matches!(store.reports(10).unwrap()[0].progress, ReportProgress::Sent(_)));
 }
 
+/// A forge that takes its time for what comes first of each commit, and does it all the same.
+fn late(waits: &'static [(u8, u64)]) -> ForgeApi {
+    let seen = std::sync::Mutex::new(std::collections::HashSet::new());
+    ForgeApi::plain(move |_, asked| {
+        let mut answer = Answer::new(201, "{}");
+        let late = waits.iter().find(|(n, _)| asked.path.ends_with(&commit(*n).to_string()));
+        if let Some((n, wait)) = late
+            && seen.lock().unwrap().insert(*n)
+        {
+            answer.wait = Duration::from_millis(*wait);
+        }
+        answer
+    })
+}
+
+#[test]
+fn a_call_that_takes_effect_after_its_deadline_has_not_the_last_word() {
+    // Beyond the deadline, and even beyond the time when no call should be under way any more.
+    let forge = late(&[(1, 2500), (2, 7000)]);
+    let (gate, store) = gate(&forge.base(), "github", "deadline = \"1s\"\n");
+    gate.start();
+    for n in [1, 2] {
+        let before = forge.asked().len();
+        store.queue_reports(vec![report(n, ReportState::Success)]).unwrap();
+        wait_for("the call to be under way", SOON, || (forge.asked().len() > before).then_some(()));
+        store.queue_reports(vec![report(n, ReportState::Failure)]).unwrap();
+    }
+    wait_for("the first late one", SOON, || {
+        (forge.shown(&commit(1).to_string()).as_deref() == Some("success")).then_some(())
+    });
+    wait_for("the second late one", SOON, || {
+        (forge.shown(&commit(2).to_string()).as_deref() == Some("success")).then_some(())
+    });
+    for n in [1, 2] {
+        wait_for("the newest", Duration::from_secs(60), || {
+            (forge.shown(&commit(n).to_string()).as_deref() == Some("failure")).then_some(())
+        });
+    }
+    // There is an end to it.
+    wait_for("all to be settled", Duration::from_secs(60), || {
+        store.reports(10).unwrap().iter().all(|one| one.held.again.is_none()).then_some(())
+    });
+    let sent = forge.asked().len();
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(forge.asked().len(), sent);
+    assert_eq!(health(&gate)["due"], 0);
+}
+
+#[test]
+fn a_call_that_was_on_its_way_in_a_crash_has_not_the_last_word() {
+    let forge = late(&[(1, 3000)]);
+    let (gate, store) = gate(&forge.base(), "github", "deadline = \"1s\"\n");
+    gate.start();
+    store.queue_reports(vec![report(1, ReportState::Success)]).unwrap();
+    states(&forge, 1);
+    gate.kill();
+    store.queue_reports(vec![report(1, ReportState::Failure)]).unwrap();
+    gate.start();
+    let shown = |state: &str| {
+        wait_for(state, SOON, || {
+            (forge.shown(&commit(1).to_string()).as_deref() == Some(state)).then_some(())
+        })
+    };
+    shown("failure");
+    shown("success");
+    shown("failure");
+}
+
+#[test]
+fn what_the_forge_has_is_not_sent_again() {
+    let forge = ForgeApi::plain(taken);
+    let (gate, store) = gate(&forge.base(), "github", "");
+    gate.start();
+    store.queue_reports(vec![report(1, ReportState::Failure)]).unwrap();
+    wait_for("it to be taken", SOON, || (health(&gate)["sent"] == 1).then_some(()));
+    gate.kill();
+    // Another state, of which the forge never hears, and then the same again.
+    store.queue_reports(vec![report(1, ReportState::Pending)]).unwrap();
+    store.queue_reports(vec![report(1, ReportState::Failure), report(2, ReportState::Success)]).unwrap();
+    gate.start();
+    wait_for("the outbox to be empty", SOON, || {
+        (health(&gate)["sent"] == 1 && health(&gate)["due"] == 0).then_some(())
+    });
+    let sent: Vec<String> = forge.statuses().into_iter().map(|(id, ..)| id).collect();
+    assert_eq!(sent, [commit(1).to_string(), commit(2).to_string()]);
+    // With another link it says something else.
+    let other =
+        NewReport { request_id: RequestId::parse(&"b".repeat(32)), ..report(1, ReportState::Failure) };
+    store.queue_reports(vec![other]).unwrap();
+    states(&forge, 3);
+}
+
+#[test]
+fn a_forge_without_room_for_statuses_is_named_and_not_asked_for_ever() {
+    let forge = ForgeApi::plain(|_, asked| {
+        if asked.path.ends_with(&commit(1).to_string()) {
+            // In GitHub's form.
+            let why = "This SHA and context has reached the maximum number of statuses.";
+            let body = json!({ "message": "Validation Failed", "errors": [{ "message": why }] });
+            return Answer::new(422, &body.to_string());
+        }
+        Answer::new(201, "{}")
+    });
+    let (gate, store) = gate(&forge.base(), "github", "");
+    gate.start();
+    store.queue_reports(vec![report(1, ReportState::Failure)]).unwrap();
+    wait_for("it to be given up", SOON, || (health(&gate)["full"] == 1).then_some(()));
+    store.queue_reports(vec![report(1, ReportState::Failure), report(2, ReportState::Success)]).unwrap();
+    states(&forge, 2);
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(forge.statuses().len(), 2);
+    let status = gate.countersign(&["webhook", "status"]);
+    assert_eq!(status.code(), Some(1), "{status:?}");
+    assert!(
+        status.stdout.contains("shows an older") && status.stdout.contains("given up"),
+        "{}",
+        status.stdout
+    );
+    let metrics = gate.get("/metrics").1;
+    assert!(metrics.contains("countersign_webhook_reports_full{source=\"hub\"} 1"), "{metrics}");
+}
+
 #[test]
 fn what_was_decided_before_a_crash_is_told_after_it() {
     let up = Arc::new(AtomicBool::new(false));
@@ -274,6 +396,91 @@ fn huge_replies_are_cut_and_a_silent_forge_holds_up_nobody_else() {
     work.push(&[&format!("{base}:refs/heads/topic")]).assert_accepted();
 }
 
+/// The configuration of an App, with a key below `place`.
+fn app(place: &std::path::Path) -> String {
+    let key = place.join("app.pem");
+    let made = std::process::Command::new("openssl")
+        .args(["genrsa", "-out"])
+        .arg(&key)
+        .arg("2048")
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    format!(
+        "check-runs = true\n[source.report.app]\nid = \"4711\"\ninstallation = \"99\"\nkey = {{ file = \"{}\" }}\n",
+        key.display()
+    )
+}
+
+/// GitHub's check runs: each has a number, is what was said of it last, and may be gone, or refuse to be opened again.
+fn check_runs(gone: Arc<AtomicBool>, sticky: Arc<AtomicBool>) -> ForgeApi {
+    let runs = std::sync::Mutex::new(std::collections::BTreeMap::<u64, Value>::new());
+    ForgeApi::plain(move |_, asked| {
+        if asked.path.ends_with("/access_tokens") {
+            let expires = Timestamp::from_second(Timestamp::now().as_second() + 3600).unwrap();
+            return Answer::new(201, &format!("{{\"token\":\"ghs_x\",\"expires_at\":\"{expires}\"}}"));
+        }
+        let Some(rest) = asked.path.split("/check-runs").nth(1) else { return Answer::new(201, "{}") };
+        let mut runs = runs.lock().unwrap();
+        let (code, id) = match rest.strip_prefix('/') {
+            None => (201, 1000 + runs.len() as u64),
+            Some(id) if !gone.load(Ordering::Relaxed) => (200, id.parse().unwrap()),
+            Some(_) => return Answer::new(404, "{\"message\":\"Not Found\"}"),
+        };
+        let run = runs.entry(id).or_insert_with(|| json!({ "id": id, "conclusion": null }));
+        if code == 201 || !sticky.load(Ordering::Relaxed) {
+            run["status"] = asked.body["status"].clone();
+            run["conclusion"] = asked.body["conclusion"].clone();
+        }
+        Answer::new(code, &run.to_string())
+    })
+}
+
+#[test]
+fn a_check_run_is_changed_and_made_anew_where_it_is_gone() {
+    let (gone, sticky) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let forge = check_runs(Arc::clone(&gone), Arc::clone(&sticky));
+    let place = tempfile::tempdir().unwrap();
+    let (gate, store) = gate(&forge.base(), "github", &app(place.path()));
+    gate.start();
+    let told = |state: ReportState, n: u8| -> Vec<String> {
+        let before = forge.asked().len();
+        store.queue_reports(vec![report(n, state)]).unwrap();
+        let sent = || {
+            let all = store.reports(10).unwrap();
+            let one = all.into_iter().find(|one| one.report.commit == commit(n)).unwrap();
+            (matches!(one.progress, ReportProgress::Sent(_)) && one.report.state == state).then_some(())
+        };
+        wait_for("it to be taken", SOON, sent);
+        let asked = forge.asked().split_off(before).into_iter();
+        let runs = asked.filter(|one| one.path.contains("/check-runs"));
+        runs.map(|one| {
+            let end = one.path.split("/check-runs").nth(1).unwrap();
+            format!("{} {end} {} {}", one.method, one.text("status"), one.text("conclusion"))
+        })
+        .collect()
+    };
+    assert_eq!(told(ReportState::Pending, 1), ["POST  in_progress "]);
+    assert_eq!(told(ReportState::Failure, 1), ["PATCH /1000 completed failure"]);
+    // Another commit has another run, and after a restart they are known.
+    assert_eq!(told(ReportState::Pending, 2), ["POST  in_progress "]);
+    gate.kill();
+    gate.start();
+    assert_eq!(told(ReportState::Success, 1), ["PATCH /1000 completed success"]);
+    assert_eq!(told(ReportState::Success, 2), ["PATCH /1001 completed success"]);
+    let patched = forge.asked().into_iter().find(|one| one.method == "PATCH").unwrap();
+    assert_eq!(patched.path, "/repos/acme/infra/check-runs/1000");
+    assert_eq!(patched.text("name"), "countersign/refs/heads/main");
+    // One that stays green although it was opened again is not relied on.
+    sticky.store(true, Ordering::Relaxed);
+    assert_eq!(told(ReportState::Pending, 1), ["PATCH /1000 in_progress ", "POST  in_progress "]);
+    sticky.store(false, Ordering::Relaxed);
+    assert_eq!(told(ReportState::Failure, 1), ["PATCH /1002 completed failure"]);
+    gone.store(true, Ordering::Relaxed);
+    assert_eq!(told(ReportState::Success, 1), ["PATCH /1002 completed success", "POST  completed success"]);
+}
+
 #[test]
 fn an_app_asks_for_a_token_and_renews_it() {
     let forge = ForgeApi::plain(|_, asked| {
@@ -286,20 +493,7 @@ fn an_app_asks_for_a_token_and_renews_it() {
         Answer::new(201, "{}")
     });
     let place = tempfile::tempdir().unwrap();
-    let key = place.path().join("app.pem");
-    let made = std::process::Command::new("openssl")
-        .args(["genrsa", "-out"])
-        .arg(&key)
-        .arg("2048")
-        .output()
-        .unwrap();
-    assert!(made.status.success());
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-    let app = format!(
-        "check-runs = true\n[source.report.app]\nid = \"4711\"\ninstallation = \"99\"\nkey = {{ file = \"{}\" }}\n",
-        key.display()
-    );
-    let (gate, store) = gate(&forge.base(), "github", &app);
+    let (gate, store) = gate(&forge.base(), "github", &app(place.path()));
     gate.start();
     store.queue_reports(vec![report(1, ReportState::Failure)]).unwrap();
     wait_for("it to be taken", SOON, || (health(&gate)["sent"] == 1).then_some(()));

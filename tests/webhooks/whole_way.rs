@@ -253,7 +253,8 @@ fn the_commands_work_on_a_daemon_that_judges() {
     forge.gate.countersign(&["webhook", "sweep", "forge"]).ok();
     let hidden = work.commit(None, "hidden");
     scene.push(&work, &["main"]);
-    forge.gate.countersign(&["webhook", "sweep", "forge"]).ok();
+    let swept = forge.gate.countersign(&["webhook", "sweep", "forge"]);
+    assert!(swept.code() == Some(1) && swept.stdout.contains("1 ref has moved"), "{swept:?}");
     let one = wait_for("what was hidden", Duration::from_secs(120), || {
         forge.decisions().into_iter().find(|one| one["refs"][0]["new"] == *hidden)
     });

@@ -4,9 +4,9 @@ use crate::{ONE, id, name, now, secret};
 use countersign::domain::RefName;
 use countersign::forge::{
     ApiToken, AppError, AppKey, Call, CallError, ForgeKind, Hook, HookError, Method, NewHook, Reply, Secret,
-    SecretKind, State, Status, check_run, context, create_hook, deliveries, hook_for, installation_token,
-    list_hooks, read_deliveries, read_hook, read_hooks, read_installation_token, redeliver, status,
-    update_hook,
+    SecretKind, State, Status, can_redeliver, check_run, context, create_hook, deliveries, hook_for,
+    installation_token, list_hooks, read_deliveries, read_hook, read_hooks, read_installation_token,
+    redeliver, status, update_hook,
 };
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use serde_json::{Value, json};
@@ -406,20 +406,40 @@ fn webhooks_are_read_from_each_forges_answer() {
 
 #[test]
 fn deliveries_of_github_are_listed_and_sent_again() {
-    let call = deliveries(ForgeKind::GitHub, "acme/infra", "5", &token()).unwrap();
+    let call = deliveries(ForgeKind::GitHub, "acme/infra", "5", 1, &token()).unwrap().unwrap();
     assert_eq!(call.path, "/repos/acme/infra/hooks/5/deliveries?per_page=100");
     let call = redeliver(ForgeKind::GitHub, "acme/infra", "5", 9, &token()).unwrap();
     assert_eq!(
         (call.method, call.path.as_str()),
         (Method::Post, "/repos/acme/infra/hooks/5/deliveries/9/attempts")
     );
-    for forge in ForgeKind::ALL.iter().filter(|forge| **forge != ForgeKind::GitHub) {
-        let found = deliveries(*forge, "acme/infra", "5", &token());
+    assert!(deliveries(ForgeKind::GitHub, "acme/infra", "5", 2, &token()).unwrap().is_none());
+    for forge in ForgeKind::ALL.iter().filter(|forge| !can_redeliver(**forge)) {
+        let found = deliveries(*forge, "acme/infra", "5", 1, &token());
         assert_eq!(found.unwrap_err(), CallError::Unsupported(*forge));
     }
     let answer = r#"[{"id":9,"guid":"0b989ba4","delivered_at":"2026-03-01T11:59:00Z","redelivery":false,
         "status":"timed out","status_code":0,"event":"push","action":null}]"#;
-    let found = read_deliveries(&reply(200, answer)).unwrap();
+    let found = read_deliveries(ForgeKind::GitHub, &reply(200, answer)).unwrap();
     assert_eq!((found[0].number, found[0].delivery.as_str(), found[0].status), (9, "0b989ba4", 0));
-    assert_eq!(read_deliveries(&reply(200, "[{}]")), Err(HookError::Reply));
+    for forge in [ForgeKind::GitHub, ForgeKind::GitLab] {
+        assert_eq!(read_deliveries(forge, &reply(200, "[{}]")), Err(HookError::Reply));
+    }
+}
+
+#[test]
+fn events_of_gitlab_are_listed_and_sent_again() {
+    let call = deliveries(ForgeKind::GitLab, "acme/infra", "5", 2, &token()).unwrap().unwrap();
+    assert_eq!(call.path, "/projects/acme%2Finfra/hooks/5/events?per_page=20&page=2");
+    let call = redeliver(ForgeKind::GitLab, "acme/infra", "5", 9, &token()).unwrap();
+    assert_eq!(
+        (call.method, call.path.as_str()),
+        (Method::Post, "/projects/acme%2Finfra/hooks/5/events/9/resend")
+    );
+    let answer = r#"[{"id":9,"trigger":"push_hooks","request_headers":{"Idempotency-Key":"k"},"response_status":"500"},
+        {"id":8,"trigger":"push_hooks","request_headers":{},"response_status":"internal error"},
+        {"id":7,"trigger":"push_hooks","request_headers":{"Idempotency-Key":"k"},"response_status":200}]"#;
+    let found = read_deliveries(ForgeKind::GitLab, &reply(200, answer)).unwrap();
+    let found: Vec<_> = found.iter().map(|one| (one.number, one.delivery.as_str(), one.status)).collect();
+    assert_eq!(found, [(9, "k", 500), (8, "8", 0), (7, "k", 200)]);
 }

@@ -31,9 +31,9 @@ pub enum WebhookCommand {
     Status(StatusArgs),
     /// List deliveries, newest first, and what came of them.
     Deliveries(DeliveriesArgs),
-    /// Have a delivery looked at once more.
+    /// Have a delivery looked at once more, or have the forge send what did not arrive.
     Redeliver(RedeliverArgs),
-    /// Have all repositories looked at now, as if it were time for it.
+    /// Have repositories looked at now, as if it were time for it, and say what was found.
     Sweep(SweepArgs),
     /// Send the daemon a signed sample over its own listener, and say what comes back.
     Test(TestArgs),

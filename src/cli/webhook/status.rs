@@ -50,7 +50,7 @@ fn is_wrong(status: &WebhookStatus) -> bool {
         source.oldest_waiting_seconds > LONG
             || source.repositories.iter().any(|one| one.adopted && one.stuck_seconds > LONG)
             || source.troubled.iter().any(|report| report.given_up || report.attempts > 3)
-            || source.reports.as_ref().is_some_and(|reports| reports.error.is_some())
+            || source.reports.as_ref().is_some_and(|reports| reports.error.is_some() || reports.full > 0)
     };
     status.secret_errors.is_some() || status.certificate_error.is_some() || status.sources.iter().any(stuck)
 }
@@ -124,6 +124,9 @@ fn print_reports(reports: &ReportHealth, out: &mut dyn Write) -> io::Result<()> 
         "  reports:     {} sent since the start (last: {last}), {} wait, {} given up",
         reports.sent, reports.due, reports.given_up
     )?;
+    if reports.full > 0 {
+        writeln!(out, "  no room:     {} commits of which the forge shows an older state", reports.full)?;
+    }
     if let Some(error) = &reports.error {
         let until = reports.paused_until.as_ref().map_or(String::new(), |at| format!("; not before {at}"));
         writeln!(out, "  trouble:     {error}{until}")?;

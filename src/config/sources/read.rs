@@ -511,6 +511,7 @@ fn reporting(table: Table<'_, '_>, forge: Option<ForgeKind>, base: &Path) -> Opt
     let link = table.get("link").and_then(|item| address(&item));
     let user = table.get("user").and_then(|item| user(&item));
     let authority = table.get("authority").and_then(|item| values::path_outside(&item, base));
+    let deadline = table.get("deadline").map(|item| values::duration(&item));
     let span = table.span().clone();
     if matches!(forge, Some(ForgeKind::BitbucketCloud | ForgeKind::BitbucketDc))
         && table.get("link").is_none()
@@ -537,7 +538,16 @@ fn reporting(table: Table<'_, '_>, forge: Option<ForgeKind>, base: &Path) -> Opt
     };
     let (api, identity) = (api?, identity?);
     let check_runs = check_runs.unwrap_or(false);
-    (reader.count() == before).then_some(Reporting { api, identity, user, check_runs, link, authority })
+    let deadline = deadline.flatten().unwrap_or(Reporting::DEADLINE);
+    (reader.count() == before).then_some(Reporting {
+        api,
+        identity,
+        user,
+        check_runs,
+        link,
+        authority,
+        deadline,
+    })
 }
 
 fn app(table: Table<'_, '_>, base: &Path) -> Option<ReportIdentity> {

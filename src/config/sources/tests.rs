@@ -460,6 +460,7 @@ fn reports_name_who_and_where() {
         ("github", format!("api = \"https://u:p@x.org\"\n{token}"), "no user and no password"),
         ("github", format!("api = \"https://x.org\"\n{token}{app}"), "both given"),
         ("github", format!("api = \"https://x.org\"\n{token}check-runs = true\n"), "apps of GitHub"),
+        ("github", format!("api = \"https://x.org\"\n{token}deadline = \"61m\"\n"), "at most one hour"),
         ("gitea", format!("api = \"https://x.org\"\n{app}"), "only GitHub has apps"),
         ("generic", format!("api = \"https://x.org\"\n{token}"), "generic forge"),
         ("bitbucket-dc", format!("api = \"https://x.org\"\n{token}"), "`link` is missing"),

@@ -390,3 +390,51 @@ fn n29_what_a_server_wants_to_be_shown_makes_nothing_gone() {
     assert_eq!(refused(&format!("upload-pack: not our ref {id}")), RemoteError::Gone(id));
     assert_eq!(refused(&format!("want {id} not valid")), RemoteError::Gone(id));
 }
+
+#[test]
+fn n30_many_packs_become_few_and_nothing_judged_is_lost() {
+    for format in ["sha1", "sha256"] {
+        let ground = Ground::new(format);
+        let place = ground.place();
+        let first = ground.commit("0", &[]);
+        let mirror = place.make(first.format()).unwrap();
+        let mut kept = Vec::new();
+        for n in 0..40 {
+            // Every other one has a history of its own, and no ref of the mirror ever holds it.
+            let parents = if n % 2 == 0 { kept.last().copied().into_iter().collect() } else { Vec::new() };
+            let commit = ground.commit(&format!("commit {n}"), &parents);
+            ground.set("refs/heads/main", commit);
+            assert!(mirror.fetch(&ground.remote(), &[commit], MOST, ground.patience()).unwrap().is_empty());
+            mirror.keep(&[commit], &parents, ground.patience()).unwrap();
+            mirror.discard().unwrap();
+            kept.push(commit);
+        }
+        assert_eq!(mirror.packs().unwrap(), 40);
+        // What is not judged is no part of it.
+        let waiting = ground.commit("waits", &[]);
+        ground.set("refs/heads/main", waiting);
+        mirror.fetch(&ground.remote(), &[waiting], MOST, ground.patience()).unwrap();
+        // Without room nothing is done, and nothing is lost either.
+        let full = mirror.roll_up(mirror.bytes().unwrap() + 100, ground.patience());
+        assert!(full.is_err(), "{full:?}");
+        assert_eq!(mirror.packs().unwrap(), 40);
+        mirror.roll_up(MOST, ground.patience()).unwrap();
+        assert!(mirror.packs().unwrap() < 8, "{}", mirror.packs().unwrap());
+        let judged = mirror.judged().unwrap();
+        for commit in &kept {
+            assert!(judged.objects().find(commit).unwrap().is_some(), "{commit}");
+        }
+        assert!(judged.objects().find(&waiting).unwrap().is_none());
+        assert!(mirror.repository().unwrap().objects().find(&waiting).unwrap().is_some());
+        mirror.set_head(&name("refs/heads/main")).unwrap();
+        let directory = mirror.place.directory.clone();
+        let loose = fs::read_dir(directory.join("objects")).unwrap();
+        let loose: Vec<_> =
+            loose.map(|one| one.unwrap().file_name()).filter(|name| name.len() == 2).collect();
+        assert!(loose.is_empty(), "{loose:?}");
+        let whole =
+            Command::new("git").arg("--git-dir").arg(&directory).args(["fsck", "--full"]).output().unwrap();
+        assert!(whole.status.success(), "{whole:?}");
+        assert!(place.mirror().unwrap().is_some(), "it is still what we leave there");
+    }
+}

@@ -61,6 +61,8 @@ pub struct SourceFigures {
     pub oldest_report_seconds: u64,
     /// Reports that the forge does not take.
     pub reports_given_up: u64,
+    /// Reports that the forge has no room for, so that it shows an older state.
+    pub reports_full: u64,
 }
 
 /// Deliveries without a signature, of a source that has a token and a signing secret: as long as some come, the token
@@ -157,6 +159,7 @@ impl Gate {
             figures.reports_due = reports.due;
             figures.oldest_report_seconds = since(reports.oldest);
             figures.reports_given_up = reports.given_up;
+            figures.reports_full = reports.full;
         }
         Ok(())
     }

@@ -9,7 +9,6 @@ use crate::service::Gate;
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,10 +38,34 @@ pub(in crate::service) struct Webhooks {
     written: Mutex<Option<Instant>>,
     rung: Mutex<u64>,
     bell: Condvar,
-    /// How often somebody wanted everything to be looked at.
-    pub(super) sweeps: AtomicU64,
     /// Repositories of which was told again what had been told before.
     pub(super) hints: Mutex<HashSet<RepositoryId>>,
+    /// What somebody wanted to be looked at.
+    pub(super) sweeps: Mutex<Sweeps>,
+}
+
+/// Repositories that operators want to be looked at, and what was found.
+#[derive(Default)]
+pub(super) struct Sweeps {
+    /// How often somebody wanted that.
+    number: u64,
+    /// The last time for each.
+    pub(super) wanted: BTreeMap<RepositoryId, u64>,
+    /// The last look at each.
+    pub(super) looks: BTreeMap<RepositoryId, Look>,
+}
+
+/// What a look at a repository has found.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Look {
+    /// Which wish it has answered.
+    pub(super) number: u64,
+    /// Refs that were not where they were judged last.
+    pub(super) moved: usize,
+    /// In how many seconds those of them are judged that nobody has told of yet.
+    pub(super) again: Option<u64>,
+    /// Why it is not up to date.
+    pub(super) waits: Option<String>,
 }
 
 /// Locks, also after a panic elsewhere: what these mutexes guard is valid after every statement.
@@ -191,9 +214,14 @@ impl Gate {
     }
 
     /// Has all watched repositories looked at, as if it were time for it.
-    pub fn sweep_forges(&self) {
-        self.webhooks.sweeps.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn sweep_forges(&self, repositories: impl IntoIterator<Item = RepositoryId>) -> u64 {
+        let mut sweeps = lock(&self.webhooks.sweeps);
+        sweeps.number += 1;
+        let number = sweeps.number;
+        sweeps.wanted.extend(repositories.into_iter().map(|id| (id, number)));
+        drop(sweeps);
         self.ring();
+        number
     }
 
     /// Waits until there is more work than when `heard` was returned, at most for `patience`; gives what to pass the

@@ -5,6 +5,7 @@ use super::carry::{Carrier, CarryError, Endpoint};
 use super::figures::ByToken;
 use super::live::lock;
 use super::outbox::{ReportHealth, api_token, endpoint};
+use super::watched::{Unwatchable, Watched};
 use crate::config::{self, Config, Source, SourceRepository};
 use crate::domain::text;
 use crate::forge::{self, CallError, ForgeRepository, HookError, NewHook, SecretKind, Secrets};
@@ -13,7 +14,7 @@ use crate::store::{ReportProgress, StoreError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Where an operator asks for a [`WebhookStatus`].
 pub const WEBHOOK_STATUS_PATH: &str = "/webhooks/v1/status";
@@ -28,6 +29,8 @@ pub const WEBHOOK_TEST_PATH: &str = "/webhooks/v1/test";
 
 /// How long one call on behalf of an operator may take.
 const DEADLINE: Duration = Duration::from_secs(6);
+/// How long an operator's question about a sweep waits for what is found; it can be asked again.
+const SWEEP_PATIENCE: Duration = Duration::from_secs(3);
 /// Most reports that are shown of those that were not taken.
 const SHOWN: usize = 20;
 /// Of how many of the newest reports those are looked for.
@@ -53,12 +56,40 @@ pub enum OperateError {
     Store(#[from] StoreError),
 }
 
-/// Asks for a look at the repositories of one source, or of all.
+/// Asks for a look at repositories, or how far one is that was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sweep {
-    /// The source.
-    pub source: Option<String>,
+    /// `SOURCE` or `SOURCE/REPOSITORY`; otherwise all.
+    pub of: Option<String>,
+    /// The number of a sweep that was asked for before.
+    pub number: Option<u64>,
+}
+
+/// How far a sweep is. All texts are escaped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swept {
+    /// Its number, to ask again with.
+    pub number: u64,
+    /// What is looked at.
+    pub repositories: Vec<SweptRepository>,
+}
+
+/// What a sweep has found in one repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweptRepository {
+    /// `<source>/<path>`.
+    pub name: String,
+    /// Whether it was looked at since.
+    pub looked_at: bool,
+    /// Refs that were not where they were judged last.
+    pub moved: usize,
+    /// In how many seconds those of them are judged that nobody has told of yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged_in_seconds: Option<u64>,
+    /// Why it is not up to date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
 }
 
 /// Asks for another look at a delivery.
@@ -228,7 +259,7 @@ impl Gate {
                     commit: one.report.commit.to_string(),
                     context: text::escape(one.report.context.as_bytes()),
                     attempts: one.attempts,
-                    given_up: matches!(one.progress, ReportProgress::GivenUp(_)),
+                    given_up: matches!(one.progress, ReportProgress::GivenUp(_) | ReportProgress::Full(_)),
                     why: one.note.clone()?,
                 })
             });
@@ -288,21 +319,45 @@ impl Gate {
         Ok(all)
     }
 
-    /// Has repositories looked at, as if it were time for it.
+    /// Has repositories looked at, as if it were time for it, and waits a moment for what is found.
     ///
     /// # Errors
-    /// No such source.
-    pub fn operate_sweep(&self, body: &[u8]) -> Result<Did, OperateError> {
+    /// No such source or repository.
+    pub fn operate_sweep(&self, body: &[u8]) -> Result<Swept, OperateError> {
         let asked: Sweep = serde_json::from_slice(body)?;
         let config = Arc::clone(&self.current().config);
-        if let Some(name) = &asked.source {
-            source(&config, name)?;
+        let wanted = named(&config, asked.of.as_deref())?;
+        let all = wanted.into_iter().map(|(source, one)| Watched::of(&config, &self.store, source, one));
+        let all: Vec<(String, Result<Watched, Unwatchable>)> = all.collect();
+        let ids = || all.iter().filter_map(|(_, one)| Some(one.as_ref().ok()?.id.clone()));
+        let number = asked.number.unwrap_or_else(|| self.sweep_forges(ids()));
+        let until = Instant::now() + SWEEP_PATIENCE;
+        loop {
+            let repositories: Vec<SweptRepository> =
+                all.iter().map(|(name, one)| self.swept(name, one.as_ref(), number)).collect();
+            let over = Instant::now() >= until;
+            if over || repositories.iter().all(|one| one.looked_at || one.waits.is_some()) {
+                return Ok(Swept { number, repositories });
+            }
+            std::thread::sleep(Duration::from_millis(50));
         }
-        // A look at the others costs a listing each, and finds nothing that they would not find by themselves.
-        self.sweep_forges();
-        let repositories: usize = config.sources.iter().map(|source| source.repositories.len()).sum();
-        let all = if repositories == 1 { "repository is" } else { "repositories are" };
-        Ok(Did { text: format!("{repositories} {all} looked at now") })
+    }
+
+    fn swept(&self, name: &str, one: Result<&Watched, &Unwatchable>, number: u64) -> SweptRepository {
+        let mut swept =
+            SweptRepository { name: text::escape_short(name.as_bytes(), 300), ..Default::default() };
+        match one {
+            Ok(watched) => {
+                let look = lock(&self.webhooks.sweeps).looks.get(&watched.id).cloned();
+                if let Some(look) = look.filter(|look| look.number >= number) {
+                    swept.looked_at = true;
+                    (swept.moved, swept.judged_in_seconds) = (look.moved, look.again);
+                    swept.waits = look.waits.map(|why| text::escape_short(why.as_bytes(), 300));
+                }
+            }
+            Err(error) => swept.waits = Some(text::escape_short(error.to_string().as_bytes(), 300)),
+        }
+        swept
     }
 
     /// Puts a delivery into the queue again.
@@ -424,7 +479,7 @@ impl Gate {
         })
     }
 
-    fn carrier(&self) -> Result<Arc<dyn Carrier>, OperateError> {
+    pub(super) fn carrier(&self) -> Result<Arc<dyn Carrier>, OperateError> {
         self.outbox.carrier().ok_or_else(|| OperateError::Failed("the daemon is not ready yet".to_owned()))
     }
 }
@@ -433,18 +488,49 @@ fn failed(error: &CarryError) -> OperateError {
     OperateError::Failed(error.to_string())
 }
 
-fn source<'c>(config: &'c Config, name: &str) -> Result<&'c Source, OperateError> {
+pub(super) fn source<'c>(config: &'c Config, name: &str) -> Result<&'c Source, OperateError> {
     config.sources.iter().find(|source| source.name == name).ok_or_else(|| {
         let name = text::escape_short(name.as_bytes(), 80);
-        OperateError::Unknown(format!("the configuration in force has no source `{name}`"))
+        let there = listed(config.sources.iter().map(|source| source.name.as_str()));
+        OperateError::Unknown(format!("the configuration in force has no source `{name}`; {there}"))
     })
 }
 
-fn repository<'s>(source: &'s Source, name: &str) -> Result<&'s SourceRepository, OperateError> {
+pub(super) fn repository<'s>(source: &'s Source, name: &str) -> Result<&'s SourceRepository, OperateError> {
     source.repository(name).ok_or_else(|| {
         let name = text::escape_short(name.as_bytes(), 80);
-        OperateError::Unknown(format!("source `{}` has no repository `{name}`", source.name))
+        let there = listed(source.repositories.iter().map(|one| one.name.as_str()));
+        OperateError::Unknown(format!("source `{}` has no repository `{name}`; {there}", source.name))
     })
+}
+
+/// What there is instead, as much of it as one line holds.
+fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    const SOME: usize = 10;
+    let names: Vec<&str> = names.collect();
+    match names.as_slice() {
+        [] => "it has none".to_owned(),
+        names if names.len() <= SOME => format!("there is {}", names.join(", ")),
+        names => format!("there is {}, and {} more", names[..SOME].join(", "), names.len() - SOME),
+    }
+}
+
+/// The repositories that `SOURCE` or `SOURCE/REPOSITORY` names; all without.
+///
+/// # Errors
+/// [`OperateError::Unknown`], which says what there is.
+pub fn named<'c>(
+    config: &'c Config,
+    of: Option<&str>,
+) -> Result<Vec<(&'c Source, &'c SourceRepository)>, OperateError> {
+    let every = |source: &'c Source| source.repositories.iter().map(move |one| (source, one));
+    let Some(of) = of else { return Ok(config.sources.iter().flat_map(every).collect()) };
+    let (name, path) = of.split_once('/').map_or((of, None), |(name, path)| (name, Some(path)));
+    let source = source(config, name)?;
+    match path {
+        Some(path) => Ok(vec![(source, repository(source, path)?)]),
+        None => Ok(every(source).collect()),
+    }
 }
 
 /// Where a forge is to deliver to: below the given address, or that of links to decisions.

@@ -5,16 +5,15 @@
 //! down or slow keeps nobody else waiting, and judging never waits at all. Of one source one call is on its way at a
 //! time: a verdict cannot be overtaken by the state that it replaced.
 
-use super::carry::{Carrier, CarryError, Endpoint};
-use super::report;
-use crate::config::{Config, ReportIdentity, Reporting, Source};
+use super::carry::{Carrier, Endpoint};
+use super::tell::{Ended, not_carried, send};
+use crate::config::{ReportIdentity, Reporting, Source};
 use crate::domain::{Timestamp, text};
 use crate::forge::{
-    self, ApiToken, AppError, AppKey, CallError, InstallationToken, Outcome, Status, installation_token,
-    read_installation_token,
+    self, ApiToken, AppError, AppKey, InstallationToken, Outcome, installation_token, read_installation_token,
 };
 use crate::service::Gate;
-use crate::store::{Report, StoreError};
+use crate::store::{Ending, Held, Report, StoreError};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,8 +25,6 @@ use std::time::Duration;
 const EVERY: Duration = Duration::from_secs(1);
 /// Most reports of a source that are read at once.
 const AT_ONCE: u32 = 50;
-/// How long one call may take.
-const DEADLINE: Duration = Duration::from_secs(20);
 /// The first wait of a report that was not taken, in seconds; it doubles up to the longest.
 const FIRST_WAIT: i64 = 5;
 const LONGEST_WAIT: i64 = 1800;
@@ -81,6 +78,9 @@ pub struct ReportHealth {
     pub oldest: Option<String>,
     /// Reports that the forge does not want.
     pub given_up: u64,
+    /// Reports that the forge has no room for: it shows an older state of those commits.
+    #[serde(default)]
+    pub full: u64,
     /// Calls that the forge took since the start.
     pub sent: u64,
     /// Calls that failed since the start.
@@ -117,6 +117,11 @@ impl Outbox {
         let (mut rung, _) =
             self.bell.wait_timeout_while(rung, most, |rung| !*rung).unwrap_or_else(PoisonError::into_inner);
         *rung = false;
+    }
+
+    /// The next call is made with another token of the App.
+    pub(super) fn forget_token(&self, source: &str) {
+        self.with(source, |state| state.token = None);
     }
 
     fn with<T>(&self, source: &str, work: impl FnOnce(&mut SourceState) -> T) -> T {
@@ -219,9 +224,9 @@ fn send_due(gate: &Gate, carrier: &dyn Carrier, over: &AtomicBool, name: &str) -
             break;
         }
         let config = Arc::clone(&gate.current().config);
-        let ended = send(gate, carrier, &config, &report);
+        let (ended, held) = send(gate, carrier, &config, &report)?;
         let now = Gate::now();
-        if note(gate, &report, ended, now)? == Next::Pause {
+        if note(gate, &report, ended, held, now)? == Next::Pause {
             break;
         }
     }
@@ -230,53 +235,30 @@ fn send_due(gate: &Gate, carrier: &dyn Carrier, over: &AtomicBool, name: &str) -
     Ok(())
 }
 
-/// What became of one report.
-pub(super) enum Ended {
-    Sent,
-    /// Later, and why; whether everything of the source waits as long.
-    Later {
-        at: Option<Timestamp>,
-        why: String,
-        all: bool,
-    },
-    /// The forge does not want it.
-    Refused(String),
-    /// Our own side is at fault.
-    Fault(String),
-}
-
-impl Ended {
-    /// Why it was not taken, for people.
-    pub(super) fn why(self) -> String {
-        match self {
-            Ended::Sent => String::new(),
-            Ended::Later { why, .. } | Ended::Refused(why) | Ended::Fault(why) => why,
-        }
-    }
-}
-
 #[derive(PartialEq, Eq)]
 enum Next {
     Go,
     Pause,
 }
 
-fn note(gate: &Gate, report: &Report, ended: Ended, now: Timestamp) -> Result<Next, StoreError> {
-    let (number, name) = (report.number, &report.report.source);
-    if let Ended::Sent = ended {
+fn note(gate: &Gate, report: &Report, ended: Ended, held: Held, now: Timestamp) -> Result<Next, StoreError> {
+    let name = &report.report.source;
+    if let Ended::Sent | Ended::Unchanged = ended {
         // `false` says that there is a newer one by now, which is sent next.
-        gate.store.report_sent(number, now, None)?;
-        gate.outbox.with(name, |state| {
-            state.failures = 0;
-            state.not_before = None;
-            state.error = None;
-            state.sent = Some(now);
-            state.sent_count += 1;
-        });
+        gate.store.report_sent(report, now, held)?;
+        if let Ended::Sent = ended {
+            gate.outbox.with(name, |state| {
+                state.failures = 0;
+                state.not_before = None;
+                state.error = None;
+                state.sent = Some(now);
+                state.sent_count += 1;
+            });
+        }
         return Ok(Next::Go);
     }
     let (why, when, pause) = match ended {
-        Ended::Sent => return Ok(Next::Go),
+        Ended::Sent | Ended::Unchanged => return Ok(Next::Go),
         Ended::Later { at, why, all } => {
             let own = seconds(now, jittered(back_off(report.attempts, FIRST_WAIT, LONGEST_WAIT)));
             let when = at.map_or(own, |at| at.max(own));
@@ -284,16 +266,17 @@ fn note(gate: &Gate, report: &Report, ended: Ended, now: Timestamp) -> Result<Ne
             let short =
                 seconds(now, jittered(back_off(failures.into(), SOURCE_FIRST_WAIT, SOURCE_LONGEST_WAIT)));
             let pause = if all { at.map_or(short, |at| at.max(short)) } else { short };
-            (why, Some(when), Some(pause))
+            (why, Ok(when), Some(pause))
         }
         Ended::Fault(why) => {
             let when = seconds(now, jittered(FAULT_WAIT));
-            (why, Some(when), Some(when))
+            (why, Ok(when), Some(when))
         }
         Ended::Refused(why) => {
             let wait = usize::try_from(report.attempts).ok().and_then(|at| REFUSED_WAITS.get(at));
-            (why, wait.map(|wait| seconds(now, jittered(*wait))), None)
+            (why, wait.map(|wait| seconds(now, jittered(*wait))).ok_or(Ending::GivenUp), None)
         }
+        Ended::Full(why) => (why, Err(Ending::Full), None),
     };
     tracing::warn!(
         source = name,
@@ -301,10 +284,10 @@ fn note(gate: &Gate, report: &Report, ended: Ended, now: Timestamp) -> Result<Ne
         commit = %report.report.commit,
         attempts = report.attempts + 1,
         why,
-        given_up = when.is_none(),
+        given_up = when.is_err(),
         "a report was not taken"
     );
-    gate.store.report_failed(number, now, &why, when)?;
+    gate.store.report_failed(report, now, &why, when, held)?;
     gate.outbox.with(name, |state| {
         state.failed_count += 1;
         state.error = Some((now, why));
@@ -330,97 +313,15 @@ fn jittered(wait: i64) -> i64 {
     wait + wait * i64::from(u16::from_le_bytes(random)) / (2 * i64::from(u16::MAX))
 }
 
-fn seconds(now: Timestamp, wait: i64) -> Timestamp {
+/// So many seconds later.
+pub(super) fn seconds(now: Timestamp, wait: i64) -> Timestamp {
     Timestamp::from_millisecond(now.as_millisecond().saturating_add(wait.saturating_mul(1000)))
         .unwrap_or(Timestamp::MAX)
-}
-
-/// Sends one report.
-fn send(gate: &Gate, carrier: &dyn Carrier, config: &Config, report: &Report) -> Ended {
-    let new = &report.report;
-    let Some(source) = config.sources.iter().find(|source| source.name == new.source) else {
-        return Ended::Refused("the source is not configured any more".to_owned());
-    };
-    let Some(reporting) = &source.report else {
-        return Ended::Refused("the source has no [source.report] any more".to_owned());
-    };
-    let id = new.repository.0.strip_prefix(&format!("{}:", source.name)).unwrap_or_default();
-    // Calls go to what is configured and to nothing that was once learnt (N31).
-    let repository = match source.repositories.iter().find(|one| one.id.as_deref() == Some(id)) {
-        Some(configured) => configured,
-        None => match gate.store.forge_repository_name(&source.name, id) {
-            Ok(learnt) => match learnt.and_then(|name| source.repository(&name)) {
-                Some(configured) => configured,
-                None => return Ended::Refused("the repository is not known any more".to_owned()),
-            },
-            Err(error) => return Ended::Fault(error.to_string()),
-        },
-    };
-    let repository = repository.name.as_str();
-    let endpoint = endpoint(reporting);
-    let token = match api_token(gate, carrier, source, reporting) {
-        Ok(token) => token,
-        Err(ended) => return ended,
-    };
-    let Some(reference) = new.reference.clone() else {
-        return Ended::Refused("the report is about no ref".to_owned());
-    };
-    let link = reporting.link.as_ref().zip(new.request_id.as_ref());
-    let status = Status {
-        commit: new.commit,
-        context: new.context.clone(),
-        state: report::state(new.state),
-        description: new.description.clone(),
-        link: link.map(|(base, id)| format!("{base}/decisions/{id}")).or_else(|| reporting.link.clone()),
-        // Where a proposal comes from is not known here.
-        branch: (!new.proposed).then(|| reference.clone()),
-        reference,
-    };
-    let mut ended =
-        carried(carrier, &endpoint, source, forge::status(source.forge, repository, &status, &token));
-    if matches!(ended, Ended::Sent) && reporting.check_runs {
-        let call = forge::check_run(source.forge, repository, &status, &token);
-        ended = carried(carrier, &endpoint, source, call);
-    }
-    if let Ended::Later { all: true, .. } = ended {
-        // It may be the token that is no good any more.
-        gate.outbox.with(&source.name, |state| state.token = None);
-    }
-    ended
 }
 
 /// Where the API of a source is.
 pub(super) fn endpoint(reporting: &Reporting) -> Endpoint {
     Endpoint { base: reporting.api.clone(), authority: reporting.authority.clone() }
-}
-
-fn carried(
-    carrier: &dyn Carrier,
-    endpoint: &Endpoint,
-    source: &Source,
-    call: Result<forge::Call, CallError>,
-) -> Ended {
-    let call = match call {
-        Ok(call) => call,
-        Err(error) => return Ended::Refused(error.to_string()),
-    };
-    match carrier.carry(endpoint, &call, DEADLINE) {
-        Ok(reply) => match forge::outcome(source.forge, &reply, Gate::now()) {
-            Outcome::Sent => Ended::Sent,
-            Outcome::RetryAt { at, why, all } => Ended::Later { at: Some(at), why, all },
-            Outcome::Rejected(why) => Ended::Refused(why),
-        },
-        Err(error) => not_carried(&error),
-    }
-}
-
-fn not_carried(error: &CarryError) -> Ended {
-    match error {
-        CarryError::Address(_) | CarryError::Authority(_) | CarryError::Untrusted(_) => {
-            Ended::Fault(error.to_string())
-        }
-        _ => Ended::Later { at: None, why: error.to_string(), all: false },
-    }
 }
 
 /// What the API of a source is asked with: the configured token, or one that its App is given.
@@ -466,8 +367,9 @@ fn new_token(carrier: &dyn Carrier, reporting: &Reporting, now: Timestamp) -> Re
             let app = |error: AppError| fault(&error);
             let jwt = AppKey::from_pem(&pem).and_then(|key| key.token(id, now)).map_err(app)?;
             let call = installation_token(installation, &[], &jwt).map_err(app)?;
-            let reply =
-                carrier.carry(&endpoint(reporting), &call, DEADLINE).map_err(|error| not_carried(&error))?;
+            let reply = carrier
+                .carry(&endpoint(reporting), &call, reporting.deadline)
+                .map_err(|error| not_carried(&error))?;
             match forge::outcome(forge::ForgeKind::GitHub, &reply, now) {
                 Outcome::Sent => {
                     let made = read_installation_token(&reply).map_err(app)?;
@@ -477,7 +379,9 @@ fn new_token(carrier: &dyn Carrier, reporting: &Reporting, now: Timestamp) -> Re
                 Outcome::RetryAt { at, why, .. } => {
                     Err(Ended::Later { at: Some(at), why: format!("no token for the App: {why}"), all: true })
                 }
-                Outcome::Rejected(why) => Err(Ended::Fault(format!("no token for the App: {why}"))),
+                Outcome::Rejected(why) | Outcome::Full(why) => {
+                    Err(Ended::Fault(format!("no token for the App: {why}")))
+                }
             }
         }
     }
@@ -499,7 +403,7 @@ impl Gate {
         for figures in self.store.report_figures()? {
             let one = all.entry(figures.source.clone()).or_default();
             one.source = figures.source;
-            (one.due, one.given_up) = (figures.due, figures.given_up);
+            (one.due, one.given_up, one.full) = (figures.due, figures.given_up, figures.full);
             one.oldest = figures.oldest.map(shown);
         }
         let now = Gate::now();

@@ -189,6 +189,7 @@ mod tests {
             check_runs: false,
             link: None,
             authority: None,
+            deadline: Reporting::DEADLINE,
         };
         let source = Source {
             name: "hub".into(),

@@ -42,6 +42,8 @@ pub(super) struct Memory {
     why: Option<String>,
     /// How many refs of the forge have names that break git's rules, and how many cannot be read.
     odd: (usize, usize),
+    /// From how many packs on the mirror's are rolled up again, where that failed.
+    untidy: usize,
 }
 
 impl Memory {
@@ -66,6 +68,9 @@ impl Memory {
     }
 }
 
+/// Most packs of a mirror.
+const PACKS: usize = 32;
+
 /// How a review ended.
 #[derive(Debug, Default)]
 pub(super) struct Reviewed {
@@ -75,6 +80,8 @@ pub(super) struct Reviewed {
     pub(super) again: Option<Duration>,
     /// Whether there may be more deliveries than were taken.
     pub(super) more: bool,
+    /// Refs that were found elsewhere than where they were judged last.
+    pub(super) moved: usize,
 }
 
 /// One ref move as a delivery tells it.
@@ -218,6 +225,7 @@ impl Ground<'_> {
             }
         };
         let renew = memory.doubt && memory.may_renew();
+        let differs = moved.len();
         let mirror = self.mirror(&place, &present, &listing, renew)?;
         if renew {
             memory.renewed = Some(Instant::now());
@@ -245,11 +253,12 @@ impl Ground<'_> {
             mirror.discard()?;
             memory.said.clear();
             memory.tries.clear();
+            self.tidy(&mirror, memory);
         }
         if memory.doubt && memory.may_renew() {
             again = Some(Duration::ZERO);
         }
-        Ok(Reviewed { waits, again, ..Reviewed::default() })
+        Ok(Reviewed { waits, again, moved: differs, ..Reviewed::default() })
     }
 
     /// What nobody has vouched for is seen once, said once, and not judged (N9).
@@ -461,6 +470,21 @@ impl Ground<'_> {
         let standing: Vec<ObjectId> = present.iter().map(|(_, id)| *id).collect();
         if let Err(error) = mirror.keep(ids, &standing, self.patience()) {
             tracing::warn!(repository = %self.watched.name, %error, "what was judged is not kept yet");
+        }
+    }
+
+    /// Keeps the number of packs small. It is housekeeping: if it fails, it is tried with more of them.
+    fn tidy(&self, mirror: &Mirror<'_>, memory: &mut Memory) {
+        let packs = mirror.packs().unwrap_or_default();
+        if packs <= PACKS.max(memory.untidy) {
+            return;
+        }
+        match mirror.roll_up(self.watched.quota, self.patience()) {
+            Ok(()) => memory.untidy = 0,
+            Err(error) => {
+                tracing::warn!(repository = %self.watched.name, %error, packs, "the mirror's packs stay as they are");
+                memory.untidy = packs + PACKS;
+            }
         }
     }
 

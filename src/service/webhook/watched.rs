@@ -115,6 +115,16 @@ impl Watched {
         Ok(None)
     }
 
+    /// A configured one, and its name, `<source>/<path>`.
+    pub(super) fn of(
+        config: &Config,
+        store: &Store,
+        source: &Source,
+        repository: &SourceRepository,
+    ) -> (String, Result<Watched, Unwatchable>) {
+        (name_of(source, repository), Self::new(config, store, source, repository))
+    }
+
     fn new(
         config: &Config,
         store: &Store,

@@ -4,7 +4,7 @@
 //! something to come back to, or, now and then, when a delivery comes that came before. Whoever was looked at longest ago comes first. What fails is tried again, later each time.
 
 use super::base::{stored, unwatchable};
-use super::live::lock;
+use super::live::{Look, lock};
 use super::review::{Memory, Reviewed};
 use super::watched::Watched;
 use crate::domain::RepositoryId;
@@ -31,7 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 #[derive(Debug, Default)]
 struct Entry {
     memory: Memory,
-    /// When it was last looked at, and up to which general sweep.
+    /// When it was last looked at, and up to which wish of operators.
     looked: Option<Instant>,
     sweep: u64,
     /// When to look again, even if nobody tells.
@@ -147,7 +147,7 @@ impl Shared {
         for one in queued.iter().filter(|one| !all.contains_key(&one.repository)) {
             self.homeless(&config, &one.repository);
         }
-        let sweeps = gate.webhooks.sweeps.load(Ordering::Relaxed);
+        let wanted = lock(&gate.webhooks.sweeps).wanted.clone();
         let mut pause = POLL;
         let mut best: Option<(Option<Instant>, RepositoryId)> = None;
         for (id, watched) in &all {
@@ -155,8 +155,8 @@ impl Shared {
                 continue;
             }
             let entry = schedule.entries.entry(id.clone()).or_default();
+            let asked = wanted.get(id).is_some_and(|number| entry.sweep < *number);
             let swept = match (entry.looked, watched.source.sweep) {
-                _ if entry.sweep < sweeps => Some(now),
                 (_, None) => None,
                 (None, Some(_)) => Some(now),
                 (Some(at), Some(every)) => Some(at + every),
@@ -165,7 +165,10 @@ impl Shared {
             let hinted = hinted.then(|| entry.looked.map_or(now, |at| at + HINT_PAUSE));
             let due =
                 [told.contains(id).then_some(now), swept, entry.again, hinted].into_iter().flatten().min();
-            let Some(due) = due.map(|due| entry.not_before.map_or(due, |earliest| due.max(earliest))) else {
+            let due = due.map(|due| entry.not_before.map_or(due, |earliest| due.max(earliest)));
+            // Who asks may know that what was wrong is right again.
+            let Some(due) = due.map_or(asked.then_some(now), |due| Some(if asked { now } else { due }))
+            else {
                 continue;
             };
             if due > now {
@@ -178,7 +181,7 @@ impl Shared {
         let Some(watched) = chosen else { return Err(pause.max(Duration::from_millis(5))) };
         schedule.busy.insert(watched.id.clone());
         let entry = schedule.entries.entry(watched.id.clone()).or_default();
-        entry.sweep = sweeps;
+        entry.sweep = wanted.get(&watched.id).copied().unwrap_or_default();
         lock(&gate.webhooks.hints).remove(&watched.id);
         Ok((watched, std::mem::take(&mut entry.memory)))
     }
@@ -191,6 +194,13 @@ impl Shared {
         let entry = schedule.entries.entry(watched.id.clone()).or_default();
         entry.memory = memory;
         entry.looked = Some(now);
+        let look = Look {
+            number: entry.sweep,
+            moved: reviewed.moved,
+            again: reviewed.again.map(|again| again.as_secs()).filter(|_| reviewed.waits.is_none()),
+            waits: reviewed.waits.clone(),
+        };
+        lock(&self.gate.webhooks.sweeps).looks.insert(watched.id.clone(), look);
         entry.again = reviewed.again.map(|again| now + again);
         if reviewed.waits.is_none() {
             entry.failures = 0;
