@@ -1529,7 +1529,7 @@ fn as_of_version(dir: &Path, version: i64) {
 
 #[test]
 fn a_database_of_an_earlier_version_is_migrated() {
-    for version in [1, 2, 3, 4, 5, 6] {
+    for version in [1, 2, 3, 4, 5, 6, 7] {
         let dir = state();
         let store = open(dir.path());
         let signed = Grant {
