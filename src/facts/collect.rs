@@ -121,7 +121,16 @@ fn own_roots(
         }
     }
     let Some(name) = default_branch.filter(|_| !there.is_empty()) else { return Ok(HashSet::new()) };
-    let Some(tip) = inputs.repository.resolve(name)?.value else { return Ok(HashSet::new()) };
+    let tip = match inputs.present {
+        Present::InRepository | Present::AsClaimed => inputs.repository.resolve(name)?.value,
+        // What stands in the repository is not what stood, or counted, when this is judged.
+        Present::AsItWas(refs) => {
+            let moved = inputs.updates.updates.iter().find(|update| update.name == *name);
+            let other = || refs.iter().find(|(one, _)| one == name).map(|(_, id)| *id);
+            moved.map_or_else(other, |update| update.old)
+        }
+    };
+    let Some(tip) = tip else { return Ok(HashSet::new()) };
     git::reached(objects, vec![tip], there, &|| inputs.budget.check())
 }
 

@@ -48,7 +48,7 @@ impl Ground<'_> {
                 moves.push((name.clone(), Some(*id)));
             }
         }
-        // What was dropped at the forge stays under its name (N32).
+        // What was dropped at the forge stays under its name (N32), what was sound as long as it is needed.
         let own = refs.iter().filter(|(name, _)| !restore::is_recovery(name));
         let gone = own.filter(|(name, _)| judged.binary_search_by(|one| one.0.cmp(name)).is_err());
         moves.extend(gone.map(|(name, _)| (name.clone(), None)));
@@ -284,6 +284,9 @@ pub fn adopt(
     Ok(Adopted { commits })
 }
 
+/// Where the mirror's own names lie.
+const OWN: &[u8] = b"refs/countersign/";
+
 /// What would be adopted: what was judged last, as the record has it, or else what the mirror holds.
 fn standing(
     store: &Store,
@@ -292,7 +295,8 @@ fn standing(
     from_record: bool,
 ) -> Result<Vec<(RefName, ObjectId)>, Fault> {
     if !from_record {
-        return Ok(repository.references()?);
+        let refs = repository.references()?.into_iter();
+        return Ok(refs.filter(|(name, _)| !name.as_bytes().starts_with(OWN)).collect());
     }
     let tips = store.judged_tips(&watched.id)?.into_iter();
     Ok(tips.filter_map(|(name, value)| Some((name, value?))).collect())

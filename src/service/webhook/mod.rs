@@ -18,6 +18,7 @@ mod receive;
 pub mod report;
 mod restore;
 mod review;
+mod sound;
 mod watched;
 mod work;
 
