@@ -133,13 +133,13 @@ fn n32_a_rewound_and_a_deleted_branch_come_back_and_the_same_again_is_left() {
     let left = record(&forge, "left");
     assert!(left["why"].as_str().unwrap().contains("within the hour"), "{left}");
     assert_eq!(at_the_forge(&forge, MAIN), Some(first.clone()));
-    // Another pair is another matter: a protected branch that is deleted comes back.
+    // Another pair is another matter: a protected branch that is deleted comes back, to what was sound.
     forge.git(&["symbolic-ref", "HEAD", "refs/heads/other"]);
     forge.push(&work, &[&format!("{first}:refs/heads/other")]);
     forge.git(&["update-ref", "-d", MAIN]);
     forge.tell(MAIN, &first, ZERO, "mallory");
     wait_for("the branch to come back", SOON, || at_the_forge(&forge, MAIN));
-    assert_eq!(at_the_forge(&forge, MAIN), Some(first));
+    assert_eq!(at_the_forge(&forge, MAIN), Some(second));
 }
 
 #[test]

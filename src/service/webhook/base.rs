@@ -4,7 +4,7 @@ use super::ground::Ground;
 use super::restore;
 use super::watched::{Unwatchable, Watched};
 use crate::config::Config;
-use crate::domain::{ObjectFormat, ObjectId, RefName};
+use crate::domain::{ObjectFormat, ObjectId, RefName, RequestId};
 use crate::git::{Listing, Mirror, MirrorError, Patience, Place, RemoteError, Repository};
 use crate::service::adopt::{Adopter, Adoption, History};
 use crate::service::fault::{Fault, all_known};
@@ -178,6 +178,9 @@ pub struct ForgeAdoption {
     pub tips: Vec<(RefName, ObjectId)>,
     /// Whether it is judged already.
     pub watched: bool,
+    /// The refs that were refused where they were judged last, and as which decision: adopted, they count as sound
+    /// where they stand.
+    pub unsound: Vec<(RefName, RequestId)>,
     from_record: bool,
     found: Watched,
 }
@@ -221,6 +224,7 @@ pub fn adoption(
     let from_record = known && !anew;
     let tips = standing(store, &watched, &repository, from_record)?;
     let default_branch = repository.default_branch().ok().flatten();
+    let unsound = store.unsound_refs(&watched.id)?;
     let frontier = store.frontier(&watched.id)?;
     let mut rulesets = Vec::new();
     for ruleset in config.policy.rulesets.iter().filter(|set| set.judges_commits()) {
@@ -236,6 +240,7 @@ pub fn adoption(
         rulesets,
         tips,
         watched: known,
+        unsound: unsound.into_iter().map(|(name, unsound)| (name, unsound.refused_by)).collect(),
         from_record,
         found: watched,
     }))

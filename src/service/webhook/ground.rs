@@ -103,12 +103,13 @@ impl Ground<'_> {
         }
     }
 
-    /// Facts and verdict on one update. `present` is what the refs hold as far as it was let in; `stood` is what the ref
+    /// Facts and verdict on one update. `present` is what the refs hold as far as it was let in, `refused` are names that
+    /// should not be there; `stood` is what the ref
     /// of the update counts as having held.
     pub(super) fn judge(
         &self,
         repository: &Repository,
-        present: &[(RefName, ObjectId)],
+        (present, refused): (&[(RefName, ObjectId)], &[RefName]),
         context: PushContext,
         update: RefUpdate,
         policy: &Rulesets,
@@ -126,7 +127,7 @@ impl Ground<'_> {
             pusher,
             updates: Updates { updates: vec![update], faults: Vec::new() },
             // What was judged last stands in the record, not in the refs of a mirror.
-            present: Present::AsItWas(present),
+            present: Present::AsLetIn(present, refused),
             shallow_push: false,
             policy,
             limits: &config.limits,
@@ -206,11 +207,11 @@ impl Ground<'_> {
                     pushers.extend(self.others(objects, case, unsound)?);
                 }
                 let update = RefUpdate { old: from, ..case.update.clone() };
-                let present = standing.let_in(repository.default_branch()?.as_ref());
+                let (present, refused) = standing.let_in();
                 let stood = standing.sound(name);
                 let judge = |pusher: Pusher| {
                     let context = PushContext { pusher, ..context.clone() };
-                    self.judge(repository, &present, context, update.clone(), policy, stood)
+                    self.judge(repository, (&present, &refused), context, update.clone(), policy, stood)
                 };
                 let (decided, grants) = self.judge_each(pushers, policy, &context, case, judge)?;
                 let blank = self.blank(&context, case, decided.outcome(), started.elapsed());

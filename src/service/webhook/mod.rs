@@ -30,8 +30,8 @@ pub(super) use live::Webhooks;
 pub use live::{ListenerKeys, Listens};
 pub use operate::{
     Did, OperateError, Redeliver, Register, Registered, RepositoryStatus, SourceStatus, Sweep, ToEnter,
-    Tried, TroubledReport, Try, WEBHOOK_REDELIVER_PATH, WEBHOOK_REGISTER_PATH, WEBHOOK_STATUS_PATH,
-    WEBHOOK_SWEEP_PATH, WEBHOOK_TEST_PATH, WebhookStatus, hook_url, to_enter,
+    Tried, TroubledReport, Try, UnsoundRef, WEBHOOK_REDELIVER_PATH, WEBHOOK_REGISTER_PATH,
+    WEBHOOK_STATUS_PATH, WEBHOOK_SWEEP_PATH, WEBHOOK_TEST_PATH, WebhookStatus, hook_url, to_enter,
 };
 pub(super) use outbox::Outbox;
 pub use outbox::{ReportHealth, Sending, send_reports};

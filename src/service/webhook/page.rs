@@ -84,6 +84,20 @@ impl DecisionPage {
                 id(&one.new),
                 coverage_words(one.coverage)
             );
+            if let Some(from) = &one.judged_from {
+                let _ = writeln!(
+                    out,
+                    "<p>Judged from {}, because the move to {} was refused as decision <a \
+                     href=\"{request}\"><code>{request}</code></a>.{}</p>",
+                    id(&from.id),
+                    id(&one.old),
+                    match from.id == one.new {
+                        true => " It is back there, so there was nothing to judge.",
+                        false => "",
+                    },
+                    request = escape(&from.refused_by)
+                );
+            }
             if one.rulesets.is_empty() {
                 continue;
             }
@@ -107,7 +121,8 @@ impl DecisionPage {
             out.push_str(
                 "<h2>What to do</h2>\n<p>Make the commits again so that they keep the rules, and push those; \
                  <code>countersign check --self</code> judges them before a push. Until then nothing should be merged \
-                 or deployed from this ref.</p>\n",
+                 or deployed from this ref: whatever is pushed on top is judged together with this. Pushed back to what it \
+                 held before, the ref is in order again.</p>\n",
             );
         }
         if let Some(contact) = &self.contact {

@@ -192,7 +192,7 @@ impl Ground<'_> {
     /// Why a move is not taken back, whatever it was.
     fn forbids(&self, refused: &Refused<'_>) -> Option<&'static str> {
         let administrators = &self.watched.source.administrators;
-        refused.pushers.iter().find_map(|pusher| match pusher {
+        refused.pushers.iter().rev().find_map(|pusher| match pusher {
             Pusher::Known { name, .. } if administrators.iter().any(|one| one.eq_ignore_ascii_case(name)) => {
                 Some("an administrator moved it")
             }
@@ -310,11 +310,11 @@ impl Ground<'_> {
         };
         let update = RefUpdate { old, ..case.update.clone() };
         // What the branch had already is no excuse here.
-        let mut others = standing.let_in(repository.default_branch()?.as_ref());
+        let (mut others, names) = standing.let_in();
         others.retain(|(name, _)| name != refused.reference);
         let policy = self.snapshot.config.policy.for_proposals();
         let context = self.context(&case)?;
-        let decided = self.judge(repository, &others, context, update, &policy, None)?;
+        let decided = self.judge(repository, (&others, &names), context, update, &policy, None)?;
         // What stands on something that a bypass let in is of that ref alone, and no ground to go back to.
         let waived = decided.facts.refs.iter().any(|facts| !facts.own_ref.is_empty());
         let known = decided.verdict.refs.first().map(|one| Known::of(&decided.verdict, one, &policy));

@@ -58,18 +58,18 @@ impl Standing {
         self.unsound.get(name).map_or_else(|| self.tip(name), |unsound| unsound.sound)
     }
 
-    /// What the refs hold as far as it was let in. A name that should not be there is there all the same, and in the
-    /// way of others; but nothing begins where the default branch should not be.
-    pub(super) fn let_in(&self, default_branch: Option<&RefName>) -> Vec<(RefName, ObjectId)> {
+    /// What the refs hold as far as it was let in; and the names that should not be there, and are.
+    pub(super) fn let_in(&self) -> (Vec<(RefName, ObjectId)>, Vec<RefName>) {
         let mut all: BTreeMap<RefName, ObjectId> = self.present.iter().cloned().collect();
+        let mut refused = Vec::new();
         for (name, unsound) in &self.unsound {
             match unsound.sound {
                 Some(sound) => drop(all.insert(name.clone(), sound)),
-                None if default_branch == Some(name) => drop(all.remove(name)),
+                None if all.remove(name).is_some() => refused.push(name.clone()),
                 None => {}
             }
         }
-        all.into_iter().collect()
+        (all.into_iter().collect(), refused)
     }
 
     /// What the mirror has names for: what the refs hold, and what they are judged from, by name.
