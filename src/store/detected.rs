@@ -412,7 +412,12 @@ mod tests {
         assert!(store.was_judged(&repository(), &main, &id(2)).unwrap());
         assert!(!store.was_judged(&repository(), &name("refs/heads/x"), &id(2)).unwrap());
         assert!(!store.was_judged(&repository(), &main, &id(9)).unwrap());
-        store.record_detected(detected(3, Outcome::Accept, 3, 0)).unwrap();
+        // What comes next is judged from what was sound before it, by whoever knows that.
+        let from_there = detected(3, Outcome::Accept, 3, 0);
+        assert!(matches!(store.record_detected(from_there), Err(StoreError::Invalid(_))));
+        assert_eq!(store.unsound_refs(&repository()).unwrap()[0].1.sound, Some(id(2)));
+        let from_before = Detected { from: Some(id(2)), ..detected(3, Outcome::Accept, 3, 0) };
+        store.record_detected(from_before).unwrap();
         assert_eq!(store.judged_tip(&repository(), &main).unwrap(), Some(None));
         let kinds: Vec<_> = store
             .log(Filter::default())

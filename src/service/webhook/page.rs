@@ -207,7 +207,7 @@ mod tests {
     use super::super::decisions::page;
     use super::*;
     use crate::audit::{
-        Coverage, Decision, ObjectEntry, Outcome, Peer, PusherEntry, RefEntry, ViolationEntry,
+        Coverage, Decision, JudgedFrom, ObjectEntry, Outcome, Peer, PusherEntry, RefEntry, ViolationEntry,
     };
     use crate::domain::{
         ObjectId, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp,
@@ -299,6 +299,23 @@ mod tests {
                 && shown.contains("not a policy decision")
         );
         assert!(!shown.contains("accepted") && !shown.contains("refused"), "{shown}");
+    }
+
+    #[test]
+    fn a_page_says_from_where_something_was_judged() {
+        let mut judged = decision(Outcome::Refuse);
+        let (sound, refused_by) = (ObjectId::from_bytes(&[5; 20]).unwrap().to_string(), HOSTILE.to_owned());
+        judged.refs[0].judged_from = Some(JudgedFrom { id: Some(sound.clone()), refused_by });
+        let shown = page(&judged, None).html();
+        assert!(shown.contains(&format!("Judged from <code>{sound}</code>, because the move to nothing")));
+        for wrong in ["<img", "onerror='", "href=\"\">"] {
+            assert!(!shown.contains(wrong), "{wrong} in {shown}");
+        }
+        let refused_by = RequestId::from_random([9; 16]).to_string();
+        judged.refs[0].judged_from = Some(JudgedFrom { id: None, refused_by: refused_by.clone() });
+        let shown = page(&judged, None).html();
+        assert!(shown.contains("Judged from nothing") && shown.contains(&format!("href=\"{refused_by}\"")));
+        assert!(!shown.contains("nothing to judge"));
     }
 
     #[test]

@@ -330,6 +330,10 @@ mod tests {
             assert_eq!(state(&judged(Refuse, coverage, Enforcement::Enforce)), ReportState::Failure);
         }
         assert_eq!(state(&Known::Seen), ReportState::Pending);
+        // Back where it was sound, it is what it was, as far as those agree who judge now.
+        let put_back = |vouched| Known::PutBack { vouched, refused_by: RequestId::from_random([7; 16]) };
+        assert_eq!(state(&put_back(true)), ReportState::Success);
+        assert_eq!(state(&put_back(false)), ReportState::Pending);
         let undecided = told(&hub, "refs/heads/main", &Known::Undecided("deadline".into())).unwrap();
         assert_eq!(undecided.state, ReportState::Pending);
         assert!(
