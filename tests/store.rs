@@ -11,8 +11,8 @@ use countersign::domain::{
     ObjectId, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp,
 };
 use countersign::store::{
-    Accepted, CountedSignature, DecidedUpdate, ExpiryNotice, Filter, Grant, Mode, NewDelivery, Observed,
-    Options, Scope, Store, StoreError,
+    Accepted, CountedSignature, DecidedUpdate, Detected, ExpiryNotice, Filter, Grant, Mode, NewDelivery,
+    Observed, Options, Scope, Store, StoreError,
 };
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Write};
@@ -150,7 +150,7 @@ fn write_ahead_logging_is_proven() {
         |name| behind(dir.path()).pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(
         [number("application_id"), number("user_version")],
-        [i64::from(u32::from_be_bytes(*b"CSGN")), 8]
+        [i64::from(u32::from_be_bytes(*b"CSGN")), 9]
     );
     let wal = fs::metadata(dir.path().join("state.db-wal")).unwrap();
     assert!(wal.len() > 0);
@@ -1483,7 +1483,7 @@ fn a_notice_is_given_once_whoever_asks() {
 
 /// Takes away what the later versions of the schema have added.
 fn as_of_version(dir: &Path, version: i64) {
-    let added: [&[&str]; 7] = [
+    let added: [&[&str]; 8] = [
         &[
             "drop index signed_by_commit",
             "drop table accepted_taints",
@@ -1519,6 +1519,7 @@ fn as_of_version(dir: &Path, version: i64) {
             "alter table reports drop column again",
             "alter table reports drop column again_ms",
         ],
+        &["drop table unsound_refs", "drop table refused_moves"],
     ];
     let database = behind(dir);
     for statement in added[usize::try_from(version - 1).unwrap()..].iter().rev().copied().flatten() {
@@ -1529,7 +1530,7 @@ fn as_of_version(dir: &Path, version: i64) {
 
 #[test]
 fn a_database_of_an_earlier_version_is_migrated() {
-    for version in [1, 2, 3, 4, 5, 6, 7] {
+    for version in [1, 2, 3, 4, 5, 6, 7, 8] {
         let dir = state();
         let store = open(dir.path());
         let signed = Grant {
@@ -1587,6 +1588,160 @@ fn a_database_of_an_earlier_version_is_migrated() {
         open(dir.path());
         Store::open(dir.path(), Mode::ReadOnly).unwrap();
     }
+}
+
+/// A repository of a forge, whose refs are all adopted at id 1.
+fn watched(store: &Store, forge: &RepositoryId, refs: &[&str]) {
+    let tips: Vec<_> = refs.iter().map(|name| (reference(name), id(1))).collect();
+    store.watch(forge, "github/acme/infra", &tips, "me").unwrap();
+}
+
+/// Records that a forge has moved a ref, as an earlier version did: from wherever it stood.
+fn detect(store: &Store, forge: &RepositoryId, n: u64, outcome: Outcome, name: &str, old: u64, new: u64) {
+    let value = |n: u64| (n > 0).then(|| id(n));
+    let mut context = context(n);
+    context.repository = RepositoryRef { id: forge.clone(), name: "github/acme/infra".into() };
+    context.received_at += Duration::from_secs(n);
+    let mut decision = Decision::new(&context, outcome, "c", "k");
+    decision.mode = Some(countersign::audit::Mode::Detected);
+    let update = RefUpdate { name: reference(name), old: value(old), new: value(new) };
+    decision.refs.push(RefEntry::new(&update, None, Coverage::Ruleset));
+    let unsound = store.unsound_refs(forge).unwrap().into_iter().find(|(one, _)| *one == update.name);
+    store
+        .record_detected(Detected {
+            record: Record::decision(decision),
+            from: unsound.map_or(update.old, |(_, unsound)| unsound.sound),
+            mover: None,
+            update: Some(DecidedUpdate { reference: update.name, old: update.old, new: update.new }),
+            values: Vec::new(),
+            moves: Vec::new(),
+            grants: Vec::new(),
+            counted: Vec::new(),
+            tagged_by: Vec::new(),
+            finished: Vec::new(),
+            reports: Vec::new(),
+        })
+        .unwrap();
+}
+
+#[test]
+fn refs_that_an_earlier_version_called_good_on_top_of_a_refused_move_are_judged_from_before_it() {
+    let dir = state();
+    let store = open(dir.path());
+    let forge = RepositoryId("github:7".into());
+    let all = ["good", "red", "green-on-red", "back", "gone", "restored", "again", "caf\u{e9}"];
+    watched(&store, &forge, &all);
+    use Outcome::{Accept, Refuse};
+    let mut n = 20;
+    let mut detect = |outcome, name: &str, old, new| {
+        n += 1;
+        detect(&store, &forge, n, outcome, name, old, new);
+        request(n)
+    };
+    detect(Accept, "good", 1, 2);
+    detect(Accept, "red", 1, 3);
+    let red = detect(Refuse, "red", 3, 4);
+    let green = detect(Refuse, "green-on-red", 1, 5);
+    detect(Accept, "green-on-red", 5, 6);
+    detect(Refuse, "back", 1, 7);
+    detect(Accept, "back", 7, 1);
+    detect(Refuse, "gone", 1, 0);
+    detect(Refuse, "new", 0, 8);
+    detect(Refuse, "caf\u{e9}", 1, 9);
+    detect(Refuse, "restored", 1, 10);
+    let entry = countersign::audit::RestoreEntry {
+        repository: countersign::audit::RepositoryEntry { id: forge.0.clone(), name: "x".into() },
+        reference: reference("restored").to_string(),
+        bad: Some(id(10).to_string()),
+        good: Some(id(1).to_string()),
+        step: countersign::audit::RestoreStep::Done,
+        request_id: request(1).as_str().to_owned(),
+        recovery: None,
+        why: None,
+    };
+    store.record_restored(entry, reference("restored"), Some(id(10)), Some(id(1)), Vec::new()).unwrap();
+    let expected = [
+        ("caf\u{e9}", Some(1)),
+        ("gone", Some(1)),
+        ("green-on-red", Some(1)),
+        ("new", None),
+        ("red", Some(3)),
+    ];
+    let found = |store: &Store| {
+        let all = store.unsound_refs(&forge).unwrap().into_iter();
+        all.map(|(name, one)| (name, one.sound)).collect::<Vec<_>>()
+    };
+    let expected: Vec<_> = expected.map(|(name, sound)| (reference(name), sound.map(id))).into();
+    drop(store);
+    as_of_version(dir.path(), 6);
+    let store = open(dir.path());
+    assert_eq!(found(&store), expected);
+    let of = |name: &str| {
+        let all = store.unsound_refs(&forge).unwrap().into_iter();
+        all.into_iter().find(|(one, _)| *one == reference(name)).unwrap().1
+    };
+    assert_eq!((of("red").refused_by, of("red").tip), (red, Some(id(4))));
+    assert_eq!(of("red").moves, [(Some(id(4)), None)]);
+    assert_eq!((of("green-on-red").refused_by, of("green-on-red").tip), (green, Some(id(6))));
+    assert_eq!(of("gone").tip, None);
+    assert!(store.is_watched(&forge).unwrap());
+
+    // Where a record does not say which ref it was, somebody has to look.
+    drop(store);
+    behind(dir.path())
+        .execute(
+            "update audit_log set record = json_remove(record, '$.refs[0]') where request_id = ?1",
+            [request(23).as_str()],
+        )
+        .unwrap();
+    as_of_version(dir.path(), 6);
+    let store = open(dir.path());
+    assert!(!store.is_watched(&forge).unwrap());
+}
+
+#[test]
+fn what_was_sound_stays_so_until_the_ref_is_sound_again() {
+    let dir = state();
+    let store = open(dir.path());
+    let forge = RepositoryId("github:7".into());
+    watched(&store, &forge, &["main"]);
+    use Outcome::{Accept, Refuse};
+    let unsound = || store.unsound_refs(&forge).unwrap().into_iter().next().map(|(_, one)| one);
+    detect(&store, &forge, 1, Accept, "main", 1, 2);
+    assert_eq!(unsound(), None);
+    detect(&store, &forge, 2, Refuse, "main", 2, 3);
+    detect(&store, &forge, 3, Refuse, "main", 3, 0);
+    let one = unsound().unwrap();
+    assert_eq!((one.tip, one.sound, one.refused_by), (None, Some(id(2)), request(3)));
+    let first = context(2).received_at + Duration::from_secs(2);
+    assert_eq!(one.since, first, "since the first refusal");
+    assert_eq!(one.moves, [(Some(id(3)), None), (None, None)]);
+    assert_eq!(store.unsound_figures().unwrap(), [(forge.clone(), 1)]);
+    // Whoever thinks that it is judged from elsewhere was too slow.
+    let mut late = Decision::new(&context(4), Accept, "c", "k");
+    late.repository.id.clone_from(&forge.0);
+    let update = DecidedUpdate { reference: reference("main"), old: None, new: Some(id(4)) };
+    let late = Detected {
+        record: Record::decision(late),
+        update: Some(update),
+        from: None,
+        mover: None,
+        values: Vec::new(),
+        moves: Vec::new(),
+        grants: Vec::new(),
+        counted: Vec::new(),
+        tagged_by: Vec::new(),
+        finished: Vec::new(),
+        reports: Vec::new(),
+    };
+    assert!(matches!(store.record_detected(late), Err(StoreError::Invalid(_))));
+    assert_eq!(store.judged_tip(&forge, &reference("main")).unwrap(), Some(None));
+    detect(&store, &forge, 5, Accept, "main", 0, 4);
+    assert_eq!((unsound(), store.unsound_figures().unwrap().len()), (None, 0));
+    // Adopted, it is sound wherever it stands.
+    detect(&store, &forge, 6, Refuse, "main", 4, 5);
+    watched(&store, &forge, &["main"]);
+    assert_eq!(unsound(), None);
 }
 
 /// What a database is made of, apart from what is in it.

@@ -177,6 +177,15 @@ pub struct JudgedBy {
     pub violations: u64,
 }
 
+/// The last sound value of a ref of a forge, from which a move is judged that follows a refused one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JudgedFrom {
+    /// Its id; absent for "nothing".
+    pub id: Option<String>,
+    /// The request whose decision refused what the ref held when it moved.
+    pub refused_by: String,
+}
+
 /// One ref update of a decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefEntry {
@@ -187,7 +196,10 @@ pub struct RefEntry {
     pub old: Option<String>,
     /// New id; absent for "nothing".
     pub new: Option<String>,
-    /// `create`, `update`, `force`, `delete`; absent where that was never found out.
+    /// What it was judged from, where that is not `old`: a forge has moved the ref, and that move was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged_from: Option<JudgedFrom>,
+    /// `create`, `update`, `force`, `delete`, as it was judged; absent where that was never found out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// Why it ended as it did.
@@ -204,6 +216,7 @@ impl RefEntry {
             name: update.name.to_string(),
             old: update.old.map(|id| id.to_string()),
             new: update.new.map(|id| id.to_string()),
+            judged_from: None,
             kind: kind.map(|kind| kind.name().to_owned()),
             coverage,
             rulesets: Vec::new(),

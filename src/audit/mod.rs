@@ -11,8 +11,8 @@ mod record;
 
 pub use entries::{
     AdoptEntry, AppliedEntry, AppliedRef, Coverage, EvidenceEntry, FaultEntry, FindingEntry, How, JudgedBy,
-    KeyringAuthor, KeyringChangeEntry, KeyringFileEntry, MAX_TEXT, Mode, ObjectEntry, Outcome, Peer,
-    PusherEntry, RecoveredEntry, RefEntry, RepositoryEntry, RestoreEntry, RestoreStep, ServiceEntry,
+    JudgedFrom, KeyringAuthor, KeyringChangeEntry, KeyringFileEntry, MAX_TEXT, Mode, ObjectEntry, Outcome,
+    Peer, PusherEntry, RecoveredEntry, RefEntry, RepositoryEntry, RestoreEntry, RestoreStep, ServiceEntry,
     TaintEntry, Tip, Truncated, ViolationEntry, WaiverEntry, capped,
 };
 pub use keyring::{KeyringFoundEntry, KeyringSourceEntry, TakenHow};

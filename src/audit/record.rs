@@ -346,8 +346,8 @@ fn cut<T>(list: &mut Vec<T>, keep: usize, left_out: &mut u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::Coverage;
     use crate::audit::chain::{Head, Link, Verifier};
+    use crate::audit::{Coverage, JudgedFrom};
     use crate::domain::{
         ObjectId, Principal, PrincipalKind, Proof, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef,
         RequestId, UpdateKind,
@@ -407,6 +407,26 @@ mod tests {
         let back = Record::parse(&json).unwrap();
         assert_eq!(back.canonical().unwrap(), json);
         assert!(Record::parse(&json.replace(r#""keyring""#, r#""later":1,"keyring""#)).is_ok());
+    }
+
+    #[test]
+    fn from_where_a_move_was_judged_has_a_stable_layout() {
+        let update = RefUpdate {
+            name: RefName::parse(b"refs/heads/main").unwrap(),
+            old: Some(id(6)),
+            new: Some(id(7)),
+        };
+        let mut entry = RefEntry::new(&update, Some(UpdateKind::Create), Coverage::Ruleset);
+        entry.judged_from = Some(JudgedFrom { id: None, refused_by: "b".repeat(32) });
+        let json = serde_json::to_string(&entry).unwrap();
+        let wanted = concat!(
+            r#"{"ref":"refs/heads/main","old":"0000000601010101010101010101010101010101","#,
+            r#""new":"0000000701010101010101010101010101010101","#,
+            r#""judged_from":{"id":null,"refused_by":"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"},"#,
+            r#""kind":"create","coverage":"ruleset"}"#
+        );
+        assert_eq!(json, wanted);
+        assert_eq!(serde_json::from_str::<RefEntry>(&json).unwrap(), entry);
     }
 
     #[test]

@@ -214,6 +214,12 @@ fn print_watched(out: &mut dyn Write, adoption: &ForgeAdoption) -> std::io::Resu
     for (name, id) in adoption.tips.iter().filter(|(name, _)| !trusted(name)) {
         writeln!(out, "  {id} {name}")?;
     }
+    for (name, refused_by) in &adoption.unsound {
+        writeln!(
+            out,
+            "  {name}: its last move was refused as decision {refused_by}; adopted, it counts as sound"
+        )?;
+    }
     Ok(())
 }
 

@@ -419,5 +419,12 @@ fn print_ref(out: &mut dyn Write, entry: &RefEntry) -> std::io::Result<()> {
         id(&entry.old),
         id(&entry.new),
         entry.coverage.name()
+    )?;
+    let Some(from) = &entry.judged_from else { return Ok(()) };
+    let (sound, old) = (id(&from.id), id(&entry.old));
+    writeln!(
+        out,
+        "        judged from {sound}: the move to {old} was refused as decision {}",
+        from.refused_by
     )
 }

@@ -75,7 +75,7 @@ pub fn collect(inputs: Inputs<'_>) -> Result<PushFacts, CollectError> {
     let unquotable = match inputs.present {
         Present::InRepository => unquotable(&inputs, &refs, commits.keys().chain(object_faults.keys()))?,
         // Whoever judges a range in a clone of their own, or what is on record, can read all of it.
-        Present::AsClaimed | Present::AsItWas(_) => HashSet::new(),
+        Present::AsClaimed | Present::AsItWas(_) | Present::AsLetIn(..) => HashSet::new(),
     };
     inputs.budget.check()?;
     let mut all = inputs.updates.faults;
@@ -121,7 +121,16 @@ fn own_roots(
         }
     }
     let Some(name) = default_branch.filter(|_| !there.is_empty()) else { return Ok(HashSet::new()) };
-    let Some(tip) = inputs.repository.resolve(name)?.value else { return Ok(HashSet::new()) };
+    let tip = match inputs.present {
+        Present::InRepository | Present::AsClaimed => inputs.repository.resolve(name)?.value,
+        // What stands in the repository is not what stood, or counted, when this is judged.
+        Present::AsItWas(refs) | Present::AsLetIn(refs, _) => {
+            let moved = inputs.updates.updates.iter().find(|update| update.name == *name);
+            let other = || refs.iter().find(|(one, _)| one == name).map(|(_, id)| *id);
+            moved.map_or_else(other, |update| update.old)
+        }
+    };
+    let Some(tip) = tip else { return Ok(HashSet::new()) };
     git::reached(objects, vec![tip], there, &|| inputs.budget.check())
 }
 
@@ -176,7 +185,7 @@ impl Collector<'_> {
         let inputs = self.inputs;
         let state = match inputs.present {
             Present::InRepository => inputs.repository.resolve(&update.name)?,
-            Present::AsClaimed | Present::AsItWas(_) => {
+            Present::AsClaimed | Present::AsItWas(_) | Present::AsLetIn(..) => {
                 git::RefState { target: update.name.clone(), symbolic: false, value: update.old }
             }
         };
@@ -499,7 +508,7 @@ impl Collector<'_> {
     }
 
     fn present(&mut self) -> Result<&[(RefName, ObjectId)], CollectError> {
-        if let Present::AsItWas(refs) = self.inputs.present {
+        if let Present::AsItWas(refs) | Present::AsLetIn(refs, _) = self.inputs.present {
             return Ok(refs);
         }
         if self.present.is_none() {
@@ -518,6 +527,9 @@ impl Collector<'_> {
         let present = self.present()?;
         let has_history = !present.is_empty();
         let mut names: BTreeSet<RefName> = present.iter().map(|(name, _)| name.clone()).collect();
+        if let Present::AsLetIn(_, refused) = self.inputs.present {
+            names.extend(refused.iter().cloned());
+        }
         for reference in refs {
             match reference.update.new {
                 Some(_) => names.insert(reference.name.clone()),

@@ -59,4 +59,7 @@ pub enum Present<'a> {
     AsClaimed,
     /// From the update itself, and all other refs from here: for judging again what is on record.
     AsItWas(&'a [(RefName, ObjectId)]),
+    /// The same for what a forge has let in, and names that are there although they were refused: they are in the way
+    /// of others, and what they hold counts for nothing.
+    AsLetIn(&'a [(RefName, ObjectId)], &'a [RefName]),
 }

@@ -263,18 +263,20 @@ pub(super) struct Recorded<'a> {
     store: &'a Store,
     repository: &'a RepositoryId,
     reader: FrontierReader,
-    /// A ref that is taken to have held nothing, so that nothing counts for it because it stands there.
-    without: Option<&'a RefName>,
+    /// A ref that is taken to have held another value than the record has it at, so that nothing counts for it because
+    /// of where it stands.
+    standing_at: Option<(&'a RefName, Option<ObjectId>)>,
 }
 
 impl<'a> Recorded<'a> {
     pub(super) fn new(store: &'a Store, repository: &'a RepositoryId) -> Result<Self, StoreError> {
-        Ok(Recorded { store, repository, reader: store.frontier(repository)?, without: None })
+        Ok(Recorded { store, repository, reader: store.frontier(repository)?, standing_at: None })
     }
 
-    /// The same, as if `reference` had held nothing: what is tainted counts for it no more than for others (N32).
-    pub(super) fn without(self, reference: Option<&'a RefName>) -> Self {
-        Recorded { without: reference, ..self }
+    /// The same, as if a ref had held this: what is tainted counts for it no more than for others, unless it held that
+    /// there (N8, N32).
+    pub(super) fn standing_at(self, reference: &'a RefName, value: Option<ObjectId>) -> Self {
+        Recorded { standing_at: Some((reference, value)), ..self }
     }
 }
 
@@ -301,8 +303,8 @@ impl Frontier for Recorded<'_> {
     }
 
     fn judged_tip(&self, reference: &RefName) -> Result<Option<ObjectId>, CollectError> {
-        if self.without == Some(reference) {
-            return Ok(None);
+        if let Some((_, value)) = self.standing_at.filter(|(name, _)| *name == reference) {
+            return Ok(value);
         }
         let tip = self.store.judged_tip(self.repository, reference);
         tip.map(Option::flatten).map_err(|e| CollectError::Record(e.to_string()))
@@ -358,7 +360,7 @@ mod tests {
         let repository = context.repository.id;
         store.mark_applied(&repository, &[(context.request_id, main.clone())], How::Seen).unwrap();
         let reader = store.frontier(&repository).unwrap();
-        let recorded = Recorded { store: &store, repository: &repository, reader, without: None };
+        let recorded = Recorded { store: &store, repository: &repository, reader, standing_at: None };
         let standing = |ruleset, reference| recorded.standing(ruleset, reference, &id(1)).unwrap();
         assert_eq!(standing("shared", &main), Some(Standing::Shared));
         assert_eq!(standing("shared", &other), Some(Standing::Shared));

@@ -108,6 +108,22 @@ pub enum Fault {
     /// A value that a ref is said to have had, and that cannot be had any more (N29).
     #[error("{0}")]
     Gap(String),
+    /// A ref's last sound value cannot be had any more, from which its next move is to be judged.
+    #[error(
+        "{reference} is judged from {sound}, because the move that left it where it stood was refused as decision \
+         {refused_by}, and {sound} cannot be had any more: push that again, or say what counts with `countersign adopt \
+         {repository} --anew`"
+    )]
+    SoundLost {
+        /// The ref.
+        reference: crate::domain::RefName,
+        /// Its last sound value.
+        sound: crate::domain::ObjectId,
+        /// The decision that refused to have it moved.
+        refused_by: crate::domain::RequestId,
+        /// The name of the repository.
+        repository: String,
+    },
     /// A defect of this program.
     #[error("an internal error; the daemon's log has more")]
     Internal,
@@ -115,7 +131,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every word that [`Fault::code`] gives.
-    pub const CODES: [&'static str; 26] = [
+    pub const CODES: [&'static str; 27] = [
         "audit-unavailable",
         "client-gone",
         "deadline",
@@ -138,6 +154,7 @@ impl Fault {
         "repository-unreadable",
         "shallow-repository",
         "shutting-down",
+        "sound-value-lost",
         "stale-configuration",
         "unknown-pusher",
         "unsupported-repository",
@@ -178,6 +195,7 @@ impl Fault {
             Fault::Vanished(..) => "refs-vanished",
             Fault::NotAdopted(_) => "waits-for-adopt",
             Fault::Gap(_) => "gap",
+            Fault::SoundLost { .. } => "sound-value-lost",
         }
     }
 }

@@ -243,6 +243,8 @@ fn of_webhooks(registry: &mut Registry, figures: &WebhookFigures) {
     let help = "For how long the oldest of them has waited";
     let oldest = each(&|one| one.oldest_waiting_seconds);
     registry.register_with_unit("webhook_waiting_age", help, Unit::Seconds, oldest);
+    let help = "Refs that are refused as they stand";
+    registry.register("webhook_refs_unsound", help, each(&|one| one.refs_unsound));
     registry.register("webhook_reports_due", "Reports that are not sent yet", each(&|one| one.reports_due));
     let help = "For how long the oldest of them has waited";
     let oldest = each(&|one| one.oldest_report_seconds);

@@ -9,6 +9,7 @@ use super::decisions::{DecidedUpdate, Grant, check};
 use super::error::{StoreError, sql};
 use super::reports::NewReport;
 use super::sql as q;
+use super::unsound::Mover;
 use super::{Store, adopt, writer::Txn};
 use crate::audit::{AdoptEntry, AppliedRef, Event, How, Outcome, Record, RepositoryEntry, RestoreEntry};
 use crate::domain::{ObjectId, RefName, RepositoryId, Timestamp, text};
@@ -22,6 +23,11 @@ pub struct Detected {
     pub record: Record,
     /// The move that was judged, accepted or not; `None` where nothing moved, or nobody could tell.
     pub update: Option<DecidedUpdate>,
+    /// What it was judged from: the last sound value of its ref, which is where the move begins unless that is what a
+    /// refused one left.
+    pub from: Option<ObjectId>,
+    /// Who made the move, where a delivery vouches for that.
+    pub mover: Option<Mover>,
     /// Other values that need not be looked at again for their refs.
     pub values: Vec<(RefName, ObjectId)>,
     /// Other moves that are on record with this.
@@ -46,8 +52,9 @@ impl Store {
     /// [`StoreError::Invalid`] where the ref was meanwhile judged at another value than the move begins with: somebody
     /// else was faster, and nothing was changed.
     pub fn record_detected(&self, detected: Detected) -> Result<u64, StoreError> {
-        let Detected { mut record, update, values, moves, grants, counted, tagged_by, finished, reports } =
+        let Detected { mut record, update, from, mover, values, moves, grants, counted, tagged_by, .. } =
             detected;
+        let (finished, reports) = (detected.finished, detected.reports);
         let at: Timestamp =
             record.at.parse().map_err(|_| StoreError::Invalid("a record's time is not RFC 3339"))?;
         let at_ms = at.as_millisecond();
@@ -93,6 +100,20 @@ impl Store {
                 if tip.flatten().as_deref() != update.old.as_ref().map(ObjectId::as_bytes) {
                     return Err(StoreError::Invalid("the ref was judged at another value meanwhile"));
                 }
+                let sound = txn.sound(reference, update.old.as_ref())?;
+                if sound.as_deref() != from.as_ref().map(ObjectId::as_bytes) {
+                    return Err(StoreError::Invalid(
+                        "what the ref was judged from is not its last sound value",
+                    ));
+                }
+                match outcome {
+                    Outcome::Accept => txn.set_sound(reference)?,
+                    _ => {
+                        let (request, new) = (&decision.request_id, update.new.as_ref());
+                        txn.set_unsound(reference, sound.as_deref(), request, at_ms)?;
+                        txn.add_refused_move(reference, new, mover.as_ref())?;
+                    }
+                }
                 let new = update.new.as_ref().map(ObjectId::as_bytes);
                 for value in [update.old.as_ref(), update.new.as_ref()].into_iter().flatten() {
                     txn.run(q::ADD_JUDGED, params![reference, value.as_bytes()])?;
@@ -133,7 +154,8 @@ impl Store {
         })
     }
 
-    /// Records that a ref of a forge was moved back (N32), durably: what it holds now counts as what was judged last.
+    /// Records that a ref of a forge was moved back (N32), durably: what it holds now counts as what was judged last,
+    /// and is sound.
     ///
     /// # Errors
     /// [`StoreError::Invalid`] where the ref was meanwhile judged at another value.
@@ -161,6 +183,7 @@ impl Store {
                 txn.run(q::ADD_JUDGED, params![number, good.as_bytes()])?;
             }
             txn.run(q::SET_TIP, params![number, good.as_ref().map(ObjectId::as_bytes)])?;
+            txn.set_sound(number)?;
             txn.add_moved(number, bad.as_ref(), good.as_ref())?;
             let at = txn.now();
             let seq = txn.append(&Record::new(at, Event::Restore(entry)))?;
@@ -240,6 +263,7 @@ impl Store {
             let at = txn.now();
             let seq = adopt::append(txn, at, entry, &tips)?;
             txn.run(q::CLEAR_TIPS, [repository])?;
+            txn.set_all_sound(repository)?;
             for (reference, tip) in &tips {
                 let reference = txn.intern_ref(repository, reference)?;
                 txn.run(q::SET_TIP, params![reference, tip.as_bytes()])?;
@@ -318,6 +342,8 @@ mod tests {
             record: decision(request, outcome),
             grants: new.filter(|_| accepted).map(grant).into_iter().collect(),
             update: Some(DecidedUpdate { reference: main.clone(), old, new }),
+            from: old,
+            mover: None,
             values: Vec::new(),
             moves: Vec::new(),
             counted: Vec::new(),
@@ -386,7 +412,12 @@ mod tests {
         assert!(store.was_judged(&repository(), &main, &id(2)).unwrap());
         assert!(!store.was_judged(&repository(), &name("refs/heads/x"), &id(2)).unwrap());
         assert!(!store.was_judged(&repository(), &main, &id(9)).unwrap());
-        store.record_detected(detected(3, Outcome::Accept, 3, 0)).unwrap();
+        // What comes next is judged from what was sound before it, by whoever knows that.
+        let from_there = detected(3, Outcome::Accept, 3, 0);
+        assert!(matches!(store.record_detected(from_there), Err(StoreError::Invalid(_))));
+        assert_eq!(store.unsound_refs(&repository()).unwrap()[0].1.sound, Some(id(2)));
+        let from_before = Detected { from: Some(id(2)), ..detected(3, Outcome::Accept, 3, 0) };
+        store.record_detected(from_before).unwrap();
         assert_eq!(store.judged_tip(&repository(), &main).unwrap(), Some(None));
         let kinds: Vec<_> = store
             .log(Filter::default())

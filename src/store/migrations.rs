@@ -1,6 +1,6 @@
 //! The schema of the database: one script a version. The queries are beside it, in `sql`.
 //!
-//! What is here is plain SQL, except for `without rowid`. Times are milliseconds since the epoch, ids are raw digests.
+//! What is here is plain SQL, except for `without rowid` and reading out of records with `json_extract`. Times are milliseconds since the epoch, ids are raw digests.
 
 /// One script a schema version, in order; the first makes version 1. Never edit one that was released.
 pub(super) const MIGRATIONS: &[&str] = &[
@@ -332,5 +332,74 @@ alter table reports add column again integer not null default 0;
 alter table reports add column again_ms integer;
 create index report_again on reports (again_ms) where done = 1 and again > 0;
 create index report_again_of on reports (source, again_ms) where done = 1 and again > 0;
+",
+    "
+-- Refs of forges whose last judged value was refused, or stands on such a one: what they held before that, which
+-- is what their next move is judged from. A ref that is not here is sound where it stands.
+create table unsound_refs (
+    ref        integer primary key references refs (ref),
+    -- the last value that was accepted, adopted or restored; null is no such ref
+    sound      blob,
+    -- the decision that refused the present value
+    request_id text not null,
+    -- since when, by the first refusal
+    since_ms   integer not null
+);
+-- Where refused moves have put such a ref since, and who made them, where a delivery vouches for that.
+create table refused_moves (
+    number     integer primary key,
+    ref        integer not null references refs (ref),
+    -- null is no such ref
+    value      blob,
+    -- null where nobody knows
+    login      text,
+    account_id text
+);
+create index refused_moves_of on refused_moves (ref, number);
+
+-- Until now the next move was judged from wherever a refused one had put the ref. So a ref is sound only if no move
+-- of it was refused since its repository was adopted, or since it was last restored: whatever was accepted on top
+-- of a refused move was never judged from before it. Moves are found by their ids and, where records write it as it
+-- is, by the name of the ref: of two refs that may be meant, both are taken.
+create table moved as
+    select f.ref as ref, f.tip as tip, l.seq as seq, l.at_ms as at_ms, m.old_id as old_id, m.new_id as new_id,
+        l.outcome as outcome, l.request_id as request_id
+    from watched_repositories w
+    join repositories p on p.repository = w.repository
+    join audit_log l on l.repository = p.id and l.seq > w.seq and l.kind = 'decision'
+        and l.outcome in ('accept', 'refuse')
+        and json_extract(l.record, '$.mode') in ('detected', 'unannounced')
+    join refs f on f.repository = w.repository and f.tip_known = 1
+    join judged_moves m on m.ref = f.ref
+        and lower(hex(m.old_id)) = coalesce(json_extract(l.record, '$.refs[0].old'), '')
+        and lower(hex(m.new_id)) = coalesce(json_extract(l.record, '$.refs[0].new'), '')
+    where json_extract(l.record, '$.refs[0].ref') is not null
+        and (json_extract(l.record, '$.refs[0].ref') = cast(f.name as text)
+            or instr(json_extract(l.record, '$.refs[0].ref'), char(92)) > 0)
+        and l.seq > coalesce((select max(r.seq) from audit_log r where r.kind = 'restore' and r.repository = p.id
+            and json_extract(r.record, '$.step') = 'done'
+            and json_extract(r.record, '$.ref') = cast(f.name as text)), 0);
+insert into unsound_refs (ref, sound, request_id, since_ms)
+    select ref,
+        nullif((select old_id from moved o where o.ref = n.ref and o.outcome = 'refuse' order by seq limit 1), x''),
+        (select request_id from moved l where l.ref = n.ref and l.outcome = 'refuse' order by seq desc limit 1),
+        min(at_ms)
+    from moved n where outcome = 'refuse' group by ref;
+-- Who made those moves is not taken out of the record: nobody knows.
+insert into refused_moves (ref, value) select ref, nullif(new_id, x'') from moved n
+    where exists (select 1 from unsound_refs u where u.ref = n.ref)
+    and seq >= (select min(seq) from moved o where o.ref = n.ref and o.outcome = 'refuse') order by seq;
+delete from refused_moves where ref in
+    (select u.ref from unsound_refs u join refs f on f.ref = u.ref where u.sound is f.tip);
+delete from unsound_refs where ref in
+    (select u.ref from unsound_refs u join refs f on f.ref = u.ref where u.sound is f.tip);
+drop table moved;
+-- A record that was cut because there were too many does not say which ref it refused: such a repository waits until
+-- somebody adopts it anew.
+delete from watched_repositories where exists (
+    select 1 from repositories p join audit_log l on l.repository = p.id and l.seq > watched_repositories.seq
+    where p.repository = watched_repositories.repository and l.kind = 'decision' and l.outcome = 'refuse'
+        and json_extract(l.record, '$.mode') in ('detected', 'unannounced')
+        and json_extract(l.record, '$.refs[0].ref') is null);
 ",
 ];

@@ -30,6 +30,7 @@ mod rollback;
 mod source;
 mod sql;
 mod taint;
+mod unsound;
 mod uses;
 mod writer;
 
@@ -50,6 +51,7 @@ pub use reports::{Again, Ending, Held, NewReport, Report, ReportFigures, ReportP
 pub use repositories::{KnownRepository, Observed};
 pub use source::TakenMark;
 pub use taint::Tainted;
+pub use unsound::{Mover, Unsound};
 pub use uses::ExpiryNotice;
 
 use crate::audit::chain::Head;

@@ -149,6 +149,25 @@ pub(super) const ADD_MOVED: &str =
 pub(super) const WAS_MOVED: &str = "select 1 from judged_moves m join refs r on r.ref = m.ref \
     join repositories p on p.repository = r.repository \
     where p.id = ?1 and r.name = ?2 and m.old_id = ?3 and m.new_id = ?4";
+pub(super) const LIST_UNSOUND: &str = "select r.name, r.tip, u.sound, u.request_id, u.since_ms, u.ref \
+    from unsound_refs u join refs r on r.ref = u.ref join repositories p on p.repository = r.repository \
+    where p.id = ?1 order by r.name";
+pub(super) const LIST_REFUSED_MOVES: &str =
+    "select value, login, account_id from refused_moves where ref = ?1 order by number";
+pub(super) const SOUND_OF: &str = "select sound from unsound_refs where ref = ?1";
+pub(super) const SET_UNSOUND: &str = "insert into unsound_refs (ref, sound, request_id, since_ms) \
+    values (?1, ?2, ?3, ?4) on conflict (ref) do update set request_id = excluded.request_id";
+pub(super) const ADD_REFUSED_MOVE: &str = "insert into refused_moves (ref, value, login, account_id) \
+    select ?1, ?2, ?3, ?4 where not exists (select 1 from refused_moves \
+    where ref = ?1 and value is ?2 and login is ?3 and account_id is ?4)";
+pub(super) const SET_SOUND: &str = "delete from unsound_refs where ref = ?1";
+pub(super) const DROP_REFUSED_MOVES: &str = "delete from refused_moves where ref = ?1";
+pub(super) const SET_ALL_SOUND: &str =
+    "delete from unsound_refs where ref in (select ref from refs where repository = ?1)";
+pub(super) const DROP_ALL_REFUSED_MOVES: &str =
+    "delete from refused_moves where ref in (select ref from refs where repository = ?1)";
+pub(super) const COUNT_UNSOUND: &str = "select p.id, count(*) from unsound_refs u join refs r on r.ref = u.ref \
+    join repositories p on p.repository = r.repository group by p.id order by p.id";
 pub(super) const SET_REPOSITORY_NAME: &str = "update repositories set name = ?2 where repository = ?1";
 
 pub(super) const KNOWN_SIGNED: &str =

@@ -312,7 +312,7 @@ fn what_is_watched_and_what_is_wrong_is_told() {
     assert_eq!(
         listed["sources"][0]["repositories"][1],
         json!({
-            "name": "acme/web", "id": null, "adopted": false, "url": "file:///nonexistent/acme/web.git"
+            "name": "acme/web", "id": null, "adopted": false, "url": "file:///nonexistent/acme/web.git", "unsound": []
         })
     );
     assert_eq!(gate.countersign(&["webhook", "status"]).code(), Some(3), "nobody can tell");

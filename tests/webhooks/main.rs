@@ -15,4 +15,5 @@ mod queue;
 mod reports;
 mod restore;
 mod servers;
+mod sound;
 mod whole_way;

@@ -102,6 +102,32 @@ fn n32_a_branch_goes_back_to_the_newest_commit_that_passes_and_what_is_dropped_i
 }
 
 #[test]
+fn n32_a_commit_on_the_way_counts_with_all_that_came_since_the_branch_was_sound() {
+    let mut forge = Forge::prepared();
+    forge.source = "restore = true".to_owned();
+    let net = "force-push = true\ntoo-many-files = { max = 1, scope = \"net\" }";
+    forge.policy = forge.policy.replace("force-push = true", net);
+    forge.start();
+    forge.adopt();
+    let work = forge.gate.clone_at(&forge.bare, "main");
+    let before = work.id("HEAD");
+    let top = work.git(&["rev-parse", "--show-toplevel"]).ok().line().to_owned();
+    let commits: Vec<String> = ["a", "b", "c"]
+        .iter()
+        .map(|name| {
+            std::fs::write(std::path::Path::new(&top).join(name), name).unwrap();
+            work.git(&["add", "."]).ok();
+            work.commit(Some(&forge.alice), &format!("OPS-2: {name}"))
+        })
+        .collect();
+    forge.push(&work, &["main"]);
+    forge.tell(MAIN, &before, &commits[2], "mallory");
+    // The second one has one file of its own, and two with the first.
+    assert_eq!(record(&forge, "done")["good"], commits[0].as_str());
+    assert_eq!(at_the_forge(&forge, MAIN), Some(commits[0].clone()));
+}
+
+#[test]
 fn n32_nothing_is_taken_back_unless_it_is_configured() {
     let forge = scene("");
     let work = forge.gate.clone_at(&forge.bare, "main");
@@ -133,13 +159,13 @@ fn n32_a_rewound_and_a_deleted_branch_come_back_and_the_same_again_is_left() {
     let left = record(&forge, "left");
     assert!(left["why"].as_str().unwrap().contains("within the hour"), "{left}");
     assert_eq!(at_the_forge(&forge, MAIN), Some(first.clone()));
-    // Another pair is another matter: a protected branch that is deleted comes back.
+    // Another pair is another matter: a protected branch that is deleted comes back, to what was sound.
     forge.git(&["symbolic-ref", "HEAD", "refs/heads/other"]);
     forge.push(&work, &[&format!("{first}:refs/heads/other")]);
     forge.git(&["update-ref", "-d", MAIN]);
     forge.tell(MAIN, &first, ZERO, "mallory");
     wait_for("the branch to come back", SOON, || at_the_forge(&forge, MAIN));
-    assert_eq!(at_the_forge(&forge, MAIN), Some(first));
+    assert_eq!(at_the_forge(&forge, MAIN), Some(second));
 }
 
 #[test]

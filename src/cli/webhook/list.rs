@@ -4,6 +4,7 @@ use super::super::common::{CliError, Format, write_table};
 use super::print_json;
 use crate::config::Config;
 use crate::domain::RepositoryId;
+use crate::service::webhook::UnsoundRef;
 use crate::store::{Mode, Store};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -12,7 +13,7 @@ use std::io::Write;
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 A repository is judged once it is adopted; its id is learnt from the first authentic delivery, or
-configured. Secrets are named by where they stand, and never shown.
+configured. Refs that are refused as they stand are listed with the decision that refused them. Secrets are named by where they stand, and never shown.
 
 Examples:
   countersign webhook list
@@ -33,6 +34,7 @@ pub(super) fn run(config: &Config, format: Format, out: &mut dyn Write) -> Resul
     };
     let mut sources: Vec<Value> = Vec::new();
     let mut rows = vec![["SOURCE", "REPOSITORY", "ID", "STATE"].map(str::to_owned).to_vec()];
+    let mut red: Vec<String> = Vec::new();
     for source in &config.sources {
         let mut repositories: Vec<Value> = Vec::new();
         for one in &source.repositories {
@@ -57,7 +59,18 @@ pub(super) fn run(config: &Config, format: Format, out: &mut dyn Write) -> Resul
                 id.clone().unwrap_or_else(|| "-".to_owned()),
                 state.to_owned(),
             ]);
-            repositories.push(json!({ "name": one.name, "id": id, "adopted": adopted, "url": one.url }));
+            let unsound = match (&store, &id) {
+                (Some(store), Some(id)) => {
+                    store.unsound_refs(&RepositoryId(format!("{}:{id}", source.name))).map_err(failed)?
+                }
+                _ => Vec::new(),
+            };
+            let unsound: Vec<UnsoundRef> =
+                unsound.iter().map(|(name, one)| UnsoundRef::of(name, one)).collect();
+            red.extend(unsound.iter().map(|shown| format!("{}/{}: {}", source.name, one.name, shown.line())));
+            repositories.push(json!({
+                "name": one.name, "id": id, "adopted": adopted, "url": one.url, "unsound": unsound,
+            }));
         }
         let report = source.report.as_ref().map(|report| json!({ "api": report.api, "link": report.link }));
         sources.push(json!({
@@ -91,5 +104,9 @@ pub(super) fn run(config: &Config, format: Format, out: &mut dyn Write) -> Resul
     }
     writeln!(out)?;
     write_table(out, &rows)?;
+    if !red.is_empty() {
+        writeln!(out)?;
+    }
+    red.iter().try_for_each(|line| writeln!(out, "{line}"))?;
     Ok(0)
 }

@@ -12,10 +12,11 @@ use std::io::{self, Write};
 Examples:
   countersign webhook status
   countersign webhook status github --format json | jq '.sources[].reports.error'
+  countersign webhook status --format json | jq '.sources[].repositories[].unsound[]'
 
 Exit codes: 0 nothing is wrong, 1 something is: secrets that cannot be read, deliveries or reports that
 wait for more than five minutes, repositories that cannot be looked at for as long, reports that a forge does not take; 2 usage or configuration; 3 the
-daemon cannot be reached. Run it as root or as the daemon's account.")]
+daemon cannot be reached. Refs that are refused as they stand are listed, and change nothing of that. Run it as root or as the daemon's account.")]
 pub struct StatusArgs {
     /// Only this source
     #[arg(value_name = "SOURCE")]
@@ -110,6 +111,11 @@ fn print(status: &WebhookStatus, out: &mut dyn Write) -> io::Result<()> {
             rows.push(vec![format!("  {}", one.name), state, why]);
         }
         write_table(out, &rows)?;
+        for (repository, one) in
+            source.repositories.iter().flat_map(|of| of.unsound.iter().map(|one| (&of.name, one)))
+        {
+            writeln!(out, "  {repository}: {}", one.line())?;
+        }
     }
     if status.unauthentic > 0 {
         writeln!(out, "{} deliveries were not authentic since the start", status.unauthentic)?;

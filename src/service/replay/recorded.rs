@@ -168,7 +168,9 @@ fn updates(decision: &Recorded) -> Result<Vec<RefUpdate>, Unjudged> {
     };
     let update = |one: &crate::audit::RefEntry| {
         let name = text::unescape(&one.name).and_then(|name| RefName::parse(&name).ok());
-        Ok(RefUpdate { name: name.ok_or_else(unreadable)?, old: id(&one.old)?, new: id(&one.new)? })
+        // What a forge's refused move left was not what it was judged from.
+        let old = one.judged_from.as_ref().map_or(&one.old, |from| &from.id);
+        Ok(RefUpdate { name: name.ok_or_else(unreadable)?, old: id(old)?, new: id(&one.new)? })
     };
     decision.refs.iter().map(update).collect()
 }

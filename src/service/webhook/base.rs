@@ -4,7 +4,7 @@ use super::ground::Ground;
 use super::restore;
 use super::watched::{Unwatchable, Watched};
 use crate::config::Config;
-use crate::domain::{ObjectFormat, ObjectId, RefName};
+use crate::domain::{ObjectFormat, ObjectId, RefName, RequestId};
 use crate::git::{Listing, Mirror, MirrorError, Patience, Place, RemoteError, Repository};
 use crate::service::adopt::{Adopter, Adoption, History};
 use crate::service::fault::{Fault, all_known};
@@ -48,7 +48,7 @@ impl Ground<'_> {
                 moves.push((name.clone(), Some(*id)));
             }
         }
-        // What was dropped at the forge stays under its name (N32).
+        // What was dropped at the forge stays under its name (N32), what was sound as long as it is needed.
         let own = refs.iter().filter(|(name, _)| !restore::is_recovery(name));
         let gone = own.filter(|(name, _)| judged.binary_search_by(|one| one.0.cmp(name)).is_err());
         moves.extend(gone.map(|(name, _)| (name.clone(), None)));
@@ -195,6 +195,9 @@ pub struct ForgeAdoption {
     pub tips: Vec<(RefName, ObjectId)>,
     /// Whether it is judged already.
     pub watched: bool,
+    /// The refs that were refused where they were judged last, and as which decision: adopted, they count as sound
+    /// where they stand.
+    pub unsound: Vec<(RefName, RequestId)>,
     from_record: bool,
     found: Watched,
 }
@@ -238,6 +241,7 @@ pub fn adoption(
     let from_record = known && !anew;
     let tips = standing(store, &watched, &repository, from_record)?;
     let default_branch = repository.default_branch().ok().flatten();
+    let unsound = store.unsound_refs(&watched.id)?;
     let frontier = store.frontier(&watched.id)?;
     let mut rulesets = Vec::new();
     for ruleset in config.policy.rulesets.iter().filter(|set| set.judges_commits()) {
@@ -253,6 +257,7 @@ pub fn adoption(
         rulesets,
         tips,
         watched: known,
+        unsound: unsound.into_iter().map(|(name, unsound)| (name, unsound.refused_by)).collect(),
         from_record,
         found: watched,
     }))
@@ -301,6 +306,9 @@ pub fn adopt(
     Ok(Adopted { commits })
 }
 
+/// Where the mirror's own names lie.
+const OWN: &[u8] = b"refs/countersign/";
+
 /// What would be adopted: what was judged last, as the record has it, or else what the mirror holds.
 fn standing(
     store: &Store,
@@ -309,7 +317,8 @@ fn standing(
     from_record: bool,
 ) -> Result<Vec<(RefName, ObjectId)>, Fault> {
     if !from_record {
-        return Ok(repository.references()?);
+        let refs = repository.references()?.into_iter();
+        return Ok(refs.filter(|(name, _)| !name.as_bytes().starts_with(OWN)).collect());
     }
     let tips = store.judged_tips(&watched.id)?.into_iter();
     Ok(tips.filter_map(|(name, value)| Some((name, value?))).collect())

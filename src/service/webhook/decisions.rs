@@ -3,7 +3,9 @@
 //! Only what a reader of the repository may know is copied out of the record, field by field: no push options, no
 //! account details, no addresses, and of a fault its code alone, because its text names places of this machine.
 
-use crate::audit::{Coverage, Decision, ObjectEntry, Outcome, PusherEntry, RefEntry, ViolationEntry};
+use crate::audit::{
+    Coverage, Decision, JudgedFrom, ObjectEntry, Outcome, PusherEntry, RefEntry, ViolationEntry,
+};
 use crate::config::Source;
 use crate::domain::RequestId;
 use crate::policy::rules;
@@ -59,6 +61,9 @@ pub struct RefView {
     pub old: Option<String>,
     /// What it holds.
     pub new: Option<String>,
+    /// What it was judged from, where that is not what it held: that was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub judged_from: Option<JudgedFrom>,
     /// How it moved.
     pub kind: Option<String>,
     /// Why it ended as it did.
@@ -211,6 +216,7 @@ fn reference(entry: &RefEntry) -> RefView {
         name: entry.name.clone(),
         old: entry.old.clone(),
         new: entry.new.clone(),
+        judged_from: entry.judged_from.clone(),
         kind: entry.kind.clone(),
         coverage: entry.coverage.name(),
         rulesets: entry

@@ -55,6 +55,8 @@ pub struct SourceFigures {
     pub waiting: u64,
     /// For how long the oldest of them has waited, in seconds.
     pub oldest_waiting_seconds: u64,
+    /// Refs that are refused as they stand.
+    pub refs_unsound: u64,
     /// Reports that are not sent yet.
     pub reports_due: u64,
     /// For how long the oldest of them has waited, in seconds.
@@ -153,6 +155,13 @@ impl Gate {
             let figures = sources.entry(queue.source).or_default();
             figures.waiting = queue.waiting;
             figures.oldest_waiting_seconds = since(queue.oldest);
+        }
+        for (repository, count) in self.store.unsound_figures()? {
+            // The name of a source has no colon. What nobody watches any more is nobody's trouble.
+            let source = repository.0.split(':').next().unwrap_or_default();
+            if let Some(figures) = sources.get_mut(source) {
+                figures.refs_unsound += count;
+            }
         }
         for reports in self.store.report_figures()? {
             let figures = sources.entry(reports.source).or_default();

@@ -19,6 +19,7 @@ pub mod report;
 mod resend;
 mod restore;
 mod review;
+mod sound;
 mod tell;
 mod watched;
 mod work;
@@ -32,8 +33,9 @@ pub(super) use live::Webhooks;
 pub use live::{ListenerKeys, Listens};
 pub use operate::{
     Did, OperateError, Redeliver, Register, Registered, RepositoryStatus, SourceStatus, Sweep, Swept,
-    SweptRepository, ToEnter, Tried, TroubledReport, Try, WEBHOOK_REDELIVER_PATH, WEBHOOK_REGISTER_PATH,
-    WEBHOOK_STATUS_PATH, WEBHOOK_SWEEP_PATH, WEBHOOK_TEST_PATH, WebhookStatus, hook_url, named, to_enter,
+    SweptRepository, ToEnter, Tried, TroubledReport, Try, UnsoundRef, WEBHOOK_REDELIVER_PATH,
+    WEBHOOK_REGISTER_PATH, WEBHOOK_STATUS_PATH, WEBHOOK_SWEEP_PATH, WEBHOOK_TEST_PATH, WebhookStatus,
+    hook_url, named, to_enter,
 };
 pub(super) use outbox::Outbox;
 pub use outbox::{ReportHealth, Sending, send_reports};

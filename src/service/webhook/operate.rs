@@ -7,10 +7,10 @@ use super::live::lock;
 use super::outbox::{ReportHealth, api_token, endpoint};
 use super::watched::{Unwatchable, Watched};
 use crate::config::{self, Config, Source, SourceRepository};
-use crate::domain::text;
+use crate::domain::{ObjectId, RefName, text};
 use crate::forge::{self, CallError, ForgeRepository, HookError, NewHook, SecretKind, Secrets};
 use crate::service::Gate;
-use crate::store::{ReportProgress, StoreError};
+use crate::store::{ReportProgress, StoreError, Unsound};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -221,6 +221,53 @@ pub struct RepositoryStatus {
     /// For how long it could not be judged, in seconds; 0 where it can be.
     #[serde(default)]
     pub stuck_seconds: u64,
+    /// The refs that are refused as they stand.
+    #[serde(default)]
+    pub unsound: Vec<UnsoundRef>,
+}
+
+/// A ref whose last move was refused, so that its next one is judged from what it held before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnsoundRef {
+    /// Its full name, escaped.
+    #[serde(rename = "ref")]
+    pub name: String,
+    /// What it holds; absent where it is gone.
+    pub tip: Option<String>,
+    /// What it held when it was last sound; absent where it was not there.
+    pub sound: Option<String>,
+    /// The request whose decision refused what it holds.
+    pub refused_by: String,
+    /// Since when it is so, RFC 3339.
+    pub since: String,
+}
+
+impl UnsoundRef {
+    /// What is shown of a ref.
+    pub fn of(name: &RefName, unsound: &Unsound) -> Self {
+        let text = |id: Option<ObjectId>| id.map(|id| id.to_string());
+        UnsoundRef {
+            name: name.to_string(),
+            tip: text(unsound.tip),
+            sound: text(unsound.sound),
+            refused_by: unsound.refused_by.as_str().to_owned(),
+            since: crate::audit::rfc3339_ms(unsound.since),
+        }
+    }
+
+    /// In a sentence.
+    pub fn line(&self) -> String {
+        let short =
+            |id: &Option<String>| id.as_deref().map_or("nothing", |id| id.get(..10).unwrap_or(id)).to_owned();
+        format!(
+            "{} is refused at {} (decision {}), since {}; it is judged from {}",
+            self.name,
+            short(&self.tip),
+            self.refused_by,
+            self.since,
+            short(&self.sound)
+        )
+    }
 }
 
 /// A report that was not taken.
@@ -303,6 +350,8 @@ impl Gate {
             if let Some(id) = id {
                 let identity = crate::domain::RepositoryId(format!("{}:{id}", source.name));
                 status.adopted = self.store.is_watched(&identity)?;
+                let unsound = self.store.unsound_refs(&identity)?;
+                status.unsound = unsound.iter().map(|(name, one)| UnsoundRef::of(name, one)).collect();
                 status.waiting =
                     queued.iter().find(|one| one.repository == identity).map_or(0, |one| one.waiting);
                 if status.waiting > 0 {

@@ -84,6 +84,20 @@ impl DecisionPage {
                 id(&one.new),
                 coverage_words(one.coverage)
             );
+            if let Some(from) = &one.judged_from {
+                let _ = writeln!(
+                    out,
+                    "<p>Judged from {}, because the move to {} was refused as decision <a \
+                     href=\"{request}\"><code>{request}</code></a>.{}</p>",
+                    id(&from.id),
+                    id(&one.old),
+                    match from.id == one.new {
+                        true => " It is back there, so there was nothing to judge.",
+                        false => "",
+                    },
+                    request = escape(&from.refused_by)
+                );
+            }
             if one.rulesets.is_empty() {
                 continue;
             }
@@ -107,7 +121,8 @@ impl DecisionPage {
             out.push_str(
                 "<h2>What to do</h2>\n<p>Make the commits again so that they keep the rules, and push those; \
                  <code>countersign check --self</code> judges them before a push. Until then nothing should be merged \
-                 or deployed from this ref.</p>\n",
+                 or deployed from this ref: whatever is pushed on top is judged together with this. Pushed back to what it \
+                 held before, the ref is in order again.</p>\n",
             );
         }
         if let Some(contact) = &self.contact {
@@ -192,7 +207,7 @@ mod tests {
     use super::super::decisions::page;
     use super::*;
     use crate::audit::{
-        Coverage, Decision, ObjectEntry, Outcome, Peer, PusherEntry, RefEntry, ViolationEntry,
+        Coverage, Decision, JudgedFrom, ObjectEntry, Outcome, Peer, PusherEntry, RefEntry, ViolationEntry,
     };
     use crate::domain::{
         ObjectId, PushContext, Pusher, RefName, RefUpdate, RepositoryId, RepositoryRef, RequestId, Timestamp,
@@ -284,6 +299,23 @@ mod tests {
                 && shown.contains("not a policy decision")
         );
         assert!(!shown.contains("accepted") && !shown.contains("refused"), "{shown}");
+    }
+
+    #[test]
+    fn a_page_says_from_where_something_was_judged() {
+        let mut judged = decision(Outcome::Refuse);
+        let (sound, refused_by) = (ObjectId::from_bytes(&[5; 20]).unwrap().to_string(), HOSTILE.to_owned());
+        judged.refs[0].judged_from = Some(JudgedFrom { id: Some(sound.clone()), refused_by });
+        let shown = page(&judged, None).html();
+        assert!(shown.contains(&format!("Judged from <code>{sound}</code>, because the move to nothing")));
+        for wrong in ["<img", "onerror='", "href=\"\">"] {
+            assert!(!shown.contains(wrong), "{wrong} in {shown}");
+        }
+        let refused_by = RequestId::from_random([9; 16]).to_string();
+        judged.refs[0].judged_from = Some(JudgedFrom { id: None, refused_by: refused_by.clone() });
+        let shown = page(&judged, None).html();
+        assert!(shown.contains("Judged from nothing") && shown.contains(&format!("href=\"{refused_by}\"")));
+        assert!(!shown.contains("nothing to judge"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::ground::{Case, Ground};
 use super::report::{self, Known};
 use super::review::{Heard, Memory};
+use super::sound::Standing;
 use crate::audit::Mode;
 use crate::domain::{ObjectId, Pusher, RefName, RefUpdate};
 use crate::forge::{Proposal, ProposalState};
@@ -25,13 +26,13 @@ impl Ground<'_> {
         &self,
         mirror: &Mirror<'_>,
         heard: &Heard,
-        present: &[(RefName, ObjectId)],
+        standing: &Standing,
         found: &[(RefName, ObjectId)],
         memory: &mut Memory,
     ) -> Result<BTreeMap<u64, String>, Fault> {
         let mut waiting = BTreeMap::new();
         for (number, proposal) in &heard.proposals {
-            match self.proposal(mirror, *number, proposal, present, found) {
+            match self.proposal(mirror, *number, proposal, standing, found) {
                 Ok(End::Judged) => {}
                 Ok(End::Idle(why)) => {
                     self.gate.store.finish_deliveries(vec![*number], Gate::now(), why)?;
@@ -63,7 +64,7 @@ impl Ground<'_> {
         mirror: &Mirror<'_>,
         number: u64,
         proposal: &Proposal,
-        present: &[(RefName, ObjectId)],
+        standing: &Standing,
         found: &[(RefName, ObjectId)],
     ) -> Result<End, Fault> {
         if proposal.state == ProposalState::Closed {
@@ -79,9 +80,13 @@ impl Ground<'_> {
         let Some(head) = proposal.head.or_else(source) else {
             return Ok(End::Idle("the forge does not tell its head"));
         };
-        let Some(target) = at(present, &proposal.target) else {
+        // What a refused move has put there is no ground to stand on: from what was sound before it, all of that counts
+        // as brought by whoever stands on it.
+        let unsound = standing.unsound(&proposal.target);
+        let target = standing.sound(&proposal.target);
+        if target.is_none() && unsound.is_none() {
             return Ok(End::Idle("its target is not there"));
-        };
+        }
         let default_branch = mirror.repository()?.default_branch().ok().flatten();
         if !self.is_protected(&proposal.target, default_branch.as_ref()) {
             return Ok(End::Idle("no enforcing ruleset judges its target"));
@@ -102,10 +107,19 @@ impl Ground<'_> {
             return Ok(End::Judged);
         }
         // Only what the head adds counts, not what the target has got meanwhile.
-        let base = mirror.merge_base(target, head, self.patience())?;
+        let repository = mirror.repository()?;
+        let base = match target {
+            Some(target) => {
+                if let Some(unsound) = unsound {
+                    self.sound_value(repository.objects(), &case, unsound)?;
+                }
+                mirror.merge_base(target, head, self.patience())?
+            }
+            None => None,
+        };
         let case = Case { update: RefUpdate { old: base, ..update }, ..case };
         let policy = self.snapshot.config.policy.for_proposals();
-        self.decide(&mirror.repository()?, present, &case, &policy)?;
+        self.decide(&repository, standing, &case, &policy)?;
         Ok(End::Judged)
     }
 }

@@ -44,6 +44,14 @@ pub enum Known {
         /// All violations.
         violations: usize,
     },
+    /// It is back at its last sound value after moves that were refused, the last of them by this decision, and there
+    /// was nothing to judge; whether the enforcing rulesets of now have let that value in there.
+    PutBack {
+        /// Whether all have.
+        vouched: bool,
+        /// The decision.
+        refused_by: RequestId,
+    },
     /// It was let in because no enforcing ruleset judges it, which is no verdict.
     Uncovered,
     /// It could not be judged: a stable word for why.
@@ -84,9 +92,11 @@ impl Known {
 
     const fn state(&self) -> ReportState {
         match self {
-            Known::Accepted { .. } => ReportState::Success,
+            Known::Accepted { .. } | Known::PutBack { vouched: true, .. } => ReportState::Success,
             Known::Refused { .. } => ReportState::Failure,
-            Known::Seen | Known::Uncovered | Known::Undecided(_) => ReportState::Pending,
+            Known::Seen | Known::PutBack { vouched: false, .. } | Known::Uncovered | Known::Undecided(_) => {
+                ReportState::Pending
+            }
         }
     }
 
@@ -104,6 +114,13 @@ impl Known {
             }
             Known::Refused { rules, violations } => {
                 format!("refused: {} ({})", plural(*violations, "violation"), named(rules))
+            }
+            Known::PutBack { vouched: true, refused_by } => {
+                format!("accepted: back at what it held before moves were refused, last as decision {refused_by}")
+            }
+            Known::PutBack { vouched: false, .. } => {
+                "no verdict: back at what it held before moves were refused, which not every ruleset has judged"
+                    .to_owned()
             }
             Known::Uncovered => "no verdict: no enforcing ruleset judges this ref".to_owned(),
             Known::Undecided(why) => {
@@ -314,6 +331,10 @@ mod tests {
             assert_eq!(state(&judged(Refuse, coverage, Enforcement::Enforce)), ReportState::Failure);
         }
         assert_eq!(state(&Known::Seen), ReportState::Pending);
+        // Back where it was sound, it is what it was, as far as those agree who judge now.
+        let put_back = |vouched| Known::PutBack { vouched, refused_by: RequestId::from_random([7; 16]) };
+        assert_eq!(state(&put_back(true)), ReportState::Success);
+        assert_eq!(state(&put_back(false)), ReportState::Pending);
         let undecided = told(&hub, "refs/heads/main", &Known::Undecided("deadline".into())).unwrap();
         assert_eq!(undecided.state, ReportState::Pending);
         assert!(

@@ -7,6 +7,7 @@
 
 use super::ground::{ACCOUNT_ID, Ground, Judgement};
 use super::report::{self, Known};
+use super::sound::Standing;
 use crate::audit::{Event, Mode, Record, RestoreEntry, RestoreStep};
 use crate::domain::{ObjectId, ObjectKind, Pusher, RefName, RefUpdate, RepositoryRef, Timestamp};
 use crate::git::{Mirror, Objects, Repository};
@@ -34,11 +35,11 @@ pub(super) fn is_recovery(name: &RefName) -> bool {
 pub(super) struct Refused<'a> {
     /// Which branch.
     pub(super) reference: &'a RefName,
-    /// What it held before.
+    /// What it held when it was last sound.
     pub(super) before: Option<ObjectId>,
     /// What it holds, and should not.
     pub(super) bad: Option<ObjectId>,
-    /// Who moved it there from what it held before, move by move.
+    /// Who moved it since, move by move.
     pub(super) pushers: &'a [Pusher],
 }
 
@@ -58,7 +59,7 @@ impl Ground<'_> {
         mirror: &Mirror<'_>,
         refused: &Refused<'_>,
         judgement: &Judgement,
-        present: &[(RefName, ObjectId)],
+        standing: &Standing,
     ) -> Result<Option<Option<ObjectId>>, Fault> {
         let source = &self.watched.source;
         if !source.restore || refused.reference.branch().is_none() {
@@ -79,7 +80,7 @@ impl Ground<'_> {
         let way =
             match self.forbids(refused) {
                 Some(why) => Way::Stay(why),
-                None => match self.way_back(&mirror.judged()?, refused, present) {
+                None => match self.way_back(&mirror.judged()?, refused, standing) {
                     Ok(way) => way,
                     Err(fault @ (Fault::ShuttingDown | Fault::Store(_))) => return Err(fault),
                     // Further back would be where nobody has looked either.
@@ -191,7 +192,7 @@ impl Ground<'_> {
     /// Why a move is not taken back, whatever it was.
     fn forbids(&self, refused: &Refused<'_>) -> Option<&'static str> {
         let source = &self.watched.source;
-        refused.pushers.iter().find_map(|pusher| match pusher {
+        refused.pushers.iter().rev().find_map(|pusher| match pusher {
             Pusher::Known { name, details, .. }
                 if source.is_administrator(name, details.get(ACCOUNT_ID).map(String::as_str)) =>
             {
@@ -241,7 +242,7 @@ impl Ground<'_> {
         &self,
         repository: &Repository,
         refused: &Refused<'_>,
-        present: &[(RefName, ObjectId)],
+        standing: &Standing,
     ) -> Result<Way, Fault> {
         let Some(before) = refused.before else {
             return Ok(match self.watched.source.restore_created {
@@ -271,7 +272,11 @@ impl Ground<'_> {
                 if looked > CANDIDATES {
                     return Ok(Way::Stay("none of the 50 newest commits on the line passes"));
                 }
-                if Some(candidate) != refused.bad && self.passes(repository, refused, candidate, present)? {
+                // Above what was sound, all that came since is one change, as it would have been in one push.
+                let whole = (index + 1 < starts.len() && candidate != before).then_some(before);
+                if Some(candidate) != refused.bad
+                    && self.passes(repository, refused, candidate, whole, standing)?
+                {
                     return Ok(Way::To(Some(candidate)));
                 }
             }
@@ -286,27 +291,32 @@ impl Ground<'_> {
         }))
     }
 
-    /// Whether the rulesets of now accept a commit as the tip of the branch, and nothing below it is tainted.
+    /// Whether the rulesets of now accept a commit as the tip of the branch, and nothing below it is tainted. `whole` is
+    /// where its change begins, if not with its first parent.
     fn passes(
         &self,
         repository: &Repository,
         refused: &Refused<'_>,
         candidate: ObjectId,
-        present: &[(RefName, ObjectId)],
+        whole: Option<ObjectId>,
+        standing: &Standing,
     ) -> Result<bool, Fault> {
         let case = self.case(
             &RefUpdate { name: refused.reference.clone(), old: None, new: Some(candidate) },
             Mode::Proposed,
         );
         // Its own change is what rules about a range see; commits that nobody has accepted are judged one by one.
-        let old = first_parent(repository.objects(), candidate)?;
+        let old = match whole {
+            Some(sound) => Some(sound),
+            None => first_parent(repository.objects(), candidate)?,
+        };
         let update = RefUpdate { old, ..case.update.clone() };
         // What the branch had already is no excuse here.
-        let others: Vec<(RefName, ObjectId)> =
-            present.iter().filter(|(name, _)| name != refused.reference).cloned().collect();
+        let (mut others, names) = standing.let_in();
+        others.retain(|(name, _)| name != refused.reference);
         let policy = self.snapshot.config.policy.for_proposals();
         let context = self.context(&case)?;
-        let decided = self.judge(repository, &others, context, update, &policy, Some(refused.reference))?;
+        let decided = self.judge(repository, (&others, &names), context, update, &policy, None)?;
         // What stands on something that a bypass let in is of that ref alone, and no ground to go back to.
         let waived = decided.facts.refs.iter().any(|facts| !facts.own_ref.is_empty());
         let known = decided.verdict.refs.first().map(|one| Known::of(&decided.verdict, one, &policy));

@@ -6,6 +6,7 @@ use super::ground::{Case, Ground};
 use super::moves::{Item, Queue};
 use super::report::{self, Known};
 use super::restore::Refused;
+use super::sound::{self, Standing};
 use super::watched::Watched;
 use crate::audit::{Mode, Outcome};
 use crate::domain::{ObjectId, Pusher, RefName, RefUpdate};
@@ -13,7 +14,7 @@ use crate::forge::{Actor, Event, Proposal};
 use crate::git::{self, Mirror, Place, RemoteError, Repository};
 use crate::service::fault::{Fault, all_known};
 use crate::service::gate::Gate;
-use crate::store::{Delivery, NewReport};
+use crate::store::{Delivery, NewReport, Unsound};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -209,8 +210,7 @@ impl Ground<'_> {
             return self.unadopted(&place, &listing);
         }
         let judged: Vec<(RefName, Value)> = store.judged_tips(&self.watched.id)?;
-        let mut present: Vec<(RefName, ObjectId)> =
-            judged.iter().filter_map(|(name, value)| Some((name.clone(), (*value)?))).collect();
+        let mut standing = Standing::new(&judged, store.unsound_refs(&self.watched.id)?);
         let moved = derive::moved(&judged, &listing.refs, &|name| self.watches(name));
         let moved = match moved {
             // What cannot be read at the forge has not gone away.
@@ -226,7 +226,7 @@ impl Ground<'_> {
         };
         let renew = memory.doubt && memory.may_renew();
         let differs = moved.len();
-        let mirror = self.mirror(&place, &present, &listing, renew)?;
+        let mirror = self.mirror(&place, &standing.kept(), &listing, renew)?;
         if renew {
             memory.renewed = Some(Instant::now());
         }
@@ -243,9 +243,9 @@ impl Ground<'_> {
         let repository = mirror.repository()?;
         let mut queue = Queue::new(&heard, &planned);
         for (reference, items) in &planned {
-            self.settle(&mirror, &repository, reference, items, &lost, &mut present, &mut queue, memory)?;
+            self.settle(&mirror, &repository, reference, items, &lost, &mut standing, &mut queue, memory)?;
         }
-        let proposed = self.proposals(&mirror, &heard, &present, &listing.refs, memory)?;
+        let proposed = self.proposals(&mirror, &heard, &standing, &listing.refs, memory)?;
         queue.wait_for(proposed);
 
         let waits = queue.end(&self.gate.store, &heard)?;
@@ -341,20 +341,17 @@ impl Ground<'_> {
         reference: &RefName,
         items: &[Item],
         lost: &HashMap<ObjectId, RemoteError>,
-        present: &mut Vec<(RefName, ObjectId)>,
+        standing: &mut Standing,
         queue: &mut Queue,
         memory: &mut Memory,
     ) -> Result<(), Fault> {
         let policy = &self.snapshot.config.policy;
-        // What the ref held before anything that is refused here.
-        let mut sound: Option<Value> = None;
-        // Who moved it since then.
-        let mut movers: Vec<Pusher> = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let finished = queue.finishing(reference, index);
             let update = RefUpdate { name: reference.clone(), old: item.old, new: item.new };
             let mut case = Case {
                 pusher: item.actor.as_ref().map_or(Pusher::Unknown, |actor| self.pusher(Some(actor))),
+                mover: item.actor.as_ref().map(sound::mover),
                 told: queue.told(reference, &finished),
                 finished,
                 ..self.case(&update, item.mode)
@@ -364,43 +361,56 @@ impl Ground<'_> {
                 let why = "countersign has moved it back itself";
                 self.gate.store.finish_deliveries(std::mem::take(&mut case.finished), Gate::now(), why)?;
                 queue.finished(reference, index);
-                self.stands(mirror, reference, item.new, present);
+                standing.set_sound(reference);
+                self.stands(mirror, reference, item.new, standing);
                 memory.noticed.remove(reference);
                 continue;
             }
             let done = match update.new.and_then(|id| lost.get(&id).map(|error| (id, error))) {
                 Some((id, error)) => self.without(&case, id, error, memory).map(|()| None),
-                None => self.decide(repository, present, &case, policy).map(Some),
+                None => self.decide(repository, standing, &case, policy).map(Some),
             };
             match done {
                 Ok(judgement) => {
                     queue.finished(reference, index);
                     if item.mode == Mode::Transient {
                         if let Some(id) = item.new.filter(|id| !lost.contains_key(id)) {
-                            self.keep(mirror, &[id], present);
+                            self.keep(mirror, &[id], standing.present());
                         }
                         continue;
                     }
                     if let Some(id) = item.new {
-                        self.keep(mirror, &[id], present);
+                        self.keep(mirror, &[id], standing.present());
                     }
                     if let Some(judgement) = &judgement {
                         queue.decided(reference, &judgement.request);
                     }
-                    self.stands(mirror, reference, item.new, present);
-                    memory.noticed.remove(reference);
                     let refused = judgement.filter(|one| one.outcome == Outcome::Refuse && moves);
-                    sound = refused.is_some().then(|| sound.unwrap_or(item.old));
-                    match refused.is_some() {
-                        true => movers.push(case.pusher.clone()),
-                        false => movers.clear(),
+                    let sound = standing.sound(reference);
+                    match &refused {
+                        Some(judgement) => {
+                            self.hold(mirror, sound);
+                            let now = Unsound {
+                                tip: item.new,
+                                sound,
+                                refused_by: judgement.request.clone(),
+                                since: judgement.at,
+                                moves: Vec::new(),
+                            };
+                            standing.set_unsound(reference, now, case.mover.clone());
+                        }
+                        None => standing.set_sound(reference),
                     }
-                    if let (Some(judgement), Some(before)) = (refused, sound)
+                    self.stands(mirror, reference, item.new, standing);
+                    memory.noticed.remove(reference);
+                    if let (Some(judgement), Some(unsound)) = (refused, standing.unsound(reference))
                         && index + 1 == items.len()
                     {
-                        let refused = Refused { reference, before, bad: item.new, pushers: &movers };
-                        if let Some(good) = self.restore(mirror, &refused, &judgement, present)? {
-                            self.stands(mirror, reference, good, present);
+                        let pushers = &self.movers(unsound);
+                        let refused = Refused { reference, before: sound, bad: item.new, pushers };
+                        if let Some(good) = self.restore(mirror, &refused, &judgement, standing)? {
+                            standing.set_sound(reference);
+                            self.stands(mirror, reference, good, standing);
                         }
                     }
                 }
@@ -429,19 +439,9 @@ impl Ground<'_> {
     }
 
     /// Writes down, in the mirror and in memory, what a ref was judged at last.
-    fn stands(
-        &self,
-        mirror: &Mirror<'_>,
-        reference: &RefName,
-        value: Value,
-        present: &mut Vec<(RefName, ObjectId)>,
-    ) {
+    fn stands(&self, mirror: &Mirror<'_>, reference: &RefName, value: Value, standing: &mut Standing) {
         self.move_refs(mirror, &[(reference.clone(), value)]);
-        present.retain(|(name, _)| name != reference);
-        if let Some(id) = value {
-            present.push((reference.clone(), id));
-            present.sort();
-        }
+        standing.moved(reference, value);
     }
 
     /// A value that could not be fetched: the end of it, or a reason to try again.
@@ -493,6 +493,7 @@ impl Ground<'_> {
         Case {
             update: update.clone(),
             pusher: Pusher::Unknown,
+            mover: None,
             mode,
             finished: Vec::new(),
             told: Vec::new(),
