@@ -6,6 +6,7 @@ mod listen;
 mod patient;
 mod proxy;
 mod routes;
+mod strangers;
 mod tls;
 mod webhooks;
 
