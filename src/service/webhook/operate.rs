@@ -6,7 +6,7 @@ use super::live::lock;
 use super::outbox::{ReportHealth, api_token, endpoint};
 use crate::config::{self, Config, Source, SourceRepository};
 use crate::domain::text;
-use crate::forge::{self, CallError, ForgeRepository, HookError, NewHook, SecretKind, Secrets};
+use crate::forge::{self, CallError, ForgeRepository, Hook, HookError, NewHook, Page, SecretKind, Secrets};
 use crate::service::Gate;
 use crate::store::{ReportProgress, StoreError};
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,8 @@ pub const WEBHOOK_TEST_PATH: &str = "/webhooks/v1/test";
 
 /// How long one call on behalf of an operator may take.
 const DEADLINE: Duration = Duration::from_secs(6);
+/// Most pages of webhooks that are looked at.
+const MAX_PAGES: usize = 20;
 /// Most reports that are shown of those that were not taken.
 const SHOWN: usize = 20;
 /// Of how many of the newest reports those are looked for.
@@ -341,6 +343,7 @@ impl Gate {
             source.secrets.first().ok_or_else(|| OperateError::Impossible("no secret".to_owned()))?;
         let read = secret.place.read().map_err(|error| OperateError::Failed(error.to_string()))?;
         let kind = secret.kind.unwrap_or_else(|| Secrets::usual_kind(source.forge, &read));
+        not_in_the_clear(source, kind, &url)?;
         let hook = NewHook { url: url.clone(), secret: read, kind };
         let carrier = self.carrier()?;
         let (carrier, to) = (carrier.as_ref(), endpoint(reporting));
@@ -349,13 +352,33 @@ impl Gate {
         let name = repository.name.as_str();
         let carry = |call: Result<forge::Call, CallError>| {
             let call = call.map_err(|error| OperateError::Impossible(error.to_string()))?;
-            carrier.carry(&to, &call, DEADLINE).map_err(|error| failed(&error))
+            let mut reply = carrier.carry(&to, &call, DEADLINE).map_err(|error| failed(&error))?;
+            reply.hide(&hook.secret);
+            Ok::<_, OperateError>(reply)
         };
         let refused = |error: HookError| OperateError::Failed(error.to_string());
-        let hooks =
-            forge::read_hooks(&carry(forge::list_hooks(source.forge, name, &token))?).map_err(refused)?;
-        let known = forge::hook_for(&hooks, &url);
-        let reply = match known {
+        let mut page = Page::default();
+        let (mut known, mut seen): (Option<Hook>, Vec<Hook>) = (None, Vec::new());
+        loop {
+            let found = forge::read_hooks(&carry(forge::list_hooks(source.forge, name, page, &token))?);
+            let found = found.map_err(refused)?;
+            known = known.or_else(|| forge::hook_for(&found.hooks, &url).cloned());
+            // A forge that knows no pages says the same again.
+            if known.is_some() || found.last || (!seen.is_empty() && found.hooks == seen) {
+                break;
+            }
+            page = Page { number: page.number + 1, before: page.before + found.count };
+            if page.number == MAX_PAGES {
+                let why = format!(
+                    "the repository has more than {} webhooks, too many to see whether this one is among them: remove \
+                     some at the forge",
+                    page.before
+                );
+                return Err(OperateError::Failed(why));
+            }
+            seen = found.hooks;
+        }
+        let reply = match &known {
             Some(known) => carry(forge::update_hook(source.forge, name, &known.id, &hook, &token))?,
             None => carry(forge::create_hook(source.forge, name, &hook, &token))?,
         };
@@ -402,8 +425,17 @@ impl Gate {
             return Err(OperateError::Impossible(why));
         }
         let carrier = self.carrier()?;
+        // In front of the listener may be somebody whose certificate is of an authority that everybody knows.
+        let usual = Endpoint { authority: None, ..to.clone() };
         let send = |body: &[u8]| {
-            carrier.deliver(&to, &source.path, &headers, body, DEADLINE).map_err(|error| failed(&error))
+            let deliver = |to: &Endpoint| carrier.deliver(to, &source.path, &headers, body, DEADLINE);
+            let sent = match deliver(&to) {
+                Err(CarryError::Untrusted(_) | CarryError::Authority(_)) if to.authority.is_some() => {
+                    deliver(&usual)
+                }
+                sent => sent,
+            };
+            sent.map_err(|error| failed(&error))
         };
         let reply = send(&body)?;
         let tampered = send(&[body.as_slice(), b" "].concat())?;
@@ -456,6 +488,18 @@ pub fn hook_url(source: &Source, given: Option<&str>) -> Result<String, OperateE
         })?,
     };
     Ok(format!("{base}{}", source.path))
+}
+
+/// A token is in each delivery as it is; what signs deliveries is in none.
+fn not_in_the_clear(source: &Source, kind: SecretKind, url: &str) -> Result<(), OperateError> {
+    if kind != SecretKind::Token || config::is_private_way(url) {
+        return Ok(());
+    }
+    Err(OperateError::Impossible(format!(
+        "deliveries of source `{}` have its secret token in them, and http shows that to everybody on the way: give an \
+         https address, or have GitLab sign them with a signing token",
+        source.name
+    )))
 }
 
 /// An address as an operator gives it, without a final slash.
@@ -528,9 +572,13 @@ pub fn to_enter(source: &Source, url: Option<&str>) -> Result<ToEnter, OperateEr
         Some(SecretKind::Token) => "Secret token",
         _ => "Secret",
     };
+    let url = hook_url(source, url)?;
+    if let Some(kind) = kind {
+        not_in_the_clear(source, kind, &url)?;
+    }
     Ok(ToEnter {
         page: forge::hook_page(source.forge).to_owned(),
-        url: hook_url(source, url)?,
+        url,
         content_type: "application/json".to_owned(),
         secret: secret.map_or_else(String::new, |one| one.place.to_string()),
         secret_field: field.to_owned(),
