@@ -223,16 +223,19 @@ pub(super) const REPORT_ROOM: &str =
 
 pub(super) const KNOWN_REPORT: &str =
     "select report from reports where repository = ?1 and commit_id = ?2 and context = ?3";
-pub(super) const DUE_SOURCES: &str =
-    "select distinct source from reports where done = 0 and not_before_ms <= ?1 order by source";
+/// What may be sent at `?1`. What was never tried never waits, and nothing waits for longer than twelve hours: a time
+/// beyond that was noted by a clock that was set back since.
+const IS_DUE: &str = "done = 0 and (not_before_ms <= ?1 or attempts = 0 or not_before_ms > ?1 + 43200000)";
+
+pub(super) fn due_sources() -> String {
+    format!("select distinct source from reports where {IS_DUE} order by source")
+}
 
 pub(super) fn reports_due_of() -> String {
-    format!(
-        "{REPORT} where done = 0 and not_before_ms <= ?1 and source = ?3 order by not_before_ms, report limit ?2"
-    )
+    format!("{REPORT} where {IS_DUE} and source = ?3 order by not_before_ms, report limit ?2")
 }
 pub(super) fn reports_due() -> String {
-    format!("{REPORT} where done = 0 and not_before_ms <= ?1 order by not_before_ms, report limit ?2")
+    format!("{REPORT} where {IS_DUE} order by not_before_ms, report limit ?2")
 }
 pub(super) fn reports_newest() -> String {
     format!("{REPORT} order by report desc limit ?1")
