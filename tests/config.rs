@@ -630,6 +630,20 @@ fn what_is_odd_is_a_warning() {
     assert!(matches!(&warnings[..], [one] if one.starts_with("there are no rulesets")), "{warnings:?}");
     let warnings = Place::new().warnings(&with("server = \"sshd\"\n", ""));
     assert!(matches!(&warnings[..], [one] if one.starts_with("`server` is not set")), "{warnings:?}");
+    // Where all repositories are a forge's, nobody pushes to here.
+    let source = "\n[[source]]\nname = \"hub\"\nforge = \"github\"\nsecrets = [{ file = \"hook.secret\" }]\n\
+                  repositories = [\"acme/infra\"]\nurl = \"https://forge.example.org/{repository}.git\"\n";
+    let place = Place::new();
+    let tells = |text: &str| place.warnings(text).iter().any(|one| one.starts_with("`server` is not set"));
+    let text = with("server = \"sshd\"\n", "") + source;
+    assert!(!tells(&text));
+    let loaded = place.ok(&text);
+    std::fs::create_dir(loaded.repositories.root.join("own.git")).unwrap();
+    assert!(tells(&text));
+    // A log says itself that it is a warning.
+    let warnings = place.load(&text).unwrap().warnings;
+    let told = warnings.iter().map(config::Warning::told).find(|one| one.contains("`server`")).unwrap();
+    assert!(told.starts_with("`server` is not set") && told.contains("c.toml"), "{told}");
 }
 
 #[test]

@@ -115,7 +115,9 @@ fn finished(mut loading: Loading, path: &Path) -> Result<Loaded, ConfigError> {
                     "there are no rulesets: only the built-in rules judge pushes",
                 ));
             }
-            if config.repositories.server.is_none() {
+            // Where all repositories are a forge's, nobody pushes to here.
+            let hosts = config.sources.is_empty() || !is_empty(&config.repositories.root);
+            if config.repositories.server.is_none() && hosts {
                 loading.warnings.push(Warning::at(
                     Place::whole(&config.source),
                     "`server` is not set in [repositories]: every pusher is recorded as unknown",
@@ -129,6 +131,10 @@ fn finished(mut loading: Loading, path: &Path) -> Result<Loaded, ConfigError> {
             Err(ConfigError::Invalid { diagnostics })
         }
     }
+}
+
+fn is_empty(directory: &Path) -> bool {
+    std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// Where a configuration that is rejected as a whole would have revocations read from: they count all the

@@ -63,6 +63,25 @@ pub struct ApiToken {
     pub token: Secret,
 }
 
+/// Shorter ones would be found in any text, and are guessed anyway.
+const SHORTEST_HIDDEN: usize = 4;
+
+/// Bytes with three dots in place of a part of them.
+fn without(bytes: &[u8], part: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(first) = rest.first() {
+        if let Some(after) = rest.strip_prefix(part) {
+            out.extend_from_slice(b"...");
+            rest = after;
+        } else {
+            out.push(*first);
+            rest = &rest[1..];
+        }
+    }
+    out
+}
+
 /// Why there is no call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
@@ -205,6 +224,23 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// Takes a secret that was sent out of what the forge says about a refusal: that is logged. So does an
+    /// authorization's credential, without its scheme, and a pair of name and password in its plain form.
+    pub fn hide(&mut self, secret: &Secret) {
+        if (200..300).contains(&self.status) {
+            return;
+        }
+        let whole = secret.expose().trim_ascii();
+        let bare = whole.splitn(2, |byte| *byte == b' ').last().unwrap_or(whole).trim_ascii();
+        let pair = BASE64.decode(bare).unwrap_or_default();
+        let password = pair.splitn(2, |byte| *byte == b':').nth(1).unwrap_or_default();
+        for secret in [whole, bare, pair.as_slice(), password] {
+            if secret.len() >= SHORTEST_HIDDEN {
+                self.body = without(&self.body, secret);
+            }
+        }
+    }
+
     /// The first value of a header, its name in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(field, _)| field == name).map(|(_, value)| value.trim())

@@ -14,6 +14,26 @@ pub struct Hook {
     pub url: String,
 }
 
+/// Which page of a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// How many pages there are before it.
+    pub number: usize,
+    /// How many webhooks they have.
+    pub before: usize,
+}
+
+/// A page of webhooks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hooks {
+    /// Those that have an address.
+    pub hooks: Vec<Hook>,
+    /// How many there are on the page with the others.
+    pub count: usize,
+    /// Whether the forge says that it is the last one. An empty page is the last one of every forge.
+    pub last: bool,
+}
+
 /// A webhook as it is to be.
 #[derive(Clone, Debug)]
 pub struct NewHook {
@@ -45,18 +65,29 @@ fn hooks_path(forge: ForgeKind, repository: &str) -> Result<String, CallError> {
     }
 }
 
-/// Lists the webhooks of a repository: one page of up to a hundred, which is more than forges allow by default.
+/// Lists the webhooks of a repository: one page of up to a hundred. Which one is said by a number of ours, whatever
+/// links the page before had (N31).
 ///
 /// # Errors
 /// A name that is none of this forge; the generic kind has no API.
-pub fn list_hooks(forge: ForgeKind, repository: &str, token: &ApiToken) -> Result<Call, CallError> {
+pub fn list_hooks(
+    forge: ForgeKind,
+    repository: &str,
+    page: Page,
+    token: &ApiToken,
+) -> Result<Call, CallError> {
     let size = match forge {
         ForgeKind::Gitea | ForgeKind::Forgejo | ForgeKind::Gogs => "limit=100",
         ForgeKind::BitbucketCloud => "pagelen=100",
         ForgeKind::BitbucketDc => "limit=100",
         _ => "per_page=100",
     };
-    let path = format!("{}?{size}", hooks_path(forge, repository)?);
+    let which = match (page.number, forge) {
+        (0, _) => String::new(),
+        (_, ForgeKind::BitbucketDc) => format!("&start={}", page.before),
+        (number, _) => format!("&page={}", number + 1),
+    };
+    let path = format!("{}?{size}{which}", hooks_path(forge, repository)?);
     call(forge, Method::Get, path, token, None)
 }
 
@@ -195,10 +226,19 @@ fn hook(value: &Value) -> Option<Hook> {
 ///
 /// # Errors
 /// A refusal, or no list.
-pub fn read_hooks(reply: &Reply) -> Result<Vec<Hook>, HookError> {
+pub fn read_hooks(reply: &Reply) -> Result<Hooks, HookError> {
     let body = body(reply)?;
     let list = body.as_array().or_else(|| body.get("values")?.as_array()).ok_or(HookError::Reply)?;
-    Ok(list.iter().filter_map(hook).collect())
+    // Bitbucket says it in either of two ways. How many the others put on a page is for their administrators to say.
+    let last = body.get("isLastPage").map_or_else(
+        || body.is_object() && body.get("next").is_none(),
+        |last| last.as_bool().unwrap_or(false),
+    );
+    Ok(Hooks {
+        hooks: list.iter().filter_map(hook).collect(),
+        count: list.len(),
+        last: last || list.is_empty(),
+    })
 }
 
 /// Reads the answer to [`create_hook`] and [`update_hook`].

@@ -25,8 +25,9 @@ pub use call::{ApiToken, Call, CallError, Method, Reply, check_name};
 pub use event::{Actor, Claim, Event, ForgeRepository, Proposal, ProposalState, Push};
 pub use headers::{HeaderError, Headers};
 pub use hooks::{
-    Delivered, Hook, HookError, NewHook, can_redeliver, create_hook, deliveries, hook_events, hook_for,
-    hook_page, list_hooks, read_deliveries, read_hook, read_hooks, read_redelivered, redeliver, update_hook,
+    Delivered, Hook, HookError, Hooks, NewHook, Page, can_redeliver, create_hook, deliveries, hook_events,
+    hook_for, hook_page, list_hooks, read_deliveries, read_hook, read_hooks, read_redelivered, redeliver,
+    update_hook,
 };
 pub use kind::ForgeKind;
 pub use outcome::{LONGEST_WAIT, Outcome, is_unsure, outcome};

@@ -2,16 +2,18 @@
 //! in a private directory that goes away, for a limited time, and with what it prints cut.
 
 use data_encoding::HEXLOWER;
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, kill_process_group, prlimit, waitid,
 };
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -19,18 +21,36 @@ use std::time::{Duration, Instant};
 const FILE_BYTES: u64 = 1 << 30;
 const DATA_BYTES: u64 = 4 << 30;
 
-/// A directory that nobody else can look into, and that goes away.
+/// What the names of [`Room`]s begin with.
+const ROOM: &str = "countersign-";
+
+/// A directory that nobody else can look into, and that goes away. It is locked for as long as it is used, so that what
+/// a kill has left behind can be told from what is in use.
 #[derive(Debug)]
-pub(crate) struct Room(PathBuf);
+pub(crate) struct Room {
+    path: PathBuf,
+    _lock: File,
+}
 
 impl Room {
     pub(crate) fn new() -> io::Result<Self> {
-        let mut random = [0_u8; 8];
-        getrandom::fill(&mut random).map_err(|e| io::Error::other(e.to_string()))?;
-        let path = std::env::temp_dir().join(format!("countersign-{}", HEXLOWER.encode(&random)));
-        DirBuilder::new().mode(0o700).create(&path)?;
-        let room = Room(path);
-        let physical = room.0.canonicalize()?;
+        let room = loop {
+            let mut random = [0_u8; 8];
+            getrandom::fill(&mut random).map_err(|e| io::Error::other(e.to_string()))?;
+            let path = std::env::temp_dir().join(format!("{ROOM}{}", HEXLOWER.encode(&random)));
+            DirBuilder::new().mode(0o700).create(&path)?;
+            // Whoever removes what was left behind may take it for that until it is locked.
+            match File::open(&path).and_then(|lock| lock.lock().map(|()| lock)) {
+                Ok(lock) if path.is_dir() => break Room { path, _lock: lock },
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    let _ = fs::remove_dir(&path);
+                    return Err(error);
+                }
+            }
+        };
+        let physical = room.path.canonicalize()?;
         // git and gpg read paths in settings and messages: a plain one is one that is read alike.
         if physical.as_os_str().as_bytes().iter().any(u8::is_ascii_control) {
             return Err(io::Error::other("its path has control characters"));
@@ -40,17 +60,42 @@ impl Room {
 
     /// The directory itself.
     pub(crate) fn directory(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.path.join(name)
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Removes, once in the life of a process, the rooms of processes that were killed. There may be credentials in them.
+pub(crate) fn remove_left_behind() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| remove_left_behind_in(&std::env::temp_dir()));
+}
+
+fn remove_left_behind_in(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    let own = rustix::process::geteuid().as_raw();
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix(ROOM));
+        let ours = |name: &str| name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        // Others write into such directories, too: nothing of theirs is opened, and no link is followed.
+        let is_room = |seen: fs::Metadata| seen.is_dir() && seen.uid() == own;
+        if !name.is_some_and(ours) || !fs::symlink_metadata(&path).is_ok_and(is_room) {
+            continue;
+        }
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+        let Ok(lock) = rustix::fs::open(&path, flags, Mode::empty()).map(File::from) else { continue };
+        if lock.try_lock().is_ok() {
+            let _ = fs::remove_dir_all(&path);
+        }
     }
 }
 
@@ -123,9 +168,9 @@ pub(crate) fn command(room: &Room, program: &Path) -> Command {
     command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("HOME", &room.0)
+        .env("HOME", &room.path)
         .env("XDG_CONFIG_HOME", room.path("none"))
-        .env("TMPDIR", &room.0)
+        .env("TMPDIR", &room.path)
         .env("LC_ALL", "C")
         .env("TZ", "UTC")
         .env("GIT_CONFIG_NOSYSTEM", "1")
@@ -135,7 +180,7 @@ pub(crate) fn command(room: &Room, program: &Path) -> Command {
         .env("GIT_NO_LAZY_FETCH", "1")
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_OPTIONAL_LOCKS", "0")
-        .current_dir(&room.0);
+        .current_dir(&room.path);
     command
 }
 
@@ -316,6 +361,35 @@ mod tests {
     #[test]
     fn programs_that_are_not_there_are_named() {
         assert_eq!(program("no-such-program-here").unwrap_err(), "no-such-program-here is not installed");
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_nothing_else() {
+        let place = tempfile::tempdir().unwrap();
+        let left = place.path().join(format!("{ROOM}0123456789abcdef"));
+        let used = place.path().join(format!("{ROOM}0123456789abcde0"));
+        let (other, link) =
+            (place.path().join(format!("{ROOM}notes")), place.path().join(format!("{ROOM}{:016}", 1)));
+        for directory in [&left, &used, &other] {
+            fs::create_dir_all(directory.join("sub")).unwrap();
+            fs::write(directory.join(".git-credentials"), "x").unwrap();
+        }
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+        let lock = File::open(&used).unwrap();
+        lock.lock().unwrap();
+        remove_left_behind_in(place.path());
+        assert!(!left.exists());
+        assert!(
+            other.join(".git-credentials").exists()
+                && link.exists()
+                && used.join(".git-credentials").exists()
+        );
+        drop(lock);
+        remove_left_behind_in(place.path());
+        assert!(!used.exists());
+        // One that is in use is locked.
+        let room = Room::new().unwrap();
+        assert!(File::open(room.directory()).unwrap().try_lock().is_err());
     }
 
     #[test]

@@ -242,6 +242,7 @@ impl Remote {
         let git = child::program("git").map_err(RemoteError::Program)?;
         let failed =
             |e: std::io::Error| RemoteError::Program(format!("a private directory cannot be used: {e}"));
+        child::remove_left_behind();
         let room = Room::new().map_err(failed)?;
         let mut command = child::command(&room, &git);
         if let Some(into) = into {

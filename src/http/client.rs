@@ -107,7 +107,11 @@ impl ApiClient {
 
 impl Carrier for ApiClient {
     fn carry(&self, to: &Endpoint, call: &Call, deadline: Duration) -> Result<Reply, CarryError> {
-        self.send(to, request(to, call)?, deadline)
+        let mut reply = self.send(to, request(to, call)?, deadline)?;
+        if let Some((_, secret)) = &call.authorization {
+            reply.hide(secret);
+        }
+        Ok(reply)
     }
 
     fn deliver(
@@ -395,6 +399,96 @@ mod tests {
         assert_eq!((reply.status, reply.body.len()), (200, MAX_BODY));
         let found = client.carry(&endpoint(base), &call("/a"), LONG);
         assert!(matches!(found, Err(CarryError::Broken(_))), "{found:?}");
+    }
+
+    /// A forge that answers one call a connection, keeps it open as if for more, and closes it after `patience`. Tells
+    /// the path of each call that it has read.
+    fn forgetful(patience: Duration) -> (String, Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let (tell, told) = channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (Ok(mut stream), tell) = (stream, tell.clone()) else { return };
+                std::thread::spawn(move || {
+                    let mut reader = BufReader::new(stream.try_clone().unwrap());
+                    let mut answered = false;
+                    loop {
+                        let (mut first, mut line, mut length) = (String::new(), String::new(), 0);
+                        while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
+                            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                                length = value.trim().parse().unwrap();
+                            }
+                            if first.is_empty() {
+                                first.clone_from(&line);
+                            }
+                            line.clear();
+                        }
+                        if first.is_empty() || reader.read_exact(&mut vec![0; length]).is_err() {
+                            return;
+                        }
+                        let path = first.split(' ').nth(1).unwrap().to_owned();
+                        let dropped = path.starts_with("/dropped") && answered;
+                        let _ = tell.send(path);
+                        if dropped {
+                            return;
+                        }
+                        stream.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n").unwrap();
+                        answered = true;
+                        if !patience.is_zero() {
+                            stream.set_read_timeout(Some(patience)).unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        (base, told)
+    }
+
+    #[test]
+    fn a_connection_that_the_forge_has_closed_costs_no_call() {
+        let (base, asked) = forgetful(Duration::from_millis(50));
+        let client = ApiClient::new().unwrap();
+        for n in 0..5 {
+            let reply = client.carry(&endpoint(base.clone()), &call(&format!("/{n}")), LONG).unwrap();
+            assert_eq!(reply.status, 201);
+            assert_eq!(asked.recv_timeout(LONG).unwrap(), format!("/{n}"));
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        assert!(asked.try_recv().is_err(), "each was sent once");
+    }
+
+    /// The forge may have done what it read and did not answer: whether it is asked again is not decided here.
+    #[test]
+    fn a_call_that_is_read_and_not_answered_is_not_sent_again() {
+        let (base, asked) = forgetful(Duration::ZERO);
+        let client = ApiClient::new().unwrap();
+        for _ in 0..5 {
+            assert_eq!(client.carry(&endpoint(base.clone()), &call("/kept"), LONG).unwrap().status, 201);
+            let found = client.carry(&endpoint(base.clone()), &call("/dropped"), LONG);
+            assert!(found.as_ref().is_err_and(CarryError::is_ambiguous), "{found:?}");
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        let asked: Vec<String> = asked.try_iter().collect();
+        assert_eq!(asked, ["/kept", "/dropped"].repeat(5));
+    }
+
+    #[test]
+    fn n31_a_credential_that_a_forge_says_back_goes_no_further() {
+        let token = SECRET.strip_prefix("token ").unwrap();
+        let body = format!("{{\"message\":\"bad header `{SECRET}`: {token}\"}}");
+        let answer = |status: &str| {
+            let length = body.len();
+            format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
+                .into_bytes()
+        };
+        let (base, _asked) = server(vec![answer("401 No"), answer("422 No")]);
+        let client = ApiClient::new().unwrap();
+        for _ in 0..2 {
+            let reply = client.carry(&endpoint(base.clone()), &call("/a"), LONG).unwrap();
+            let body = String::from_utf8(reply.body).unwrap();
+            assert!(!body.contains("s3cr3t") && body.contains("bad header"), "{body}");
+        }
     }
 
     #[test]

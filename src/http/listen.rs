@@ -3,22 +3,23 @@
 use super::client::ApiClient;
 use super::patient::Patient;
 use super::routes::{Peer, Shared, hook_router, public_router};
+use super::strangers::{Leave, Place, Strangers};
 use super::tls::Tls;
 use crate::service::{self, Gate};
 use axum::{Extension, Router};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use std::collections::HashMap;
 use std::fs::Permissions;
 use std::net::IpAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Why the daemon cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -41,12 +42,6 @@ pub enum ServeError {
     #[error("[daemon.tls]: {0}")]
     Certificate(String),
 }
-
-/// Connections over TCP at a time: nobody vouches for them, and hooks need file descriptors, too.
-const STRANGERS: usize = 256;
-
-/// How many of them one address, or network of IPv6, may have. A trusted proxy speaks for many.
-const OF_ONE: usize = 128;
 
 /// How long a client may take to send the head of its request, and how long it may be silent between two.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -95,7 +90,7 @@ pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
     let hook_routes = hook_router(shared.clone());
     let public_routes = public_router(shared);
     let graceful = GracefulShutdown::new();
-    let strangers = Strangers::new();
+    let strangers = Strangers::default();
     let mut certificate = tokio::time::interval(LOOK_AT_CERTIFICATE);
     certificate.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut look = tokio::time::interval_at(tokio::time::Instant::now() + LOOK_AT_KEYS, LOOK_AT_KEYS);
@@ -117,7 +112,7 @@ pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
                 Ok((stream, peer)) => match strangers.admit(peer, gate.is_trusted_proxy(peer)) {
                     Some(place) => {
                         let routes = public_routes.clone().layer(Extension(Client(peer)));
-                        accept_stranger(stream, tls.as_deref(), routes, graceful.watcher(), place);
+                        accept_stranger(stream, tls.as_deref(), routes, place);
                     }
                     None => gate.turned_away("too many connections"),
                 },
@@ -149,7 +144,8 @@ pub async fn serve(gate: Arc<Gate>) -> Result<(), ServeError> {
     drop(hook);
     let _ = std::fs::remove_file(&socket);
     let patience = gate.deadline() + Duration::from_secs(5);
-    if tokio::time::timeout(patience, graceful.shutdown()).await.is_err() {
+    let all = async { tokio::join!(graceful.shutdown(), strangers.drain()) };
+    if tokio::time::timeout(patience, all).await.is_err() {
         tracing::warn!("some requests did not finish; their pushes are undecided");
     }
     let _ = sending.await;
@@ -170,89 +166,69 @@ fn accept_hook(stream: UnixStream, gate: &Arc<Gate>, routes: &Router, graceful: 
 }
 
 /// Serves one connection.
-fn connection<S>(io: S, routes: Router, graceful: &GracefulShutdown)
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    tokio::spawn(serve_connection(io, routes, graceful.watcher()));
+fn connection(stream: UnixStream, routes: Router, graceful: &GracefulShutdown) {
+    let watcher = graceful.watcher();
+    tokio::spawn(async move {
+        let connection = http().serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+        ended(watcher.watch(connection).await);
+    });
 }
 
-async fn serve_connection<S>(io: S, routes: Router, watcher: Watcher)
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
+fn http() -> hyper::server::conn::http1::Builder {
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let connection = builder.serve_connection(TokioIo::new(io), TowerToHyperService::new(routes));
-    if let Err(error) = watcher.watch(connection).await {
+    builder
+}
+
+fn ended(how: hyper::Result<()>) {
+    if let Err(error) = how {
         tracing::debug!(%error, "a connection ended early");
     }
 }
 
 /// Serves a connection of somebody who is not known, in a task of its own: nobody waits for its handshake. Its place is
 /// given back at its end.
-fn accept_stranger(stream: TcpStream, tls: Option<&Tls>, routes: Router, watcher: Watcher, place: Place) {
+fn accept_stranger(stream: TcpStream, tls: Option<&Tls>, routes: Router, place: Place) {
     let acceptor = tls.map(Tls::acceptor);
     tokio::spawn(async move {
-        let _place = place;
         // Answers are short, and each is waited for.
         let _ = stream.set_nodelay(true);
         let stream = Patient::new(stream, READ_TIMEOUT);
-        let Some(acceptor) = acceptor else { return serve_connection(stream, routes, watcher).await };
-        match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => serve_connection(stream, routes, watcher).await,
-            Ok(Err(error)) => tracing::debug!(%error, "no handshake"),
-            Err(_) => tracing::debug!("a handshake took too long"),
+        let Some(acceptor) = acceptor else { return serve_stranger(stream, routes, place).await };
+        let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
+        tokio::select! {
+            made = handshake => match made {
+                Ok(Ok(stream)) => serve_stranger(stream, routes, place).await,
+                Ok(Err(error)) => tracing::debug!(%error, "no handshake"),
+                Err(_) => tracing::debug!("a handshake took too long"),
+            },
+            _ = place.needed() => tracing::debug!("a handshake gave way"),
         }
     });
 }
 
-/// Connections over TCP, counted altogether and for each address.
-#[derive(Clone)]
-struct Strangers {
-    all: Arc<Semaphore>,
-    each: Each,
-}
-
-/// How many connections each address has; only those that have any.
-type Each = Arc<Mutex<HashMap<IpAddr, usize>>>;
-
-impl Strangers {
-    fn new() -> Self {
-        Strangers { all: Arc::new(Semaphore::new(STRANGERS)), each: Arc::default() }
-    }
-
-    /// A place, if there is one left.
-    fn admit(&self, peer: IpAddr, trusted: bool) -> Option<Place> {
-        let peer = service::peer_network(peer);
-        let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        if !trusted {
-            let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = each.entry(peer).or_insert(0);
-            if *count >= OF_ONE {
-                return None;
-            }
-            *count += 1;
+async fn serve_stranger<S>(io: S, routes: Router, place: Place)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let place = Arc::new(place);
+    let asked = Arc::clone(&place);
+    let routes = TowerToHyperService::new(routes);
+    let routes = service_fn(move |request| {
+        let under_way = asked.ask();
+        let answer = routes.call(request);
+        async move {
+            let _under_way = under_way;
+            answer.await
         }
-        let each = (!trusted).then(|| (Arc::clone(&self.each), peer));
-        Some(Place { _all: all, each })
-    }
-}
-
-/// The place of one connection, given back when it is dropped.
-struct Place {
-    _all: OwnedSemaphorePermit,
-    each: Option<(Each, IpAddr)>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let Some((each, peer)) = self.each.take() else { return };
-        let mut each = each.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = each.get_mut(&peer) {
-            *count -= 1;
-            if *count == 0 {
-                each.remove(&peer);
+    });
+    let mut connection = pin!(http().serve_connection(TokioIo::new(io), routes));
+    tokio::select! {
+        how = connection.as_mut() => ended(how),
+        leave = place.needed() => {
+            if leave == Leave::Answered {
+                connection.as_mut().graceful_shutdown();
+                ended(connection.await);
             }
         }
     }
@@ -295,32 +271,4 @@ async fn bind_socket(path: &Path, mode: u32) -> Result<UnixListener, ServeError>
     std::fs::set_permissions(&temporary, Permissions::from_mode(mode)).map_err(error)?;
     std::fs::rename(&temporary, path).map_err(error)?;
     Ok(listener)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_address_leaves_places_for_others_and_a_proxy_may_have_all() {
-        let strangers = Strangers::new();
-        let (one, other): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-        let mut places: Vec<Place> = (0..OF_ONE).map(|_| strangers.admit(one, false).unwrap()).collect();
-        assert!(strangers.admit(one, false).is_none());
-        let rest: Vec<Place> = (OF_ONE..STRANGERS).map(|_| strangers.admit(other, true).unwrap()).collect();
-        assert!(strangers.admit(other, true).is_none(), "there is an end to all of them");
-        drop(rest);
-        places.pop();
-        assert!(strangers.admit(one, false).is_some());
-        drop(places);
-        let ipv6 = |n: usize| format!("2001:db8::{n:x}").parse().unwrap();
-        let places: Vec<Place> = (0..OF_ONE).map(|n| strangers.admit(ipv6(n), false).unwrap()).collect();
-        assert!(
-            strangers.admit(ipv6(OF_ONE), false).is_none(),
-            "whoever has one of these has a network of them"
-        );
-        assert!(strangers.admit("2001:db8:0:1::".parse().unwrap(), false).is_some());
-        drop(places);
-        assert!(strangers.each.lock().unwrap().is_empty(), "nobody is remembered for longer than needed");
-    }
 }

@@ -7,6 +7,7 @@ mod patient;
 mod proxy;
 mod room;
 mod routes;
+mod strangers;
 mod tls;
 mod webhooks;
 

@@ -227,7 +227,7 @@ impl Gate {
         }
         if daemon {
             for warning in &warnings {
-                tracing::warn!("{warning}");
+                tracing::warn!("{}", warning.told());
             }
         }
         // A hook that decides by itself takes no deliveries, and needs no secrets.

@@ -252,7 +252,7 @@ impl Gate {
             std::mem::replace(&mut good.keyring, keyring.clone())
         };
         for warning in warnings {
-            tracing::warn!("{warning}");
+            tracing::warn!("{}", warning.told());
         }
         let found = why == Why::Found;
         tracing::info!(%configuration, %keyring, found, "reloaded");

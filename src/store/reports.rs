@@ -168,7 +168,7 @@ impl Store {
     pub fn due_sources(&self, now: Timestamp) -> Result<Vec<String>, StoreError> {
         let step = "list sources with reports";
         let reader = self.reader()?;
-        let mut statement = reader.prepare_cached(q::DUE_SOURCES).map_err(sql(step))?;
+        let mut statement = reader.prepare_cached(&q::due_sources()).map_err(sql(step))?;
         let rows = statement.query_map([now.as_millisecond()], |row| row.get(0)).map_err(sql(step))?;
         rows.collect::<Result<_, _>>().map_err(sql(step))
     }
@@ -625,6 +625,29 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_set_back_keeps_no_report_for_ever() {
+        let (_dir, store) = store();
+        const YEAR: i64 = 365 * 86_400;
+        store.queue_reports((1..5).map(|commit| new(commit, ReportState::Failure, YEAR)).collect()).unwrap();
+        let due = |second: i64| {
+            let sources = store.due_sources(at(second)).unwrap().len();
+            assert_eq!(sources, store.due_reports(at(second), 1).unwrap().len());
+            let of = store.due_reports_of("github", at(second), 10).unwrap().len();
+            assert_eq!(of, store.due_reports(at(second), 10).unwrap().len());
+            of
+        };
+        assert_eq!(due(0), 4, "made in the future, and never tried");
+        for one in store.due_reports(at(YEAR), 10).unwrap().iter().skip(1) {
+            store.report_failed(one, at(YEAR), "503", Ok(at(YEAR + 1800)), Held::default()).unwrap();
+        }
+        assert_eq!(due(YEAR), 1, "the others wait for their time");
+        assert_eq!(due(YEAR - 3600), 1, "and a little longer after a small step back");
+        assert_eq!(due(YEAR - 12 * 3600), 4);
+        assert_eq!(due(0), 4);
+        assert_eq!(due(2 * YEAR), 4);
+    }
+
+    #[test]
     fn sources_are_served_apart() {
         let (_dir, store) = store();
         let other = NewReport {
@@ -635,9 +658,11 @@ mod tests {
         store
             .queue_reports(vec![new(1, ReportState::Pending, 0), new(2, ReportState::Pending, 0), other])
             .unwrap();
-        assert_eq!(store.due_sources(at(0)).unwrap(), ["github"]);
-        assert_eq!(store.due_sources(at(3)).unwrap(), ["github", "other"]);
-        assert_eq!(store.due_reports_of("other", at(3), 10).unwrap().len(), 1);
+        let due = &store.due_reports_of("other", at(3), 1).unwrap()[0];
+        assert!(store.report_failed(due, at(3), "no", Ok(at(5)), Held::default()).unwrap());
+        assert_eq!(store.due_sources(at(4)).unwrap(), ["github"]);
+        assert_eq!(store.due_sources(at(5)).unwrap(), ["github", "other"]);
+        assert_eq!(store.due_reports_of("other", at(5), 10).unwrap().len(), 1);
         assert_eq!(store.due_reports_of("github", at(3), 1).unwrap().len(), 1);
     }
 

@@ -247,20 +247,29 @@ pub(super) const REPORT_ROOM: &str =
 
 pub(super) const KNOWN_REPORT: &str =
     "select report from reports where repository = ?1 and commit_id = ?2 and context = ?3";
-pub(super) const DUE_SOURCES: &str = "select source from reports where done = 0 and not_before_ms <= ?1 union \
-    select source from reports where done = 1 and again > 0 and again_ms <= ?1 order by source";
+/// What may be sent at `?1`. What was never tried never waits, and nothing waits for longer than twelve hours: a time
+/// beyond that was noted by a clock that was set back since.
+const IS_DUE: &str = "done = 0 and (not_before_ms <= ?1 or attempts = 0 or not_before_ms > ?1 + 43200000)";
+/// What is to be sent again at `?1`.
+const IS_DUE_AGAIN: &str = "done = 1 and again > 0 and (again_ms <= ?1 or again_ms > ?1 + 43200000)";
+
+pub(super) fn due_sources() -> String {
+    format!(
+        "select source from reports where {IS_DUE} union \
+        select source from reports where {IS_DUE_AGAIN} order by source"
+    )
+}
 
 pub(super) fn reports_due_of() -> String {
     format!(
-        "select * from ({REPORT} where done = 0 and not_before_ms <= ?1 and source = ?3 union all \
-        {REPORT} where done = 1 and again > 0 and again_ms <= ?1 and source = ?3) \
-        order by not_before_ms, report limit ?2"
+        "select * from ({REPORT} where {IS_DUE} and source = ?3 union all \
+        {REPORT} where {IS_DUE_AGAIN} and source = ?3) order by not_before_ms, report limit ?2"
     )
 }
 pub(super) fn reports_due() -> String {
     format!(
-        "select * from ({REPORT} where done = 0 and not_before_ms <= ?1 union all \
-        {REPORT} where done = 1 and again > 0 and again_ms <= ?1) order by not_before_ms, report limit ?2"
+        "select * from ({REPORT} where {IS_DUE} union all {REPORT} where {IS_DUE_AGAIN}) \
+        order by not_before_ms, report limit ?2"
     )
 }
 pub(super) fn reports_newest() -> String {

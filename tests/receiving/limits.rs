@@ -4,6 +4,7 @@ use crate::support::deliveries::{SECRET, Wire, head, push, request, with};
 use crate::support::wait_for;
 use crate::{INFRA, Site};
 use countersign::forge::{ForgeKind, Headers};
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -311,6 +312,64 @@ fn n26_one_address_has_so_many_connections() {
         let _ = wire.send(&request("/hooks/forge", &headers, &body));
         wire.answer()
     });
+}
+
+/// Good manners are enough to hold places: a connection that was answered, or asks nothing yet, gives way.
+#[test]
+fn n26_idle_connections_give_way_and_requests_do_not() {
+    let site = Site::github();
+    let from = |n: usize| Wire::from(Ipv4Addr::new(127, 0, 0, 2 + (n % 4) as u8), site.gate.port());
+    // One of them is in the middle of its request.
+    let (headers, body) = push(ForgeKind::GitHub, SECRET, INFRA, 1);
+    let raw = request("/hooks/forge", &headers, &body);
+    let mut under_way = from(0);
+    under_way.send(&raw[..raw.len() - 10]).unwrap();
+    let mut others: Vec<Wire> = (1..256).map(from).collect();
+    for (n, wire) in others.iter_mut().enumerate() {
+        match n % 3 {
+            0 => {}
+            // A head that does not end.
+            1 => wire.send(b"GET / HTTP/1.1\r\nhost: x\r\n").unwrap(),
+            _ => {
+                wire.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+                assert_eq!(wire.answer().unwrap().status, 404);
+            }
+        }
+    }
+    for n in 2..12 {
+        let (headers, body) = push(ForgeKind::GitHub, SECRET, INFRA, n);
+        let begun = Instant::now();
+        let mut wire = site.wire();
+        assert_eq!(wire.post("/hooks/forge", &headers, &body).status, 202);
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        others.push(wire);
+    }
+    under_way.send(&raw[raw.len() - 10..]).unwrap();
+    assert_eq!(under_way.answer().unwrap().status, 202, "it was not cut");
+    assert_eq!(site.queue().len(), 11);
+}
+
+/// What is under way is not cut, so there is an end to places, and it is short.
+#[test]
+fn n26_requests_keep_their_places() {
+    let site = Site::github();
+    let (headers, body) = push(ForgeKind::GitHub, SECRET, INFRA, 1);
+    let raw = request("/hooks/forge", &headers, &body);
+    let mut all: Vec<Wire> = (0..256)
+        .map(|n| {
+            let mut wire = Wire::from(Ipv4Addr::new(127, 0, 0, 2 + (n % 4) as u8), site.gate.port());
+            wire.send(&raw[..raw.len() - 10]).unwrap();
+            wire
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(500));
+    let begun = Instant::now();
+    assert!(site.wire().is_closed() && begun.elapsed() < Duration::from_secs(3), "turned away");
+    all[255].send(&raw[raw.len() - 10..]).unwrap();
+    assert_eq!(all[255].answer().unwrap().status, 202);
+    let (headers, body) = push(ForgeKind::GitHub, SECRET, INFRA, 2);
+    assert_eq!(site.post(&headers, &body), 202, "the one that was answered gives way");
+    assert!(all[255].is_closed());
 }
 
 /// Whoever has caught a delivery, or just knows the address, cannot fill the log with it.

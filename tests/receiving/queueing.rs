@@ -1,8 +1,11 @@
 //! Many at once, and what is left of them when the daemon is killed.
 
 use crate::support::deliveries::{SECRET, Wire, push, request};
+use crate::support::wait_for;
 use crate::{INFRA, Site};
+use countersign::domain::RepositoryId;
 use countersign::forge::{ForgeKind, Headers};
+use countersign::store::{Accepted, Mode, NewDelivery, Store};
 use rustix::process::{Signal, kill_process};
 use std::collections::BTreeSet;
 use std::fs;
@@ -123,4 +126,41 @@ fn what_was_taken_is_there_once_after_a_kill() {
     let mut all = numbers(&site);
     all.sort_unstable();
     assert_eq!(all, (0..500).collect::<Vec<_>>());
+}
+
+/// Deliveries that came while the clock was wrong, to either side, are worked off like all others, in the order in
+/// which they came.
+#[test]
+fn a_clock_that_jumps_loses_no_delivery() {
+    let site = Site::github();
+    site.gate.stop();
+    let store = Store::open(&site.gate.state(), Mode::ReadWrite).unwrap();
+    let repository = RepositoryId("forge:41".to_owned());
+    let times =
+        ["2100-01-01T00:00:00Z", "1971-01-01T00:00:00Z", "2100-01-01T00:00:00Z", "2026-01-01T00:00:00Z"];
+    let mut numbers = Vec::new();
+    for (n, time) in (0_u8..).zip(times) {
+        let delivery = NewDelivery {
+            source: "forge".to_owned(),
+            id: Some(format!("id-{n}")),
+            id_signed: false,
+            digest: [n; 32],
+            repository: repository.clone(),
+            event: "{}".to_owned(),
+            received: time.parse().unwrap(),
+        };
+        let Accepted::Queued(number) = store.accept_delivery(delivery).unwrap() else { panic!("{n}") };
+        numbers.push(number);
+    }
+    let queued: Vec<u64> =
+        store.queued_deliveries(&repository).unwrap().iter().map(|one| one.number).collect();
+    assert_eq!(queued, numbers);
+    assert_eq!(store.queued_repositories().unwrap()[0].waiting, 4);
+    drop(store);
+    // The daemon takes each of them up at once: it says of each why it waits.
+    site.gate.start();
+    wait_for("a look at all of them", Duration::from_secs(30), || {
+        let noted = site.queue().iter().filter(|one| one.note.is_some() || one.done.is_some()).count();
+        (noted == 4).then_some(())
+    });
 }

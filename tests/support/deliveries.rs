@@ -6,7 +6,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -48,10 +48,10 @@ impl Wire {
     }
 
     /// From another address of this machine.
-    pub fn from(address: std::net::Ipv4Addr, port: u16) -> Self {
-        use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
-        use std::net::{Ipv4Addr, SocketAddrV4};
-        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    pub fn from(address: Ipv4Addr, port: u16) -> Self {
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
+        let flags = SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
         bind(&socket, &SocketAddrV4::new(address, 0)).unwrap();
         connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).unwrap();
         let stream = TcpStream::from(socket);

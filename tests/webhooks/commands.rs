@@ -88,10 +88,39 @@ fn add_makes_a_webhook_once_and_changes_the_one_that_is_there() {
 }
 
 #[test]
+fn add_finds_the_webhook_on_a_later_page_and_does_not_look_for_ever() {
+    let forge = ForgeApi::plain(|_, asked: &Asked| {
+        let hook = |id: u64, url: &str| json!({ "id": id, "config": { "url": url } });
+        let ours = hook(77, "https://gate.example.org/hooks/hub");
+        let page: u64 = asked.path.split("&page=").nth(1).map_or(1, |page| page.parse().unwrap());
+        let others: Vec<Value> =
+            (0..50).map(|n| hook(page * 100 + n, "https://elsewhere.example.org/")).collect();
+        match (asked.method.as_str(), asked.path.contains("/acme/web/"), page) {
+            ("GET", false, 3) => Answer::new(200, &json!([ours]).to_string()),
+            ("GET", _, _) => Answer::new(200, &json!(others).to_string())
+                .with("link", "<https://evil.example.org/x>; rel=\"next\""),
+            _ => Answer::new(200, &ours.to_string()),
+        }
+    });
+    let gate = gate(&forge.base());
+    gate.start();
+    let ran = gate.countersign(&["webhook", "add", "hub", "--repository", "acme/infra", "--format", "json"]);
+    assert_eq!(document(&ran)["repositories"][0]["result"], "changed", "{ran:?}");
+    let asked = forge.asked();
+    assert_eq!((asked.len(), asked[3].method.as_str()), (4, "PATCH"), "{asked:?}");
+    let ran = gate.countersign(&["webhook", "add", "hub", "--repository", "acme/web"]);
+    assert!(ran.code() == Some(1) && ran.stdout.contains("too many"), "{ran:?}");
+    assert!(forge.asked()[4..].iter().all(|one| one.method == "GET"), "none is made twice");
+}
+
+#[test]
 fn add_says_what_a_forge_refused_and_what_is_to_be_entered_by_hand() {
     let forge = ForgeApi::plain(|_, asked: &Asked| match asked.path.contains("/acme/web/") {
         true => Answer::new(200, "[]"),
-        false => Answer::new(404, "{\"message\":\"Not Found \\u001b[31m\"}"),
+        false => {
+            let said = format!("{{\"message\":\"Not Found \\u001b[31m for {TOKEN}, {SECRET}\"}}");
+            Answer::new(404, &said)
+        }
     });
     let gate = gate(&forge.base());
     gate.start();
@@ -116,6 +145,11 @@ fn add_says_what_a_forge_refused_and_what_is_to_be_entered_by_hand() {
     hides(&ran);
     let nowhere = gate.countersign(&["webhook", "add", "lab"]);
     assert!(nowhere.code() == Some(2) && nowhere.stderr.contains("--url"), "{nowhere:?}");
+    // GitLab sends its token along, so it does not go over a network in the clear.
+    let clear = gate.countersign(&["webhook", "add", "lab", "--url", "http://gate.example.org"]);
+    assert!(clear.code() == Some(2) && clear.stderr.contains("https"), "{clear:?}");
+    let near = gate.countersign(&["webhook", "add", "lab", "--url", "http://127.0.0.1:8080"]);
+    assert_eq!(near.code(), Some(0), "{near:?}");
     for url in ["gate.example.org", "https://", "https://a b", "https://x/?q", "file:///x"] {
         let odd = gate.countersign(&["webhook", "add", "lab", "--url", url]);
         assert_eq!(odd.code(), Some(2), "{url}: {odd:?}");

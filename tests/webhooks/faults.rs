@@ -264,3 +264,59 @@ fn n31_a_forge_that_hangs_is_cut_off_and_keeps_nobody_waiting() {
     forge.gate.stop();
     assert!(started.elapsed() < Duration::from_secs(10), "it ends without waiting for the forge");
 }
+
+/// The credential is in a file while git runs: a killed daemon leaves it, and the next one takes it away.
+#[test]
+fn a_credential_does_not_outlive_a_kill() {
+    let unauthorized = "HTTP/1.1 401 No\r\nwww-authenticate: Basic realm=x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut chunk = [0_u8; 8192];
+            let read = stream.read(&mut chunk).unwrap_or(0);
+            if String::from_utf8_lossy(&chunk[..read]).to_ascii_lowercase().contains("authorization:") {
+                // It has the credential, and says nothing.
+                let _ = tell.send(());
+                kept.push(stream);
+            } else {
+                let _ = stream.write_all(unauthorized.as_bytes());
+            }
+        }
+    });
+    let mut forge = Forge::prepared();
+    forge.url = format!("http://127.0.0.1:{port}/acme/infra.git");
+    let sandbox = &forge.gate.sandbox;
+    crate::forge::private(&sandbox.path("token"), "geheimes-wort");
+    forge.source =
+        format!("[source.fetch]\ncredential = {{ file = \"{}\" }}\n", sandbox.path("token").display());
+    forge.configure();
+    let temporary = sandbox.path("temporary");
+    std::fs::create_dir(&temporary).unwrap();
+    let start = || {
+        let gate = &forge.gate;
+        let mut command = gate.sandbox.command(crate::support::gate::PROGRAM, gate.sandbox.root());
+        command.arg("serve").arg("--config").arg(gate.config()).env("TMPDIR", &temporary);
+        gate.start_as(command);
+    };
+    let rooms = || -> Vec<std::path::PathBuf> {
+        let all = std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().path());
+        all.filter(|path| path.join(".git-credentials").exists()).collect()
+    };
+    start();
+    let id = forge.git(&["rev-parse", "main"]);
+    forge.tell("refs/heads/main", crate::forge::ZERO, &id, "alice");
+    told.recv_timeout(Duration::from_secs(60)).unwrap();
+    forge.gate.kill();
+    let left = rooms();
+    assert!(!left.is_empty(), "nothing was left, and so nothing is tested");
+    start();
+    wait_for("the files to be gone", Duration::from_secs(60), || {
+        left.iter().all(|room| !room.exists()).then_some(())
+    });
+    forge.gate.stop();
+    assert!(rooms().is_empty());
+}

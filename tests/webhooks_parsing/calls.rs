@@ -3,10 +3,10 @@
 use crate::{ONE, id, name, now, secret};
 use countersign::domain::RefName;
 use countersign::forge::{
-    ApiToken, AppError, AppKey, Call, CallError, ForgeKind, Hook, HookError, Method, NewHook, Reply, Secret,
-    SecretKind, State, Status, can_redeliver, check_run, context, create_hook, deliveries, hook_for,
-    installation_token, list_hooks, read_deliveries, read_hook, read_hooks, read_installation_token,
-    redeliver, status, update_hook,
+    ApiToken, AppError, AppKey, Call, CallError, ForgeKind, Hook, HookError, Hooks, Method, NewHook, Page,
+    Reply, Secret, SecretKind, State, Status, can_redeliver, check_run, context, create_hook, deliveries,
+    hook_for, installation_token, list_hooks, read_deliveries, read_hook, read_hooks,
+    read_installation_token, redeliver, status, update_hook,
 };
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use serde_json::{Value, json};
@@ -203,7 +203,7 @@ fn what_cannot_be_told_is_an_error() {
         assert_eq!(status(ForgeKind::GitHub, "acme/infra", &one, &token).unwrap_err(), CallError::Token);
     }
     let basic = ApiToken { user: Some("ada@example.org".to_owned()), token: secret("a-token") };
-    let call = list_hooks(ForgeKind::BitbucketCloud, "acme/infra", &basic).unwrap();
+    let call = list_hooks(ForgeKind::BitbucketCloud, "acme/infra", Page::default(), &basic).unwrap();
     let expected = format!("Basic {}", BASE64.encode(b"ada@example.org:a-token"));
     assert_eq!(authorization(&call), ("authorization", expected));
 }
@@ -351,7 +351,7 @@ fn webhooks_are_made_and_changed_in_each_forges_words() {
         }
         let (create, update) =
             (create.unwrap(), update_hook(*forge, repository(*forge), "5/../6", &hook, &token()).unwrap());
-        let list = list_hooks(*forge, repository(*forge), &token()).unwrap();
+        let list = list_hooks(*forge, repository(*forge), Page::default(), &token()).unwrap();
         assert_eq!((create.method, list.method), (Method::Post, Method::Get));
         assert!(list.body.is_none() && list.path.starts_with(&format!("{}?", create.path)));
         assert_eq!(update.path, format!("{}/5%2F..%2F6", create.path), "{forge:?}");
@@ -388,7 +388,8 @@ fn webhooks_are_read_from_each_forges_answer() {
     let cloud = r#"{"values":[{"uuid":"{5}","url":"https://gate.example/hooks/x"}]}"#;
     let dc = r#"{"size":1,"values":[{"id":5,"url":"https://gate.example/hooks/x/","configuration":{}}]}"#;
     for (answer, id) in [(github, "5"), (gitlab, "5"), (cloud, "{5}"), (dc, "5")] {
-        let hooks = read_hooks(&reply(200, answer)).unwrap();
+        let Hooks { hooks, last, .. } = read_hooks(&reply(200, answer)).unwrap();
+        assert_eq!(last, answer.contains("\"values\""), "only Bitbucket says so");
         assert_eq!(hooks.len(), 1, "{answer}");
         assert_eq!(hook_for(&hooks, "https://gate.example/hooks/x").unwrap().id, id);
         assert_eq!(hook_for(&hooks, "https://gate.example/hooks/y"), None);
@@ -401,6 +402,40 @@ fn webhooks_are_read_from_each_forges_answer() {
     for wrong in ["", "{}", "5", "{\"values\":5}"] {
         assert_eq!(read_hooks(&reply(200, wrong)), Err(HookError::Reply), "{wrong}");
         assert_eq!(read_hook(&reply(200, wrong)), Err(HookError::Reply), "{wrong}");
+    }
+}
+
+#[test]
+fn n31_pages_are_asked_for_by_numbers_of_ours() {
+    let path =
+        |forge: ForgeKind, page: Page| list_hooks(forge, repository(forge), page, &token()).unwrap().path;
+    let third = Page { number: 2, before: 55 };
+    assert!(path(ForgeKind::GitHub, third).ends_with("/hooks?per_page=100&page=3"));
+    assert!(path(ForgeKind::GitLab, third).ends_with("/hooks?per_page=100&page=3"));
+    assert!(path(ForgeKind::Gitea, third).ends_with("/hooks?limit=100&page=3"));
+    assert!(path(ForgeKind::BitbucketCloud, third).ends_with("/hooks?pagelen=100&page=3"));
+    assert!(path(ForgeKind::BitbucketDc, third).ends_with("/webhooks?limit=100&start=55"));
+    let last = |answer: &str| read_hooks(&reply(200, answer)).unwrap().last;
+    assert!(last("[]") && last(r#"{"values":[]}"#));
+    assert!(!last(r#"{"values":[{"uuid":"{5}"}],"next":"https://evil.example/"}"#));
+    assert!(last(r#"{"values":[{"id":5}],"isLastPage":true}"#));
+    assert!(!last(r#"{"values":[{"id":5}],"isLastPage":false}"#));
+}
+
+#[test]
+fn a_secret_that_a_forge_says_back_is_taken_out() {
+    for (sent, said) in [
+        ("Bearer glpat-s3cr3t", "glpat-s3cr3t"),
+        ("Basic YWRhOnMzY3IzdA==", "ada:s3cr3t"),
+        ("Basic YWRhOnMzY3IzdA==", "s3cr3t"),
+        ("Basic YWRhOnMzY3IzdA==", "YWRhOnMzY3IzdA=="),
+        ("s3cr3t of two words", "s3cr3t of two words"),
+    ] {
+        for status in [302, 400, 401, 500] {
+            let mut answer = reply(status, &format!("{{\"message\":\"x {said}{said} y\"}}"));
+            answer.hide(&secret(sent));
+            assert_eq!(answer.body, b"{\"message\":\"x ...... y\"}", "{sent}");
+        }
     }
 }
 

@@ -133,6 +133,16 @@ impl Warning {
     }
 }
 
+impl Warning {
+    /// What it says and where, for a log that says itself that it is a warning.
+    pub fn told(&self) -> String {
+        match &self.place {
+            Some(place) => format!("{} ({place})", self.message),
+            None => self.message.clone(),
+        }
+    }
+}
+
 impl fmt::Display for Warning {
     /// As compilers print it, without a final newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,7 +8,10 @@ use super::outbox::{ReportHealth, api_token, endpoint};
 use super::watched::{Unwatchable, Watched};
 use crate::config::{self, Config, Source, SourceRepository};
 use crate::domain::{ObjectId, RefName, text};
-use crate::forge::{self, CallError, ForgeRepository, HookError, NewHook, SecretKind, Secrets};
+use crate::forge::{
+    self, ApiToken, CallError, ForgeKind, ForgeRepository, Hook, HookError, NewHook, Page, SecretKind,
+    Secrets,
+};
 use crate::service::Gate;
 use crate::store::{ReportProgress, StoreError, Unsound};
 use serde::{Deserialize, Serialize};
@@ -31,6 +34,8 @@ pub const WEBHOOK_TEST_PATH: &str = "/webhooks/v1/test";
 const DEADLINE: Duration = Duration::from_secs(6);
 /// How long an operator's question about a sweep waits for what is found; it can be asked again.
 const SWEEP_PATIENCE: Duration = Duration::from_secs(3);
+/// Most pages of webhooks that are looked at.
+const MAX_PAGES: usize = 20;
 /// Most reports that are shown of those that were not taken.
 const SHOWN: usize = 20;
 /// Of how many of the newest reports those are looked for.
@@ -450,6 +455,7 @@ impl Gate {
             source.secrets.first().ok_or_else(|| OperateError::Impossible("no secret".to_owned()))?;
         let read = secret.place.read().map_err(|error| OperateError::Failed(error.to_string()))?;
         let kind = secret.kind.unwrap_or_else(|| Secrets::usual_kind(source.forge, &read));
+        not_in_the_clear(source, kind, &url)?;
         let hook = NewHook { url: url.clone(), secret: read, kind };
         let carrier = self.carrier()?;
         let (carrier, to) = (carrier.as_ref(), endpoint(reporting));
@@ -458,13 +464,13 @@ impl Gate {
         let name = repository.name.as_str();
         let carry = |call: Result<forge::Call, CallError>| {
             let call = call.map_err(|error| OperateError::Impossible(error.to_string()))?;
-            carrier.carry(&to, &call, DEADLINE).map_err(|error| failed(&error))
+            let mut reply = carrier.carry(&to, &call, DEADLINE).map_err(|error| failed(&error))?;
+            reply.hide(&hook.secret);
+            Ok::<_, OperateError>(reply)
         };
         let refused = |error: HookError| OperateError::Failed(error.to_string());
-        let hooks =
-            forge::read_hooks(&carry(forge::list_hooks(source.forge, name, &token))?).map_err(refused)?;
-        let known = forge::hook_for(&hooks, &url);
-        let reply = match known {
+        let known = find_hook((source.forge, name), &url, &token, &carry)?;
+        let reply = match &known {
             Some(known) => carry(forge::update_hook(source.forge, name, &known.id, &hook, &token))?,
             None => carry(forge::create_hook(source.forge, name, &hook, &token))?,
         };
@@ -511,8 +517,17 @@ impl Gate {
             return Err(OperateError::Impossible(why));
         }
         let carrier = self.carrier()?;
+        // In front of the listener may be somebody whose certificate is of an authority that everybody knows.
+        let usual = Endpoint { authority: None, ..to.clone() };
         let send = |body: &[u8]| {
-            carrier.deliver(&to, &source.path, &headers, body, DEADLINE).map_err(|error| failed(&error))
+            let deliver = |to: &Endpoint| carrier.deliver(to, &source.path, &headers, body, DEADLINE);
+            let sent = match deliver(&to) {
+                Err(CarryError::Untrusted(_) | CarryError::Authority(_)) if to.authority.is_some() => {
+                    deliver(&usual)
+                }
+                sent => sent,
+            };
+            sent.map_err(|error| failed(&error))
         };
         let reply = send(&body)?;
         let tampered = send(&[body.as_slice(), b" "].concat())?;
@@ -598,6 +613,18 @@ pub fn hook_url(source: &Source, given: Option<&str>) -> Result<String, OperateE
     Ok(format!("{base}{}", source.path))
 }
 
+/// A token is in each delivery as it is; what signs deliveries is in none.
+fn not_in_the_clear(source: &Source, kind: SecretKind, url: &str) -> Result<(), OperateError> {
+    if kind != SecretKind::Token || config::is_private_way(url) {
+        return Ok(());
+    }
+    Err(OperateError::Impossible(format!(
+        "deliveries of source `{}` have its secret token in them, and http shows that to everybody on the way: give an \
+         https address, or have GitLab sign them with a signing token",
+        source.name
+    )))
+}
+
 /// An address as an operator gives it, without a final slash.
 fn checked(url: &str) -> Result<String, OperateError> {
     let url = url.trim_end_matches('/');
@@ -668,12 +695,41 @@ pub fn to_enter(source: &Source, url: Option<&str>) -> Result<ToEnter, OperateEr
         Some(SecretKind::Token) => "Secret token",
         _ => "Secret",
     };
+    let url = hook_url(source, url)?;
+    if let Some(kind) = kind {
+        not_in_the_clear(source, kind, &url)?;
+    }
     Ok(ToEnter {
         page: forge::hook_page(source.forge).to_owned(),
-        url: hook_url(source, url)?,
+        url,
         content_type: "application/json".to_owned(),
         secret: secret.map_or_else(String::new, |one| one.place.to_string()),
         secret_field: field.to_owned(),
         events: forge::hook_events(source.forge).iter().map(|event| (*event).to_owned()).collect(),
     })
+}
+
+/// The webhook of a repository that sends to `url`, if the forge has one.
+pub(super) fn find_hook(
+    (kind, name): (ForgeKind, &str),
+    url: &str,
+    token: &ApiToken,
+    carry: &dyn Fn(Result<forge::Call, CallError>) -> Result<forge::Reply, OperateError>,
+) -> Result<Option<Hook>, OperateError> {
+    let (mut page, mut seen) = (Page::default(), Vec::new());
+    for _ in 0..MAX_PAGES {
+        let found = forge::read_hooks(&carry(forge::list_hooks(kind, name, page, token))?)
+            .map_err(|error| OperateError::Failed(error.to_string()))?;
+        let hook = forge::hook_for(&found.hooks, url);
+        // A forge that knows no pages says the same again.
+        if hook.is_some() || found.last || (!seen.is_empty() && found.hooks == seen) {
+            return Ok(hook.cloned());
+        }
+        page = Page { number: page.number + 1, before: page.before + found.count };
+        seen = found.hooks;
+    }
+    Err(OperateError::Failed(format!(
+        "the repository has more than {} webhooks, too many to see whether this one is among them: remove some at the forge",
+        page.before
+    )))
 }

@@ -188,7 +188,11 @@ fn start(
     over: &Arc<AtomicBool>,
     source: String,
 ) -> Option<std::thread::JoinHandle<()>> {
-    let paused = gate.outbox.with(&source, |state| state.not_before.is_some_and(|at| at > Gate::now()));
+    let now = Gate::now();
+    // No pause is longer: one that is comes of a clock that was set back since.
+    let longest = seconds(now, 2 * LONGEST_WAIT.max(forge::LONGEST_WAIT));
+    let paused =
+        gate.outbox.with(&source, |state| state.not_before.is_some_and(|at| at > now && at <= longest));
     if paused || !lock(busy).insert(source.clone()) {
         return None;
     }

@@ -2,7 +2,7 @@
 //! if it came before, and queued.
 
 use super::carry::Carrier;
-use super::operate::{OperateError, hook_url, repository, source};
+use super::operate::{OperateError, find_hook, hook_url, repository, source};
 use super::outbox::{api_token, endpoint};
 use crate::domain::{Timestamp, text};
 use crate::forge::{self, CallError, HookError, Reply};
@@ -81,9 +81,7 @@ impl Gate {
             carrier.carry(&to, &call, DEADLINE).map_err(|error| OperateError::Failed(error.to_string()))
         };
         let refused = |error: HookError| OperateError::Failed(error.to_string());
-        let hooks =
-            forge::read_hooks(&carry(forge::list_hooks(source.forge, name, &token))?).map_err(refused)?;
-        let Some(hook) = forge::hook_for(&hooks, &url) else {
+        let Some(hook) = find_hook((source.forge, name), &url, &token, &carry)? else {
             let why = format!("`{name}` has no webhook that sends to {url}; see `webhook add`");
             return Err(OperateError::Unknown(why));
         };
