@@ -401,8 +401,8 @@ mod tests {
         assert!(matches!(found, Err(CarryError::Broken(_))), "{found:?}");
     }
 
-    /// A forge that answers one call a connection, keeps it open as if for more, and closes it after `patience`. Tells
-    /// the path of each call that it has read.
+    /// A forge that answers every call but those to `/dropped`, which it reads and hangs up on. It keeps connections open
+    /// as if for more, and closes them after `patience`. Tells the path of each call that it has read.
     fn forgetful(patience: Duration) -> (String, Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -412,7 +412,6 @@ mod tests {
                 let (Ok(mut stream), tell) = (stream, tell.clone()) else { return };
                 std::thread::spawn(move || {
                     let mut reader = BufReader::new(stream.try_clone().unwrap());
-                    let mut answered = false;
                     loop {
                         let (mut first, mut line, mut length) = (String::new(), String::new(), 0);
                         while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
@@ -428,13 +427,12 @@ mod tests {
                             return;
                         }
                         let path = first.split(' ').nth(1).unwrap().to_owned();
-                        let dropped = path.starts_with("/dropped") && answered;
+                        let dropped = path.starts_with("/dropped");
                         let _ = tell.send(path);
                         if dropped {
                             return;
                         }
                         stream.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n").unwrap();
-                        answered = true;
                         if !patience.is_zero() {
                             stream.set_read_timeout(Some(patience)).unwrap();
                         }
