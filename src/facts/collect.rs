@@ -542,12 +542,22 @@ impl Collector<'_> {
 
     /// A tip whose commits no enforcing ruleset judges must at least be well-formed if the push brought it.
     fn check_tip(&mut self, tip: ObjectId, shown: &str) -> Result<(), CollectError> {
-        let found = self.inputs.repository.objects().find(&tip)?;
-        if found.is_some_and(|found| found.in_quarantine) {
-            for mut fault in self.judge.grammar(&tip)? {
-                fault.reference = shown.to_owned();
-                self.faults.push(fault);
+        let Some(found) = self.inputs.repository.objects().find(&tip)? else { return Ok(()) };
+        let let_in = self.inputs.let_in();
+        if !found.in_quarantine && let_in.is_none() {
+            return Ok(());
+        }
+        let faults = self.judge.grammar(&tip)?;
+        // A copy of what a forge has keeps what was refused, too: that is no better when it comes again.
+        if let Some(let_in) = let_in.filter(|_| !found.in_quarantine && !faults.is_empty()) {
+            let (objects, stop) = (self.inputs.repository.objects(), || self.inputs.budget.check());
+            if !git::reached(objects, let_in, HashSet::from([tip]), &stop)?.is_empty() {
+                return Ok(());
             }
+        }
+        for mut fault in faults {
+            fault.reference = shown.to_owned();
+            self.faults.push(fault);
         }
         Ok(())
     }
