@@ -73,6 +73,23 @@ fn n05_a_malformed_tip_is_refused_again_where_no_rule_looks_at_commits() {
 }
 
 #[test]
+fn n05_a_malformed_tag_is_refused_again_where_nobody_judges_it() {
+    let forge = running(PRODUCTION.to_owned());
+    let work = forge.gate.clone_at(&forge.bare, "main");
+    let first = work.id("HEAD");
+    let raw = format!(
+        "object {first}\ntype commit\ntag v1\ntagger A <a@example.org> 1748736000 +0000\ngpgsig x\ncolour red\n\nx\n"
+    );
+    let bad = object(&forge, &work, "tag", raw.as_bytes());
+    for name in ["refs/tags/v1", "refs/tags/v2"] {
+        forge.push(&work, &[&format!("{bad}:{name}")]);
+        assert_eq!(rules(&forge.decided(name, &bad)), ["malformed-object"], "{name}");
+        forge.wait_judged(name, Some(&bad));
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+}
+
+#[test]
 fn n05_a_malformed_tree_is_refused_again() {
     let policy = PRODUCTION.replace(
         "force-push = true",
