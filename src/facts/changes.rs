@@ -50,12 +50,19 @@ pub(super) struct Contents<'a> {
 }
 
 impl<'a> Contents<'a> {
-    pub(super) fn new(objects: &'a Objects, limits: &'a Limits, budget: &'a Budget<'a>) -> Self {
+    /// `let_in` is all that counts as having been there, where that is not all that is.
+    pub(super) fn new(
+        objects: &'a Objects,
+        limits: &'a Limits,
+        budget: &'a Budget<'a>,
+        let_in: Option<Vec<ObjectId>>,
+    ) -> Self {
+        let differ = Differ::new(objects, figures(limits)).tolerating(&TOLERATED).look_for_collisions();
         Contents {
             objects,
             limits,
             budget,
-            differ: Differ::new(objects, figures(limits)).tolerating(&TOLERATED).look_for_collisions(),
+            differ: differ.with_nothing_but(let_in),
             compared: HashMap::new(),
             joined: HashMap::new(),
             blobs: HashMap::new(),

@@ -342,9 +342,11 @@ impl Collector<'_> {
                 return Ok(None);
             }
             let (tag, mut problems) = self.judge.tag(&id, found)?;
-            let judged = enforced || found.in_quarantine;
+            let judged = |collector: &Self| -> Result<bool, CollectError> {
+                Ok(enforced || collector.counts_as_brought(id, found)?)
+            };
             let Some(tag) = tag else {
-                if judged {
+                if judged(self)? {
                     problems.iter_mut().for_each(|fault| fault.reference = shown.to_owned());
                     self.faults.append(&mut problems);
                 }
@@ -362,7 +364,7 @@ impl Collector<'_> {
                 self.faults.push(BuiltinFault { reference: shown.to_owned(), ..fault });
                 return Ok(None);
             };
-            if next.kind != tag.target_kind && judged {
+            if next.kind != tag.target_kind && judged(self)? {
                 self.faults.push(BuiltinFault {
                     rule: BuiltinRule::MalformedObject,
                     reference: shown.to_owned(),
@@ -542,14 +544,29 @@ impl Collector<'_> {
 
     /// A tip whose commits no enforcing ruleset judges must at least be well-formed if the push brought it.
     fn check_tip(&mut self, tip: ObjectId, shown: &str) -> Result<(), CollectError> {
-        let found = self.inputs.repository.objects().find(&tip)?;
-        if found.is_some_and(|found| found.in_quarantine) {
-            for mut fault in self.judge.grammar(&tip)? {
-                fault.reference = shown.to_owned();
-                self.faults.push(fault);
-            }
+        let Some(found) = self.inputs.repository.objects().find(&tip)? else { return Ok(()) };
+        if !found.in_quarantine && self.inputs.let_in().is_none() {
+            return Ok(());
+        }
+        let faults = self.judge.grammar(&tip)?;
+        if faults.is_empty() || !self.counts_as_brought(tip, found)? {
+            return Ok(());
+        }
+        for mut fault in faults {
+            fault.reference = shown.to_owned();
+            self.faults.push(fault);
         }
         Ok(())
+    }
+
+    /// Whether the push brought an object. A copy of what a forge has keeps what was refused, too: that is no better
+    /// when it comes again.
+    fn counts_as_brought(&self, id: ObjectId, found: Found) -> Result<bool, CollectError> {
+        let Some(let_in) = self.inputs.let_in().filter(|_| !found.in_quarantine) else {
+            return Ok(found.in_quarantine);
+        };
+        let (objects, stop) = (self.inputs.repository.objects(), || self.inputs.budget.check());
+        Ok(git::reached(objects, let_in, HashSet::from([id]), &stop)?.is_empty())
     }
 
     fn kind(

@@ -57,7 +57,7 @@ pub(super) fn fill(
     let mut filler = Filler {
         objects,
         budget: &inputs.budget,
-        contents: Contents::new(objects, inputs.limits, &inputs.budget),
+        contents: Contents::new(objects, inputs.limits, &inputs.budget, inputs.let_in()),
         commits,
         faults: HashMap::new(),
         file_faults: HashMap::new(),

@@ -48,6 +48,14 @@ impl Inputs<'_> {
         let sets = self.policy.rulesets.iter().filter(|set| set.enforcement != Enforcement::Off);
         sets.filter(|set| set.applies_to_repository(name)).fold(Needs::NONE, |sum, set| sum.and(set.needs()))
     }
+
+    /// What a forge has let in, where the repository holds more than that: all values that count, those of the refs
+    /// that are judged included.
+    pub(super) fn let_in(&self) -> Option<Vec<ObjectId>> {
+        let Present::AsLetIn(refs, _) = self.present else { return None };
+        let judged = self.updates.updates.iter().filter_map(|update| update.old);
+        Some(refs.iter().map(|(_, id)| *id).chain(judged).collect())
+    }
 }
 
 /// Where the present value of a ref comes from.

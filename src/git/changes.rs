@@ -5,7 +5,7 @@
 //! recurses, so a small pack of trees that contain each other many times over costs no more than any other.
 
 use super::tree::{EntryKind, TooManyEntries, Tree, TreeEntry, TreeFault, TreeFaultCode};
-use super::{GitError, Objects};
+use super::{GitError, Objects, relation};
 use crate::domain::{Change, Entry, ObjectId, ObjectKind, fold_name};
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -177,6 +177,7 @@ pub struct Differ<'a> {
     overrun: Option<Overrun>,
     tolerated: Vec<TreeFaultCode>,
     collisions: bool,
+    let_in: Option<Vec<ObjectId>>,
     kept: Kept,
 }
 
@@ -217,8 +218,17 @@ impl<'a> Differ<'a> {
             overrun: None,
             tolerated: Vec::new(),
             collisions: false,
+            let_in: None,
             kept: Kept::default(),
         }
+    }
+
+    /// Takes for brought what none of these values reaches, also where the repository has it: it may have been refused
+    /// before.
+    #[must_use]
+    pub fn with_nothing_but(mut self, let_in: Option<Vec<ObjectId>>) -> Self {
+        self.let_in = let_in;
+        self
     }
 
     /// Takes trees with these faults, also where the push brought them. A tree that cannot be read to
@@ -300,7 +310,7 @@ impl<'a> Differ<'a> {
             let old_raw = task.old.map(|id| self.load(&id, task.in_old, &prefix)).transpose()?;
             let new_raw = task.new.map(|id| self.load(&id, task.in_new, &prefix)).transpose()?;
             let decoded = |this: &mut Self, id: Option<ObjectId>, raw| match (id, raw) {
-                (Some(id), Some(raw)) => this.decode(&id, raw, &prefix),
+                (Some(id), Some(raw)) => this.decode(&id, raw, &prefix, stop),
                 _ => Ok(Vec::new()),
             };
             let old = decoded(self, task.old, old_raw.as_deref())?;
@@ -500,12 +510,25 @@ impl<'a> Differ<'a> {
         Ok(raw)
     }
 
+    fn counts_as_brought<E: From<GitError>>(
+        &self,
+        tree: &ObjectId,
+        stop: &dyn Fn() -> Result<(), E>,
+    ) -> Result<bool, End<E>> {
+        if self.objects.is_brought(tree)? {
+            return Ok(true);
+        }
+        let Some(let_in) = &self.let_in else { return Ok(false) };
+        Ok(!relation::reaches_tree(self.objects, let_in.clone(), *tree, stop).map_err(End::Failed)?)
+    }
+
     /// A tree's entries in their order.
     fn decode<'t, E: From<GitError>>(
         &mut self,
         id: &ObjectId,
         raw: &'t [u8],
         prefix: &[u8],
+        stop: &dyn Fn() -> Result<(), E>,
     ) -> Result<Vec<TreeEntry<'t>>, End<E>> {
         let left = self.budget.entries.saturating_sub(self.spent.entries);
         let mut tree = match Tree::decode(self.objects.format(), raw, left) {
@@ -519,7 +542,7 @@ impl<'a> Differ<'a> {
         let tolerated = tree.whole
             && tree.more_faults == 0
             && tree.faults.iter().all(|f| self.tolerated.contains(&f.code));
-        if !tolerated && self.objects.is_brought(id)? {
+        if !tolerated && self.counts_as_brought(id, stop)? {
             let mut faults = tree.faults;
             for fault in &mut faults {
                 fault.path.splice(0..0, prefix.iter().copied());

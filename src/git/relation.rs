@@ -1,5 +1,6 @@
 //! Whether one commit descends from another.
 
+use super::tree::{EntryKind, Tree};
 use super::{GitError, Objects};
 use crate::domain::{ObjectId, ObjectKind};
 use crate::signature::object::parents_lenient;
@@ -185,6 +186,49 @@ pub fn reached<E: From<GitError>>(
         }
     }
     Ok(found)
+}
+
+/// Whether one of some values, or anything in their histories, holds a tree. It may mean reading all of it, so it is
+/// for what is rarely asked; `stop` is asked before each object.
+///
+/// # Errors
+/// As [`reached`].
+pub(super) fn reaches_tree<E: From<GitError>>(
+    objects: &Objects,
+    from: Vec<ObjectId>,
+    tree: ObjectId,
+    stop: &dyn Fn() -> Result<(), E>,
+) -> Result<bool, E> {
+    let mut seen: HashSet<ObjectId> = from.iter().copied().collect();
+    let (mut waiting, mut buffer) = (from, Vec::new());
+    while let Some(id) = waiting.pop() {
+        if id == tree {
+            return Ok(true);
+        }
+        stop()?;
+        let first = |field: &[u8], raw: &[u8]| {
+            let line = raw.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            line.strip_prefix(field).and_then(|hex| ObjectId::parse(hex).ok())
+        };
+        let mut next: Vec<ObjectId> = Vec::new();
+        match objects.read_unchecked(&id, &mut buffer)? {
+            None => return Err(GitError::Missing { id, child: None }.into()),
+            Some(ObjectKind::Commit) => {
+                next.extend(parents_lenient(objects.format(), &buffer).unwrap_or_default());
+                next.extend(first(b"tree ", &buffer));
+            }
+            Some(ObjectKind::Tag) => next.extend(first(b"object ", &buffer)),
+            Some(ObjectKind::Tree) => {
+                let read = Tree::decode(objects.format(), &buffer, u64::MAX).map(|tree| tree.entries);
+                let below =
+                    read.unwrap_or_default().into_iter().filter(|entry| entry.kind == EntryKind::Tree);
+                next.extend(below.map(|entry| entry.id));
+            }
+            Some(ObjectKind::Blob) => {}
+        }
+        waiting.extend(next.into_iter().filter(|id| seen.insert(*id)));
+    }
+    Ok(false)
 }
 
 /// What an object finally leads to, annotated tags followed without judging them; `None` where they cannot be

@@ -362,8 +362,9 @@ impl Txn<'_> {
             }
             let same =
                 state == new.state.column() && description == new.description && of.as_deref() == request;
-            // What was given up may be asked for again.
-            if same && done != 2 {
+            // What was given up may be asked for again. What is found of the ref itself is more than what was proposed,
+            // in whatever words: no proposal takes it back.
+            if same && done != 2 && (new.proposed || !proposed) {
                 return Ok(());
             }
             kept = held;
@@ -485,6 +486,22 @@ mod tests {
         assert_eq!((due[0].report.state, due[0].held.remote.as_deref()), (ReportState::Success, Some("77")));
         let figures = store.report_figures().unwrap();
         assert_eq!((figures[0].due, figures[0].oldest, figures[0].sent), (1, Some(at(6)), 0));
+    }
+
+    #[test]
+    fn n28_what_is_unknown_of_a_ref_is_not_made_good_by_a_proposal_that_was_unknown_in_the_same_words() {
+        let (_dir, store) = store();
+        let unknown = |proposed, second| NewReport {
+            proposed,
+            request_id: None,
+            ..new(1, ReportState::Pending, second)
+        };
+        store.queue_reports(vec![unknown(true, 0)]).unwrap();
+        store.queue_reports(vec![unknown(false, 1)]).unwrap();
+        let passed = NewReport { proposed: true, ..new(1, ReportState::Success, 2) };
+        store.queue_reports(vec![passed]).unwrap();
+        let due = store.due_reports(at(9), 10).unwrap();
+        assert_eq!((due.len(), due[0].report.state), (1, ReportState::Pending));
     }
 
     #[test]

@@ -16,4 +16,5 @@ mod reports;
 mod restore;
 mod servers;
 mod sound;
+mod twice;
 mod whole_way;

@@ -5,7 +5,7 @@ use crate::support::forge_api::{Answer, Asked, ForgeApi, silent};
 use crate::support::gate::{Gate, PRODUCTION};
 use crate::support::wait_for;
 use countersign::domain::{ObjectId, RefName, RepositoryId, RequestId, Timestamp};
-use countersign::store::{Mode, NewReport, ReportProgress, ReportState, Store};
+use countersign::store::{Again, Held, Mode, NewReport, ReportProgress, ReportState, Store};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -479,6 +479,12 @@ fn a_check_run_is_changed_and_made_anew_where_it_is_gone() {
     assert_eq!(told(ReportState::Failure, 1), ["PATCH /1002 completed failure"]);
     gone.store(true, Ordering::Relaxed);
     assert_eq!(told(ReportState::Success, 1), ["PATCH /1002 completed success", "POST  completed success"]);
+    // Nor is one that a call of unknown end may have been about: there may be a newer one, and the newest counts.
+    let one = store.reports(10).unwrap().into_iter().find(|one| one.report.commit == commit(2)).unwrap();
+    let later = Timestamp::from_second(Timestamp::now().as_second() + 3600).unwrap();
+    let unsure = Held { again: Some(Again { times: 1, at: later }), ..one.held };
+    store.report_held(&one.report, unsure).unwrap();
+    assert_eq!(told(ReportState::Failure, 2), ["POST  completed failure"]);
 }
 
 #[test]

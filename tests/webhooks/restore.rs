@@ -128,6 +128,25 @@ fn n32_a_commit_on_the_way_counts_with_all_that_came_since_the_branch_was_sound(
 }
 
 #[test]
+fn n32_a_branch_goes_to_nothing_new_that_whoever_brought_it_may_not_push() {
+    let mut forge = Forge::prepared();
+    forge.source = "restore = true".to_owned();
+    let who = "force-push = true\nunauthorized-pusher = { update = [\"group:sre\"] }";
+    forge.policy = forge.policy.replace("force-push = true", who);
+    forge.gate.repository_keys.replace("server = \"ghes\"\n".to_owned());
+    forge.start();
+    forge.adopt();
+    let work = forge.gate.clone_at(&forge.bare, "main");
+    let before = work.id("HEAD");
+    work.commit(Some(&forge.alice), "OPS-2: signed by somebody else");
+    let bad = work.commit(None, "OPS-3: unsigned");
+    forge.push(&work, &["main"]);
+    forge.tell(MAIN, &before, &bad, "mallory");
+    assert_eq!(record(&forge, "done")["good"], before.as_str());
+    assert_eq!(at_the_forge(&forge, MAIN), Some(before));
+}
+
+#[test]
 fn n32_nothing_is_taken_back_unless_it_is_configured() {
     let forge = scene("");
     let work = forge.gate.clone_at(&forge.bare, "main");

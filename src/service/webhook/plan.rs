@@ -5,7 +5,7 @@ use super::ground::Ground;
 use super::moves::Item;
 use super::review::Heard;
 use crate::domain::{ObjectId, RefName};
-use crate::git::{self, Mirror, RemoteError, Repository};
+use crate::git::{self, GitError, Mirror, RemoteError, Repository};
 use crate::service::fault::Fault;
 use std::collections::{HashMap, HashSet};
 
@@ -168,7 +168,12 @@ impl Ground<'_> {
             let tips = tip.filter(|_| there).into_iter().collect::<Vec<_>>();
             let found: HashSet<ObjectId> = match tips.is_empty() {
                 true => HashSet::new(),
-                false => git::reached(objects, tips, unknown.clone(), &stop)?.into_iter().collect(),
+                false => match git::reached(objects, tips, unknown.clone(), &stop) {
+                    Ok(found) => found,
+                    // What nobody can read makes nothing below it known, and keeps no other ref waiting (N30).
+                    Err(Fault::Git(GitError::Object { .. })) => HashSet::new(),
+                    Err(fault) => return Err(fault),
+                },
             };
             unknown.retain(|id| !found.contains(id));
             reached.push(found);

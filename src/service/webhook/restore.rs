@@ -9,8 +9,11 @@ use super::ground::{ACCOUNT_ID, Ground, Judgement};
 use super::report::{self, Known};
 use super::sound::Standing;
 use crate::audit::{Event, Mode, Record, RestoreEntry, RestoreStep};
-use crate::domain::{ObjectId, ObjectKind, Pusher, RefName, RefUpdate, RepositoryRef, Timestamp};
+use crate::domain::{
+    ObjectId, ObjectKind, PushContext, Pusher, RefName, RefUpdate, RepositoryRef, Timestamp,
+};
 use crate::git::{Mirror, Objects, Repository};
+use crate::policy::Rulesets;
 use crate::service::fault::Fault;
 use crate::service::gate::Gate;
 use crate::signature::object::parents_lenient;
@@ -311,16 +314,29 @@ impl Ground<'_> {
             None => first_parent(repository.objects(), candidate)?,
         };
         let update = RefUpdate { old, ..case.update.clone() };
-        // What the branch had already is no excuse here.
-        let (mut others, names) = standing.let_in();
-        others.retain(|(name, _)| name != refused.reference);
-        let policy = self.snapshot.config.policy.for_proposals();
-        let context = self.context(&case)?;
-        let decided = self.judge(repository, (&others, &names), context, update, &policy, None)?;
-        // What stands on something that a bypass let in is of that ref alone, and no ground to go back to.
-        let waived = decided.facts.refs.iter().any(|facts| !facts.own_ref.is_empty());
-        let known = decided.verdict.refs.first().map(|one| Known::of(&decided.verdict, one, &policy));
-        Ok(!waived && matches!(known, Some(Known::Accepted { .. })))
+        let (present, names) = standing.let_in();
+        let passes = |pusher: Pusher, policy: &Rulesets| -> Result<bool, Fault> {
+            let context = PushContext { pusher, ..self.context(&case)? };
+            // That the branch had it already is no excuse here.
+            let decided =
+                self.judge(repository, (&present, &names), context, update.clone(), policy, None)?;
+            // What stands on something that a bypass let in is of that ref alone, and no ground to go back to.
+            let waived = decided.verdict.waiver_count > 0
+                || decided.facts.refs.iter().any(|facts| !facts.own_ref.is_empty());
+            let known = decided.verdict.refs.first().map(|one| Known::of(&decided.verdict, one, policy));
+            Ok(!waived && matches!(known, Some(Known::Accepted { .. })))
+        };
+        if !passes(Pusher::Unknown, &self.snapshot.config.policy.for_proposals())? {
+            return Ok(false);
+        }
+        // What came since is let in by that: it has to be what those who pushed it may push.
+        let pushers = if whole.is_some() { refused.pushers } else { &[] };
+        for pusher in pushers {
+            if !passes(pusher.clone(), &self.snapshot.config.policy)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

@@ -8,11 +8,11 @@ use super::derive::Value;
 use super::ground::{Case, Ground};
 use crate::domain::{ObjectId, ObjectKind, Pusher, RefName};
 use crate::forge::Actor;
-use crate::git::{self, Mirror, Objects, Relation};
+use crate::git::{self, GitError, Mirror, Objects, Relation};
 use crate::policy::Enforcement;
 use crate::service::fault::Fault;
 use crate::store::{Mover, Unsound};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Below which name the mirror keeps the sound values of refs that were moved away from them.
 const SOUND: &str = "refs/countersign/sound";
@@ -217,7 +217,14 @@ impl Ground<'_> {
                 false => Ok(()),
             }
         };
-        Ok(git::relate(objects, old, new, &stop)? == Relation::Descends)
+        match git::relate(objects, old, new, &stop) {
+            Ok(relation) => Ok(relation == Relation::Descends),
+            // What was refused may be such that nobody can read it. What stands on it names it.
+            Err(Fault::Git(GitError::Object { id, .. })) if id == old => {
+                Ok(!git::reached(objects, vec![new], HashSet::from([old]), &stop)?.is_empty())
+            }
+            Err(fault) => Err(fault),
+        }
     }
 
     /// Whether every enforcing ruleset that judges commits for a ref has let a value in there: consent of others is none
