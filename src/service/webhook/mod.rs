@@ -20,6 +20,7 @@ mod resend;
 mod restore;
 mod review;
 mod sound;
+mod status;
 mod tell;
 mod watched;
 mod work;
@@ -32,15 +33,17 @@ pub use figures::{ByToken, RESULTS, SourceFigures, WebhookFigures};
 pub(super) use live::Webhooks;
 pub use live::{ListenerKeys, Listens};
 pub use operate::{
-    Did, OperateError, Redeliver, Register, Registered, RepositoryStatus, SourceStatus, Sweep, Swept,
-    SweptRepository, ToEnter, Tried, TroubledReport, Try, UnsoundRef, WEBHOOK_REDELIVER_PATH,
-    WEBHOOK_REGISTER_PATH, WEBHOOK_STATUS_PATH, WEBHOOK_SWEEP_PATH, WEBHOOK_TEST_PATH, WebhookStatus,
-    hook_url, named, to_enter,
+    Did, OperateError, Redeliver, Register, Registered, Sweep, Swept, SweptRepository, ToEnter, Tried, Try,
+    WEBHOOK_REDELIVER_PATH, WEBHOOK_REGISTER_PATH, WEBHOOK_SWEEP_PATH, WEBHOOK_TEST_PATH, hook_url, named,
+    to_enter,
 };
 pub(super) use outbox::Outbox;
 pub use outbox::{ReportHealth, Sending, send_reports};
 pub use page::{NOT_FOUND as DECISION_NOT_FOUND, POLICY as DECISION_POLICY};
 pub use receive::{Delivered, Received};
 pub use resend::{Resend, Resent, WEBHOOK_RESEND_PATH};
+pub use status::{
+    RepositoryStatus, SourceStatus, TroubledReport, UnsoundRef, WEBHOOK_STATUS_PATH, WebhookStatus,
+};
 pub use watched::{Unwatchable, Watched};
 pub use work::Workers;
