@@ -120,3 +120,18 @@ pub enum GitError {
 fn wanted_by(child: &Option<ObjectId>) -> String {
     child.map_or_else(String::new, |child| format!(", and {child} needs it"))
 }
+
+/// The library's errors put the useful part into their sources.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        source = inner.source();
+    }
+    text
+}

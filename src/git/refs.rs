@@ -4,8 +4,7 @@
 //! `packed-refs` after them, from its file each time: the other way round, or with what was read before, a ref that is
 //! packed meanwhile would seem to be absent, or to hold what it held before.
 
-use super::GitError;
-use super::repository::chain;
+use super::{GitError, chain};
 use crate::domain::{ObjectId, RefName};
 use gix::refs::{Target, file};
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! Opening a repository and reading its refs.
 
-use super::{GitError, Objects, refs};
+use super::{GitError, Objects, chain, refs};
 use crate::domain::{ObjectFormat, ObjectId, RefName};
 use std::ffi::OsStr;
 use std::io::Read;
@@ -220,19 +220,4 @@ fn check_quarantine(objects: &Path, quarantine: &Path) -> Result<PathBuf, GitErr
         return Err(error(format!("{} is not a directory in {}", physical.display(), objects.display())));
     }
     Ok(physical)
-}
-
-/// The library's errors put the useful part into their sources.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        source = inner.source();
-    }
-    text
 }
