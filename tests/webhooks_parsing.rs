@@ -15,6 +15,8 @@ mod fixtures;
 mod headers;
 #[path = "webhooks_parsing/properties.rs"]
 mod properties;
+#[path = "support/payloads.rs"]
+mod real;
 #[path = "webhooks_parsing/vectors.rs"]
 mod vectors;
 

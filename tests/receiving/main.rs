@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+#[path = "../support/payloads.rs"]
+mod real;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -2,27 +2,14 @@
 //! directory, or they lie beside the repository.
 
 use crate::Site;
+use crate::real::directory;
 use crate::support::deliveries::{self, SECRET};
 use countersign::domain::Timestamp;
 use countersign::forge::{self, Event, ForgeKind, Headers};
 use std::fs;
-use std::path::{Path, PathBuf};
 
 /// File, what the header calls it, what it has to be understood as.
 const EXPECTED: &str = include_str!("../webhooks_parsing/expected.txt");
-
-fn directory() -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os("COUNTERSIGN_WEBHOOKS") {
-        assert!(Path::new(&named).is_dir(), "COUNTERSIGN_WEBHOOKS names no directory");
-        return Some(named.into());
-    }
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures/webhooks");
-    if !beside.is_dir() {
-        eprintln!("the payloads of real forges are not here: {} is missing", beside.display());
-        return None;
-    }
-    Some(beside)
-}
 
 fn sender(file: &str) -> ForgeKind {
     match file.split('/').next().unwrap() {

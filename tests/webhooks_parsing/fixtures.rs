@@ -1,31 +1,19 @@
 //! Real payloads, which are not kept here: `COUNTERSIGN_WEBHOOKS` names their directory, or they lie beside
 //! the repository. Where they are not, the payloads of `events.rs` have to do.
 
+use crate::real::directory;
 use crate::{SECRET, SIGNING, now, of, secrets};
 use countersign::forge::{
     Event, ForgeKind, Headers, Proposal, ProposalState, Push, as_form, authenticate, parse, sign,
 };
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// File, what the header calls it, what it has to be understood as: `push` with ref, old, new and login, or with
 /// `nothing` and the login where no ids are told; `open` or `closed` with number, head, target and source of a
 /// proposal; `ignored`. Ids by their first seven digits, `-` for none.
 const EXPECTED: &str = include_str!("expected.txt");
-
-fn directory() -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os("COUNTERSIGN_WEBHOOKS") {
-        assert!(Path::new(&named).is_dir(), "COUNTERSIGN_WEBHOOKS names no directory");
-        return Some(named.into());
-    }
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures/webhooks");
-    if !beside.is_dir() {
-        eprintln!("the payloads of real forges are not here: {} is missing", beside.display());
-        return None;
-    }
-    Some(beside)
-}
 
 /// File without its ending, event, what is expected.
 fn expected() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
